@@ -1,0 +1,5 @@
+//! The whole `sereno.toml`.
+
+pub mod model;
+
+pub use model::*;

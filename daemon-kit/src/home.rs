@@ -1,0 +1,129 @@
+//! Where everything of one Sereno lies on disk. The supervisor, the monitors and `ctl` all compute it here, so that
+//! they agree without talking.
+
+use std::path::{Path, PathBuf};
+
+use proto::{Endpoint, Name};
+
+/// The folder that holds state, logs and sockets of one supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+    run: PathBuf,
+}
+
+/// Longest `run` folder for which every socket and FIFO below it still has a legal path.
+const MAX_RUN: usize = 100 - "/supervisor.sock".len();
+
+impl Home {
+    /// The home at an absolute path. Nothing is created.
+    ///
+    /// Sockets and FIFOs lie in `run/` below it, unless that path is too long for a socket or its file system has no
+    /// FIFOs; then they lie below `$XDG_STATE_HOME/sereno/<hash of the path>/run`.
+    pub fn at(root: &Path) -> Self {
+        let own = root.join("run");
+        let run = if own.as_os_str().len() <= MAX_RUN && has_fifos(root) { own } else { elsewhere(root) };
+        Self { root: root.into(), run }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Sockets, FIFOs, locks, the log of intents: what a reboot may lose.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// What survives a reboot: the applied file, the state of every service.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// Events.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// What services and daemons wrote.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The only truth about who supervises.
+    pub fn lock(&self) -> PathBuf {
+        self.run.join("supervisor.lock")
+    }
+
+    /// Where a daemon listens.
+    pub fn endpoint(&self, daemon: &str) -> Endpoint {
+        if cfg!(windows) {
+            return Endpoint::Pipe(format!("./pipe/sereno-{:08x}-{daemon}", fnv(&self.root)));
+        }
+        Endpoint::Unix(self.run.join(format!("{daemon}.sock")))
+    }
+
+    /// The file that one output of a service is kept in; `stream` is `out` or `err`.
+    pub fn log_file(&self, service: &Name, stream: &str) -> PathBuf {
+        self.log().join(format!("{}.{stream}.log", service.file_stem()))
+    }
+
+    /// The FIFO that one output of a service goes through.
+    pub fn fifo(&self, service: &Name, stream: &str) -> PathBuf {
+        self.run.join("fifo").join(format!("{}.{stream}", service.file_stem()))
+    }
+}
+
+fn elsewhere(root: &Path) -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = state
+        .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir);
+    state.join("sereno").join(format!("{:08x}", fnv(root))).join("run")
+}
+
+/// FNV-1a: no secret depends on it, only that every daemon gets the same eight digits.
+fn fnv(path: &Path) -> u32 {
+    path.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// Whether FIFOs can be made below a path, by the kind of the file system it will be on.
+#[cfg(target_os = "linux")]
+fn has_fifos(path: &Path) -> bool {
+    // 9p and drvfs (WSL drives), NFS, SMB, FUSE: no FIFO, or one that other machines share.
+    const WITHOUT: [i64; 6] = [0x0102_1997, 0x6969, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x6573_5546];
+    path.ancestors()
+        .find_map(|existing| rustix::fs::statfs(existing).ok())
+        .is_none_or(|stat| !WITHOUT.contains(&i64::try_from(stat.f_type).unwrap_or(0)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_fifos(_: &Path) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_home_keeps_its_sockets_beside_it() {
+        let home = Home::at(Path::new("/tmp/x/.sereno"));
+        assert_eq!(home.run(), Path::new("/tmp/x/.sereno/run"));
+        let name = Name::new("web:0").expect("a name");
+        assert_eq!(home.fifo(&name, "out"), Path::new("/tmp/x/.sereno/run/fifo/web@0.out"));
+        assert_eq!(home.log_file(&name, "err"), Path::new("/tmp/x/.sereno/log/web@0.err.log"));
+    }
+
+    #[test]
+    fn a_long_home_moves_its_sockets_where_they_fit() {
+        let deep = PathBuf::from(format!("/tmp/{}/.sereno", "deep/".repeat(40)));
+        let home = Home::at(&deep);
+        assert!(!home.run().starts_with(&deep), "{:?}", home.run());
+        assert_eq!(home, Home::at(&deep), "every daemon computes the same");
+        assert_eq!(home.log(), deep.join("log"), "only run/ moves");
+    }
+}

@@ -1,0 +1,23 @@
+//! What every daemon does the same way, in three rooms that can be had apart.
+//!
+//! | room | feature | what it holds |
+//! |---|---|---|
+//! | [`home`] | always | where everything of one Sereno lies on disk |
+//! | [`file`] | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
+//! | [`chassis`] | `chassis` | settings, logging, shutdown, serving, connecting |
+//! | [`monitor`] | `monitor` | schedule, flip counter, report, ask: a monitor is a probe and this |
+//!
+//! `ctl` takes only `file`; the supervisor takes `file` and `chassis`; a monitor takes `monitor`. The chassis never
+//! looks into `monitor`, and none of them knows HTTP, TCP probes or processes.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "chassis")]
+pub mod chassis;
+#[cfg(feature = "file")]
+pub mod file;
+pub mod home;
+#[cfg(feature = "monitor")]
+pub mod monitor;
+
+pub use home::Home;

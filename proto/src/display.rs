@@ -1,0 +1,46 @@
+//! Enums of the wire, written for a person: the words that `ctl`, logs and JSON share.
+
+use std::fmt;
+
+use crate::v1::{CheckState, Decision, Effect, LogStream, ServiceState, Wanted};
+
+macro_rules! words {
+    ($($type:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
+        impl $type {
+            /// The word of the contract for it.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    )+};
+}
+
+words! {
+    ServiceState {
+        Unspecified => "unknown", Stopped => "stopped", Waiting => "waiting", Starting => "starting", Running => "running",
+        Backoff => "backoff", Stopping => "stopping", Completed => "completed", Failed => "failed",
+    }
+    Wanted { Unspecified => "unknown", Up => "up", Down => "down" }
+    CheckState { Unspecified => "unknown", Unknown => "unknown", Passing => "passing", Failing => "failing" }
+    Decision {
+        Unspecified => "UNSPECIFIED", Accepted => "ACCEPTED", Merged => "MERGED", Stale => "STALE", InGrace => "IN_GRACE",
+        NotWanted => "NOT_WANTED", Paused => "PAUSED", HeldDependency => "HELD_DEPENDENCY", HeldBudget => "HELD_BUDGET",
+        HeldBrake => "HELD_BRAKE", UnknownService => "UNKNOWN_SERVICE",
+    }
+    Effect {
+        Unspecified => "unknown", None => "no-op", Live => "live", Restart => "restart", Start => "start", Stop => "stop",
+    }
+    LogStream { Unspecified => "both", Stdout => "out", Stderr => "err" }
+}
+
+impl Decision {
+    /// Whether the restart waits for something and is to be asked for again.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::HeldDependency | Self::HeldBudget | Self::HeldBrake)
+    }
+}
