@@ -1,2 +1,56 @@
-//! Wires.
-fn main() {}
+//! `ctl`: one command that asks all three daemons, and tells the supervisor what is wanted.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`args`] | the command line |
+//! | [`place`] | which `sereno.toml`, and so which home and endpoints |
+//! | [`client`] | talking to the daemons; the only one that knows gRPC |
+//! | [`commands`] | what each command does, one file for each family |
+//! | [`view`] | the answers of all daemons joined into one model |
+//! | [`wait`] | pure: when a service has become what was asked for |
+//! | [`render`] | pure: model to table, JSON or lines |
+//! | [`out`] | stdout and what may be written to it |
+//! | [`failure`] | every way to fail, and its exit code |
+//!
+//! ```text
+//! args -> place -> client -> view -> render -> out
+//!                     '-> wait -'
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod commands;
+mod failure;
+mod out;
+mod place;
+mod render;
+mod view;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(usage) => {
+            // Whoever closed the pipe does not want to read the help.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut out = out::Out::stdout(args.json);
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failure::Failure::Start)
+        .and_then(|runtime| {
+            let result = runtime.block_on(commands::run(args, &mut out));
+            runtime.shutdown_background();
+            result
+        });
+    failure::exit_code(result.and_then(|done| out.flush().map(|()| done)))
+}

@@ -97,7 +97,7 @@ fn has_fifos(path: &Path) -> bool {
     const WITHOUT: [i64; 6] = [0x0102_1997, 0x6969, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x6573_5546];
     path.ancestors()
         .find_map(|existing| rustix::fs::statfs(existing).ok())
-        .is_none_or(|stat| !WITHOUT.contains(&i64::try_from(stat.f_type).unwrap_or(0)))
+        .is_none_or(|stat| !WITHOUT.contains(&stat.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]

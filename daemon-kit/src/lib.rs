@@ -2,10 +2,10 @@
 //!
 //! | room | feature | what it holds |
 //! |---|---|---|
-//! | [`home`] | always | where everything of one Sereno lies on disk |
-//! | [`file`] | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
-//! | [`chassis`] | `chassis` | settings, logging, shutdown, serving, connecting |
-//! | [`monitor`] | `monitor` | schedule, flip counter, report, ask: a monitor is a probe and this |
+//! | `home` | always | where everything of one Sereno lies on disk |
+//! | `file` | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
+//! | `chassis` | `chassis` | settings, logging, shutdown, serving, connecting |
+//! | `monitor` | `monitor` | schedule, flip counter, report, ask: a monitor is a probe and this |
 //!
 //! `ctl` takes only `file`; the supervisor takes `file` and `chassis`; a monitor takes `monitor`. The chassis never
 //! looks into `monitor`, and none of them knows HTTP, TCP probes or processes.

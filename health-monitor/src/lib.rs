@@ -1,3 +1,24 @@
-//! To come.
+//! Watches services over HTTP, or by a command: is the answer the one that a healthy service gives?
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`probe`] | [`HealthProbe`]: which kind is whose |
+//! | `http` | one request over a new connection, within bounds |
+//! | `expect` | pure: is this answer good |
+//! | `client` | HTTP clients, built when they are first needed |
+//! | `exec` | one command, and the end of everything it started |
+//!
+//! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
 
 #![forbid(unsafe_code)]
+
+mod client;
+mod exec;
+mod expect;
+mod http;
+pub mod probe;
+
+pub use probe::HealthProbe;
+
+/// The daemon's name, and its table's.
+pub const NAME: &str = "health-monitor";

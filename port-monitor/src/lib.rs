@@ -1,3 +1,23 @@
-//! To come.
+//! Watches TCP ports: does somebody listen, is it the service itself, and does it accept?
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`probe`] | [`PortProbe`]: connect, then judge what the system's table says of the listener |
+//! | `connect` | all addresses side by side, the first success counts |
+//! | `queue` | pure: does an accept queue drain |
+//! | `sockets` | the system's table of listeners, and who holds them; the only file that knows `/proc` |
+//!
+//! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
 
 #![forbid(unsafe_code)]
+
+mod connect;
+pub mod probe;
+mod queue;
+#[cfg_attr(not(target_os = "linux"), path = "sockets_none.rs")]
+mod sockets;
+
+pub use probe::PortProbe;
+
+/// The daemon's name, and its table's.
+pub const NAME: &str = "port-monitor";

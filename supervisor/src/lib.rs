@@ -1,3 +1,26 @@
-//! To come.
+//! Owns the processes of Sereno's services, and is the only one that decides.
+//!
+//! ```text
+//!  sereno.toml ─▶ start ─▶ manager (one task, one thread)          os: every system call
+//!                             │  ├─ lifecycle: pure decisions
+//!                             │  ├─ service: spawn, stop, sweep
+//!                             │  └─ disk, journal: what survives
+//!                             ├─▶ logs (threads of their own)
+//!                 clients ─▶ api (a thread of its own)
+//! ```
+//!
+//! Who may use whom: `lifecycle <- service <- manager <- api <- start <- main`. `lifecycle` is pure; [`os`] is the only
+//! module that names system calls, and the only one where `unsafe` is allowed.
 
+pub mod api;
+pub mod disk;
+pub mod journal;
+pub mod lifecycle;
+pub mod logs;
+pub mod manager;
+pub mod os;
+pub mod service;
+pub mod snapshot;
+pub mod start;
 
+pub use start::{Args, run};

@@ -1,1 +1,27 @@
-//! The chassis of a daemon.
+//! The chassis of a daemon: what stands around its own work, the same for all of them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
+//! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
+//! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
+//! | [`listen`] | [`bind`] an endpoint, and who is at the other end |
+//! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
+//! | [`connect`] | a lazy channel to an endpoint |
+//! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
+//!
+//! A daemon's `main` is: settings, logging, [`bind`], build, [`serve::serve`]. What can fail comes before serving.
+
+pub mod connect;
+pub mod listen;
+pub mod logging;
+pub mod serve;
+pub mod settings;
+pub mod shutdown;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+pub use listen::{Listener, Peer, bind};
+pub use shutdown::Shutdown;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use proto::Name;
 use regex::Regex;
 
+use super::problem::Places;
+
 /// A whole file.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub services: BTreeMap<Name, Service>,
     /// `[monitors.NAME]` and the two built-in ones.
     pub monitors: BTreeMap<Name, Monitor>,
+    /// Where in the file what stands, for problems that only the world can show. `Places::default()` knows nothing.
+    pub places: Places,
 }
 
 /// `[supervisor]`.

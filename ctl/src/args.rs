@@ -1,0 +1,273 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Group, Parser, Subcommand};
+
+/// Keeps services up, and says why when they were not.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ctl",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 80
+)]
+#[command(after_help = "\
+Exit codes: 0 done, all well; 1 something is not as wanted; 2 usage or config
+error; 3 the supervisor can not be reached.")]
+pub(crate) struct Args {
+    /// The sereno.toml to use (before the command; after it -f is --follow)
+    /// [default: `SERENO_CONFIG`, else the nearest from here upwards, else the
+    /// user's, else the system's]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Answer in JSON, with nothing else on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything, or apply the file if it runs already
+    Up(Up),
+    /// Stop the services in reverse order, then the daemons
+    Down(Down),
+    /// Show all daemons, services and checks
+    #[command(aliases = ["ls", "list", "ps"])]
+    Status(StatusArgs),
+    /// Start services and wait until they are ready
+    Start(Act),
+    /// Stop services and wait until nothing of them is left
+    Stop(Act),
+    /// Stop and start services, and wait until they are ready
+    Restart(Act),
+    /// Start a new run beside the old one, then end the old one
+    Reload(Act),
+    /// Send a signal to the processes of services
+    Signal(Signal),
+    /// Forget crashes and restarts, and try again what was given up
+    Reset(Whom),
+    /// Do not restart for failing checks, for a while or until resumed
+    Pause(Pause),
+    /// End a pause
+    Resume(Whom),
+    /// Show what services wrote
+    Logs(Logs),
+    /// Show everything about one service or daemon
+    #[command(alias = "show")]
+    Describe(Describe),
+    /// Show what led to the last restart of a service
+    Why(Why),
+    /// Show what happened, oldest first
+    Events(Events),
+    /// Validate the file
+    Check(Check),
+    /// Show what applying the file would do to each service
+    Plan,
+    /// Apply the file
+    Apply,
+    /// Replace the running supervisor by another program, in place
+    Upgrade(Upgrade),
+    /// Print the completions of a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Up {
+    /// Return at once instead of showing the logs
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Return when everything is ready, or say what is not
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long --wait waits
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Down {
+    /// Leave the services running; the next `up` takes them over
+    #[arg(long)]
+    pub(crate) keep_services: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct StatusArgs {
+    /// Names, globs, tag:x [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Stay, and show every change
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Whom {
+    /// Names, globs, tag:x
+    #[arg(value_name = "SERVICE", required_unless_present = "all")]
+    pub(crate) services: Vec<String>,
+    /// Every service
+    #[arg(long, conflicts_with = "services")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Act {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// How long to wait for the result
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Signal {
+    /// HUP, SIGHUP or a number
+    #[arg(value_name = "SIGNAL")]
+    pub(crate) which: String,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Only to the process that was started, not to its children
+    #[arg(long)]
+    pub(crate) main: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Pause {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// End the pause after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Logs {
+    /// Names, globs, tag:x, names of daemons [default: every service]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The last so many lines of each output [default: 50; all with --since]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) lines: Option<u32>,
+    /// Only what is not older than this
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only stdout
+    #[arg(long, conflicts_with = "stderr")]
+    pub(crate) stdout: bool,
+    /// Only stderr
+    #[arg(long)]
+    pub(crate) stderr: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Describe {
+    /// Name of a service or daemon
+    pub(crate) service: String,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Why {
+    /// Name of a service or daemon
+    pub(crate) service: String,
+    /// The restart that began this run [default: the last one]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub(crate) incarnation: u64,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Events {
+    /// Only those of this service or daemon
+    pub(crate) service: Option<String>,
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The last so many
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) lines: u32,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Check {
+    /// [default: the file that `up` would take]
+    #[arg(value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Upgrade {
+    /// The new program [default: the one the supervisor was started from]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Completions {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `500ms`, `1h30m`; a bare number is seconds, as other tools have it.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|_| "write 500ms, 5s or 1h30m".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn f_is_the_file_before_the_verb_and_follow_after_it() {
+        let args = parse("ctl -f a.toml logs -f web").expect("parses");
+        assert_eq!(args.file, Some(PathBuf::from("a.toml")));
+        let Command::Logs(logs) = args.command else { panic!("not logs: {:?}", args.command) };
+        assert!(logs.follow);
+        assert_eq!(logs.services, ["web"]);
+    }
+
+    #[test]
+    fn json_may_stand_on_either_side() {
+        assert!(parse("ctl --json ps").expect("parses").json);
+        assert!(parse("ctl ps --json").expect("parses").json);
+    }
+
+    #[test]
+    fn commands_that_change_something_want_to_know_whom() {
+        for line in
+            ["ctl start", "ctl stop --all web", "ctl signal HUP", "ctl pause --for 3x web", "ctl nonsense"]
+        {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        for line in ["ctl start --all", "ctl stop a b", "ctl signal HUP web", "ctl pause --for 30m web"] {
+            parse(line).expect(line);
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("soon").is_err());
+    }
+}

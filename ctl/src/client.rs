@@ -1,0 +1,224 @@
+//! Talking to the daemons. Nothing outside this file knows that it is gRPC.
+
+mod transport;
+
+use std::future::Future;
+use std::time::Duration;
+
+use proto::v1::monitor_client::MonitorClient;
+use proto::v1::supervisor_client::SupervisorClient;
+use proto::v1::{self, MonitorStatus, Status};
+use proto::{Endpoint, MAX_MESSAGE, UNARY_DEADLINE};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::failure::Failure;
+pub(crate) use transport::Missing;
+
+/// How long `status` waits for each daemon.
+pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long a supervisor may be gone before nobody waits for it any more: a monitor starts a dead one again well
+/// within that.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How soon it is tried again meanwhile.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A connection to the supervisor.
+#[derive(Clone)]
+pub(crate) struct Supervisor {
+    endpoint: Endpoint,
+    client: SupervisorClient<Channel>,
+}
+
+macro_rules! unary {
+    ($($name:ident($word:literal, $request:ident) -> $response:ident;)+) => {$(
+        /// The call of the contract with this name.
+        pub(crate) async fn $name(&self, request: v1::$request) -> Result<v1::$response, Failure> {
+            let mut client = self.client.clone();
+            self.answer($word, UNARY_DEADLINE, async move { client.$name(request).await }).await
+        }
+    )+};
+}
+
+macro_rules! streaming {
+    ($($name:ident($word:literal, $request:ident) -> $response:ident;)+) => {$(
+        /// The stream of the contract with this name.
+        pub(crate) async fn $name(&self, request: v1::$request) -> Result<Feed<v1::$response>, Failure> {
+            let mut client = self.client.clone();
+            let stream =
+                self.answer($word, UNARY_DEADLINE, async move { client.$name(request).await }).await?;
+            Ok(Feed { word: $word, endpoint: self.endpoint.clone(), stream })
+        }
+    )+};
+}
+
+impl Supervisor {
+    /// Connects, or says why that is not possible.
+    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
+        Self::try_connect(endpoint).await.map_err(|missing| unreachable(endpoint, missing.to_string()))
+    }
+
+    /// Connects, or says what is missing.
+    pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, Missing> {
+        let channel = transport::channel(endpoint).await?;
+        let client = SupervisorClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Ok(Self { endpoint: endpoint.clone(), client })
+    }
+
+    /// The newest state of everything.
+    pub(crate) async fn status(&self, usage: bool, within: Duration) -> Result<Status, Failure> {
+        let mut client = self.client.clone();
+        let request = v1::GetStatusRequest { usage };
+        let response = self.answer("status", within, async move { client.get_status(request).await }).await?;
+        Ok(response.status.unwrap_or_default())
+    }
+
+    unary! {
+        start("start", StartRequest) -> StartResponse;
+        stop("stop", StopRequest) -> StopResponse;
+        restart("restart", RestartRequest) -> RestartResponse;
+        reload("reload", ReloadRequest) -> ReloadResponse;
+        signal("signal", SignalRequest) -> SignalResponse;
+        reset("reset", ResetRequest) -> ResetResponse;
+        pause("pause", PauseRequest) -> PauseResponse;
+        resume("resume", ResumeRequest) -> ResumeResponse;
+        plan("plan", PlanRequest) -> PlanResponse;
+        apply("apply", ApplyRequest) -> ApplyResponse;
+        get_timeline("events", GetTimelineRequest) -> GetTimelineResponse;
+        shutdown("down", ShutdownRequest) -> ShutdownResponse;
+        upgrade("upgrade", UpgradeRequest) -> UpgradeResponse;
+    }
+
+    streaming! {
+        watch_status("status", WatchStatusRequest) -> WatchStatusResponse;
+        watch_events("events", WatchEventsRequest) -> WatchEventsResponse;
+        read_logs("logs", ReadLogsRequest) -> ReadLogsResponse;
+    }
+
+    async fn answer<T>(
+        &self,
+        word: &'static str,
+        within: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, Failure> {
+        match timeout(within, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(failure(word, &self.endpoint, &status)),
+            Err(_) => Err(unreachable(&self.endpoint, silent(within))),
+        }
+    }
+}
+
+/// A stream of the supervisor.
+pub(crate) struct Feed<T> {
+    word: &'static str,
+    endpoint: Endpoint,
+    stream: tonic::Streaming<T>,
+}
+
+impl<T> Feed<T> {
+    /// The next message; `None` when the supervisor has ended the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
+        self.stream.message().await.map_err(|status| failure(self.word, &self.endpoint, &status))
+    }
+}
+
+/// The newest status again and again, also from the next supervisor when this one is replaced.
+pub(crate) struct StatusFeed {
+    endpoint: Endpoint,
+    feed: Option<Feed<v1::WatchStatusResponse>>,
+}
+
+impl StatusFeed {
+    /// Nothing is asked before the first [`StatusFeed::next`].
+    pub(crate) fn new(endpoint: &Endpoint) -> Self {
+        Self { endpoint: endpoint.clone(), feed: None }
+    }
+
+    /// The next status. Dropping the future loses at most one, which the next replaces.
+    pub(crate) async fn next(&mut self) -> Result<Status, Failure> {
+        loop {
+            let feed = if let Some(feed) = &mut self.feed {
+                feed
+            } else {
+                let supervisor = reconnect(&self.endpoint).await?;
+                self.feed.insert(supervisor.watch_status(v1::WatchStatusRequest { usage: false }).await?)
+            };
+            match feed.next().await {
+                Ok(Some(response)) => return Ok(response.status.unwrap_or_default()),
+                Ok(None) | Err(Failure::NoSupervisor { .. }) => self.feed = None,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+}
+
+/// Connects to a supervisor that may just be on its way back.
+pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure> {
+    let until = Instant::now() + REPLACED_WITHIN;
+    loop {
+        let failure = match Supervisor::connect(endpoint).await {
+            // A socket that still accepts proves nothing: the one behind it may be on its way out.
+            Ok(supervisor) => match supervisor.status(false, UNARY_DEADLINE).await {
+                Ok(_) => return Ok(supervisor),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        if !matches!(failure, Failure::NoSupervisor { .. }) || Instant::now() >= until {
+            return Err(failure);
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Asks a monitor itself; an error is a text for a person.
+pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, String> {
+    let ask = async {
+        let channel = transport::channel(endpoint).await.map_err(|missing| missing.to_string())?;
+        let mut client = MonitorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        match client.get_monitor_status(v1::GetMonitorStatusRequest {}).await {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(told(&status)),
+        }
+    };
+    timeout(within, ask).await.unwrap_or_else(|_| Err(silent(within)))
+}
+
+fn unreachable(endpoint: &Endpoint, why: String) -> Failure {
+    Failure::NoSupervisor { endpoint: endpoint.clone(), why }
+}
+
+fn silent(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
+}
+
+fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> Failure {
+    // Only what broke on the way has a source; what the supervisor said has none.
+    let broken = std::error::Error::source(status).is_some();
+    match status.code() {
+        Code::Unimplemented => Failure::NotYet(word),
+        Code::InvalidArgument => Failure::Usage(told(status)),
+        Code::Unavailable | Code::DeadlineExceeded => unreachable(endpoint, told(status)),
+        _ if broken => unreachable(endpoint, told(status)),
+        _ => Failure::Refused(told(status)),
+    }
+}
+
+/// What a status says, down to what caused it.
+fn told(status: &tonic::Status) -> String {
+    let mut deepest: Option<&dyn std::error::Error> = std::error::Error::source(status);
+    while let Some(next) = deepest.and_then(std::error::Error::source) {
+        deepest = Some(next);
+    }
+    match deepest {
+        Some(error) => error.to_string().to_lowercase(),
+        None if status.message().is_empty() => status.code().description().to_lowercase(),
+        None => status.message().to_owned(),
+    }
+}

@@ -1,0 +1,131 @@
+//! `down`: ends the services and the supervisor, and waits until both are gone.
+
+use std::time::Duration;
+
+use proto::Endpoint;
+use proto::v1::{ServiceState, ShutdownRequest, Status, WatchStatusRequest};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Missing, Supervisor};
+use crate::failure::{Done, Failure};
+use crate::out::Out;
+use crate::place::Place;
+use crate::render::one_line;
+
+/// Its last streams have ended: it only has to leave.
+const LEAVE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const NOW_AND_THEN: Duration = Duration::from_millis(200);
+
+#[derive(Serialize)]
+struct DownJson {
+    /// Whether there was a supervisor at all.
+    running: bool,
+    stopped: Vec<String>,
+    kept: Vec<String>,
+}
+
+/// Ends everything, or only the daemons.
+pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+    let endpoint = &place.located.supervisor;
+    let supervisor = match Supervisor::try_connect(endpoint).await {
+        Ok(supervisor) => supervisor,
+        Err(Missing::Nobody(_)) => {
+            if out.json {
+                out.document(&DownJson { running: false, stopped: Vec::new(), kept: Vec::new() })?;
+            } else {
+                out.line("the supervisor is not running")?;
+            }
+            return Ok(Done::Well);
+        }
+        Err(Missing::Other(why)) => {
+            return Err(Failure::NoSupervisor { endpoint: endpoint.clone(), why });
+        }
+    };
+    let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
+    let before = feed.next().await?.and_then(|response| response.status).unwrap_or_default();
+    supervisor.shutdown(ShutdownRequest { keep_services }).await?;
+    let had = alive(&before);
+    let width = had.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut left = had.clone();
+    let mut stopped = Vec::new();
+    let mut say = |name: String, out: &mut Out| {
+        if !out.json {
+            out.line(&format!("{:<width$}  stopped", one_line(&name)))?;
+            out.flush()?;
+        }
+        stopped.push(name);
+        Ok::<(), Failure>(())
+    };
+    loop {
+        let response = tokio::select! {
+            next = feed.next() => match next {
+                Ok(Some(response)) => response,
+                Ok(None) | Err(_) => break,
+            },
+            // A stream that nobody ends is no reason to wait for one who has gone.
+            () = deserted(endpoint) => break,
+        };
+        let now = alive(&response.status.unwrap_or_default());
+        for name in left.extract_if(.., |name| !keep_services && !now.contains(name)) {
+            say(name, out)?;
+        }
+    }
+    drop(feed);
+    gone(endpoint).await?;
+    let kept = if keep_services {
+        left
+    } else {
+        // The last state may have been too short to be seen; it does not leave before all are stopped.
+        for name in left {
+            say(name, out)?;
+        }
+        Vec::new()
+    };
+    if out.json {
+        out.document(&DownJson { running: true, stopped, kept })?;
+    } else {
+        for name in &kept {
+            out.line(&format!("{:<width$}  kept running", one_line(name)))?;
+        }
+        out.line("the supervisor and its monitors have ended")?;
+    }
+    Ok(Done::Well)
+}
+
+/// Services of which something runs.
+fn alive(status: &Status) -> Vec<String> {
+    let runs = status.services.iter().filter(|service| {
+        service.pid != 0
+            || matches!(
+                service.state(),
+                ServiceState::Starting | ServiceState::Running | ServiceState::Stopping
+            )
+    });
+    runs.map(|service| service.name.clone()).collect()
+}
+
+/// Returns once nobody listens; looks now and then, as the stream's end is the usual way to learn of it.
+async fn deserted(endpoint: &Endpoint) {
+    loop {
+        sleep(NOW_AND_THEN).await;
+        if let Err(Missing::Nobody(_)) = Supervisor::try_connect(endpoint).await {
+            return;
+        }
+    }
+}
+
+/// Waits until nobody listens any more.
+async fn gone(endpoint: &Endpoint) -> Result<(), Failure> {
+    let until = Instant::now() + LEAVE;
+    while let Ok(supervisor) = Supervisor::try_connect(endpoint).await {
+        drop(supervisor);
+        if Instant::now() >= until {
+            let why = format!("{endpoint}: somebody still listens {} s after the end", LEAVE.as_secs());
+            return Err(Failure::Refused(why));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}

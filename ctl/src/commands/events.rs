@@ -1,0 +1,123 @@
+//! `why` and `events`: what happened, and what led to it.
+
+use jiff::tz::TimeZone;
+use proto::time::unstamp;
+use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
+
+use crate::args;
+use crate::client::{Supervisor, reconnect};
+use crate::failure::{Done, Failure};
+use crate::out::Out;
+use crate::place::Place;
+use crate::render::one_line;
+use crate::render::time::day;
+use crate::render::why::{EventJson, Events, event};
+
+/// The chain of causes of one restart.
+pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+    let supervisor = Supervisor::connect(&place.located.supervisor).await?;
+    let request = GetTimelineRequest {
+        service: args.service.clone(),
+        why: true,
+        incarnation: args.incarnation,
+        limit: 0,
+    };
+    let events = supervisor.get_timeline(request).await?.events;
+    if out.json {
+        out.document(&Events::new(&events))?;
+        return Ok(Done::Well);
+    }
+    let service = one_line(&args.service);
+    let ended = |event: &Event| matches!(event.kind.as_str(), "exit" | "give-up");
+    match args.incarnation {
+        0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
+        0 if !events.iter().any(ended) => {
+            out.line(&format!("{service} has not been restarted yet; it was started so:"))?;
+        }
+        number if events.is_empty() => {
+            out.line(&format!("{service}: nothing is known of a start of incarnation {number}"))?;
+        }
+        _ => {}
+    }
+    lines(&events, false, out)?;
+    Ok(Done::Well)
+}
+
+/// The journal.
+pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+    let supervisor = Supervisor::connect(&place.located.supervisor).await?;
+    let service = args.service.unwrap_or_default();
+    let request = GetTimelineRequest {
+        service: service.clone(),
+        why: false,
+        incarnation: 0,
+        // Zero means a default on the wire; nobody who asks for nothing is to get a hundred.
+        limit: args.lines.max(1),
+    };
+    let mut events = supervisor.get_timeline(request).await?.events;
+    let next = events.last().map_or(0, |last| last.seq + 1);
+    if args.lines == 0 {
+        events.clear();
+    }
+    if !args.follow {
+        if out.json {
+            out.document(&Events::new(&events))?;
+        } else {
+            lines(&events, true, out)?;
+        }
+        return Ok(Done::Well);
+    }
+    let zone = TimeZone::system();
+    for one in &events {
+        show(one, &zone, out)?;
+    }
+    follow(supervisor, next, &service, &zone, place, out).await
+}
+
+/// Goes on with what happens, also at the next supervisor when this one is replaced: the journal is the same.
+async fn follow(
+    mut supervisor: Supervisor,
+    mut next: u64,
+    service: &str,
+    zone: &TimeZone,
+    place: &Place,
+    out: &mut Out,
+) -> Result<Done, Failure> {
+    loop {
+        let mut feed = supervisor.watch_events(WatchEventsRequest { from: next }).await?;
+        loop {
+            out.flush()?;
+            match feed.next().await {
+                Ok(Some(response)) => {
+                    let Some(one) = response.event else { continue };
+                    next = one.seq + 1;
+                    if service.is_empty() || one.service == service {
+                        show(&one, zone, out)?;
+                    }
+                }
+                Ok(None) | Err(Failure::NoSupervisor { .. }) => break,
+                Err(failure) => return Err(failure),
+            }
+        }
+        supervisor = reconnect(&place.located.supervisor).await?;
+    }
+}
+
+fn show(one: &Event, zone: &TimeZone, out: &mut Out) -> Result<(), Failure> {
+    if out.json { out.record(&EventJson::new(one)) } else { out.line(&event(one, true, zone, out.look)) }
+}
+
+/// Lines with a time, below the day where it is not today.
+pub(super) fn lines(events: &[Event], named: bool, out: &mut Out) -> Result<(), Failure> {
+    let zone = TimeZone::system();
+    let mut shown = day(Some(std::time::SystemTime::now()), &zone);
+    for one in events {
+        let this = day(unstamp(one.time), &zone);
+        if let Some(this) = this.filter(|this| shown.as_ref() != Some(this)) {
+            out.line(&this)?;
+            shown = Some(this);
+        }
+        out.line(&event(one, named, &zone, out.look))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Starts a supervisor that outlives this command, and shows what it says if it does not come up.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use proto::Endpoint;
+use proto::v1::Status;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{STATUS_DEADLINE, Supervisor};
+use crate::failure::Failure;
+
+const PROGRAM: &str = "supervisor";
+/// How long one that lives may take to answer.
+const START: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// What it says before it dies is short; the rest is for its log.
+const LONGEST_SAYING: usize = 64 * 1024;
+
+/// Who answers now.
+pub(super) struct Started {
+    pub(super) supervisor: Supervisor,
+    pub(super) status: Status,
+    /// Whether it is the one that was started here, and not that of another `up` at the same time.
+    pub(super) ours: bool,
+}
+
+/// Starts one and waits until a supervisor answers: this one, or another that was faster.
+pub(super) async fn supervisor(file: &Path, endpoint: &Endpoint) -> Result<Started, Failure> {
+    let mut newcomer = Newcomer::spawn(file)?;
+    let until = Instant::now() + START;
+    let mut ended = None;
+    loop {
+        if let Ok(supervisor) = Supervisor::try_connect(endpoint).await
+            && let Ok(status) = supervisor.status(false, STATUS_DEADLINE).await
+            && !status.supervisor.as_ref().is_some_and(|supervisor| supervisor.shutting_down)
+        {
+            let pid = status.supervisor.as_ref().map_or(0, |supervisor| supervisor.pid);
+            let ours = pid == newcomer.child.id();
+            if !ours {
+                newcomer.end();
+            }
+            return Ok(Started { supervisor, status, ours });
+        }
+        if ended.is_none() {
+            ended = newcomer.ended();
+        }
+        if let Some(how) = ended {
+            let said = newcomer.said();
+            // Another one has the lock, and will answer soon.
+            if !said.contains("already running") {
+                return Err(Failure::NotStarted(told(&said, how)));
+            }
+        }
+        if Instant::now() >= until {
+            let said = newcomer.said();
+            let why = format!("no answer within {} s", START.as_secs());
+            return Err(Failure::NotStarted(if said.is_empty() { why } else { format!("{why}: {said}") }));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn told(said: &str, how: ExitStatus) -> String {
+    if said.is_empty() { format!("it ended at once ({how})") } else { said.to_owned() }
+}
+
+/// A supervisor that does not answer yet.
+struct Newcomer {
+    child: Child,
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Newcomer {
+    fn spawn(file: &Path) -> Result<Self, Failure> {
+        let program = program();
+        #[expect(clippy::disallowed_methods, reason = "the one process that ctl starts is the supervisor")]
+        let mut command = Command::new(&program);
+        command.arg("--file").arg(file).arg("--detach");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        detach(&mut command);
+        let mut child = command
+            .spawn()
+            .map_err(|error| Failure::NotStarted(format!("run {}: {error}", program.display())))?;
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let reader = child.stderr.take().map(|mut stderr| {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(length @ 1..) = stderr.read(&mut piece) {
+                    let mut said = said.lock().expect("nobody panics while holding it");
+                    let room = LONGEST_SAYING.saturating_sub(said.len());
+                    said.extend_from_slice(&piece[..length.min(room)]);
+                }
+            })
+        });
+        Ok(Self { child, said, reader })
+    }
+
+    /// How it ended, once it has and everything it said is here.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let how = self.child.try_wait().ok().flatten()?;
+        if let Some(reader) = self.reader.take_if(|reader| !reader.is_finished()) {
+            // Its end of the pipe is closed unless it left something behind that still holds it.
+            self.reader = Some(reader);
+            return None;
+        }
+        Some(how)
+    }
+
+    fn said(&self) -> String {
+        let said = self.said.lock().expect("nobody panics while holding it");
+        let said = String::from_utf8_lossy(&said);
+        // Its own name before its own words: the line that tells them names it already.
+        said.trim().trim_start_matches("supervisor: ").to_owned()
+    }
+
+    /// Ends one that is not needed: it must not take over later, when the other one is told to go.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Beside this program, else wherever `PATH` has it.
+fn program() -> PathBuf {
+    let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+    let own = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    own.and_then(|own| Some(own.parent()?.join(&name))).filter(|path| path.is_file()).unwrap_or(name.into())
+}
+
+/// Ctrl-C at this terminal is not meant for it; it leaves the session by itself.
+#[cfg(unix)]
+fn detach(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(windows)]
+fn detach(command: &mut Command) {
+    const DETACHED_PROCESS: u32 = 0x0000_0008;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+    std::os::windows::process::CommandExt::creation_flags(
+        command,
+        DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP,
+    );
+}

@@ -1,0 +1,107 @@
+//! Every way to fail, and the exit code it has: 0 done, 1 not, 2 usage or configuration, 3 no supervisor.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use proto::Endpoint;
+
+/// How a command that could be carried out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Everything is as it was asked for.
+    Well,
+    /// Something is not; what and why has been printed.
+    NotWell,
+}
+
+impl Done {
+    /// `Well` where `well`.
+    pub(crate) fn when(well: bool) -> Self {
+        if well { Self::Well } else { Self::NotWell }
+    }
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Nobody answers where the supervisor should listen.
+    #[error("the supervisor can not be reached at {endpoint}: {why}; start it with \"ctl up\"")]
+    NoSupervisor { endpoint: Endpoint, why: String },
+    /// It was started and ended at once.
+    #[error("start the supervisor: {0}")]
+    NotStarted(String),
+    /// The supervisor does not know this command.
+    #[error("{0}: not in this version")]
+    NotYet(&'static str),
+    /// The supervisor, or this command, says no.
+    #[error("{0}")]
+    Refused(String),
+    /// What was typed makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// Each problem is a line of its own; the last line says what that means.
+    #[error("{conclusion}")]
+    Config { problems: String, conclusion: String },
+    /// The answer could not be written.
+    #[error("write the answer: {0}")]
+    Output(io::Error),
+    /// The operating system refused the most basic things.
+    #[error("start: {0}")]
+    Start(io::Error),
+    /// The person does not want to wait any longer.
+    #[error("interrupted; what was asked for goes on")]
+    Interrupted,
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::NoSupervisor { .. } => 3,
+            Self::Usage(_) | Self::Config { .. } => 2,
+            Self::Interrupted => 130,
+            Self::NotStarted(_) | Self::NotYet(_) | Self::Refused(_) | Self::Output(_) | Self::Start(_) => 1,
+        }
+    }
+}
+
+/// Says on stderr what went wrong, and gives the code to exit with.
+pub(crate) fn exit_code(result: Result<Done, Failure>) -> ExitCode {
+    match result {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::NotWell) => ExitCode::from(1),
+        // `ctl logs | head`: the reader has enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Failure::Config { problems, .. } = &failure {
+                let _ = writeln!(io::stderr(), "{}", problems.trim_end());
+            }
+            note(&failure.to_string());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// One line for the person at the terminal, beside the answer.
+pub(crate) fn note(text: &str) {
+    // With stderr gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "ctl: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_supervisor_is_told_with_the_way_out() {
+        let failure = Failure::NoSupervisor {
+            endpoint: Endpoint::parse("unix:///h/run/supervisor.sock").expect("an endpoint"),
+            why: "not running (no socket)".into(),
+        };
+        assert_eq!(
+            failure.to_string(),
+            "the supervisor can not be reached at unix:///h/run/supervisor.sock: not running (no socket); \
+             start it with \"ctl up\""
+        );
+        assert_eq!(failure.code(), 3);
+    }
+}

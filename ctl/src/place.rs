@@ -1,0 +1,94 @@
+//! Which `sereno.toml` is meant, and so which home, endpoints and monitors.
+
+use std::path::{Path, PathBuf};
+
+use daemon_kit::file::{self, Config, Env, Located, Problems};
+use proto::v1::Source;
+
+use crate::failure::{Failure, note};
+
+/// A file and where everything of it lies.
+pub(crate) struct Place {
+    /// File, home and endpoints, also where the file has errors.
+    pub(crate) located: Located,
+    env: Env,
+}
+
+impl Place {
+    /// Finds the file as `docker compose` finds its own.
+    pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Failure> {
+        let env = environment();
+        let file = path(explicit, &env)?;
+        let located = file::locate(&file, &env).map_err(|problems| refused(&problems, &file, ""))?;
+        if !located.problems.0.is_empty() {
+            note(&format!("{}: has errors (see \"ctl check\"); going on with defaults", file.display()));
+        }
+        Ok(Self { located, env })
+    }
+
+    /// The file with everything in it, checked against the world too; or every problem, and what that means.
+    pub(crate) fn load(&self, consequence: &str) -> Result<Loaded, Failure> {
+        load(&self.located.file, &self.env, consequence)
+    }
+
+    /// The file's settings if it has no errors of form.
+    pub(crate) fn settings(&self) -> Option<Config> {
+        let text = file::read(&self.located.file).ok()?;
+        file::load(&self.located.file, &text, &self.env).ok()
+    }
+
+    /// The folder that paths of the file are relative to, as the file's own name shows it.
+    pub(crate) fn file(&self) -> &Path {
+        &self.located.file
+    }
+}
+
+/// A file that may be applied.
+pub(crate) struct Loaded {
+    /// What it says.
+    pub(crate) config: Config,
+    /// What the supervisor is sent.
+    pub(crate) source: Source,
+}
+
+/// Reads and judges a file.
+pub(crate) fn load(path: &Path, env: &Env, consequence: &str) -> Result<Loaded, Failure> {
+    let (text, config, problems) =
+        judge(path, env).map_err(|problems| refused(&problems, path, consequence))?;
+    if !problems.0.is_empty() {
+        return Err(refused(&problems, path, consequence));
+    }
+    let env = env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Ok(Loaded { config, source: Source { path: path.display().to_string(), text, env } })
+}
+
+/// The file's text and settings with what the world lacks; or what is wrong with its form.
+pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems), Problems> {
+    let text = file::read(path)?;
+    let config = file::load(path, &text, env)?;
+    let world = file::check_world(&config, env);
+    Ok((text, config, world))
+}
+
+/// The file that is meant.
+pub(crate) fn path(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(Failure::Start)?;
+    file::find(explicit, &here, env).map_err(|problem| Failure::Usage(problem.to_string().trim_end().into()))
+}
+
+/// What of this process's environment is text; nothing else can stand in a file or on the wire.
+pub(crate) fn environment() -> Env {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn refused(problems: &Problems, path: &Path, consequence: &str) -> Failure {
+    let count = problems.0.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    let mut conclusion = format!("{}: {count} {noun}", path.display());
+    if !consequence.is_empty() {
+        conclusion = format!("{conclusion}; {consequence}");
+    }
+    Failure::Config { problems: problems.to_string(), conclusion }
+}

@@ -1,0 +1,194 @@
+//! Everything about one service, in lines.
+
+use jiff::tz::TimeZone;
+
+use super::settings::Setting;
+use super::time::{clock, day, span};
+use super::{BOLD, Look, check_style, explain, one_line, state_style, table};
+use crate::view::{CheckView, MonitorView, ServiceView, View};
+
+/// Labels stand in a column as wide as this.
+const LABEL: usize = 12;
+
+/// A text that grows by headed lines.
+pub(crate) struct Sheet {
+    look: Look,
+    text: String,
+}
+
+impl Sheet {
+    pub(crate) fn new(look: Look) -> Self {
+        Self { look, text: String::new() }
+    }
+
+    /// All of it.
+    pub(crate) fn text(self) -> String {
+        self.text
+    }
+
+    /// Begins a part.
+    pub(crate) fn heading(&mut self, title: &str) {
+        let title = self.look.paint(BOLD, &one_line(title));
+        self.text.push_str(&title);
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, label: &str, value: &str) {
+        self.text.extend(["  ", &format!("{label:<LABEL$}"), "  ", value, "\n"]);
+    }
+
+    fn lines<'a>(&mut self, label: &str, values: impl IntoIterator<Item = &'a str>) {
+        let mut label = label;
+        for value in values {
+            self.line(label, &one_line(value));
+            label = "";
+        }
+    }
+
+    /// What a service is doing.
+    pub(crate) fn service(&mut self, view: &ServiceView, zone: &TimeZone) {
+        let state = self.look.paint(state_style(view.state), view.state.word());
+        self.line("state", &format!("{state} (wanted {})", view.wanted));
+        let run = view.pid.map(|pid| format!("pid {pid}, incarnation {}", view.incarnation));
+        let uptime = view.uptime.map(|uptime| format!(", up {}", span(uptime)));
+        if let Some(run) = run {
+            self.line("run", &format!("{run}{}", uptime.unwrap_or_default()));
+        }
+        self.lines("because", explain::service(view).iter().map(String::as_str));
+        self.line("restarts", &format!("{} (streak {})", view.restarts, view.streak));
+        if let Some(exit) = &view.last_exit {
+            let at = day(exit.at, zone).map(|day| format!(" at {day} {}", clock(exit.at, zone)));
+            self.line("last exit", &format!("{}{}", one_line(&explain::exit(exit)), at.unwrap_or_default()));
+        }
+        if let Some(usage) = table::usage(view) {
+            self.line("usage", &usage);
+        }
+        if let Some(text) = &view.status_text {
+            self.line("says", &one_line(text));
+        }
+        if !view.tags.is_empty() {
+            self.line("tags", &one_line(&view.tags.join(", ")));
+        }
+        if !view.checks.is_empty() {
+            self.heading("checks");
+            for check in &view.checks {
+                self.check(check);
+            }
+        }
+    }
+
+    fn check(&mut self, check: &CheckView) {
+        let state = self.look.paint(check_style(check.state), check.state.word());
+        let detail = check.detail.as_deref().map(|detail| format!(", {}", one_line(detail)));
+        let times = (check.failures > 0).then(|| format!(", {} failures", check.failures));
+        self.line(
+            &one_line(&check.id),
+            &[state, detail.unwrap_or_default(), times.unwrap_or_default()].concat(),
+        );
+        self.line("", &one_line(&format!("{} {} by {}", check.kind, check.target, check.monitor)));
+        if let Some(age) = check.age {
+            #[expect(clippy::cast_precision_loss, reason = "a latency is shown to a tenth of a millisecond")]
+            let took = check.latency.map(|latency| latency.as_micros() as f64 / 1000.0);
+            let took = took.map(|took| format!(", took {took:.1} ms"));
+            self.line("", &format!("{} ago{}", span(age), took.unwrap_or_default()));
+        }
+    }
+
+    /// What the file says.
+    pub(crate) fn settings(&mut self, settings: &[Setting]) {
+        self.heading("settings");
+        for setting in settings {
+            self.lines(setting.name, setting.values.iter().map(String::as_str));
+        }
+    }
+
+    /// The supervisor itself.
+    pub(crate) fn supervisor(&mut self, view: &View) {
+        self.line("endpoint", &one_line(&view.endpoint));
+        self.line("file", &one_line(&view.config));
+        match &view.supervisor {
+            Ok(up) => {
+                self.line("run", &format!("pid {}, up {}", up.pid, span(up.uptime)));
+                self.line("version", &one_line(&up.version));
+                if up.config_newer {
+                    self.line("because", "the file has changed since it was applied");
+                }
+                if let Some(brake) = &up.brake {
+                    self.line("brake", &one_line(brake));
+                }
+            }
+            Err(why) => self.line("because", &one_line(why)),
+        }
+    }
+
+    /// One monitor.
+    pub(crate) fn monitor(&mut self, view: &MonitorView, zone: &TimeZone) {
+        self.line("endpoint", &one_line(&view.endpoint));
+        if let Some(kind) = &view.kind {
+            self.line("kind", &one_line(kind));
+        }
+        self.line("attached", if view.attached { "yes" } else { "no" });
+        match &view.answer {
+            Ok(up) => {
+                self.line("version", &one_line(&up.version));
+                self.line("targets", &format!("{}, {} failing", up.targets, up.failing));
+                if let Some(error) = &up.last_error {
+                    self.line("last error", &one_line(error));
+                }
+            }
+            Err(why) => self.line("unreachable", &one_line(why)),
+        }
+        if let Some(reason) = &view.blind {
+            self.line("blind", &one_line(reason));
+        }
+        if let Some(process) = &view.process {
+            self.service(process, zone);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::testing::view;
+
+    const LOOK: Look = Look { colour: false, width: 80 };
+
+    fn sheet(write: impl FnOnce(&mut Sheet, &View)) -> String {
+        let view = view();
+        let mut sheet = Sheet::new(LOOK);
+        write(&mut sheet, &view);
+        sheet.text()
+    }
+
+    #[test]
+    fn shows_state_checks_and_settings() {
+        let text = sheet(|sheet, view| {
+            sheet.heading("backend");
+            sheet.service(&view.services[0], &TimeZone::UTC);
+            sheet
+                .settings(&[Setting { name: "env", values: vec!["PORT=8000".into(), "API_KEY=***".into()] }]);
+        });
+        assert_eq!(text, include_str!("../../tests/golden/describe.txt"));
+    }
+
+    #[test]
+    fn says_why_one_does_not_run() {
+        let text = sheet(|sheet, view| sheet.service(&view.services[1], &TimeZone::UTC));
+        assert!(
+            text.contains("  because       backoff: next start in 3.2 s (streak 4 of 50): exit 1\n"),
+            "{text}"
+        );
+        assert!(text.contains("  last exit     exit 1 at 2024-05-01 11:59:58.5\n"), "{text}");
+    }
+
+    #[test]
+    fn daemons_can_be_described_too() {
+        let text = sheet(|sheet, view| {
+            sheet.supervisor(view);
+            sheet.monitor(&view.monitors[1], &TimeZone::UTC);
+        });
+        assert!(text.contains("  run           pid 800, up 2h 4m\n"), "{text}");
+        assert!(text.contains("  unreachable   no answer within 1 s\n"), "{text}");
+    }
+}

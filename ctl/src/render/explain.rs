@@ -1,0 +1,167 @@
+//! Why a service is not simply as wanted, in lines; empty where there is nothing to explain.
+
+use proto::v1::{CheckState, ServiceState};
+
+use super::time::span;
+use crate::view::{CheckView, Exit, ServiceView};
+
+/// One line for each thing that a person should know.
+pub(crate) fn service(service: &ServiceView) -> Vec<String> {
+    let mut lines: Vec<String> = state(service).into_iter().collect();
+    if let Some(held) = &service.held {
+        let again = held.retry_after.map(|left| format!(", asked again in {}", span(left)));
+        lines.push(format!("held: {} ({}{})", held.message, held.answer, again.unwrap_or_default()));
+    }
+    if service.paused {
+        let left = service.pause_left.map(|left| format!(" for {}", span(left)));
+        lines.push(format!("paused{}: failing checks restart nothing", left.unwrap_or_default()));
+    }
+    if alive(service.state) {
+        lines.extend(service.checks.iter().filter_map(check));
+    }
+    if service.dropped > 0 {
+        lines.push(format!("log: {} could not be written", super::time::size(service.dropped)));
+    }
+    lines
+}
+
+/// The state with its times and its reason: `backoff: next start in 3.2 s (streak 4 of 50): exit 1`.
+fn state(service: &ServiceView) -> Option<String> {
+    let Cause { streak, cause } = Cause::of(service.reason.as_deref().unwrap_or_default());
+    if cause.starts_with(WAITS) {
+        // The state stands in the row above, and these are the words for it.
+        return Some(cause.into());
+    }
+    let timed = match service.state {
+        ServiceState::Backoff => {
+            let next = service.next_start.map(|left| format!("next start in {}", span(left)));
+            let known = (service.streak > 0).then(|| format!("streak {}", service.streak));
+            let streak = streak.map(str::to_owned).or(known).map(|streak| format!("({streak})"));
+            join(&[next.as_deref(), streak.as_deref()], " ")
+        }
+        ServiceState::Stopping => service.kill.map(|left| format!("killed in {}", span(left))),
+        _ => None,
+    };
+    let text = join(&[timed.as_deref(), Some(cause)], ": ")?;
+    Some(format!("{}: {text}", service.state))
+}
+
+/// How the reason of one begins that waits for something.
+pub(crate) const WAITS: &str = "waits for ";
+
+/// A reason in its parts: `streak 4 of 50: exit 1`.
+pub(crate) struct Cause<'a> {
+    pub(crate) streak: Option<&'a str>,
+    pub(crate) cause: &'a str,
+}
+
+impl<'a> Cause<'a> {
+    pub(crate) fn of(reason: &'a str) -> Self {
+        match reason.split_once(": ") {
+            Some((streak, cause)) if streak.starts_with("streak ") => Self { streak: Some(streak), cause },
+            _ => Self { streak: None, cause: reason },
+        }
+    }
+}
+
+/// Whether there is a run that can be checked.
+pub(crate) fn alive(state: ServiceState) -> bool {
+    matches!(state, ServiceState::Running | ServiceState::Starting)
+}
+
+/// `health failing (2 so far): 503`.
+fn check(check: &CheckView) -> Option<String> {
+    if check.state != CheckState::Failing {
+        return None;
+    }
+    let times = if check.failures > 1 { format!(" ({} times)", check.failures) } else { String::new() };
+    let detail = join(&[check.detail.as_deref(), trouble(check)], "; ");
+    let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    Some(format!("{} failing{times}{detail}", check.id))
+}
+
+/// What is special about a failing check.
+pub(crate) fn trouble(check: &CheckView) -> Option<&'static str> {
+    if check.foreign {
+        Some("the port belongs to somebody else")
+    } else if check.stalled {
+        Some("listening, but its accept queue does not drain")
+    } else {
+        None
+    }
+}
+
+/// `exit 3`, `SIGKILL`, `exit unknown`.
+pub(crate) fn exit(exit: &Exit) -> String {
+    match (&exit.signal, exit.code) {
+        (Some(signal), _) => signal.clone(),
+        (None, Some(code)) => format!("exit {code}"),
+        (None, None) => "exit unknown".into(),
+    }
+}
+
+fn join(parts: &[Option<&str>], with: &str) -> Option<String> {
+    let parts: Vec<_> = parts.iter().copied().flatten().filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(with))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::v1::Decision;
+
+    use super::*;
+    use crate::view::Held;
+    use crate::view::testing::view;
+
+    #[test]
+    fn a_backoff_says_when_and_why() {
+        let view = view();
+        assert_eq!(service(&view.services[1]), ["backoff: next start in 3.2 s (streak 4 of 50): exit 1"]);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_once() {
+        let mut view = view();
+        let frontend = &mut view.services[1];
+        frontend.state = ServiceState::Waiting;
+        frontend.reason = Some("waits for backend to be ready".into());
+        assert_eq!(service(frontend), ["waits for backend to be ready"]);
+        frontend.state = ServiceState::Failed;
+        frontend.reason = Some("51 runs failed: exit 1".into());
+        assert_eq!(service(frontend), ["failed: 51 runs failed: exit 1"]);
+    }
+
+    #[test]
+    fn what_is_as_wanted_needs_no_words() {
+        let view = view();
+        assert_eq!(service(&view.services[0]), <[String; 0]>::default());
+        assert_eq!(service(&view.services[2]), <[String; 0]>::default());
+    }
+
+    #[test]
+    fn held_paused_and_failing_are_told() {
+        let mut view = view();
+        let backend = &mut view.services[0];
+        backend.held = Some(Held {
+            answer: Decision::HeldBudget,
+            retry_after: Some(Duration::from_secs(60)),
+            message: "10 of 10 restarts in 1h are spent".into(),
+        });
+        backend.paused = true;
+        backend.pause_left = Some(Duration::from_secs(1740));
+        backend.checks[1].state = CheckState::Failing;
+        backend.checks[1].failures = 2;
+        backend.checks[1].foreign = true;
+        backend.checks[1].detail = Some("foreign pid 7 python".into());
+        assert_eq!(
+            service(backend),
+            [
+                "held: 10 of 10 restarts in 1h are spent (HELD_BUDGET, asked again in 1m 0s)",
+                "paused for 29m 0s: failing checks restart nothing",
+                "port failing (2 times): foreign pid 7 python; the port belongs to somebody else",
+            ]
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The settings of a service as a person reads them; the values of secrets are hidden.
+
+use std::time::Duration;
+
+use daemon_kit::Home;
+use daemon_kit::file::{
+    CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, Policy, Ready, Service, StopTo,
+};
+use proto::Name;
+use serde::Serialize;
+
+use super::secret::shown;
+use super::time::{size, span};
+
+/// A setting and its values, one a line.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<String>,
+}
+
+/// Everything that is worth knowing; what is absent is left out.
+pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Setting> {
+    let mut all = Vec::new();
+    let mut add = |name, values: Vec<String>| {
+        if !values.is_empty() {
+            all.push(Setting { name, values });
+        }
+    };
+    add("command", vec![command(&service.command)]);
+    add("folder", vec![service.cwd.display().to_string()]);
+    add("env", service.env.iter().map(|(key, value)| format!("{key}={}", shown(key, value))).collect());
+    add("env files", service.env_file.iter().map(|path| path.display().to_string()).collect());
+    add("inherits", inherits(&service.env_inherit));
+    let user = [("user", &service.user), ("group", &service.group)];
+    add("runs as", user.iter().filter_map(|(word, who)| Some(format!("{word} {}", who.as_ref()?))).collect());
+    add("autostart", if service.autostart { Vec::new() } else { vec!["no".into()] });
+    add("depends on", service.depends_on.iter().map(|(name, edge)| depends(name, edge.on)).collect());
+    add("ready", service.ready.iter().map(|ready| self::ready(ready, service.ready_timeout)).collect());
+    add("checks", service.checks.iter().map(|(id, check)| self::check(id, check)).collect());
+    add("restart", restart(service));
+    add("stop", vec![stop(service)]);
+    let log = |path: &Option<std::path::PathBuf>, stream| {
+        path.clone().unwrap_or_else(|| home.log_file(name, stream)).display().to_string()
+    };
+    add(
+        "logs",
+        vec![
+            log(&service.log.stdout, "out"),
+            log(&service.log.stderr, "err"),
+            format!("rotated at {}, {} kept", size(service.log.max_size), service.log.keep),
+        ],
+    );
+    all
+}
+
+fn command(command: &Command) -> String {
+    match command {
+        Command::Argv(argv) => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        Command::Shell(line) => format!("(shell) {line}"),
+    }
+}
+
+/// As it could be typed.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn inherits(inherit: &EnvInherit) -> Vec<String> {
+    match inherit {
+        EnvInherit::All => Vec::new(),
+        EnvInherit::None => vec!["nothing of the caller's environment".into()],
+        EnvInherit::Only(names) => vec![names.join(" ")],
+    }
+}
+
+fn depends(name: &Name, on: DependencyOn) -> String {
+    let word = match on {
+        DependencyOn::Started => "started",
+        DependencyOn::Ready => "ready",
+        DependencyOn::Completed => "completed",
+    };
+    format!("{name} {word}")
+}
+
+fn ready(ready: &Ready, within: Duration) -> String {
+    match ready {
+        Ready::Started => "as soon as it is started".into(),
+        Ready::Check(id) => format!("{id} passes, within {}", span(within)),
+        Ready::Notify => format!("it says READY=1, within {}", span(within)),
+        Ready::Log(pattern) => format!("it writes /{pattern}/, within {}", span(within)),
+        Ready::Delay(delay) => format!("after {}", span(*delay)),
+    }
+}
+
+fn check(id: &Name, check: &daemon_kit::file::Check) -> String {
+    let what = match &check.spec {
+        CheckSpec::Http(http) => format!("{} {}", http.method, http.url),
+        CheckSpec::Tcp { addresses, .. } => addresses.join(" or "),
+        CheckSpec::Exec { argv, .. } => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        CheckSpec::Options(options) => {
+            let pairs = options.iter().map(|(key, value)| format!("{key}={}", shown(key, value)));
+            pairs.collect::<Vec<_>>().join(" ")
+        }
+    };
+    let limit = match check.window {
+        0 => format!("{} in a row", check.failures),
+        window => format!("{} of {window}", check.failures),
+    };
+    let every = span(check.interval);
+    format!("{id}: {what} every {every}, time-out {}, failing after {limit}", span(check.timeout))
+}
+
+fn restart(service: &Service) -> Vec<String> {
+    let policy = &service.restart;
+    let word = match policy.policy {
+        Policy::Always => "always",
+        Policy::OnFailure => "on failure",
+        Policy::Never => return vec!["never".into()],
+    };
+    let end = match policy.give_up {
+        GiveUp::Stop => "gives up".to_owned(),
+        GiveUp::Retry { every } => format!("tries again every {}", span(every)),
+    };
+    vec![
+        format!("{word}, at least {} after the exit", span(policy.delay)),
+        format!(
+            "backoff {} × {} up to {}, after {} in a row {end}",
+            span(policy.initial),
+            policy.factor,
+            span(policy.max_wait),
+            policy.max
+        ),
+        format!("stable after {}", span(policy.min_uptime)),
+        format!("checks may ask for {} in {}", policy.monitor_budget.max, span(policy.monitor_budget.within)),
+    ]
+}
+
+fn stop(service: &Service) -> String {
+    let stop = &service.stop;
+    let to = match stop.to {
+        StopTo::Group => "its group",
+        StopTo::Main => "its main process",
+    };
+    let first = stop.command.as_ref().map(|argv| {
+        let argv: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
+        format!("{}, then ", argv.join(" "))
+    });
+    let (first, timeout) = (first.unwrap_or_default(), span(stop.timeout));
+    format!("{first}{} to {to}, SIGKILL to all after {timeout}", stop.signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_shown_as_they_could_be_typed() {
+        let argv = ["python", "-c", "print('a b')", ""].map(String::from).to_vec();
+        assert_eq!(command(&Command::Argv(argv)), r"python -c 'print('\''a b'\'')' ''");
+        assert_eq!(command(&Command::Shell("a | b".into())), "(shell) a | b");
+    }
+}

@@ -1,0 +1,313 @@
+//! The table of `status`: daemons on top, then services; below each what is to be said about it.
+
+use anstyle::Style;
+use proto::v1::CheckState;
+
+use super::time::{size, span};
+use super::{
+    BAD, BOLD, BUSY, DIM, GOOD, Look, PLAIN, check_style, cut, explain, one_line, state_style, wrap,
+};
+use crate::view::{CheckView, MonitorView, ServiceView, View};
+
+const COLUMNS: usize = 6;
+/// The last column has what can be cut.
+const LAST: usize = COLUMNS - 1;
+/// What goes first when there is no room: restarts, then uptime, then pid.
+const SHED: [usize; 3] = [4, 3, 2];
+const GAP: usize = 2;
+/// The last column is worth showing from here on.
+const WORTH: usize = 16;
+
+/// One cell: pieces of text, each in a style.
+type Cell = Vec<(String, Style)>;
+
+struct Row {
+    cells: [Cell; COLUMNS],
+    below: Vec<(String, Style)>,
+}
+
+/// The whole view.
+pub(crate) fn status(view: &View, look: Look) -> String {
+    let mut rows = vec![heading(["DAEMON", "STATE", "PID", "UPTIME", "RESTARTS", "INFO"])];
+    rows.push(supervisor(view));
+    rows.extend(view.monitors.iter().map(monitor));
+    if view.supervisor.is_ok() {
+        let mut services = heading(["SERVICE", "STATE", "PID", "UPTIME", "RESTARTS", "CHECKS"]);
+        services.cells[0][0].0.insert(0, '\n');
+        rows.push(services);
+        rows.extend(view.services.iter().map(service));
+    }
+    grid(&rows, look)
+}
+
+fn heading(titles: [&str; COLUMNS]) -> Row {
+    Row { cells: titles.map(|title| vec![(title.to_owned(), BOLD)]), below: Vec::new() }
+}
+
+fn plain(text: impl Into<String>) -> Cell {
+    vec![(text.into(), PLAIN)]
+}
+
+fn number(number: Option<impl ToString>) -> Cell {
+    number.map_or_else(|| vec![("-".into(), DIM)], |number| plain(number.to_string()))
+}
+
+fn daemon_state(up: bool) -> Cell {
+    if up { vec![("up".into(), GOOD)] } else { vec![("unreachable".into(), BAD)] }
+}
+
+fn supervisor(view: &View) -> Row {
+    let up = view.supervisor.as_ref().ok();
+    let info = match &view.supervisor {
+        Ok(up) => vec![(format!("version {}", one_line(&up.version)), PLAIN)],
+        Err(why) => vec![(one_line(why), BAD)],
+    };
+    let mut below = Vec::new();
+    if let Some(up) = up {
+        if up.shutting_down {
+            below.push(("shutting down".into(), BUSY));
+        }
+        if up.config_newer {
+            let config = one_line(&view.config);
+            below.push((format!("{config} has changed since it was applied: ctl plan, ctl apply"), BUSY));
+        }
+        if let Some(brake) = &up.brake {
+            below.push((format!("brake: {}", one_line(brake)), BAD));
+        }
+    }
+    Row {
+        cells: [
+            plain("supervisor"),
+            daemon_state(up.is_some()),
+            number(up.map(|up| up.pid)),
+            number(up.map(|up| span(up.uptime))),
+            number(None::<u64>),
+            info,
+        ],
+        below,
+    }
+}
+
+fn monitor(view: &MonitorView) -> Row {
+    let up = view.answer.as_ref().ok();
+    let info = match &view.answer {
+        Ok(up) => {
+            let noun = if up.targets == 1 { "target" } else { "targets" };
+            let kind = one_line(view.kind.as_deref().unwrap_or("?"));
+            let mut info = vec![(format!("{kind}, {} {noun}", up.targets), PLAIN)];
+            if up.failing > 0 {
+                info.push((format!(", {} failing", up.failing), BAD));
+            }
+            info
+        }
+        Err(why) => vec![(one_line(why), BAD)],
+    };
+    let mut below = Vec::new();
+    // That one who does not answer is not attached needs no words.
+    if !view.attached && up.is_some() {
+        let error = up.and_then(|up| up.last_error.as_deref()).map(|error| format!(": {}", one_line(error)));
+        below.push((format!("not attached to the supervisor{}", error.unwrap_or_default()), BUSY));
+    }
+    if let Some(reason) = &view.blind {
+        below.push((format!("blind: {}", one_line(reason)), BUSY));
+    }
+    if let Some(process) = view.process.as_ref().filter(|process| !process.is_well()) {
+        below.extend(explain::service(process).into_iter().map(|line| (one_line(&line), BUSY)));
+    }
+    Row {
+        cells: [
+            plain(one_line(&view.name)),
+            daemon_state(up.is_some()),
+            number(up.map(|up| up.pid).or(view.process.as_ref().and_then(|process| process.pid))),
+            number(up.map(|up| span(up.uptime))),
+            number(view.process.as_ref().map(|process| process.restarts)),
+            info,
+        ],
+        below,
+    }
+}
+
+fn service(view: &ServiceView) -> Row {
+    let mut checks = Cell::new();
+    // Of one that does not run there is nothing to check.
+    for check in view.checks.iter().filter(|_| explain::alive(view.state)) {
+        if !checks.is_empty() {
+            checks.push((", ".into(), PLAIN));
+        }
+        checks.push((short(check), check_style(check.state)));
+    }
+    let style = if view.is_well() { DIM } else { BUSY };
+    Row {
+        cells: [
+            plain(one_line(&view.name)),
+            vec![(view.state.to_string(), state_style(view.state))],
+            number(view.pid),
+            number(view.uptime.map(span)),
+            plain(view.restarts.to_string()),
+            checks,
+        ],
+        below: explain::service(view).into_iter().map(|line| (one_line(&line), style)).collect(),
+    }
+}
+
+/// `port own`, `health failing`.
+fn short(check: &CheckView) -> String {
+    let id = one_line(&check.id);
+    match check.state {
+        CheckState::Passing => match &check.detail {
+            Some(detail) => format!("{id} {}", cut(&one_line(detail), 20)),
+            None => format!("{id} ok"),
+        },
+        CheckState::Failing => format!("{id} failing"),
+        CheckState::Unknown | CheckState::Unspecified => format!("{id} unknown"),
+    }
+}
+
+/// CPU and memory for a person: `0.3 % of a core, 84.0 MB`.
+pub(crate) fn usage(view: &ServiceView) -> Option<String> {
+    let memory = size(view.memory_bytes?);
+    Some(match view.cpu_percent {
+        Some(percent) => format!("{percent:.1} % of a core, {memory}"),
+        None => memory,
+    })
+}
+
+fn length(cell: &Cell) -> usize {
+    cell.iter().map(|(text, _)| text.trim_start_matches('\n').chars().count()).sum()
+}
+
+/// Numbers stand to the right.
+fn right(column: usize) -> bool {
+    matches!(column, 2 | 4)
+}
+
+fn grid(rows: &[Row], look: Look) -> String {
+    let mut widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| length(&row.cells[column])).max().unwrap_or(0));
+    let shown = fit(&mut widths, look.width);
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        let mut pending = 0;
+        for column in (0..COLUMNS).filter(|column| shown[*column]) {
+            let pad = widths[column].saturating_sub(length(&row.cells[column]));
+            if right(column) {
+                pending += pad;
+            }
+            let painted = fitted(&row.cells[column], widths[column], look);
+            if !painted.is_empty() {
+                line.push_str(&" ".repeat(pending));
+                line.push_str(&painted);
+                pending = 0;
+            }
+            pending += GAP + if right(column) { 0 } else { pad };
+        }
+        text.push_str(&line);
+        text.push('\n');
+        for (below, style) in &row.below {
+            for line in wrap(below, look.width, 2, 4) {
+                text.push_str(&look.paint(*style, &line));
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// Decides which columns there is room for, and how wide the first and the last may be.
+fn fit(widths: &mut [usize; COLUMNS], room: usize) -> [bool; COLUMNS] {
+    let mut shown = [true; COLUMNS];
+    let needed = |widths: &[usize; COLUMNS], shown: &[bool; COLUMNS]| -> usize {
+        (0..LAST).filter(|column| shown[*column]).map(|column| widths[column] + GAP).sum()
+    };
+    let wanted = widths[LAST].min(WORTH);
+    for column in SHED {
+        if needed(widths, &shown) + wanted > room {
+            shown[column] = false;
+        }
+    }
+    let left = room.saturating_sub(needed(widths, &shown));
+    if left < wanted {
+        shown[LAST] = false;
+        // What is left is a name and a state; the state is short.
+        widths[0] = widths[0].min(room.saturating_sub(widths[1] + GAP).max(1));
+    }
+    widths[LAST] = widths[LAST].min(left);
+    shown
+}
+
+/// The cell, cut to a width.
+fn fitted(cell: &Cell, width: usize, look: Look) -> String {
+    if length(cell) <= width {
+        return cell.iter().map(|(text, style)| paint(look, *style, text)).collect();
+    }
+    let mut painted = String::new();
+    let mut room = width;
+    for (text, style) in cell {
+        let long = text.chars().count();
+        // The mark needs a place of its own unless this piece itself is cut.
+        let piece = if long < room { text.clone() } else { cut(&format!("{text}…"), room) };
+        room = room.saturating_sub(piece.chars().count());
+        painted.push_str(&paint(look, *style, &piece));
+        if room == 0 {
+            break;
+        }
+    }
+    painted
+}
+
+/// The empty line before a heading is no part of what is painted.
+fn paint(look: Look, style: Style, text: &str) -> String {
+    match text.strip_prefix('\n') {
+        Some(rest) => format!("\n{}", look.paint(style, rest)),
+        None => look.paint(style, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::testing::view;
+
+    fn plain(width: usize) -> String {
+        status(&view(), Look { colour: false, width })
+    }
+
+    #[test]
+    fn fits_eighty_columns() {
+        assert_eq!(plain(80), include_str!("../../tests/golden/status-80.txt"));
+    }
+
+    #[test]
+    fn sheds_columns_when_narrow() {
+        assert_eq!(plain(50), include_str!("../../tests/golden/status-50.txt"));
+        assert_eq!(plain(30), include_str!("../../tests/golden/status-30.txt"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut view = view();
+        view.services[0].name = "n".repeat(64);
+        view.services[1].reason = Some("because ".repeat(30));
+        view.services[0].checks[0].detail = Some("a detail that goes on and on".repeat(5));
+        for width in 20..200 {
+            for line in status(&view, Look { colour: false, width }).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let painted = status(&view(), Look { colour: true, width: 80 });
+        assert!(painted.contains("\x1b[32mrunning\x1b[0m"), "{painted:?}");
+        let mut stripped = String::new();
+        let mut rest = painted.as_str();
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            stripped.push_str(before);
+            rest = after.split_once('m').expect("an escape ends").1;
+        }
+        stripped.push_str(rest);
+        assert_eq!(stripped, plain(80));
+    }
+}

@@ -1,0 +1,149 @@
+//! Events as lines: the chain of causes of `why`, and the journal of `events`.
+
+use jiff::tz::TimeZone;
+use proto::time::unstamp;
+use proto::v1::Event;
+use serde::Serialize;
+
+use super::time::{clock, rfc3339};
+use super::{BAD, DIM, GOOD, Look, PLAIN, one_line};
+
+/// `12:00:03.4  supervisor      start pid 812 (incarnation 5)`, with the evidence below where the line does not hold
+/// it. With `named`, the service stands before the message.
+pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> String {
+    let time = clock(unstamp(event.time), zone);
+    let mut line = look.paint(DIM, &time);
+    line.extend(["  ", &format!("{:<14}", one_line(&event.source)), "  "]);
+    if named && !event.service.is_empty() {
+        line.extend([&one_line(&event.service), ": "]);
+    }
+    let style = match event.kind.as_str() {
+        "ready" => GOOD,
+        "give-up" => BAD,
+        _ => PLAIN,
+    };
+    line.push_str(&look.paint(style, &one_line(&event.message)));
+    for more in event.evidence.lines().map(one_line) {
+        let text = more.trim();
+        if !text.is_empty() && !event.message.contains(text) {
+            line.extend(["\n    ", &look.paint(DIM, text)]);
+        }
+    }
+    line
+}
+
+/// `{ "events": [ … ] }`.
+#[derive(Serialize)]
+pub(crate) struct Events<'a> {
+    events: Vec<EventJson<'a>>,
+}
+
+/// One event; fields are part of the contract.
+#[derive(Serialize)]
+pub(crate) struct EventJson<'a> {
+    seq: u64,
+    cause: Option<u64>,
+    time: Option<String>,
+    source: &'a str,
+    service: Option<&'a str>,
+    incarnation: Option<u64>,
+    kind: &'a str,
+    message: &'a str,
+    evidence: Option<&'a str>,
+}
+
+impl<'a> Events<'a> {
+    pub(crate) fn new(events: &'a [Event]) -> Self {
+        Self { events: events.iter().map(EventJson::new).collect() }
+    }
+}
+
+impl<'a> EventJson<'a> {
+    pub(crate) fn new(event: &'a Event) -> Self {
+        let some = |text: &'a str| (!text.is_empty()).then_some(text);
+        Self {
+            seq: event.seq,
+            cause: (event.cause != 0).then_some(event.cause),
+            time: unstamp(event.time).and_then(rfc3339),
+            source: &event.source,
+            service: some(&event.service),
+            incarnation: (event.incarnation != 0).then_some(event.incarnation),
+            kind: &event.kind,
+            message: &event.message,
+            evidence: some(&event.evidence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::time::stamp;
+
+    use super::*;
+    use crate::view::testing::noon;
+
+    const LOOK: Look = Look { colour: false, width: 80 };
+
+    fn at(milliseconds: u64, source: &str, kind: &str, message: &str) -> Event {
+        Event {
+            seq: 7,
+            cause: 6,
+            time: Some(stamp(noon() + Duration::from_millis(milliseconds))),
+            source: source.into(),
+            service: "backend".into(),
+            incarnation: 4,
+            kind: kind.into(),
+            message: message.into(),
+            evidence: String::new(),
+        }
+    }
+
+    /// The example of the contract, to the letter.
+    #[test]
+    fn a_chain_is_one_line_a_link() {
+        let chain = [
+            at(3100, "health-monitor", "check", "health failed 3 of 3: 503 {\"status\":\"sick\"}"),
+            at(3100, "supervisor", "decision", "restart accepted (incarnation 4), budget 1 of 10 in 1h"),
+            at(3110, "supervisor", "signal", "SIGTERM to 3 processes"),
+            at(3400, "supervisor", "exit", "exit 0 after 2h 4m"),
+            at(3450, "supervisor", "start", "start pid 812 (incarnation 5)"),
+            at(3999, "supervisor", "ready", "ready after 0.5 s (port own, health 200)"),
+        ];
+        let text: Vec<_> = chain.iter().map(|link| event(link, false, &TimeZone::UTC, LOOK)).collect();
+        assert_eq!(
+            text.join("\n"),
+            "\
+12:00:03.1  health-monitor  health failed 3 of 3: 503 {\"status\":\"sick\"}
+12:00:03.1  supervisor      restart accepted (incarnation 4), budget 1 of 10 in 1h
+12:00:03.1  supervisor      SIGTERM to 3 processes
+12:00:03.4  supervisor      exit 0 after 2h 4m
+12:00:03.4  supervisor      start pid 812 (incarnation 5)
+12:00:03.9  supervisor      ready after 0.5 s (port own, health 200)"
+        );
+    }
+
+    #[test]
+    fn evidence_stands_below_only_where_the_message_lacks_it() {
+        let mut link = at(0, "health-monitor", "check", "health failed 3 of 3: 503");
+        link.evidence = "503\nbody: sick\x1b[2J\n".into();
+        assert_eq!(
+            event(&link, true, &TimeZone::UTC, LOOK),
+            "12:00:00.0  health-monitor  backend: health failed 3 of 3: 503\n    body: sick [2J"
+        );
+    }
+
+    #[test]
+    fn json_has_null_for_what_is_absent() {
+        let mut link = at(0, "supervisor", "daemon", "started");
+        link.service.clear();
+        link.cause = 0;
+        link.incarnation = 0;
+        assert_eq!(
+            serde_json::to_string(&Events::new(&[link])).expect("JSON"),
+            "{\"events\":[{\"seq\":7,\"cause\":null,\"time\":\"2024-05-01T12:00:00Z\",\"source\":\"supervisor\",\
+             \"service\":null,\"incarnation\":null,\"kind\":\"daemon\",\"message\":\"started\",\"evidence\":null}]}"
+        );
+    }
+}

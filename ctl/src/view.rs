@@ -1,0 +1,212 @@
+//! The answers of all daemons, joined into one model: the supervisor says what is wanted and what runs, each monitor
+//! says what it measured itself.
+
+mod service;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::time::{Duration, SystemTime};
+
+use proto::time::lenient;
+use proto::v1::{CheckResult, CheckState, MonitorState, MonitorStatus, Status, SupervisorStatus};
+
+pub(crate) use service::{CheckView, Exit, Held, ServiceView};
+
+/// What was asked and what came back.
+pub(crate) struct Answers {
+    /// When they came.
+    pub(crate) now: SystemTime,
+    /// Where the supervisor should listen.
+    pub(crate) endpoint: String,
+    /// The file as found from here.
+    pub(crate) config: String,
+    /// What the supervisor said, or why it did not.
+    pub(crate) supervisor: Result<Status, String>,
+    /// What each monitor said.
+    pub(crate) monitors: Vec<MonitorAnswer>,
+}
+
+/// What one monitor said, or why it did not.
+pub(crate) struct MonitorAnswer {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// Where it was asked.
+    pub(crate) endpoint: String,
+    /// What came back.
+    pub(crate) answer: Result<MonitorStatus, String>,
+}
+
+/// Everything at one moment.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) now: SystemTime,
+    pub(crate) endpoint: String,
+    pub(crate) config: String,
+    pub(crate) supervisor: Result<SupervisorView, String>,
+    pub(crate) monitors: Vec<MonitorView>,
+    pub(crate) services: Vec<ServiceView>,
+}
+
+/// A supervisor that answers.
+#[derive(Debug)]
+pub(crate) struct SupervisorView {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime: Duration,
+    pub(crate) config_newer: bool,
+    pub(crate) shutting_down: bool,
+    pub(crate) brake: Option<String>,
+}
+
+/// A monitor, whether it answers or not.
+#[derive(Debug)]
+pub(crate) struct MonitorView {
+    pub(crate) name: String,
+    pub(crate) kind: Option<String>,
+    pub(crate) endpoint: String,
+    pub(crate) managed: Option<bool>,
+    pub(crate) attached: bool,
+    pub(crate) blind: Option<String>,
+    pub(crate) answer: Result<MonitorUp, String>,
+    /// Its process, where the supervisor runs it.
+    pub(crate) process: Option<ServiceView>,
+}
+
+/// A monitor that answers.
+#[derive(Debug)]
+pub(crate) struct MonitorUp {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime: Duration,
+    pub(crate) targets: usize,
+    pub(crate) failing: usize,
+    pub(crate) last_error: Option<String>,
+}
+
+impl View {
+    /// Joins what was answered.
+    pub(crate) fn join(answers: Answers) -> Self {
+        let Answers { now, endpoint, config, supervisor, monitors } = answers;
+        let (supervisor, states, services) = match supervisor {
+            Ok(status) => (Ok(status.supervisor.unwrap_or_default()), status.monitors, status.services),
+            Err(why) => (Err(why), Vec::new(), Vec::new()),
+        };
+        let config = match &supervisor {
+            Ok(told) if !told.config.is_empty() => told.config.clone(),
+            _ => config,
+        };
+        let measured = Measured(&monitors);
+        let services = services.into_iter().map(|service| ServiceView::new(service, &measured)).collect();
+        let mut joined: Vec<_> = monitors
+            .iter()
+            .map(|asked| monitor_view(asked, state_of(&states, &asked.name), &measured))
+            .collect();
+        // In the order of the file, which only the supervisor knows.
+        joined.sort_by_key(|view| {
+            states.iter().position(|state| state.name == view.name).unwrap_or(usize::MAX)
+        });
+        Self {
+            now,
+            endpoint,
+            config,
+            supervisor: supervisor.map(supervisor_view),
+            monitors: joined,
+            services,
+        }
+    }
+
+    /// Whether everything is as it is wanted, every check passes and every daemon answers.
+    pub(crate) fn all_well(&self) -> bool {
+        self.supervisor.is_ok()
+            && self.monitors.iter().all(|monitor| monitor.answer.is_ok())
+            && self.services.iter().all(ServiceView::is_well)
+    }
+
+    /// Keeps only the services that a selector means; or names the selector that means none.
+    pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), String> {
+        if selectors.is_empty() {
+            return Ok(());
+        }
+        for selector in selectors {
+            if !self.services.iter().any(|service| service.is_meant_by(selector)) {
+                return Err(format!("no service is meant by {selector:?}"));
+            }
+        }
+        self.services.retain(|service| selectors.iter().any(|selector| service.is_meant_by(selector)));
+        Ok(())
+    }
+}
+
+/// What the monitors themselves measured last.
+struct Measured<'a>(&'a [MonitorAnswer]);
+
+impl Measured<'_> {
+    /// The result of one check of the run that is there now.
+    fn result(&self, monitor: &str, service: &str, incarnation: u64, check: &str) -> Option<&CheckResult> {
+        let asked = self.0.iter().find(|asked| asked.name == monitor)?;
+        asked.answer.as_ref().ok()?.results.iter().find(|result| {
+            result.service == service && result.incarnation == incarnation && result.check == check
+        })
+    }
+}
+
+fn state_of<'a>(states: &'a [MonitorState], name: &str) -> Option<&'a MonitorState> {
+    states.iter().find(|state| state.name == name)
+}
+
+fn supervisor_view(status: SupervisorStatus) -> SupervisorView {
+    SupervisorView {
+        version: status.version,
+        pid: status.pid,
+        uptime: lenient(status.uptime).unwrap_or_default(),
+        config_newer: status.config_newer,
+        shutting_down: status.shutting_down,
+        brake: some(status.brake),
+    }
+}
+
+fn monitor_view(asked: &MonitorAnswer, state: Option<&MonitorState>, measured: &Measured<'_>) -> MonitorView {
+    let own = asked.answer.as_ref().ok();
+    let kind = own.map(|own| &own.kind).or(state.map(|state| &state.kind));
+    let blind = match (own, state) {
+        (Some(own), _) => own.blind.then(|| own.blind_reason.clone()),
+        (None, Some(state)) => state.blind.then(|| state.blind_reason.clone()),
+        (None, None) => None,
+    };
+    MonitorView {
+        name: asked.name.clone(),
+        kind: kind.filter(|kind| !kind.is_empty()).cloned(),
+        endpoint: asked.endpoint.clone(),
+        managed: state.map(|state| state.managed),
+        attached: own.map_or_else(|| state.is_some_and(|state| state.attached), |own| own.attached),
+        blind,
+        answer: match &asked.answer {
+            Ok(own) => Ok(monitor_up(own)),
+            Err(why) => Err(why.clone()),
+        },
+        process: state
+            .and_then(|state| state.process.clone())
+            .map(|process| ServiceView::new(process, measured)),
+    }
+}
+
+fn monitor_up(own: &MonitorStatus) -> MonitorUp {
+    let failing = own.results.iter().filter(|result| result.state() == CheckState::Failing).count();
+    MonitorUp {
+        version: own.version.clone(),
+        pid: own.pid,
+        uptime: Duration::try_from_secs_f64(own.uptime_seconds).unwrap_or_default(),
+        targets: own.results.len(),
+        failing,
+        last_error: some(own.last_error.clone()),
+    }
+}
+
+/// What is absent has no text on the wire.
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! One service, with the freshest result of each of its checks.
+
+use std::time::{Duration, SystemTime};
+
+use proto::time::{lenient, unstamp};
+use proto::v1::{CheckResult, CheckState, CheckStatus, Decision, ServiceState, ServiceStatus, Wanted};
+use wildmatch::WildMatch;
+
+use super::{Measured, some};
+
+/// One service, or the process of a managed monitor.
+#[derive(Debug)]
+pub(crate) struct ServiceView {
+    pub(crate) name: String,
+    pub(crate) wanted: Wanted,
+    pub(crate) state: ServiceState,
+    pub(crate) reason: Option<String>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) incarnation: u64,
+    pub(crate) restarts: u64,
+    pub(crate) streak: u32,
+    pub(crate) uptime: Option<Duration>,
+    pub(crate) next_start: Option<Duration>,
+    pub(crate) kill: Option<Duration>,
+    pub(crate) last_exit: Option<Exit>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) paused: bool,
+    pub(crate) pause_left: Option<Duration>,
+    pub(crate) held: Option<Held>,
+    pub(crate) dropped: u64,
+    pub(crate) cpu_percent: Option<f64>,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) status_text: Option<String>,
+    pub(crate) checks: Vec<CheckView>,
+}
+
+/// How a run ended; neither code nor signal where that is unknown.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<String>,
+    pub(crate) at: Option<SystemTime>,
+}
+
+/// A restart that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) answer: Decision,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) message: String,
+}
+
+/// One check with its last result for the run that is there now.
+#[derive(Debug)]
+pub(crate) struct CheckView {
+    pub(crate) id: String,
+    pub(crate) monitor: String,
+    pub(crate) kind: String,
+    pub(crate) target: String,
+    pub(crate) state: CheckState,
+    pub(crate) failures: u32,
+    pub(crate) latency: Option<Duration>,
+    pub(crate) detail: Option<String>,
+    pub(crate) age: Option<Duration>,
+    pub(crate) foreign: bool,
+    pub(crate) stalled: bool,
+}
+
+impl ServiceView {
+    pub(super) fn new(status: ServiceStatus, measured: &Measured<'_>) -> Self {
+        let (wanted, state) = (status.wanted(), status.state());
+        let checks = status
+            .checks
+            .into_iter()
+            .map(|check| {
+                let fresh = measured.result(&check.monitor, &status.name, status.incarnation, &check.check);
+                CheckView::new(check, fresh, status.incarnation)
+            })
+            .collect();
+        Self {
+            wanted,
+            state,
+            reason: some(status.reason),
+            pid: (status.pid != 0).then_some(status.pid),
+            incarnation: status.incarnation,
+            restarts: status.restarts,
+            streak: status.streak,
+            uptime: lenient(status.uptime),
+            next_start: lenient(status.next_start),
+            kill: lenient(status.kill),
+            last_exit: status.last_exit.map(|exit| Exit {
+                code: exit.code,
+                signal: some(exit.signal),
+                at: unstamp(exit.at),
+            }),
+            tags: status.tags,
+            paused: status.paused,
+            pause_left: lenient(status.pause_left),
+            held: status.held.map(|held| Held {
+                answer: held.answer(),
+                retry_after: lenient(held.retry_after),
+                message: held.message,
+            }),
+            dropped: status.dropped_log_bytes,
+            cpu_percent: status.usage.as_ref().map(|usage| usage.cpu_percent),
+            memory_bytes: status.usage.as_ref().map(|usage| usage.memory_bytes),
+            status_text: some(status.status_text),
+            checks,
+            name: status.name,
+        }
+    }
+
+    /// As wanted, with every check passing. Paused, stopped by hand and completed are as wanted.
+    pub(crate) fn is_well(&self) -> bool {
+        let as_wanted = match self.state {
+            ServiceState::Running | ServiceState::Completed => true,
+            ServiceState::Stopped => self.wanted != Wanted::Up,
+            _ => false,
+        };
+        let checks = self.state != ServiceState::Running
+            || self.checks.iter().all(|check| check.state == CheckState::Passing);
+        as_wanted && checks && self.held.is_none()
+    }
+
+    /// Whether a name, a glob or a `tag:x` means it.
+    pub(crate) fn is_meant_by(&self, selector: &str) -> bool {
+        match selector.strip_prefix("tag:") {
+            Some(tag) => self.tags.iter().any(|own| own == tag),
+            None if selector.contains(['*', '?']) => WildMatch::new(selector).matches(&self.name),
+            None => self.name.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || is_instance(rest)),
+        }
+    }
+}
+
+impl CheckView {
+    fn new(check: CheckStatus, fresh: Option<&CheckResult>, incarnation: u64) -> Self {
+        // What is known of a run that is gone says nothing about this one.
+        let told = check.result.as_ref().filter(|result| result.incarnation == incarnation);
+        let result = fresh.or(told);
+        Self {
+            state: result.map_or(CheckState::Unknown, CheckResult::state),
+            failures: result.map_or(0, |result| result.failures),
+            latency: result.and_then(|result| lenient(result.latency)),
+            detail: result.and_then(|result| some(result.detail.clone())),
+            age: result.and_then(|result| lenient(result.age)),
+            foreign: result.is_some_and(|result| result.foreign),
+            stalled: result.is_some_and(|result| result.stalled),
+            id: check.check,
+            monitor: check.monitor,
+            kind: check.kind,
+            target: check.target,
+        }
+    }
+}
+
+/// `:0` after the name of a service with several instances.
+fn is_instance(rest: &str) -> bool {
+    rest.strip_prefix(':')
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}

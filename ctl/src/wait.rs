@@ -1,0 +1,257 @@
+//! Pure: when a service has become what was asked for, and what to say about it.
+
+use proto::time::lenient;
+use proto::v1::{Effect, Outcome, ServiceState, ServiceStatus, Status, Step, Wanted};
+
+use crate::render::explain;
+use crate::render::time::span;
+use crate::view::Exit;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// It runs, and is ready.
+    Up,
+    /// Nothing of it is left.
+    Down,
+    /// A newer run than the one that was there is ready.
+    Renewed,
+}
+
+/// What became of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) service: String,
+    pub(crate) ok: bool,
+    pub(crate) state: ServiceState,
+    pub(crate) pid: Option<u32>,
+    pub(crate) incarnation: u64,
+    /// What to say besides name and state.
+    pub(crate) text: String,
+}
+
+/// The services that are not settled yet.
+pub(crate) struct Waiting {
+    items: Vec<Item>,
+}
+
+struct Item {
+    service: String,
+    goal: Goal,
+    /// The run that was there before; `None`: whichever there is will do.
+    before: Option<u64>,
+    /// A retry is no end for who waits until all is ready; it is one for who asked for this one run.
+    patient: bool,
+    /// It has been seen wanted up: only then does `down` mean that somebody else stopped it.
+    seen_up: bool,
+    /// It has been seen on its way: only then is its uptime the time it took.
+    seen_busy: bool,
+}
+
+impl Waiting {
+    /// For those whom a command was taken for.
+    pub(crate) fn new(goal: Goal, outcomes: &[Outcome]) -> Self {
+        let item = |outcome: &Outcome| Item {
+            goal,
+            before: Some(outcome.incarnation),
+            ..Item::patient(&outcome.service)
+        };
+        let taken = outcomes.iter().filter(|outcome| outcome.ok);
+        Self { items: taken.map(|outcome| Item { patient: false, ..item(outcome) }).collect() }
+    }
+
+    /// For every service that is wanted up. Those that applying a file restarts must be newer than they were
+    /// `before`.
+    pub(crate) fn all_wanted(now: &Status, before: Option<&Status>, steps: &[Step]) -> Self {
+        let wanted = now.services.iter().filter(|service| service.wanted() == Wanted::Up);
+        let item = |service: &ServiceStatus| {
+            let restarted = |step: &Step| step.service == service.name && step.effect() == Effect::Restart;
+            let old = before.and_then(|before| find(before, &service.name)).filter(|old| old.pid != 0);
+            match old {
+                Some(old) if steps.iter().any(restarted) => Item {
+                    goal: Goal::Renewed,
+                    before: Some(old.incarnation),
+                    ..Item::patient(&service.name)
+                },
+                _ => Item::patient(&service.name),
+            }
+        };
+        Self { items: wanted.map(item).collect() }
+    }
+
+    /// For nobody.
+    pub(crate) fn nobody() -> Self {
+        Self { items: Vec::new() }
+    }
+
+    /// Whether nobody is waited for any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Looks at the newest state and takes out those that are settled now.
+    pub(crate) fn look(&mut self, status: &Status) -> Vec<Verdict> {
+        let hopeless = hopeless(status);
+        let mut verdicts = Vec::new();
+        self.items.retain_mut(|item| match settled(item, status, &hopeless) {
+            Some(verdict) => {
+                verdicts.push(verdict);
+                false
+            }
+            None => true,
+        });
+        verdicts
+    }
+
+    /// Time is up: how each of the rest stands.
+    pub(crate) fn give_up(self, status: Option<&Status>) -> Vec<Verdict> {
+        let rest = self.items.into_iter().map(|item| {
+            let service = status.and_then(|status| find(status, &item.service));
+            match service {
+                Some(service) => verdict(service, false, &format!("time is up: {}", standing(service))),
+                None => gone(&item.service, "nothing is known about it"),
+            }
+        });
+        rest.collect()
+    }
+}
+
+impl Item {
+    fn patient(service: &str) -> Self {
+        Self {
+            service: service.into(),
+            goal: Goal::Up,
+            before: None,
+            patient: true,
+            seen_up: false,
+            seen_busy: false,
+        }
+    }
+}
+
+/// A service, or the process of a managed monitor.
+fn find<'a>(status: &'a Status, name: &str) -> Option<&'a ServiceStatus> {
+    let monitors = status.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
+    status.services.iter().chain(monitors).find(|service| service.name == name)
+}
+
+fn settled(item: &mut Item, status: &Status, hopeless: &[&str]) -> Option<Verdict> {
+    let goal = item.goal;
+    let Some(service) = find(status, &item.service) else {
+        return Some(if goal == Goal::Down {
+            Verdict { ok: true, ..gone(&item.service, "and forgotten") }
+        } else {
+            gone(&item.service, "it is no longer configured")
+        });
+    };
+    let state = service.state();
+    let newer = item.before.is_none_or(|before| service.incarnation > before);
+    if goal == Goal::Down {
+        let down = service.wanted() != Wanted::Up
+            && matches!(state, ServiceState::Stopped | ServiceState::Completed | ServiceState::Failed);
+        return down.then(|| verdict(service, true, &ended(service)));
+    }
+    match state {
+        ServiceState::Running if newer || goal == Goal::Up => {
+            let uptime = lenient(service.uptime).unwrap_or_default();
+            let fresh = item.seen_busy || (newer && item.before.is_some());
+            let since =
+                if fresh { format!("ready after {}", span(uptime)) } else { format!("up {}", span(uptime)) };
+            Some(verdict(service, true, &format!("{}, {since}", run(service))))
+        }
+        ServiceState::Completed if newer || goal == Goal::Up => Some(verdict(service, true, &ended(service))),
+        ServiceState::Backoff if newer && !item.patient => Some(verdict(service, false, &standing(service))),
+        ServiceState::Failed if newer => Some(verdict(service, false, &standing(service))),
+        ServiceState::Waiting if hopeless.contains(&service.name.as_str()) => {
+            Some(verdict(service, false, &standing(service)))
+        }
+        _ if service.wanted() == Wanted::Up => {
+            item.seen_up = true;
+            item.seen_busy = true;
+            None
+        }
+        ServiceState::Stopped if item.seen_up => Some(verdict(service, false, "somebody else stopped it")),
+        _ => None,
+    }
+}
+
+/// Who waits, directly or not, for one that will not come by itself: given up, or not even wanted. The reason of a
+/// service that waits names whom for.
+fn hopeless(status: &Status) -> Vec<&str> {
+    let lost = |service: &&ServiceStatus| match service.state() {
+        ServiceState::Failed => true,
+        ServiceState::Completed => false,
+        _ => service.wanted() == Wanted::Down,
+    };
+    let mut dead: Vec<&str> =
+        status.services.iter().filter(lost).map(|service| service.name.as_str()).collect();
+    let mut waiting: Vec<&ServiceStatus> =
+        status.services.iter().filter(|service| service.state() == ServiceState::Waiting).collect();
+    loop {
+        let before = waiting.len();
+        waiting.retain(|service| {
+            let doomed = awaited(&service.reason).is_some_and(|name| dead.contains(&name));
+            if doomed {
+                dead.push(&service.name);
+            }
+            !doomed
+        });
+        if waiting.len() == before {
+            return dead;
+        }
+    }
+}
+
+/// Whom a service waits for: `waits for db to be ready, but it failed`.
+fn awaited(reason: &str) -> Option<&str> {
+    let rest = reason.strip_prefix(explain::WAITS)?;
+    rest.split([' ', ',']).next()
+}
+
+fn run(service: &ServiceStatus) -> String {
+    format!("pid {} (incarnation {})", service.pid, service.incarnation)
+}
+
+fn ended(service: &ServiceStatus) -> String {
+    match &service.last_exit {
+        Some(exit) => {
+            let signal = (!exit.signal.is_empty()).then(|| exit.signal.clone());
+            explain::exit(&Exit { code: exit.code, signal, at: None })
+        }
+        None => "it did not run".into(),
+    }
+}
+
+/// The reason, and what comes next.
+fn standing(service: &ServiceStatus) -> String {
+    let next = lenient(service.next_start).map(|left| format!("next start in {}", span(left)));
+    let cause = explain::Cause::of(&service.reason).cause;
+    let reason = (!cause.is_empty()).then(|| cause.to_owned());
+    let parts: Vec<_> = [reason, next].into_iter().flatten().collect();
+    if parts.is_empty() { service.state().to_string() } else { parts.join("; ") }
+}
+
+fn verdict(service: &ServiceStatus, ok: bool, text: &str) -> Verdict {
+    Verdict {
+        service: service.name.clone(),
+        ok,
+        state: service.state(),
+        pid: (service.pid != 0).then_some(service.pid),
+        incarnation: service.incarnation,
+        text: text.into(),
+    }
+}
+
+fn gone(service: &str, text: &str) -> Verdict {
+    Verdict {
+        service: service.into(),
+        ok: false,
+        state: ServiceState::Unspecified,
+        pid: None,
+        incarnation: 0,
+        text: text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! A daemon's own table: defaults < file < `SERENO_<TABLE>__<KEY>` < flags.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Source as _, Value};
+use serde::de::DeserializeOwned;
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file can not be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no TOML.
+    #[error("parse {}: {reason}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// Keys that do not exist or values that do not fit: all of them, one a line.
+    #[error("{}", lines(.0))]
+    Bad(Vec<BadSetting>),
+}
+
+/// One setting that can not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadSetting {
+    /// Where it was set: a file and table, a variable, a flag.
+    pub layer: String,
+    /// Its key.
+    pub key: String,
+    /// What it was set to.
+    pub value: String,
+    /// What would be right.
+    pub rule: String,
+}
+
+impl fmt::Display for BadSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} = {:?}: {}", self.layer, self.key, self.value, self.rule)
+    }
+}
+
+fn lines(bad: &[BadSetting]) -> String {
+    bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the settings of one daemon.
+///
+/// `table` is its table in the file, as `health-monitor`; `env` is the whole environment, of which only names with `__`
+/// after the table's are settings; `flags` are those that may stand on the command line, absent where they do not.
+/// `T` has a default for every key and denies unknown ones: each setting is tried alone, so that an error names the
+/// layer it came from.
+pub fn load<T: DeserializeOwned>(
+    table: &str,
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> Result<T, SettingsError> {
+    let mut layers = Vec::new();
+    if let Some(path) = file {
+        let layer = format!("{} [{table}]", path.display());
+        let mut own: Vec<_> = table_of(path, table)?.into_iter().collect();
+        // The library keeps no order; errors have one.
+        own.sort_by(|a, b| a.0.cmp(&b.0));
+        layers.extend(own.into_iter().map(|(key, value)| (layer.clone(), key, value)));
+    }
+    layers.extend(variables(table, env));
+    layers.extend(flags.into_iter().filter_map(|(key, value)| {
+        let flag = format!("--{}", key.replace('_', "-"));
+        value.map(|value| (flag, key.to_owned(), Value::from(value)))
+    }));
+
+    let mut bad = Vec::new();
+    let mut merged: Map<String, Value> = Map::new();
+    for (layer, key, value) in layers {
+        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        if let Err(error) = Value::from(alone).try_deserialize::<T>() {
+            bad.push(BadSetting { layer, key, value: value.to_string(), rule: rule(&error) });
+        } else {
+            merged.insert(key, value);
+        }
+    }
+    if !bad.is_empty() {
+        return Err(SettingsError::Bad(bad));
+    }
+    Value::from(merged).try_deserialize().map_err(|error| {
+        let layer = format!("[{table}]");
+        SettingsError::Bad(vec![BadSetting {
+            layer,
+            key: String::new(),
+            value: String::new(),
+            rule: rule(&error),
+        }])
+    })
+}
+
+/// The daemon's own table of a file that serves the whole machine; the rest of it is for others to judge.
+fn table_of(path: &Path, table: &str) -> Result<Map<String, Value>, SettingsError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.into(), source })?;
+    let parse = |reason: String| SettingsError::Parse { path: path.into(), reason };
+    let mut whole = config::File::from_str(&text, config::FileFormat::Toml)
+        .collect()
+        .map_err(|error| parse(error.to_string()))?;
+    match whole.remove(table) {
+        Some(own) => own.into_table().map_err(|_| parse(format!("{table} is not a table"))),
+        None => Ok(Map::new()),
+    }
+}
+
+fn variables(
+    table: &str,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<(String, String, Value)> {
+    let prefix = format!("SERENO_{}__", table.to_uppercase().replace(['-', '.'], "_"));
+    let mut found: Vec<_> = env
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let name = name.to_str()?.to_owned();
+            let key = name.strip_prefix(&prefix)?.to_lowercase();
+            Some((name, key, Value::from(value.to_string_lossy().into_owned())))
+        })
+        .collect();
+    // The environment has no order; errors do.
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// What the library says, without where (the layer says that better).
+fn rule(error: &config::ConfigError) -> String {
+    match error {
+        config::ConfigError::Type { unexpected, expected, .. } => {
+            format!("{unexpected}, expected {expected}")
+        }
+        config::ConfigError::At { error, .. } => rule(error),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        log: String,
+        workers: u16,
+        listen: Option<String>,
+    }
+
+    impl Default for Settings {
+        fn default() -> Self {
+            Self { log: "info".into(), workers: 1, listen: None }
+        }
+    }
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("sereno.toml");
+        std::fs::write(&path, text).expect("writes");
+        (dir, path)
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let (_dir, path) =
+            file("[health-monitor]\nlog = \"warn\"\nworkers = 2\nlisten = \"unix:///a\"\n[services.x]\n");
+        let env = env(&[("SERENO_HEALTH_MONITOR__WORKERS", "3"), ("SERENO_HEALTH_MONITOR__LOG", "debug")]);
+        let got: Settings =
+            load("health-monitor", Some(&path), env, [("log", Some("trace".into())), ("listen", None)])
+                .expect("loads");
+        assert_eq!(got, Settings { log: "trace".into(), workers: 3, listen: Some("unix:///a".into()) });
+        let got: Settings = load("port-monitor", Some(&path), [], []).expect("no table is no error");
+        assert_eq!(got, Settings::default());
+    }
+
+    #[test]
+    fn our_own_names_are_no_settings() {
+        let env = env(&[
+            ("SERENO_UNIT", "x/y/1"),
+            ("SERENO_X", "1"),
+            ("SERENO_XY__LOG", "1"),
+            ("SERENO_LISTEN", ""),
+        ]);
+        assert_eq!(load::<Settings>("x", None, env, []).expect("loads"), Settings::default());
+    }
+
+    #[test]
+    fn an_error_names_layer_key_value_and_rule_for_all_at_once() {
+        let (_dir, path) = file("[x]\nworkers = 99999\nlgo = \"info\"\n");
+        let env = env(&[("SERENO_X__WORKERS", "many")]);
+        let error =
+            load::<Settings>("x", Some(&path), env, [("listn", Some("y".into()))]).expect_err("refused");
+        let text = error.to_string();
+        let got: Vec<_> = text.lines().collect();
+        assert_eq!(got.len(), 4, "{text}");
+        for (line, parts) in got.iter().zip([
+            ["[x]: lgo = \"info\":", "unknown field `lgo`"],
+            ["[x]: workers = \"99999\":", "expected"],
+            ["SERENO_X__WORKERS: workers = \"many\":", "expected an integer"],
+            ["--listn: listn = \"y\":", "unknown field `listn`"],
+        ]) {
+            for part in parts {
+                assert!(line.contains(part), "{line:?} lacks {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_file_says_where() {
+        let (_dir, path) = file("[x\n");
+        let error = load::<Settings>("x", Some(&path), [], []).expect_err("refused").to_string();
+        assert!(error.starts_with("parse /") && error.contains("line 1"), "{error}");
+    }
+}

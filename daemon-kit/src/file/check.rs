@@ -1,0 +1,209 @@
+//! `port`, `health` and `checks.<id>`: what monitors look at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proto::Name;
+
+use super::keys::{self, Keys};
+use super::model::{Check, CheckSpec, HttpCheck, OnFailure};
+use super::problem::Wrong;
+use super::reader::Reader;
+use super::service::{READY_TIMEOUT, check_name, variable};
+use super::tree::Node;
+use super::value::{argv, choice, duration, failures, filled, flag, json_members, regex, whole};
+use super::{net, value};
+
+/// The shortest interval: a check is not a load test.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// What a service is checked for, and how long it may take to be ready.
+pub(super) struct Checks {
+    pub(super) checks: BTreeMap<Name, Check>,
+    pub(super) ready_timeout: Duration,
+}
+
+/// What a kind of check is when it says nothing else.
+struct Kind {
+    keys: &'static Keys,
+    interval: Duration,
+    timeout: Duration,
+}
+
+fn kind(name: &str) -> Kind {
+    let (keys, interval, timeout) = match name {
+        "tcp" => (&keys::CHECK_TCP, 30, 2),
+        "http" => (&keys::CHECK_HTTP, 60, 5),
+        "exec" => (&keys::CHECK_EXEC, 60, 5),
+        _ => (&keys::CHECK_OTHER, 60, 5),
+    };
+    Kind { keys, interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
+}
+
+/// A check whose `start_period` still has to be settled with the others'.
+struct Draft<'a> {
+    check: Check,
+    start_period: Option<Duration>,
+    table: Reader<'a>,
+}
+
+/// Reads every check of a service.
+pub(super) fn read(service: &Reader<'_>, cwd: &Path) -> Checks {
+    let mut drafts: BTreeMap<Name, Draft<'_>> = BTreeMap::new();
+    for (id, name, keys) in [("port", "tcp", &keys::PORT), ("health", "http", &keys::HEALTH)] {
+        let table = service.sub(id, keys);
+        if let (Some(table), Ok(id)) = (table, Name::new(id)) {
+            drafts.insert(id, draft(table, name, cwd));
+        }
+    }
+    let more = service.get("checks").and_then(|node| Reader::open(service.scope, node, service.service));
+    for (id, node) in more.iter().flat_map(Reader::entries) {
+        if let Some((id, draft)) = other(service, id, node, cwd)
+            && let Some(first) = drafts.insert(id.clone(), draft)
+        {
+            service.scope.key(
+                node.key_at,
+                &node.path,
+                service.service,
+                format!("is the same as {}: give one of them", first.table.node.path),
+            );
+        }
+    }
+    settle(service, drafts)
+}
+
+/// One of `checks.<id>`.
+fn other<'a>(service: &Reader<'a>, id: &str, node: &'a Node, cwd: &Path) -> Option<(Name, Draft<'a>)> {
+    let bad_id = |wrong: Wrong| service.scope.key(node.key_at, &node.path, service.service, wrong);
+    let name = check_name(id).map_err(bad_id).ok()?;
+    if matches!(id, "started" | "notify") {
+        bad_id("is a word of ready: give the check another id".into());
+    }
+    let any = Reader::open(service.scope, node, service.service)?;
+    let Some(given) = any.get("kind") else {
+        // In `[defaults]` it is a template for the services that say of what kind it is.
+        if !service.template {
+            any.lacks("needs a kind, such as \"http\", \"tcp\" or \"exec\"");
+        }
+        return None;
+    };
+    let kind_name = any.read(given, filled)?;
+    let table = Reader::new(service.scope, node, service.service, kind(&kind_name).keys)?;
+    let table = if service.template { table.template() } else { table };
+    Some((name, draft(table, &kind_name, cwd)))
+}
+
+fn draft<'a>(table: Reader<'a>, name: &str, cwd: &Path) -> Draft<'a> {
+    let kind = kind(name);
+    let interval = table.opt("interval", duration(SHORTEST)).unwrap_or(kind.interval);
+    let (failures, window) = table.opt("failures", failures).unwrap_or((3, 0));
+    let answers = [("restart", OnFailure::Restart), ("report", OnFailure::Report)];
+    let check = Check {
+        kind: name.into(),
+        spec: match name {
+            "tcp" => tcp(&table),
+            "http" => http(&table),
+            "exec" => exec(&table, cwd),
+            _ => CheckSpec::Options(table.map("options", |_, _| Ok(()))),
+        },
+        interval,
+        timeout: timeout(&table, interval, kind.timeout),
+        retry_interval: table.opt("retry_interval", duration(SHORTEST)).unwrap_or(interval),
+        start_period: Duration::ZERO,
+        failures,
+        window,
+        successes: table.opt("successes", whole(1..=1000)).unwrap_or(1),
+        on_failure: table.opt("on_failure", choice(&answers)).unwrap_or(OnFailure::Restart),
+    };
+    Draft { check, start_period: table.opt("start_period", duration(Duration::ZERO)), table }
+}
+
+/// Less than the interval, so that two checks of one target never overlap.
+fn timeout(table: &Reader<'_>, interval: Duration, default: Duration) -> Duration {
+    let fitting = interval.mul_f64(0.8);
+    let Some(given) = table.opt("timeout", duration(Duration::from_millis(1))) else {
+        return if default < interval { default } else { fitting };
+    };
+    if let Some(node) = table.get("timeout").filter(|_| given >= interval) {
+        table.bad(node, format!("must be less than the interval ({})", humantime::format_duration(interval)));
+    }
+    given
+}
+
+/// `ready_timeout` and `start_period`: each stands in for the other, and a run can not be given up while it is in its
+/// grace.
+fn settle(service: &Reader<'_>, drafts: BTreeMap<Name, Draft<'_>>) -> Checks {
+    let given = service.opt("ready_timeout", duration(Duration::from_millis(1)));
+    let longest = drafts.values().filter_map(|draft| draft.start_period).max();
+    let ready_timeout = given.or(longest.filter(|time| !time.is_zero())).unwrap_or(READY_TIMEOUT);
+    let settled = |(id, draft): (Name, Draft<'_>)| {
+        let period = draft.start_period.unwrap_or(ready_timeout);
+        if let Some(node) = draft.table.get("start_period").filter(|_| period > ready_timeout) {
+            let limit = humantime::format_duration(ready_timeout);
+            draft.table.bad(node, format!("must be at most ready_timeout ({limit})"));
+        }
+        (id, Check { start_period: period, ..draft.check })
+    };
+    Checks { checks: drafts.into_iter().map(settled).collect(), ready_timeout }
+}
+
+fn tcp(table: &Reader<'_>) -> CheckSpec {
+    let ports = table.opt("port", net::port);
+    let listed = match table.get("address") {
+        Some(node) if node.list().is_some() => table.list("address", "addresses", net::address),
+        _ => table.opt("address", net::address).map(|address| vec![address]),
+    };
+    match (table.get("port"), table.get("address")) {
+        (Some(_), Some(node)) => table.bad(node, "can not stand beside port: give one of them"),
+        (None, None) => table.lacks("needs a port (or address = \"host:port\")"),
+        (None, Some(node)) if node.list().is_some_and(<[_]>::is_empty) => {
+            table.bad(node, "must not be empty");
+        }
+        _ => {}
+    }
+    let addresses = ports.or(listed).unwrap_or_default();
+    let here = addresses.iter().all(|address| net::is_local(address));
+    CheckSpec::Tcp { owner: table.opt("owner", flag).unwrap_or(here), addresses }
+}
+
+fn exec(table: &Reader<'_>, cwd: &Path) -> CheckSpec {
+    if table.get("command").is_none() {
+        table.lacks("needs a command");
+    }
+    CheckSpec::Exec {
+        argv: table.opt("command", argv).unwrap_or_default(),
+        cwd: table.path("cwd").unwrap_or_else(|| PathBuf::from(cwd)),
+        env: table.map("env", variable),
+    }
+}
+
+fn http(table: &Reader<'_>) -> CheckSpec {
+    if table.get("url").is_none() {
+        table.lacks("needs a url");
+    }
+    let expect = table.sub("expect", &keys::EXPECT);
+    let header = |name: &str, text: &str| {
+        if !net::is_header_name(name) {
+            return Err(Wrong::from("must be the name of an HTTP header"));
+        }
+        if !net::is_header_value(text) {
+            return Err("must have no line breaks or control characters".into());
+        }
+        Ok(())
+    };
+    CheckSpec::Http(HttpCheck {
+        url: table.opt("url", net::url).unwrap_or_default(),
+        method: table.opt("method", net::method).unwrap_or_else(|| "GET".into()),
+        headers: table.map("headers", header),
+        expect_status: expect
+            .and_then(|expect| expect.opt("status", net::statuses))
+            .unwrap_or_else(|| vec![(200, 399)]),
+        expect_body: expect
+            .and_then(|expect| expect.opt("body", |node| regex(node).map(|regex| regex.to_string()))),
+        expect_json: expect.and_then(|expect| expect.opt("json", json_members)).unwrap_or_default(),
+        redirects: table.opt("redirects", whole(0..=20)).unwrap_or(0),
+        ca_file: table.path("ca_file"),
+        insecure: table.opt("insecure", value::flag).unwrap_or(false),
+    })
+}

@@ -1,0 +1,132 @@
+//! `[supervisor]`, `[monitors.NAME]` and the monitors' own tables.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::Name;
+
+use super::keys;
+use super::model::{Brake, Guard, Monitor, SupervisorTable};
+use super::problem::Scope;
+use super::reader::Reader;
+use super::service::check_name;
+use super::tree::{Node, Value};
+use super::value::{duration, endpoint, filled, flag, log_filter, number, whole};
+
+/// The monitors that need no table, and what they serve.
+pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
+    [("health-monitor", &["http", "exec"]), ("port-monitor", &["tcp"])];
+
+/// Names that are no monitor's and no service's.
+pub(super) const RESERVED: [&str; 2] = ["supervisor", "ctl"];
+
+/// Reads `[supervisor]`.
+pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
+    let brake = Brake { share: 0.5, min: 4, window: Duration::from_secs(30) };
+    let guard = Guard { enabled: true, hang: Duration::from_secs(30) };
+    let table = root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR));
+    let Some(table) = table else {
+        return SupervisorTable { home: std::path::PathBuf::new(), log: "info".into(), brake, guard };
+    };
+    SupervisorTable {
+        home: table.path("home").unwrap_or_default(),
+        log: table.opt("log", log_filter).unwrap_or_else(|| "info".into()),
+        brake: read_brake(&table, brake),
+        guard: read_guard(&table, guard),
+    }
+}
+
+fn read_brake(table: &Reader<'_>, default: Brake) -> Brake {
+    let Some(brake) = table.sub("brake", &keys::BRAKE) else { return default };
+    Brake {
+        share: brake.opt("share", number(0.0..=1.0)).unwrap_or(default.share),
+        min: brake.opt("min", whole(1..=1_000_000)).unwrap_or(default.min),
+        window: brake.opt("window", duration(Duration::from_millis(100))).unwrap_or(default.window),
+    }
+}
+
+fn read_guard(table: &Reader<'_>, default: Guard) -> Guard {
+    match table.get("guard").map(|node| &node.value) {
+        Some(Value::Boolean(enabled)) => return Guard { enabled: *enabled, ..default },
+        Some(Value::Table(_)) | None => {}
+        Some(_) => {
+            table.opt("guard", |_| Err::<(), _>("must be true, false or { enabled, hang }"));
+            return default;
+        }
+    }
+    let Some(guard) = table.sub("guard", &keys::GUARD) else { return default };
+    Guard {
+        enabled: guard.opt("enabled", flag).unwrap_or(default.enabled),
+        hang: guard.opt("hang", duration(Duration::from_millis(100))).unwrap_or(default.hang),
+    }
+}
+
+/// Reads `[monitors.NAME]`; the built-in ones are always there.
+pub(super) fn monitors(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Monitor> {
+    let mut monitors = BTreeMap::new();
+    for (name, kinds) in BUILT_IN {
+        if let Ok(key) = Name::new(name) {
+            // Where the daemon was told to listen is where it will be asked.
+            let listen = root.get(&[name, "listen"]).and_then(|node| endpoint(node).ok());
+            let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            let monitor = Monitor { kinds, program: None, args: Vec::new(), managed: true, endpoint: listen };
+            monitors.insert(key, monitor);
+        }
+    }
+    let table = root.get(&["monitors"]).and_then(|node| Reader::open(scope, node, None));
+    for (name, node) in table.iter().flat_map(Reader::entries) {
+        let Ok(key) = check_name(name).map_err(|wrong| scope.key(node.key_at, &node.path, None, wrong))
+        else {
+            continue;
+        };
+        if RESERVED.contains(&&**name) {
+            scope.key(node.key_at, &node.path, None, "is a reserved name: give the monitor another one");
+        }
+        let built_in = monitors.get(&key).cloned();
+        if let Some(monitor) = monitor(scope, node, name, built_in) {
+            monitors.insert(key, monitor);
+        }
+    }
+    monitors
+}
+
+fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>) -> Option<Monitor> {
+    let table = Reader::new(scope, node, None, &keys::MONITOR)?;
+    let default = built_in.unwrap_or_else(|| Monitor {
+        kinds: vec![name.into()],
+        program: None,
+        args: Vec::new(),
+        managed: true,
+        endpoint: None,
+    });
+    let managed = table.opt("managed", flag).unwrap_or(true);
+    let mut kinds = table.opt("kind", filled).map_or(default.kinds, |kind| vec![kind]);
+    if !managed {
+        // A command is run where the service is, by a monitor that we started.
+        kinds.retain(|kind| kind != "exec");
+        for key in ["program", "args"] {
+            if let Some(node) = table.get(key) {
+                table.bad(node, "has no effect with managed = false");
+            }
+        }
+    }
+    Some(Monitor {
+        kinds,
+        program: table.opt("program", filled),
+        args: table.texts("args").unwrap_or_default(),
+        managed,
+        endpoint: table.opt("endpoint", endpoint).or(default.endpoint),
+    })
+}
+
+/// Checks `[health-monitor]` and `[port-monitor]`, which the daemons read themselves.
+pub(super) fn own_tables(scope: &Scope<'_>, root: &Node) {
+    for (name, _) in BUILT_IN {
+        let table = root.get(&[name]).and_then(|node| Reader::new(scope, node, None, &keys::DAEMON));
+        let Some(table) = table else { continue };
+        table.opt("log", log_filter);
+        table.opt("name", |node| check_name(&filled(node)?));
+        table.opt("supervisor", endpoint);
+        table.opt("listen", endpoint);
+    }
+}

@@ -1,0 +1,143 @@
+//! The environment that a service gets.
+
+use std::path::Path;
+
+use super::model::{EnvInherit, Service};
+use super::{Env, account, world};
+
+/// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
+/// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
+pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
+    let mut env = Env::new();
+    for (name, value) in caller_env.iter().filter(|(name, _)| !name.starts_with("SERENO_")) {
+        let wanted = match &service.env_inherit {
+            EnvInherit::All => true,
+            EnvInherit::None => false,
+            EnvInherit::Only(names) => names.iter().any(|wanted| same(wanted, name)),
+        };
+        if wanted {
+            set(&mut env, name, value);
+        }
+    }
+    // A user that is not there is not this function's to report: the service can not be started at all.
+    let user = service.user.as_deref().and_then(|user| account::account(Some(user), None).ok());
+    if let Some(user) = user {
+        let home = user.home.map(|home| home.to_string_lossy().into_owned());
+        for (name, value) in [("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name)] {
+            if let Some(value) = value {
+                set(&mut env, name, &value);
+            }
+        }
+    }
+    for path in &service.env_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("can not read {}: {}", path.display(), world::short(&error)))?;
+        read_file(path, &text, &mut env)?;
+    }
+    for (name, value) in &service.env {
+        set(&mut env, name, value);
+    }
+    Ok(env)
+}
+
+/// Where programs are looked up.
+pub(super) fn path_of(env: &Env) -> Option<&str> {
+    env.iter().find(|(name, _)| same(name, "PATH")).map(|(_, value)| &**value)
+}
+
+/// Windows has `Path` where others have `PATH`.
+fn same(one: &str, other: &str) -> bool {
+    one == other || (cfg!(windows) && one.eq_ignore_ascii_case(other))
+}
+
+fn set(env: &mut Env, name: &str, value: &str) {
+    if cfg!(windows) {
+        env.retain(|old, _| !same(old, name));
+    }
+    env.insert(name.into(), value.into());
+}
+
+/// Lines of `NAME=value`; `export` before it, quotes around the value, comments and empty lines as everywhere.
+fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), String> {
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let at = || format!("{}:{}", path.display(), index + 1);
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (name, value) = line.split_once('=').ok_or_else(|| format!("{}: must be NAME=value", at()))?;
+        let name = name.trim();
+        if name.is_empty() || name.contains(char::is_whitespace) || line.contains('\0') {
+            return Err(format!("{}: must be NAME=value", at()));
+        }
+        if name.starts_with("SERENO_") {
+            return Err(format!("{}: {name} can not be set: SERENO_… are Sereno's own", at()));
+        }
+        let value =
+            unquote(value.trim()).ok_or_else(|| format!("{}: has a quote that is not closed", at()))?;
+        set(env, name, &value);
+    }
+    Ok(())
+}
+
+/// A value without its quotes; without quotes, up to a comment.
+fn unquote(value: &str) -> Option<String> {
+    if let Some(rest) = value.strip_prefix('\'') {
+        return rest.split_once('\'').map(|(inside, _)| inside.into());
+    }
+    let Some(rest) = value.strip_prefix('"') else {
+        let end = value.find(" #").unwrap_or(value.len());
+        return Some(value[..end].trim_end().into());
+    };
+    let mut out = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return Some(out),
+            '\\' => match chars.next()? {
+                'n' => out.push('\n'),
+                't' => out.push('\t'),
+                c @ ('"' | '\\' | '$' | '`') => out.push(c),
+                c => out.extend(['\\', c]),
+            },
+            c => out.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Result<Env, String> {
+        let mut env = Env::new();
+        read_file(Path::new("/x/.env"), text, &mut env).map(|()| env)
+    }
+
+    #[test]
+    fn an_env_file_reads_as_others_read_it() {
+        let text = "\u{feff}# comment\n\nA=1\r\nexport B = two words # why\nC='a # b'\nD=\"x\\ty\\\"\\q\"\nE=\nF=a=b#c\n";
+        let env = lines(text).expect("good");
+        let got: Vec<(&str, &str)> = env.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(
+            got,
+            [("A", "1"), ("B", "two words"), ("C", "a # b"), ("D", "x\ty\"\\q"), ("E", ""), ("F", "a=b#c")]
+        );
+    }
+
+    #[test]
+    fn an_env_file_says_where_it_is_wrong() {
+        for (text, message) in [
+            ("A=1\nB\n", "/x/.env:2: must be NAME=value"),
+            ("=1", "/x/.env:1: must be NAME=value"),
+            ("A B=1", "/x/.env:1: must be NAME=value"),
+            ("A='1", "/x/.env:1: has a quote that is not closed"),
+            ("A=\"1\\", "/x/.env:1: has a quote that is not closed"),
+            ("SERENO_UNIT=1", "/x/.env:1: SERENO_UNIT can not be set: SERENO_… are Sereno's own"),
+        ] {
+            assert_eq!(lines(text).expect_err(text), message);
+        }
+    }
+}

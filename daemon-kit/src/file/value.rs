@@ -1,0 +1,295 @@
+//! What one value must look like: each function takes a value and gives what it means, or the rule that it breaks.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use regex::Regex;
+
+use super::keys::nearest;
+use super::problem::Wrong;
+use super::tree::{Node, Value, float};
+
+/// Long enough for every purpose, and far from where adding it to a clock overflows.
+const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
+pub(super) fn text(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Text(text) if text.contains('\0') => Err("must not hold a NUL".into()),
+        Value::Text(text) => Ok(text.clone()),
+        _ => Err("must be a string".into()),
+    }
+}
+
+pub(super) fn filled(node: &Node) -> Result<String, Wrong> {
+    match text(node)? {
+        text if text.trim().is_empty() => Err("must not be empty".into()),
+        text => Ok(text),
+    }
+}
+
+pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
+    match node.value {
+        Value::Boolean(flag) => Ok(flag),
+        _ => Err("must be true or false".into()),
+    }
+}
+
+pub(super) fn whole<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<T, Wrong> {
+    move |node| {
+        match node.value {
+            Value::Integer(number) if range.contains(&number) => T::try_from(number).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()).into())
+    }
+}
+
+pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Result<f64, Wrong> {
+    move |node| {
+        let number = match node.value {
+            #[expect(clippy::cast_precision_loss, reason = "what is in range is exact")]
+            Value::Integer(number) => number as f64,
+            Value::Float(number) => number,
+            _ => f64::NAN,
+        };
+        let rule = || format!("must be a number from {} to {}", range.start(), range.end()).into();
+        range.contains(&number).then_some(number).ok_or_else(rule)
+    }
+}
+
+pub(super) fn duration(least: Duration) -> impl Fn(&Node) -> Result<Duration, Wrong> {
+    move |node| {
+        let parsed = node.text().and_then(|text| humantime::parse_duration(text).ok());
+        match parsed {
+            None => Err("must be a duration such as \"500ms\", \"5s\" or \"1h30m\"".into()),
+            Some(time) if time < least => {
+                Err(format!("must be at least {}", humantime::format_duration(least)).into())
+            }
+            Some(time) if time > LONGEST => Err("must be at most 3650 days".into()),
+            Some(time) => Ok(time),
+        }
+    }
+}
+
+/// Bytes.
+pub(super) fn size(node: &Node) -> Result<u64, Wrong> {
+    match &node.value {
+        Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+        Value::Text(text) => text.parse::<ByteSize>().ok().map(|size| size.0),
+        _ => None,
+    }
+    .ok_or_else(|| "must be a size such as \"50MB\" or \"64KiB\"".into())
+}
+
+pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Wrong> {
+    move |node| {
+        let given = node.text().unwrap_or_default();
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == given) {
+            return Ok(*meaning);
+        }
+        let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        Err(Wrong {
+            rule: format!("must be {}", either(&quoted)),
+            hint: nearest(given, words.iter().map(|(word, _)| *word)),
+        })
+    }
+}
+
+/// `a, b or c`.
+pub(super) fn either(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
+}
+
+/// A string, number or boolean, as an environment would hold it.
+pub(super) fn scalar(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(float(*number)),
+        Value::Boolean(flag) => Ok(flag.to_string()),
+        Value::Text(_) => text(node),
+        _ => Err("must be a string, a number or a boolean".into()),
+    }
+}
+
+/// A program and its arguments: a list as it is, a string split as a shell would.
+pub(super) fn argv(node: &Node) -> Result<Vec<String>, Wrong> {
+    let words = match &node.value {
+        Value::Text(_) => split(&text(node)?, cfg!(windows))?,
+        Value::List(items) => {
+            items.iter().map(text).collect::<Result<_, _>>().map_err(|_| "must be a list of strings")?
+        }
+        _ => return Err("must be a string or a list of strings".into()),
+    };
+    match words.first() {
+        Some(program) if !program.is_empty() => Ok(words),
+        _ => Err("must name a program".into()),
+    }
+}
+
+/// Splits into words. Where paths have backslashes, a backslash escapes nothing.
+fn split(text: &str, windows: bool) -> Result<Vec<String>, Wrong> {
+    let mut single = false;
+    let mut double = false;
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\'' if !double => single = !single,
+            '"' if !single => double = !double,
+            '\\' if windows && !single => plain.push('\\'),
+            _ => {}
+        }
+        plain.push(c);
+    }
+    let text = if windows { &plain } else { text };
+    shell_words::split(text).map_err(|_| "has a quote that is not closed".into())
+}
+
+pub(super) fn umask(node: &Node) -> Result<u32, Wrong> {
+    let octal = |text: &str| u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8).ok();
+    node.text()
+        .and_then(octal)
+        .filter(|mask| *mask <= 0o777)
+        .ok_or_else(|| "must be an octal string from \"000\" to \"777\", such as \"022\"".into())
+}
+
+/// A user or a group, by name or number.
+pub(super) fn account(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Integer(id) if u32::try_from(*id).is_ok() => Ok(id.to_string()),
+        Value::Text(_) => filled(node),
+        _ => Err("must be a name or a number".into()),
+    }
+}
+
+/// A resource limit; `None` is unlimited.
+pub(super) fn limit(node: &Node) -> Result<Option<u64>, Wrong> {
+    if node.text() == Some("unlimited") {
+        return Ok(None);
+    }
+    size(node).map(Some).map_err(|_| "must be a whole number, a size or \"unlimited\"".into())
+}
+
+/// A signal, as `SIGTERM`, whatever it was written like.
+pub(super) fn signal(node: &Node) -> Result<String, Wrong> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let given = node.text().unwrap_or_default().to_uppercase();
+    let bare = given.strip_prefix("SIG").unwrap_or(&given);
+    if NAMES.contains(&bare) {
+        return Ok(format!("SIG{bare}"));
+    }
+    let hint = nearest(bare, NAMES.into_iter()).map(|name| format!("SIG{name}"));
+    Err(Wrong { rule: "must be the name of a signal, such as \"SIGTERM\"".into(), hint })
+}
+
+pub(super) fn regex(node: &Node) -> Result<Regex, Wrong> {
+    let text = filled(node)?;
+    Regex::new(&text).map_err(|error| {
+        // Its message is a drawing of several lines; the last one says what is wrong.
+        let error = error.to_string();
+        let last = error.lines().last().unwrap_or_default();
+        format!("must be a regular expression: {}", last.trim_start_matches("error: ")).into()
+    })
+}
+
+/// What `tracing` takes as a filter, but only what is surely meant: a bare word that is no level is a typing mistake.
+pub(super) fn log_filter(node: &Node) -> Result<String, Wrong> {
+    const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
+    let text = filled(node)?;
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if !LEVELS.contains(&level.to_lowercase().as_str()) {
+            return Err(Wrong {
+                rule: "must be a level (trace, debug, info, warn, error, off), or target=level,…".into(),
+                hint: nearest(level, LEVELS.into_iter()),
+            });
+        }
+    }
+    Ok(text)
+}
+
+pub(super) fn endpoint(node: &Node) -> Result<String, Wrong> {
+    let text = filled(node)?;
+    proto::Endpoint::parse(&text).map_err(|error| format!("must be an endpoint: {error}"))?;
+    Ok(text)
+}
+
+/// `"3"` in a row or `"5/10"`: how many, and of the last how many (0: in a row).
+pub(super) fn failures(node: &Node) -> Result<(u32, u32), Wrong> {
+    let rule = || Wrong::from("must be a whole number from 1 to 1000, or \"5/10\" for five of the last ten");
+    let good = |number: &u32| (1..=1000).contains(number);
+    if let Value::Integer(count) = node.value {
+        return u32::try_from(count).ok().filter(good).map(|count| (count, 0)).ok_or_else(rule);
+    }
+    let (count, window) = node.text().and_then(|text| text.split_once('/')).ok_or_else(rule)?;
+    match (count.trim().parse(), window.trim().parse()) {
+        (Ok(count), Ok(window)) if good(&count) && good(&window) && count <= window => Ok((count, window)),
+        _ => Err(rule()),
+    }
+}
+
+/// Members that must equal: nested tables as dotted paths, what stands at their ends as JSON.
+pub(super) fn json_members(node: &Node) -> Result<BTreeMap<String, String>, Wrong> {
+    fn collect(path: &str, node: &Node, into: &mut BTreeMap<String, String>) -> Result<(), Wrong> {
+        for (key, child) in node.table().into_iter().flatten() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match child.table() {
+                Some(_) => collect(&path, child, into)?,
+                None => {
+                    into.insert(path, json(child)?.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+    let mut members = BTreeMap::new();
+    if node.table().is_none() {
+        return Err("must be a table such as { status = \"healthy\" }".into());
+    }
+    collect("", node, &mut members)?;
+    Ok(members)
+}
+
+fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
+    Ok(match &node.value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => serde_json::Number::from_f64(*number)
+            .map(serde_json::Value::Number)
+            .ok_or("must be what JSON can say: it has no nan and no inf")?,
+        Value::Boolean(flag) => (*flag).into(),
+        Value::Other(_) => return Err("must be what JSON can say: a date is a string there".into()),
+        Value::List(items) => items.iter().map(json).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Table(table) => table
+            .iter()
+            .map(|(key, child)| Ok((key.clone(), json(child)?)))
+            .collect::<Result<serde_json::Map<_, _>, Wrong>>()?
+            .into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str, windows: bool) -> Vec<String> {
+        split(text, windows).ok().expect("closed quotes")
+    }
+
+    #[test]
+    fn a_backslash_escapes_nothing_where_paths_are_made_of_it() {
+        let line = r#"C:\py\python.exe "C:\a b\x.py" 'C:\c d' e\ f"#;
+        assert_eq!(words(line, true), [r"C:\py\python.exe", r"C:\a b\x.py", r"C:\c d", r"e\", "f"]);
+        assert_eq!(words(r#"a\ b "c\"d" 'e\'"#, false), ["a b", "c\"d", r"e\"]);
+        assert_eq!(words(r#""C:\dir\" x"#, true), [r"C:\dir\", "x"], "it does not keep a quote open");
+    }
+}

@@ -1,0 +1,187 @@
+//! What a file names and the world lacks: programs, folders, files, users.
+//!
+//! It is asked before anything is changed (`check`, `up`, `apply`). The supervisor looks again at each start, by
+//! [`resolve_program`], [`service_env`](super::service_env) and [`account`](super::account), and what fails then
+//! holds up that one service.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use proto::Name;
+
+use super::model::{CheckSpec, Command, Config, Service};
+use super::problem::{Problem, Problems};
+use super::{Env, account, environ, tree};
+
+/// Checks everything that a file names. Each problem names the service it belongs to.
+pub fn check_world(config: &Config, env: &Env) -> Problems {
+    let mut problems = Vec::new();
+    for (name, service) in &config.services {
+        let key = tree::join("services", name.as_str());
+        let world = World { config, name: Some(name), key, problems: Vec::new() };
+        problems.extend(world.service(service, env));
+    }
+    for (name, monitor) in &config.monitors {
+        let key = tree::join("monitors", name.as_str());
+        let mut world = World { config, name: None, key, problems: Vec::new() };
+        if let Some(program) = &monitor.program {
+            world.check("program", resolve_program(program, &config.base, environ::path_of(env)));
+        }
+        problems.extend(world.problems);
+    }
+    Problems::sorted(problems)
+}
+
+struct World<'a> {
+    config: &'a Config,
+    name: Option<&'a Name>,
+    key: String,
+    problems: Vec<Problem>,
+}
+
+impl World<'_> {
+    fn check<T>(&mut self, key: &str, found: Result<T, String>) -> Option<T> {
+        found
+            .map_err(|rule| {
+                let key = format!("{}.{key}", self.key);
+                self.problems.push(self.config.places.problem(&self.config.path, &key, self.name, rule));
+            })
+            .ok()
+    }
+
+    fn service(mut self, service: &Service, caller: &Env) -> Vec<Problem> {
+        let user = account::account(service.user.as_deref(), None);
+        if self.check("user", user).is_some() {
+            // A group by itself: whether it is there; both together: whether that makes a whole.
+            let both = account::account(service.user.as_deref(), service.group.as_deref());
+            if let Some(account) = self.check("group", both) {
+                self.check("user", account::may_become(&account));
+            }
+        }
+        let cwd = self.check("cwd", folder(&service.cwd));
+        let env = self.check("env_file", environ::service_env(service, caller));
+        // Where either is missing, a program that is not found is no news.
+        if let (Some(()), Some(env)) = (cwd, &env) {
+            let path = environ::path_of(env);
+            if let Command::Argv(argv) = &service.command {
+                self.program("command", argv, &service.cwd, path);
+            }
+            self.program(
+                "stop.command",
+                service.stop.command.as_deref().unwrap_or_default(),
+                &service.cwd,
+                path,
+            );
+            for (id, check) in &service.checks {
+                if let CheckSpec::Exec { argv, cwd, env: own } = &check.spec {
+                    let path = environ::path_of(own).or(path);
+                    let key = tree::join("checks", id.as_str());
+                    self.program(&format!("{key}.command"), argv, cwd, path);
+                }
+            }
+        }
+        for (id, check) in &service.checks {
+            if let CheckSpec::Http(http) = &check.spec
+                && let Some(file) = &http.ca_file
+            {
+                let id = id.as_str();
+                let below = if id == "health" { id.into() } else { tree::join("checks", id) };
+                self.check(&format!("{below}.ca_file"), readable(file));
+            }
+        }
+        self.problems
+    }
+
+    fn program(&mut self, key: &str, argv: &[String], cwd: &Path, path: Option<&str>) {
+        if let Some(program) = argv.first() {
+            self.check(key, resolve_program(program, cwd, path));
+        }
+    }
+}
+
+fn folder(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(format!("{} is not a folder", path.display())),
+        Err(error) => Err(format!("can not find the folder {}: {}", path.display(), short(&error))),
+    }
+}
+
+fn readable(path: &Path) -> Result<(), String> {
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|error| format!("can not open {}: {}", path.display(), short(&error)))
+}
+
+/// An error of the system without its number.
+pub(super) fn short(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+// ---- programs ----
+
+/// Where programs are when `PATH` says nothing.
+const PATH: &str = if cfg!(windows) { "" } else { "/usr/local/bin:/usr/bin:/bin" };
+
+/// Finds a program as the service would: a bare name in its `PATH`, then in its `cwd`; a path from its `cwd`.
+pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, String> {
+    let endings = endings();
+    let separators: &[char] = if cfg!(windows) { &['/', '\\'] } else { &['/'] };
+    if argv0.is_empty() {
+        return Err("can not run a program without a name".into());
+    }
+    if argv0.contains(separators) {
+        let path: PathBuf = cwd.join(argv0).components().collect();
+        return named(&path, &endings).ok_or_else(|| why_not(&path));
+    }
+    let path_value = path_value.unwrap_or(PATH);
+    // An empty entry means the working directory, and so does a relative one begin there.
+    let folders = std::env::split_paths(OsStr::new(path_value)).map(|folder| cwd.join(folder));
+    let mut candidates = folders.chain([cwd.to_owned()]).map(|folder| folder.join(argv0));
+    if let Some(found) = candidates.find_map(|path| named(&path, &endings)) {
+        return Ok(found);
+    }
+    let here = cwd.join(argv0);
+    if here.is_file() {
+        return Err(why_not(&here));
+    }
+    Err(format!("can not find the program {argv0:?} in PATH nor in {}", cwd.display()))
+}
+
+/// What may be left off the name of a program.
+fn endings() -> Vec<String> {
+    if !cfg!(windows) {
+        return vec![String::new()];
+    }
+    let given = std::env::var("PATHEXT").unwrap_or_else(|_| ".COM;.EXE;.BAT;.CMD".into());
+    given.split(';').map(str::to_lowercase).chain([String::new()]).collect()
+}
+
+fn named(path: &Path, endings: &[String]) -> Option<PathBuf> {
+    let with = |ending: &String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    endings.iter().map(with).find(|path| is_program(path))
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some()
+}
+
+fn why_not(path: &Path) -> String {
+    match std::fs::metadata(path) {
+        Err(error) => format!("can not find the program {}: {}", path.display(), short(&error)),
+        Ok(meta) if meta.is_dir() => format!("can not run {}: it is a folder", path.display()),
+        Ok(_) => format!("can not run {}: it is not executable (chmod +x)", path.display()),
+    }
+}

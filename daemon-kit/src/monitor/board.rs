@@ -1,0 +1,134 @@
+//! What is known of every target at one moment, and how that is written on the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::time::to_wire;
+use proto::v1;
+use tokio::time::Instant;
+
+use super::flip::State;
+use super::probe::Verdict;
+use super::target::Key;
+
+/// Characters of a detail or a summary that are kept.
+const MAX_TEXT: usize = 300;
+/// Bytes of a body that are kept.
+const MAX_BODY: usize = 200;
+
+/// Everything, at one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    /// Of the set of targets.
+    pub(super) generation: u64,
+    /// Grows with everything that the supervisor is to hear of at once.
+    pub(super) news: u64,
+    /// Why nothing measured just now is to be trusted.
+    pub(super) blind: Option<String>,
+    /// In order of their keys.
+    pub(super) rows: Vec<Row>,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) starting: bool,
+    pub(super) report_only: bool,
+    pub(super) view: Arc<View>,
+}
+
+/// What the checks of one incarnation have shown.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    pub(super) key: Key,
+    pub(super) incarnation: u64,
+    pub(super) state: State,
+    pub(super) failures: u32,
+    pub(super) latency: Duration,
+    /// When the last check ended; `None`: there was none.
+    pub(super) ended: Option<Instant>,
+    pub(super) verdict: Verdict,
+    /// How often there was reason to ask for a restart: grows with each failed check while failing.
+    pub(super) asks: u64,
+}
+
+impl View {
+    /// A target that was not checked, and why.
+    pub(super) fn unknown(key: Key, incarnation: u64, detail: String) -> Self {
+        let verdict = Verdict { detail, ..Verdict::default() };
+        let (failures, latency, asks) = (0, Duration::ZERO, 0);
+        Self { key, incarnation, state: State::Unknown, failures, latency, ended: None, verdict, asks }
+    }
+
+    pub(super) fn to_wire(&self, now: Instant) -> v1::CheckResult {
+        let state = match self.state {
+            State::Unknown => v1::CheckState::Unknown,
+            State::Passing => v1::CheckState::Passing,
+            State::Failing => v1::CheckState::Failing,
+        };
+        v1::CheckResult {
+            service: self.key.service.to_string(),
+            incarnation: self.incarnation,
+            check: self.key.check.to_string(),
+            state: state.into(),
+            failures: self.failures,
+            latency: self.ended.map(|_| to_wire(self.latency)),
+            age: self.ended.map(|ended| to_wire(now.saturating_duration_since(ended))),
+            detail: cut(&self.verdict.detail),
+            foreign: self.verdict.foreign,
+            stalled: self.verdict.stalled,
+        }
+    }
+
+    /// What a restart would be justified by.
+    pub(super) fn evidence(&self) -> v1::Evidence {
+        let Verdict { detail, evidence, .. } = &self.verdict;
+        let summary = if evidence.summary.is_empty() { detail } else { &evidence.summary };
+        v1::Evidence {
+            summary: cut(summary),
+            http_status: evidence.http_status.into(),
+            body_head: evidence.body_head.iter().take(MAX_BODY).copied().collect(),
+            errno: evidence.errno.clone(),
+            owner_pid: evidence.owner_pid,
+            owner_command: cut(&evidence.owner_command),
+            failures: self.failures,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether the supervisor waits for some target to become ready.
+    pub(super) fn any_starting(&self) -> bool {
+        self.rows.iter().any(|row| row.starting)
+    }
+
+    pub(super) fn results(&self, now: Instant) -> Vec<v1::CheckResult> {
+        self.rows.iter().map(|row| row.view.to_wire(now)).collect()
+    }
+}
+
+/// One short line: what a service answers is not ours, and may be anything.
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Name;
+
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_becomes_one_short_line() {
+        let key =
+            Key { service: Name::new("web").expect("a name"), check: Name::new("health").expect("a name") };
+        let mut view = View::unknown(key, 1, format!("500\r\n\u{1b}[31m{}", "é".repeat(1000)));
+        view.verdict.evidence.body_head = vec![b'x'; 1000];
+        let result = view.to_wire(Instant::now());
+        assert!(result.detail.starts_with("500   [31mé") && result.detail.chars().count() == MAX_TEXT);
+        assert_eq!(result.age, None, "it was never checked");
+        let evidence = view.evidence();
+        assert_eq!(evidence.summary, result.detail, "without a summary the detail serves");
+        assert_eq!(evidence.body_head.len(), MAX_BODY);
+    }
+}

@@ -1,0 +1,241 @@
+//! What the supervisor is told and asked, and when. Pure: the newest board goes in, requests come out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proto::v1;
+use proto::v1::Decision;
+use tokio::time::Instant;
+
+use super::Identity;
+use super::board::{Row, Snapshot};
+use super::flip::State;
+use super::target::Key;
+
+/// While a target is starting the supervisor hears of it this often.
+pub(super) const WHILE_STARTING: Duration = Duration::from_secs(2);
+
+/// What was reported over one connection.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    last: Option<(u64, Instant)>,
+}
+
+impl Reported {
+    /// Whether a report is due.
+    pub(super) fn is_due(&self, board: &Snapshot, now: Instant) -> bool {
+        match self.last {
+            None => true,
+            Some((news, _)) if news != board.news => true,
+            Some((_, at)) => board.any_starting() && now >= at + WHILE_STARTING,
+        }
+    }
+
+    /// When one will be due though nothing changes.
+    pub(super) fn next(&self, board: &Snapshot) -> Option<Instant> {
+        self.last.filter(|_| board.any_starting()).map(|(_, at)| at + WHILE_STARTING)
+    }
+
+    /// It was sent.
+    pub(super) fn sent(&mut self, board: &Snapshot, now: Instant) {
+        self.last = Some((board.news, now));
+    }
+}
+
+/// The newest state of every target.
+pub(super) fn report(identity: &Identity, board: &Snapshot, now: Instant) -> v1::ReportHealthRequest {
+    v1::ReportHealthRequest {
+        monitor: identity.name.to_string(),
+        session: identity.session.clone(),
+        generation: board.generation,
+        blind: board.blind.is_some(),
+        blind_reason: board.blind.clone().unwrap_or_default(),
+        results: board.results(now),
+    }
+}
+
+/// What was asked for, and what became of it. Outlives connections: an answer is an answer.
+#[derive(Debug, Default)]
+pub(super) struct Asked(HashMap<Key, Ask>);
+
+#[derive(Debug)]
+struct Ask {
+    incarnation: u64,
+    /// How many reasons there were when it was last asked.
+    reasons: u64,
+    settled: bool,
+    not_before: Option<Instant>,
+}
+
+impl Asked {
+    /// Restarts that are to be asked for now.
+    pub(super) fn due<'a>(&self, board: &'a Snapshot, now: Instant) -> Vec<&'a Row> {
+        board.rows.iter().filter(|row| self.is_due(board, row, now)).collect()
+    }
+
+    fn is_due(&self, board: &Snapshot, row: &Row, now: Instant) -> bool {
+        let view = &row.view;
+        let sick =
+            view.state == State::Failing && view.failures > 0 && view.asks > 0 && !view.verdict.foreign;
+        if !sick || row.report_only || board.blind.is_some() {
+            return false;
+        }
+        match self.0.get(&view.key) {
+            Some(ask) if ask.incarnation == view.incarnation => {
+                !ask.settled && view.asks > ask.reasons && ask.not_before.is_none_or(|then| now >= then)
+            }
+            _ => true,
+        }
+    }
+
+    /// The supervisor answered.
+    pub(super) fn answered(&mut self, row: &Row, answer: &v1::RequestRestartResponse, now: Instant) {
+        let settled = matches!(answer.decision(), Decision::Accepted | Decision::Merged | Decision::Stale);
+        // Longer than this is no answer but a mistake, and must not keep the check silent for ever.
+        let wait = proto::time::lenient(answer.retry_after).map(|wait| wait.min(Duration::from_secs(3600)));
+        self.note(row, settled, wait.map(|wait| now + wait));
+    }
+
+    /// It refused to answer: asked again at the next failed check.
+    pub(super) fn refused(&mut self, row: &Row) {
+        self.note(row, false, None);
+    }
+
+    fn note(&mut self, row: &Row, settled: bool, not_before: Option<Instant>) {
+        let view = &row.view;
+        let ask = Ask { incarnation: view.incarnation, reasons: view.asks, settled, not_before };
+        self.0.insert(view.key.clone(), ask);
+    }
+
+    /// Forgets targets that are gone.
+    pub(super) fn retain(&mut self, board: &Snapshot) {
+        self.0.retain(|key, _| board.rows.binary_search_by(|row| row.view.key.cmp(key)).is_ok());
+    }
+}
+
+/// The request for one restart.
+pub(super) fn ask(identity: &Identity, row: &Row) -> v1::RequestRestartRequest {
+    v1::RequestRestartRequest {
+        monitor: identity.name.to_string(),
+        session: identity.session.clone(),
+        service: row.view.key.service.to_string(),
+        incarnation: row.view.incarnation,
+        check: row.view.key.check.to_string(),
+        evidence: Some(row.view.evidence()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proto::Name;
+    use proto::time::to_wire;
+
+    use super::super::board::View;
+    use super::*;
+
+    fn sick(incarnation: u64, asks: u64) -> Snapshot {
+        let key =
+            Key { service: Name::new("web").expect("a name"), check: Name::new("port").expect("a name") };
+        let mut view = View::unknown(key, incarnation, "ECONNREFUSED".into());
+        (view.state, view.failures, view.asks) = (State::Failing, 3, asks);
+        Snapshot {
+            rows: vec![Row { starting: false, report_only: false, view: Arc::new(view) }],
+            ..Snapshot::default()
+        }
+    }
+
+    fn edit(mut board: Snapshot, change: impl FnOnce(&mut Row, &mut View)) -> Snapshot {
+        let mut view = (*board.rows[0].view).clone();
+        change(&mut board.rows[0], &mut view);
+        board.rows[0].view = Arc::new(view);
+        board
+    }
+
+    fn answer(decision: Decision, retry_after: Option<Duration>) -> v1::RequestRestartResponse {
+        v1::RequestRestartResponse {
+            decision: decision.into(),
+            retry_after: retry_after.map(to_wire),
+            ..v1::RequestRestartResponse::default()
+        }
+    }
+
+    #[test]
+    fn reports_on_attach_on_news_and_every_two_seconds_while_starting() {
+        let now = Instant::now();
+        let mut board = sick(1, 1);
+        let mut reported = Reported::default();
+        assert!(reported.is_due(&board, now), "on attach");
+        reported.sent(&board, now);
+        assert!(!reported.is_due(&board, now + WHILE_STARTING * 9), "else not");
+        assert_eq!(reported.next(&board), None, "and no timer runs");
+        board.news += 1;
+        assert!(reported.is_due(&board, now));
+        reported.sent(&board, now);
+        board.rows[0].starting = true;
+        assert!(!reported.is_due(&board, now + WHILE_STARTING - Duration::from_millis(1)));
+        assert!(reported.is_due(&board, now + WHILE_STARTING));
+        assert_eq!(reported.next(&board), Some(now + WHILE_STARTING));
+    }
+
+    #[test]
+    fn asks_once_for_each_failed_check_until_it_is_settled() {
+        let now = Instant::now();
+        for (decision, settles) in [
+            (Decision::Accepted, true),
+            (Decision::Merged, true),
+            (Decision::Stale, true),
+            (Decision::HeldBudget, false),
+            (Decision::InGrace, false),
+            (Decision::Paused, false),
+            (Decision::NotWanted, false),
+            (Decision::UnknownService, false),
+            (Decision::Unspecified, false),
+        ] {
+            let mut asked = Asked::default();
+            let first = sick(1, 1);
+            assert_eq!(asked.due(&first, now).len(), 1);
+            asked.answered(&first.rows[0], &answer(decision, None), now);
+            assert_eq!(asked.due(&first, now).len(), 0, "{decision}: no new reason");
+            assert_eq!(asked.due(&sick(1, 2), now).is_empty(), settles, "{decision}: the next failed check");
+            assert_eq!(asked.due(&sick(2, 1), now).len(), 1, "{decision}: another incarnation");
+        }
+    }
+
+    #[test]
+    fn waits_as_long_as_it_is_told() {
+        let now = Instant::now();
+        let s = Duration::from_secs(1);
+        let mut asked = Asked::default();
+        asked.answered(&sick(1, 1).rows[0], &answer(Decision::HeldBrake, Some(s * 30)), now);
+        assert_eq!(asked.due(&sick(1, 2), now + s * 29).len(), 0);
+        assert_eq!(asked.due(&sick(1, 3), now + s * 30).len(), 1);
+    }
+
+    #[test]
+    fn never_asks_without_a_reason_of_the_services_own() {
+        let now = Instant::now();
+        let asked = Asked::default();
+        for board in [
+            edit(sick(1, 1), |_, view| view.state = State::Passing),
+            edit(sick(1, 1), |_, view| view.failures = 0),
+            edit(sick(1, 1), |_, view| view.verdict.foreign = true),
+            edit(sick(1, 1), |row, _| row.report_only = true),
+            Snapshot { blind: Some("was stopped".into()), ..sick(1, 1) },
+            sick(1, 0),
+        ] {
+            assert!(asked.due(&board, now).is_empty(), "{board:?}");
+        }
+    }
+
+    #[test]
+    fn forgets_what_is_gone() {
+        let mut asked = Asked::default();
+        asked.refused(&sick(1, 1).rows[0]);
+        asked.retain(&sick(1, 1));
+        assert_eq!(asked.0.len(), 1);
+        asked.retain(&Snapshot::default());
+        assert_eq!(asked.0.len(), 0);
+    }
+}

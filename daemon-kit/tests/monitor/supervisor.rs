@@ -1,0 +1,156 @@
+//! A made-up supervisor that can be ended and begun again at the same place.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use daemon_kit::chassis::serve::serve;
+use daemon_kit::chassis::{Shutdown, bind};
+use futures_util::{Stream, StreamExt as _};
+use proto::v1::Decision;
+use proto::v1::arbiter_server::{Arbiter, ArbiterServer};
+use proto::{Endpoint, v1};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_stream::wrappers::WatchStream;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use super::{CEILING, target};
+
+/// What a monitor said to the supervisor.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Attached(v1::WatchTargetsRequest),
+    Report(v1::ReportHealthRequest),
+    Ask(v1::RequestRestartRequest),
+}
+
+#[derive(Debug, Clone)]
+struct FakeArbiter {
+    targets: watch::Receiver<v1::WatchTargetsResponse>,
+    heard: mpsc::UnboundedSender<Heard>,
+    answer: Arc<Mutex<Decision>>,
+    shutdown: Shutdown,
+}
+
+#[tonic::async_trait]
+impl Arbiter for FakeArbiter {
+    type WatchTargetsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTargetsResponse, Status>> + Send>>;
+
+    async fn watch_targets(
+        &self,
+        request: Request<v1::WatchTargetsRequest>,
+    ) -> Result<Response<Self::WatchTargetsStream>, Status> {
+        let _ = self.heard.send(Heard::Attached(request.into_inner()));
+        let sets = WatchStream::new(self.targets.clone()).map(Ok);
+        Ok(Response::new(self.shutdown.end(sets).boxed()))
+    }
+
+    async fn report_health(
+        &self,
+        request: Request<v1::ReportHealthRequest>,
+    ) -> Result<Response<v1::ReportHealthResponse>, Status> {
+        let _ = self.heard.send(Heard::Report(request.into_inner()));
+        Ok(Response::new(v1::ReportHealthResponse {}))
+    }
+
+    async fn request_restart(
+        &self,
+        request: Request<v1::RequestRestartRequest>,
+    ) -> Result<Response<v1::RequestRestartResponse>, Status> {
+        let _ = self.heard.send(Heard::Ask(request.into_inner()));
+        let decision = (*self.answer.lock().expect("not poisoned")).into();
+        Ok(Response::new(v1::RequestRestartResponse { decision, ..v1::RequestRestartResponse::default() }))
+    }
+}
+
+/// A supervisor that can be ended and begun again at the same place.
+pub(crate) struct Supervisor {
+    pub(crate) endpoint: Endpoint,
+    targets: watch::Sender<v1::WatchTargetsResponse>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    speak: mpsc::UnboundedSender<Heard>,
+    answer: Arc<Mutex<Decision>>,
+    running: Option<(Shutdown, JoinHandle<()>)>,
+}
+
+impl Supervisor {
+    pub(crate) fn at(dir: &tempfile::TempDir) -> Self {
+        let endpoint = Endpoint::unix(&dir.path().join("supervisor.sock")).expect("a short path");
+        let (speak, heard) = mpsc::unbounded_channel();
+        let first =
+            v1::WatchTargetsResponse { instance: "home".into(), generation: 1, targets: vec![target()] };
+        let answer = Arc::new(Mutex::new(Decision::Accepted));
+        Self { endpoint, targets: watch::Sender::new(first), heard, speak, answer, running: None }
+    }
+
+    pub(crate) fn begin(&mut self) {
+        let shutdown = Shutdown::new();
+        let arbiter = FakeArbiter {
+            targets: self.targets.subscribe(),
+            heard: self.speak.clone(),
+            answer: Arc::clone(&self.answer),
+            shutdown: shutdown.clone(),
+        };
+        let routes = Routes::new(ArbiterServer::new(arbiter));
+        let serving = serve(bind(&self.endpoint).expect("binds"), routes, &[], shutdown.clone(), CEILING);
+        let task = tokio::spawn(async move { serving.await.expect("serves") });
+        self.running = Some((shutdown, task));
+    }
+
+    pub(crate) async fn end(&mut self) {
+        let (shutdown, task) = self.running.take().expect("runs");
+        shutdown.trigger();
+        timeout(CEILING, task).await.expect("in time").expect("no panic");
+    }
+
+    pub(crate) fn answers(&self, decision: Decision) {
+        *self.answer.lock().expect("not poisoned") = decision;
+    }
+
+    pub(crate) fn sends(&self, targets: Vec<v1::Target>) {
+        self.targets.send_modify(|set| {
+            set.generation += 1;
+            set.targets = targets;
+        });
+    }
+
+    pub(crate) async fn hears(&mut self) -> Heard {
+        timeout(CEILING, self.heard.recv()).await.expect("in time").expect("a sender is kept")
+    }
+
+    pub(crate) async fn hears_attach(&mut self) -> v1::WatchTargetsRequest {
+        loop {
+            if let Heard::Attached(request) = self.hears().await {
+                return request;
+            }
+        }
+    }
+
+    /// The next report in which the one target is so.
+    pub(crate) async fn hears_of(
+        &mut self,
+        is: impl Fn(&v1::CheckResult) -> bool,
+    ) -> v1::ReportHealthRequest {
+        loop {
+            if let Heard::Report(report) = self.hears().await
+                && report.results.iter().any(&is)
+            {
+                return report;
+            }
+        }
+    }
+
+    pub(crate) async fn hears_ask(&mut self) -> v1::RequestRestartRequest {
+        loop {
+            if let Heard::Ask(ask) = self.hears().await {
+                return ask;
+            }
+        }
+    }
+
+    pub(crate) fn heard_so_far(&mut self) -> Vec<Heard> {
+        std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
+    }
+}

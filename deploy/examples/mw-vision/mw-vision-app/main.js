@@ -1,0 +1,1 @@
+document.querySelector("#loaded").textContent = `Loaded ${new Date().toLocaleTimeString()}.`;

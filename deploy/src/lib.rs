@@ -1,0 +1,27 @@
+//! What shows Sereno at work on this machine: the program behind `cargo deploy`.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`demo`] | `cargo deploy demo`: build, start, wait until all is healthy, say what to try |
+//! | [`service`] | the program that the demo keeps up, and every way to break it |
+//! | [`port`] | who holds a port |
+//! | [`progress`] | pure: what is new in a status |
+//! | [`place`] | where the demo lies, and how its lines are pasted |
+//! | `binaries` | builds the programs, and copies them where they may run while the tree is built again |
+//! | `control` | runs `ctl` |
+//! | [`failure`] | every way to fail |
+//!
+//! It knows the others only as programs: nothing of theirs is linked in.
+
+#![forbid(unsafe_code)]
+
+mod binaries;
+mod control;
+pub mod demo;
+pub mod failure;
+pub mod place;
+pub mod port;
+pub mod progress;
+pub mod service;
+
+pub use failure::Failure;

@@ -1,0 +1,151 @@
+//! One command, and the end of everything it started.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use daemon_kit::monitor::{Evidence, TargetError, Verdict};
+use proto::v1;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Bytes of its output that are kept.
+const KEPT: usize = 200;
+/// How long its output is read after it ended: something it left in the background may hold the pipe.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// One command that exits with 0 where all is well.
+#[derive(Debug)]
+pub struct ExecCheck {
+    spec: v1::ExecCheck,
+}
+
+impl ExecCheck {
+    pub(crate) fn new(spec: &v1::ExecCheck) -> Result<Self, TargetError> {
+        if spec.argv.first().is_none_or(String::is_empty) {
+            return Err(TargetError::new("exec.argv", "is empty"));
+        }
+        let nul = |text: &String| text.contains('\0');
+        if spec.argv.iter().any(nul) {
+            return Err(TargetError::new("exec.argv", "has a NUL in it"));
+        }
+        if let Some((name, _)) = spec
+            .env
+            .iter()
+            .find(|(name, value)| name.is_empty() || name.contains('=') || nul(name) || nul(value))
+        {
+            return Err(TargetError::new("exec.env", format!("{name:?} can not be set")));
+        }
+        Ok(Self { spec: spec.clone() })
+    }
+
+    pub(crate) async fn run(&self) -> Verdict {
+        let mut child = match self.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let mut verdict = Verdict::of_error(&error);
+                verdict.evidence.summary = format!("start {}: {error}", self.spec.argv[0]);
+                return verdict;
+            }
+        };
+        // From here on the end of this future is the end of the command and of all it started.
+        let _group = Group(child.id());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        let ended = {
+            let reading = async { tokio::join!(read(out, &mut said), read(err, &mut complained)) };
+            tokio::pin!(reading);
+            let mut read = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = &mut reading, if !read => read = true,
+                    ended = child.wait() => {
+                        if !read {
+                            let _ = timeout(LAST_WORDS, &mut reading).await;
+                        }
+                        break ended;
+                    }
+                }
+            }
+        };
+        match ended {
+            Ok(status) => judge(status, if complained.is_empty() { said } else { complained }),
+            Err(error) => Verdict::of_error(&error),
+        }
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.spec.argv[0]);
+        command.args(&self.spec.argv[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            // What the supervisor told this monitor is not for the command; the mark stays, so that a sweep finds it.
+            let ours = name.to_str().is_some_and(|name| {
+                ["SERENO_", "LISTEN_", "WATCHDOG_", "NOTIFY_SOCKET"].iter().any(|ours| name.starts_with(ours))
+            });
+            if ours && name != "SERENO_UNIT" {
+                command.env_remove(name);
+            }
+        }
+        command.envs(&self.spec.env);
+        if !self.spec.cwd.is_empty() {
+            command.current_dir(&self.spec.cwd);
+        }
+        #[cfg(unix)]
+        command.process_group(0);
+        command.spawn()
+    }
+}
+
+/// Reads to the end, so that the command never blocks, and keeps the beginning.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = [0; 4096];
+    loop {
+        match pipe.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => kept.extend_from_slice(&buffer[..read.min(KEPT - kept.len())]),
+        }
+    }
+}
+
+fn judge(status: ExitStatus, said: Vec<u8>) -> Verdict {
+    let detail = match status.code() {
+        Some(code) => format!("exit {code}"),
+        // "signal: 9 (SIGKILL)"
+        None => status.to_string(),
+    };
+    if status.success() {
+        return Verdict::passing(detail);
+    }
+    let summary = format!("{detail} {}", String::from_utf8_lossy(&said).trim()).trim_end().to_owned();
+    let evidence = Evidence { summary, body_head: said, ..Evidence::default() };
+    Verdict { evidence, ..Verdict::failing(detail) }
+}
+
+/// The process group of a command, killed when this is dropped: given up or ended, nothing of a check stays behind.
+///
+/// When the leader was reaped its number is free, unless something of the group is left, which is whom this is for.
+/// The system gives numbers out in a circle, so that within this moment nobody else has got it.
+#[derive(Debug)]
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            kill_group(leader);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn kill_group(leader: u32) {
+    if let Some(leader) = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+    }
+}
+
+/// Without groups the command alone is ended, by `kill_on_drop`.
+#[cfg(not(unix))]
+fn kill_group(_: u32) {}

@@ -1,0 +1,46 @@
+//! Vocabulary of these tests: a target of a spec, and one look at it.
+
+use std::time::Duration;
+
+use daemon_kit::monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
+use health_monitor::HealthProbe;
+use health_monitor::probe::HealthCheck;
+use proto::time::to_wire;
+use proto::v1;
+use proto::v1::target::Spec;
+
+/// A target ready to be checked.
+pub(crate) struct Ready {
+    target: Target,
+    check: HealthCheck,
+}
+
+impl Ready {
+    /// Looks once.
+    pub(crate) async fn look(&mut self) -> Verdict {
+        self.check.run(&self.target).await
+    }
+}
+
+/// Makes a target of a spec ready.
+pub(crate) fn check(spec: Spec, timeout: Duration) -> Result<Ready, TargetError> {
+    let target = Target::try_from(v1::Target {
+        service: "web".into(),
+        incarnation: 1,
+        check: "health".into(),
+        interval: Some(to_wire(timeout * 2)),
+        timeout: Some(to_wire(timeout)),
+        failures: 3,
+        successes: 1,
+        spec: Some(spec),
+        ..v1::Target::default()
+    })
+    .expect("a good target but for its spec");
+    let check = HealthProbe::new().prepare(&target)?;
+    Ok(Ready { target, check })
+}
+
+/// Looks once at a target of a spec.
+pub(crate) async fn look(spec: Spec, timeout: Duration) -> Result<Verdict, TargetError> {
+    Ok(check(spec, timeout)?.look().await)
+}

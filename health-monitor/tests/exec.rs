@@ -1,0 +1,114 @@
+//! The command check.
+#![cfg(unix)]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::{check, look};
+use daemon_kit::monitor::Verdict;
+use proto::v1;
+use proto::v1::target::Spec;
+use tokio::time::timeout;
+
+/// Longer than anything here takes on a loaded machine.
+const CEILING: Duration = Duration::from_secs(30);
+
+fn sh(script: &str) -> v1::ExecCheck {
+    v1::ExecCheck { argv: vec!["sh".into(), "-c".into(), script.into()], ..v1::ExecCheck::default() }
+}
+
+async fn see(spec: v1::ExecCheck) -> Verdict {
+    timeout(CEILING, look(Spec::Exec(spec), CEILING)).await.expect("in time").expect("a good target")
+}
+
+#[tokio::test]
+async fn exit_0_passes_and_everything_else_fails() {
+    let seen = see(sh("exit 0")).await;
+    assert_eq!((seen.passing, seen.detail.as_str()), (true, "exit 0"));
+    let seen = see(sh("echo out; echo no database >&2; exit 3")).await;
+    assert_eq!((seen.passing, seen.detail.as_str()), (false, "exit 3"));
+    assert_eq!(seen.evidence.summary, "exit 3 no database");
+    let seen = see(sh("kill -9 $$")).await;
+    assert!(!seen.passing && seen.detail.contains("SIGKILL"), "{}", seen.detail);
+    let missing = v1::ExecCheck { argv: vec!["no-such-program-anywhere".into()], ..v1::ExecCheck::default() };
+    let seen = see(missing).await;
+    assert_eq!((seen.detail.as_str(), seen.evidence.errno.as_str()), ("ENOENT", "ENOENT"));
+    assert!(seen.evidence.summary.starts_with("start no-such-program-anywhere: "));
+}
+
+#[tokio::test]
+async fn it_has_its_folder_and_its_environment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cwd = dir.path().canonicalize().expect("is there").display().to_string();
+    let script = r#"test "$PWD" = "$WANTED" && test -z "$SERENO_HOME" && test -n "$PATH""#;
+    let env = [("WANTED".into(), cwd.clone())].into();
+    assert!(see(v1::ExecCheck { cwd, env, ..sh(script) }).await.passing);
+}
+
+#[tokio::test]
+async fn any_amount_of_output_is_swallowed() {
+    let seen = see(sh("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 1")).await;
+    assert_eq!((seen.detail.as_str(), seen.evidence.body_head.len()), ("exit 1", 200));
+}
+
+#[tokio::test]
+async fn something_left_behind_neither_holds_the_check_nor_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("pid");
+    assert!(see(sh(&format!("sleep 600 & echo $! > {}", file.display()))).await.passing);
+    are_gone(&file).await;
+}
+
+#[tokio::test]
+async fn a_check_that_is_given_up_takes_its_whole_group_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("pids");
+    let script = format!("sleep 600 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display());
+    let mut check = check(Spec::Exec(sh(&script)), CEILING).expect("a good target");
+    let written = async {
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(CEILING, async {
+        tokio::select! {
+            seen = check.look() => panic!("it ended: {seen:?}"),
+            () = written => {}
+        }
+    })
+    .await
+    .expect("in time");
+    // The look was dropped, as the runtime drops it when the time is over.
+    are_gone(&file).await;
+}
+
+/// Waits until the processes named in a file are dead.
+async fn are_gone(file: &Path) {
+    let pids = std::fs::read_to_string(file).expect("written");
+    assert!(!pids.trim().is_empty());
+    for pid in pids.split_whitespace() {
+        let gone = async {
+            while alive(pid) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(CEILING, gone).await.unwrap_or_else(|_| panic!("{pid} lives"));
+    }
+}
+
+/// Whether a process is there and no zombie.
+fn alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
+
+#[test]
+fn what_can_not_be_run_names_its_field() {
+    let refused = |spec| check(Spec::Exec(spec), CEILING).err().expect("refused").to_string();
+    assert_eq!(refused(v1::ExecCheck::default()), "exec.argv: is empty");
+    assert!(refused(sh("a\0b")).starts_with("exec.argv: "));
+    let env = [("A=B".into(), String::new())].into();
+    assert!(refused(v1::ExecCheck { env, ..sh("true") }).starts_with("exec.env: "));
+}

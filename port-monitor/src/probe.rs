@@ -1,0 +1,153 @@
+//! Connect, then judge what the system's table says of the listener.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use daemon_kit::monitor::{Check, Evidence, Probe, Spec, Target, TargetError, Verdict};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::connect::{addresses, any, is_local};
+use crate::queue::{Queue, drains};
+use crate::sockets::{Listening, Owner, Run, listening, owner};
+
+/// A closer look at a queue that does not seem to drain: so many times …
+const LOOKS: u32 = 6;
+/// … this far apart, or a tenth of the time-out if that is less.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Checks TCP ports.
+#[derive(Debug, Clone, Copy)]
+pub struct PortProbe;
+
+/// One port, and what is remembered of it from check to check.
+#[derive(Debug)]
+pub struct PortCheck {
+    addresses: Vec<String>,
+    /// Those of them that this machine's own table knows: given as numbers, or the one that answered last.
+    local: BTreeSet<SocketAddr>,
+    whose: bool,
+    queue: Queue,
+    known: Option<Known>,
+}
+
+/// Whose a listener is, found out once.
+#[derive(Debug)]
+struct Known {
+    inodes: Vec<u64>,
+    run: Run,
+    owner: Owner,
+}
+
+impl Probe for PortProbe {
+    const KINDS: &'static [&'static str] = &["tcp"];
+    type Check = PortCheck;
+
+    fn prepare(&self, target: &Target) -> Result<PortCheck, TargetError> {
+        let Spec::Tcp(spec) = &target.spec else {
+            return Err(TargetError::new("spec", "is not tcp"));
+        };
+        let addresses = addresses(&spec.addresses)?;
+        let local = addresses
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .filter(|at: &SocketAddr| is_local(at.ip()));
+        let local = local.collect();
+        Ok(PortCheck { addresses, local, whose: spec.owner, queue: Queue::default(), known: None })
+    }
+}
+
+impl Check for PortCheck {
+    async fn run(&mut self, target: &Target) -> Verdict {
+        let before = table(&self.local);
+        let reached = match any(&self.addresses).await {
+            Ok(reached) => reached,
+            Err(failed) => {
+                self.known = None;
+                self.queue.forget();
+                return failed;
+            }
+        };
+        if !is_local(reached.ip()) {
+            return Verdict::passing("unknown");
+        }
+        self.local.insert(reached);
+        let after = table(&self.local);
+        let whose = self.whose(&after, target).await;
+        if let Owner::Foreign { pid, command } = whose {
+            self.queue.forget();
+            let evidence = Evidence { owner_pid: pid, owner_command: command.clone(), ..Evidence::default() };
+            let detail = format!("foreign pid {pid} {command}");
+            return Verdict { foreign: true, evidence, ..Verdict::failing(detail) };
+        }
+        let word = if whose == Owner::Own { "own" } else { "unknown" };
+        match self.stalled(&before, &after, target).await {
+            Some(waiting) => {
+                // A frozen process may be replaced under the same port: look again whose it is.
+                self.known = None;
+                let noun = if waiting == 1 { "connection waits" } else { "connections wait" };
+                Verdict { stalled: true, ..Verdict::failing(format!("{word}, stalled: {waiting} {noun}")) }
+            }
+            None => Verdict::passing(word),
+        }
+    }
+}
+
+impl PortCheck {
+    /// Whose the listeners are; found out when they, or the run, are others than before.
+    async fn whose(&mut self, listeners: &[Listening], target: &Target) -> Owner {
+        if !self.whose || listeners.is_empty() {
+            return Owner::Unknown;
+        }
+        let inodes: Vec<u64> = listeners.iter().map(|socket| socket.inode).collect();
+        let run =
+            Run { pid: target.pid, service: target.key.service.to_string(), incarnation: target.incarnation };
+        if let Some(known) = self.known.as_ref().filter(|known| known.inodes == inodes && known.run == run) {
+            return known.owner.clone();
+        }
+        let found = spawn_blocking({
+            let (inodes, run) = (inodes.clone(), run.clone());
+            move || owner(&inodes, &run)
+        });
+        let owner = found.await.unwrap_or(Owner::Unknown);
+        // A stranger may leave, and hand its socket to the service, at any time.
+        let stays = !matches!(owner, Owner::Foreign { .. });
+        self.known = stays.then(|| Known { inodes, run, owner: owner.clone() });
+        owner
+    }
+
+    /// How many connections wait in a queue that does not drain.
+    async fn stalled(&mut self, before: &[Listening], after: &[Listening], target: &Target) -> Option<u32> {
+        let inodes = |table: &[Listening]| -> Vec<u64> { table.iter().map(|socket| socket.inode).collect() };
+        let same = inodes(after);
+        let mut last = waiting(after);
+        let suspicious = inodes(before) == same && self.queue.suspicious(&same, waiting(before));
+        let mut seen = vec![waiting(before), last];
+        if suspicious {
+            for _ in 0..LOOKS {
+                if drains(&seen) {
+                    break;
+                }
+                sleep(LOOK_AGAIN.min(target.timeout / 10)).await;
+                last = waiting(&table(&self.local));
+                seen.push(last);
+            }
+        }
+        self.queue.note(same, last);
+        (suspicious && !drains(&seen)).then_some(last)
+    }
+}
+
+fn waiting(table: &[Listening]) -> u32 {
+    table.iter().map(|socket| socket.waiting).fold(0, u32::saturating_add)
+}
+
+/// The listeners of these addresses, each once, in the order of their inodes.
+fn table(addresses: &BTreeSet<SocketAddr>) -> Vec<Listening> {
+    // Short: the table begins with its listeners, and is not read further.
+    let mut found: Vec<_> = addresses.iter().copied().flat_map(listening).collect();
+    found.sort_by_key(|socket| socket.inode);
+    found.dedup_by_key(|socket| socket.inode);
+    found
+}

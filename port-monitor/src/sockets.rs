@@ -1,0 +1,256 @@
+//! The system's table of listeners, and who holds them, by `/proc`.
+//!
+//! Nothing here fails: what can not be read (another user's process, one that ended meanwhile) is not there.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// One listening socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listening {
+    pub(crate) inode: u64,
+    /// Connections that wait to be accepted.
+    pub(crate) waiting: u32,
+}
+
+/// Whose a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A process of the service.
+    Own,
+    /// Somebody else.
+    Foreign { pid: u32, command: String },
+    /// It can not be told.
+    Unknown,
+}
+
+/// Whom a target is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) pid: Option<u32>,
+    pub(crate) service: String,
+    pub(crate) incarnation: u64,
+}
+
+/// Characters of a command that are shown.
+const MAX_COMMAND: usize = 100;
+/// Bytes of an environment that are looked at.
+const MAX_ENVIRON: usize = 1024 * 1024;
+
+/// The listeners that would get a connection to an address: those bound to it, else those bound to every address.
+pub(crate) fn listening(address: SocketAddr) -> Vec<Listening> {
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let Ok(file) = File::open(table) else { continue };
+        for line in BufReader::new(file).lines().skip(1).map_while(Result::ok) {
+            match row(&line) {
+                Some(Row { state: LISTEN, local, socket }) => found.push((local, socket)),
+                // The table has all its listeners first; what comes then may be very long.
+                Some(Row { state, .. }) if state != SYN_RECV => break,
+                _ => {}
+            }
+        }
+    }
+    pick(address, &found)
+}
+
+fn pick(address: SocketAddr, found: &[(SocketAddr, Listening)]) -> Vec<Listening> {
+    let wanted = address.ip().to_canonical();
+    let fits: [&dyn Fn(IpAddr) -> bool; 3] = [
+        &|ip| ip.to_canonical() == wanted,
+        &|ip| ip.is_unspecified() && ip.is_ipv4() == wanted.is_ipv4(),
+        // A socket on [::] takes IPv4 too, unless it was told not to; then the connection would have failed.
+        &|ip| ip.is_unspecified(),
+    ];
+    fits.iter()
+        .map(|fits| -> Vec<_> {
+            let here = found.iter().filter(|(local, _)| local.port() == address.port() && fits(local.ip()));
+            here.map(|(_, socket)| socket.clone()).collect()
+        })
+        .find(|sockets| !sockets.is_empty())
+        .unwrap_or_default()
+}
+
+const LISTEN: u8 = 0x0A;
+const SYN_RECV: u8 = 0x03;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    state: u8,
+    local: SocketAddr,
+    socket: Listening,
+}
+
+/// One line of the table: `sl local remote state tx:rx tr:when retransmits uid timeout inode …`.
+fn row(line: &str) -> Option<Row> {
+    let fields: Vec<_> = line.split_ascii_whitespace().take(10).collect();
+    let [_, local, _, state, queues, .., inode] = fields[..] else { return None };
+    let (ip, port) = local.split_once(':')?;
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(ip)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (place, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(ip.get(place * 8..place * 8 + 8)?)?);
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    let (_, waiting) = queues.split_once(':')?;
+    Some(Row {
+        state: u8::from_str_radix(state, 16).ok()?,
+        local: SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?),
+        socket: Listening { inode: inode.parse().ok()?, waiting: u32::from_str_radix(waiting, 16).ok()? },
+    })
+}
+
+/// Four bytes of an address, which the table prints as a number of this machine.
+fn word(hex: &str) -> Option<[u8; 4]> {
+    Some(u32::from_str_radix(hex, 16).ok()?.to_ne_bytes())
+}
+
+/// Who holds one of these listeners. Looks at the service's own processes first; at all others only if none of them does.
+pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
+    let wanted: HashSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    if wanted.is_empty() {
+        return Owner::Unknown;
+    }
+    let own = run.pid.map(tree).unwrap_or_default();
+    if own.iter().any(|pid| holds(*pid, &wanted)) {
+        return Owner::Own;
+    }
+    let holders: Vec<u32> = processes().filter(|pid| !own.contains(pid) && holds(*pid, &wanted)).collect();
+    if holders.iter().any(|pid| belongs(*pid, run)) {
+        return Owner::Own;
+    }
+    match (run.pid, holders.first()) {
+        (Some(_), Some(pid)) => Owner::Foreign { pid: *pid, command: command(*pid) },
+        // Without knowing who is the service, nobody can be called a stranger.
+        _ => Owner::Unknown,
+    }
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// A process and its descendants.
+fn tree(root: u32) -> BTreeSet<u32> {
+    let mut seen = BTreeSet::from([root]);
+    let mut open = vec![root];
+    while let Some(pid) = open.pop() {
+        for task in fs::read_dir(of(pid, "task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+                if seen.insert(child) {
+                    open.push(child);
+                }
+            }
+        }
+    }
+    seen
+}
+
+fn holds(pid: u32, wanted: &HashSet<String>) -> bool {
+    fs::read_dir(of(pid, "fd")).into_iter().flatten().flatten().any(|entry| {
+        fs::read_link(entry.path()).is_ok_and(|link| link.to_str().is_some_and(|link| wanted.contains(link)))
+    })
+}
+
+/// Whether a process that left the tree (a double fork) is the service's all the same.
+fn belongs(pid: u32, run: &Run) -> bool {
+    let mark = mark(pid);
+    if let Some(leader) = run.pid {
+        let (group, session) = session(pid);
+        if group == Some(leader) || session == Some(leader) || (mark.is_some() && mark == self::mark(leader))
+        {
+            return true;
+        }
+    }
+    let end = format!("/{}/{}", run.service, run.incarnation);
+    mark.is_some_and(|mark| mark.ends_with(&end))
+}
+
+/// Group and session of a process.
+fn session(pid: u32) -> (Option<u32>, Option<u32>) {
+    let stat = fs::read_to_string(of(pid, "stat")).unwrap_or_default();
+    // The command before the last parenthesis may hold anything.
+    let mut rest = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().skip(2);
+    let mut next = || rest.next().and_then(|field| field.parse().ok());
+    (next(), next())
+}
+
+/// The mark that the supervisor put into a process's environment.
+fn mark(pid: u32) -> Option<String> {
+    let environ = fs::read(of(pid, "environ")).ok()?;
+    let environ = &environ[..environ.len().min(MAX_ENVIRON)];
+    let mark = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"SERENO_UNIT="))?;
+    String::from_utf8(mark.to_vec()).ok()
+}
+
+fn command(pid: u32) -> String {
+    let line = fs::read(of(pid, "cmdline")).unwrap_or_default();
+    let line = if line.is_empty() { fs::read(of(pid, "comm")).unwrap_or_default() } else { line };
+    let line = String::from_utf8_lossy(&line);
+    line.trim_end_matches(['\0', '\n']).replace('\0', " ").chars().take(MAX_COMMAND).collect()
+}
+
+fn of(pid: u32, what: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().expect("an address")
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn reads_the_table_and_survives_anything_else() {
+        let v4 = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 4711 1 0 100 0";
+        let socket = Listening { inode: 4711, waiting: 3 };
+        assert_eq!(row(v4), Some(Row { state: LISTEN, local: at("127.0.0.1:8080"), socket: socket.clone() }));
+        let v6 = "1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000003 00:0 0 0 0 4711";
+        assert_eq!(row(v6), Some(Row { state: LISTEN, local: at("[::1]:8080"), socket }));
+        for garbage in [
+            "",
+            "sl local",
+            "0: 1:2 3 0A 4:5 6 7 8 9 10",
+            &v4.replace("1F90", "1F901"),
+            &v6.replace("0A", "éé"),
+        ] {
+            assert_eq!(row(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn the_closest_listener_gets_the_connection() {
+        let table = |locals: &[&str]| -> Vec<_> {
+            (1..).zip(locals).map(|(inode, local)| (at(local), Listening { inode, waiting: 0 })).collect()
+        };
+        let picked = |address, locals: &[&str]| -> Vec<u64> {
+            pick(at(address), &table(locals)).iter().map(|socket| socket.inode).collect()
+        };
+        assert_eq!(picked("127.0.0.1:80", &["0.0.0.0:80", "127.0.0.1:80", "127.0.0.1:81", "[::]:80"]), [2]);
+        assert_eq!(picked("127.0.0.1:80", &["[::]:80", "0.0.0.0:80"]), [2]);
+        assert_eq!(picked("127.0.0.1:80", &["[::]:80", "[::1]:80"]), [1]);
+        assert_eq!(picked("127.0.0.1:80", &["[::ffff:127.0.0.1]:80", "0.0.0.0:80"]), [1]);
+        assert_eq!(picked("[::1]:80", &["0.0.0.0:80", "[::]:80"]), [2]);
+        assert_eq!(
+            picked("127.0.0.1:80", &["127.0.0.1:80", "127.0.0.1:80"]),
+            [1, 2],
+            "shared by SO_REUSEPORT"
+        );
+        assert_eq!(picked("127.0.0.1:80", &["127.0.0.2:80", "127.0.0.1:8"]), [] as [u64; 0]);
+    }
+}

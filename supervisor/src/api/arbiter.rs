@@ -1,0 +1,118 @@
+//! What monitors talk to.
+
+use daemon_kit::chassis::Shutdown;
+use futures_util::StreamExt;
+use proto::v1;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::{Answers, caller, convert, requests};
+use crate::manager::Handle;
+use crate::manager::command::Command;
+
+pub(super) struct Arbiter {
+    manager: Handle,
+    shutdown: Shutdown,
+}
+
+impl Arbiter {
+    pub(super) fn new(manager: Handle, shutdown: Shutdown) -> Self {
+        Self { manager, shutdown }
+    }
+}
+
+/// Says that a monitor is gone when its stream is dropped, however that came about.
+struct Attached {
+    manager: Handle,
+    id: u64,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let (manager, id) = (self.manager.clone(), self.id);
+        // The manager may be busy; a task can wait, a drop can not.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { manager.tell(Command::Detach(id)).await });
+        } else {
+            manager.try_tell(Command::Detach(id));
+        }
+    }
+}
+
+/// A stream of target sets.
+struct Targets {
+    attached: Attached,
+    kind: String,
+    generation: watch::Receiver<u64>,
+    replaced: watch::Receiver<bool>,
+    first: bool,
+}
+
+impl Targets {
+    async fn next(&mut self) -> Option<Result<v1::WatchTargetsResponse, Status>> {
+        if !std::mem::take(&mut self.first) {
+            tokio::select! {
+                changed = self.generation.changed() => changed.ok()?,
+                replaced = self.replaced.wait_for(|replaced| *replaced) => {
+                    replaced.ok()?;
+                    return Some(Err(Status::aborted("a newer process of this monitor has attached")));
+                }
+            }
+        }
+        self.generation.mark_unchanged();
+        let kind = self.kind.clone();
+        let set = self.attached.manager.ask(|reply| Command::Targets(kind, reply)).await;
+        Some(set.map(convert::targets).map_err(Into::into))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::arbiter_server::Arbiter for Arbiter {
+    type WatchTargetsStream = Answers<v1::WatchTargetsResponse>;
+
+    async fn watch_targets(
+        &self,
+        request: Request<v1::WatchTargetsRequest>,
+    ) -> Result<Response<Self::WatchTargetsStream>, Status> {
+        caller(&request)?;
+        let hello = requests::hello(request.into_inner())?;
+        let kind = hello.kind.clone();
+        let (id, replaced) = self.manager.ask(|reply| Command::Attach(hello, reply)).await?;
+        let attached = Attached { manager: self.manager.clone(), id };
+        let targets = Targets { attached, kind, generation: self.manager.targets(), replaced, first: true };
+        let stream = futures_util::stream::unfold(Some(targets), |targets| async {
+            let mut targets = targets?;
+            let item = targets.next().await?;
+            let ends = item.is_err();
+            Some((item, (!ends).then_some(targets)))
+        });
+        Ok(Response::new(self.shutdown.end(stream).boxed()))
+    }
+
+    async fn report_health(
+        &self,
+        request: Request<v1::ReportHealthRequest>,
+    ) -> Result<Response<v1::ReportHealthResponse>, Status> {
+        caller(&request)?;
+        let report = requests::report(request.into_inner())?;
+        if !self.manager.ask(|reply| Command::Report(report, reply)).await? {
+            return Err(Status::failed_precondition("session: attach first, by WatchTargets with this session"));
+        }
+        Ok(Response::new(v1::ReportHealthResponse {}))
+    }
+
+    async fn request_restart(
+        &self,
+        request: Request<v1::RequestRestartRequest>,
+    ) -> Result<Response<v1::RequestRestartResponse>, Status> {
+        caller(&request)?;
+        let ask = requests::ask(request.into_inner())?;
+        let (ruling, seq) = self.manager.ask(|reply| Command::Ask(ask, reply)).await?;
+        Ok(Response::new(v1::RequestRestartResponse {
+            decision: ruling.decision.into(),
+            message: ruling.message,
+            retry_after: ruling.retry_after.map(proto::time::to_wire),
+            seq,
+        }))
+    }
+}

@@ -1,0 +1,221 @@
+//! Domain → wire.
+
+use std::time::{Duration, SystemTime};
+
+use proto::time::{stamp, to_wire};
+use proto::v1;
+
+use super::usage::Sample;
+use crate::journal::Event;
+use crate::lifecycle::{Exit, State};
+use crate::manager::command::{Outcome, Step, Target, TargetSet};
+use crate::service::reports::Report;
+use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
+use daemon_kit::file::{Check, CheckSpec, HttpCheck, OnFailure};
+
+/// Everything, with what was measured of each service.
+pub(super) fn status(view: View, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::Status {
+    v1::Status {
+        generation: view.generation,
+        supervisor: Some(v1::SupervisorStatus {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime: Some(to_wire(view.uptime)),
+            instance: view.instance,
+            config: view.about.source.display().to_string(),
+            config_newer: view.about.is_older_than_its_source(),
+            shutting_down: view.going,
+            brake: view.brake.unwrap_or_default(),
+        }),
+        monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),
+        services: view.services.into_iter().map(|service| self::service(service, usage)).collect(),
+    }
+}
+
+fn monitor(monitor: MonitorView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::MonitorState {
+    v1::MonitorState {
+        name: monitor.name.to_string(),
+        kind: monitor.kind,
+        endpoint: monitor.endpoint,
+        managed: monitor.managed,
+        attached: monitor.attached,
+        blind: monitor.blind.is_some(),
+        blind_reason: monitor.blind.unwrap_or_default(),
+        process: monitor.process.map(|process| service(process, usage)),
+    }
+}
+
+fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::ServiceStatus {
+    let state = match service.state {
+        State::Stopped => v1::ServiceState::Stopped,
+        State::Waiting => v1::ServiceState::Waiting,
+        State::Starting => v1::ServiceState::Starting,
+        State::Running => v1::ServiceState::Running,
+        State::Backoff => v1::ServiceState::Backoff,
+        State::Stopping => v1::ServiceState::Stopping,
+        State::Completed => v1::ServiceState::Completed,
+        State::Failed => v1::ServiceState::Failed,
+    };
+    let wanted = if service.wanted { v1::Wanted::Up } else { v1::Wanted::Down };
+    v1::ServiceStatus {
+        usage: usage(service.name.as_str())
+            .map(|sample| v1::Usage { cpu_percent: sample.cpu_percent, memory_bytes: sample.memory_bytes }),
+        name: service.name.to_string(),
+        wanted: wanted.into(),
+        state: state.into(),
+        reason: service.reason.unwrap_or_default(),
+        pid: service.pid,
+        incarnation: service.incarnation,
+        restarts: service.restarts,
+        streak: service.streak,
+        uptime: service.uptime.map(to_wire),
+        next_start: service.next_start.map(to_wire),
+        kill: service.kill_in.map(to_wire),
+        last_exit: service.last_exit.map(|(exit, at)| last_exit(exit, at)),
+        tags: service.tags,
+        paused: service.paused.is_some(),
+        pause_left: service.paused.flatten().map(to_wire),
+        held: service.held.map(|(decision, message, until)| v1::Held {
+            answer: decision.into(),
+            message,
+            retry_after: until.map(to_wire),
+        }),
+        dropped_log_bytes: service.dropped,
+        checks: service.checks.into_iter().map(|check| self::check(check, &service.name, service.incarnation)).collect(),
+        status_text: service.status_text,
+    }
+}
+
+fn last_exit(exit: Exit, at: Option<SystemTime>) -> v1::LastExit {
+    let (code, signal) = match exit {
+        Exit::Code(code) => (Some(code), String::new()),
+        Exit::Signal(signal) => (None, signal),
+        Exit::Unknown | Exit::NotSpawned(_) => (None, String::new()),
+    };
+    v1::LastExit { code, signal, at: at.map(stamp) }
+}
+
+fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::CheckStatus {
+    let result = check.report.map(|(report, age)| result(report, age, service, check.id.as_str(), incarnation));
+    v1::CheckStatus {
+        check: check.id.to_string(),
+        monitor: check.monitor,
+        kind: check.kind,
+        target: check.target,
+        result,
+    }
+}
+
+fn result(report: Report, age: Duration, service: &proto::Name, check: &str, incarnation: u64) -> v1::CheckResult {
+    let state = match report.passing {
+        Some(true) => v1::CheckState::Passing,
+        Some(false) => v1::CheckState::Failing,
+        None => v1::CheckState::Unknown,
+    };
+    v1::CheckResult {
+        service: service.to_string(),
+        incarnation,
+        check: check.into(),
+        state: state.into(),
+        failures: report.failures,
+        latency: report.latency.map(to_wire),
+        age: Some(to_wire(age)),
+        detail: report.detail,
+        foreign: report.foreign,
+        stalled: report.stalled,
+    }
+}
+
+/// A set of targets.
+pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
+    v1::WatchTargetsResponse {
+        instance: set.instance,
+        generation: set.generation,
+        targets: set.targets.into_iter().map(target).collect(),
+    }
+}
+
+fn target(target: Target) -> v1::Target {
+    let Check { interval, timeout, retry_interval, start_period, failures, window, successes, on_failure, .. } =
+        target.check;
+    v1::Target {
+        service: target.service.to_string(),
+        incarnation: target.incarnation,
+        pid: target.pid,
+        check: target.id.to_string(),
+        starting: target.starting,
+        report_only: on_failure == OnFailure::Report,
+        interval: Some(to_wire(interval)),
+        timeout: Some(to_wire(timeout)),
+        retry_interval: Some(to_wire(retry_interval)),
+        start_period: Some(to_wire(start_period)),
+        failures,
+        window,
+        successes,
+        spec: Some(spec(target.check.spec)),
+    }
+}
+
+fn spec(spec: CheckSpec) -> v1::target::Spec {
+    match spec {
+        CheckSpec::Http(http) => v1::target::Spec::Http(http_check(http)),
+        CheckSpec::Tcp { addresses, owner } => v1::target::Spec::Tcp(v1::TcpCheck { addresses, owner }),
+        CheckSpec::Exec { argv, cwd, env } => v1::target::Spec::Exec(v1::ExecCheck {
+            argv,
+            cwd: cwd.display().to_string(),
+            env: env.into_iter().collect(),
+        }),
+        CheckSpec::Options(values) => v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() }),
+    }
+}
+
+fn http_check(http: HttpCheck) -> v1::HttpCheck {
+    let range = |(from, to): (u16, u16)| v1::StatusRange { from: from.into(), to: to.into() };
+    v1::HttpCheck {
+        url: http.url,
+        method: http.method,
+        headers: http.headers.into_iter().collect(),
+        expect_status: http.expect_status.into_iter().map(range).collect(),
+        expect_body: http.expect_body.unwrap_or_default(),
+        expect_json: http.expect_json.into_iter().collect(),
+        redirects: http.redirects,
+        ca_file: http.ca_file.map_or_else(String::new, |path| path.display().to_string()),
+        insecure: http.insecure,
+    }
+}
+
+/// What became of a command.
+pub(super) fn outcomes(outcomes: Vec<Outcome>) -> Vec<v1::Outcome> {
+    let convert = |outcome: Outcome| v1::Outcome {
+        service: outcome.service,
+        ok: outcome.ok,
+        message: outcome.message,
+        incarnation: outcome.incarnation,
+    };
+    outcomes.into_iter().map(convert).collect()
+}
+
+/// What a file does.
+pub(super) fn steps(steps: Vec<Step>) -> Vec<v1::Step> {
+    let convert = |step: Step| v1::Step {
+        service: step.service.to_string(),
+        effect: step.effect.into(),
+        changes: step.changes,
+    };
+    steps.into_iter().map(convert).collect()
+}
+
+/// Something that happened.
+pub(super) fn event(event: Event) -> v1::Event {
+    v1::Event {
+        time: Some(stamp(event.when())),
+        seq: event.seq,
+        cause: event.cause,
+        source: event.source,
+        service: event.service,
+        incarnation: event.incarnation,
+        kind: event.kind.word().into(),
+        message: event.message,
+        evidence: event.evidence,
+    }
+}

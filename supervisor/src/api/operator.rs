@@ -1,0 +1,313 @@
+//! What people and `ctl` talk to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_kit::chassis::Shutdown;
+use futures_util::StreamExt;
+use proto::v1;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::usage::Sampler;
+use super::{Answers, caller, convert, logs, requests};
+use crate::journal::{self, Event, chain};
+use crate::manager::Handle;
+use crate::manager::command::{Command, Operation};
+use crate::os::signal;
+
+/// Changes that come within this time come as one.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+pub(super) struct Operator {
+    manager: Handle,
+    journal: PathBuf,
+    shutdown: Shutdown,
+    sampler: Arc<Sampler>,
+}
+
+impl Operator {
+    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown) -> Self {
+        Self { manager, journal, shutdown, sampler: Arc::default() }
+    }
+
+    async fn operate(
+        &self,
+        who: String,
+        selection: Option<v1::Selection>,
+        operation: Operation,
+    ) -> Result<Vec<v1::Outcome>, Status> {
+        let selection = requests::selection(selection)?;
+        let done = self.manager.ask(|reply| Command::Operate { operation, selection, who, reply }).await?;
+        Ok(convert::outcomes(done))
+    }
+}
+
+/// The newest status, with usage if it is asked for.
+async fn status(manager: &Handle, sampler: &Arc<Sampler>, usage: bool) -> Result<v1::Status, Status> {
+    let view = manager.ask(Command::View).await?;
+    if !usage {
+        return Ok(convert::status(view, &|_| None));
+    }
+    let sampler = Arc::clone(sampler);
+    let sampled = tokio::task::spawn_blocking(move || {
+        let samples = sampler.sample(&view);
+        (view, samples)
+    });
+    let (view, samples) = sampled.await.map_err(|_| Status::internal("sampling failed"))?;
+    Ok(convert::status(view, &|name| samples.get(name).copied()))
+}
+
+/// A stream of the newest status.
+struct Watch {
+    manager: Handle,
+    sampler: Arc<Sampler>,
+    usage: bool,
+    changes: watch::Receiver<u64>,
+    first: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Result<v1::WatchStatusResponse, Status>> {
+        if !std::mem::take(&mut self.first) {
+            self.changes.changed().await.ok()?;
+            tokio::time::sleep(TOGETHER).await;
+        }
+        self.changes.mark_unchanged();
+        let status = status(&self.manager, &self.sampler, self.usage).await.ok()?;
+        Some(Ok(v1::WatchStatusResponse { status: Some(status) }))
+    }
+}
+
+/// A stream of events.
+struct Events {
+    past: std::collections::VecDeque<Event>,
+    live: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Result<v1::WatchEventsResponse, Status>> {
+        let event = match self.past.pop_front() {
+            Some(event) => event,
+            None => loop {
+                match self.live.recv().await {
+                    Ok(event) => break event,
+                    // Who reads slowly misses some: the numbers show it, and GetTimeline has them.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            },
+        };
+        Some(Ok(v1::WatchEventsResponse { event: Some(convert::event(event)) }))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::supervisor_server::Supervisor for Operator {
+    type WatchStatusStream = Answers<v1::WatchStatusResponse>;
+    type WatchEventsStream = Answers<v1::WatchEventsResponse>;
+    type ReadLogsStream = Answers<v1::ReadLogsResponse>;
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        caller(&request)?;
+        let status = status(&self.manager, &self.sampler, request.into_inner().usage).await?;
+        Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
+    }
+
+    async fn watch_status(
+        &self,
+        request: Request<v1::WatchStatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        caller(&request)?;
+        let watch = Watch {
+            manager: self.manager.clone(),
+            sampler: Arc::clone(&self.sampler),
+            usage: request.into_inner().usage,
+            changes: self.manager.changes(),
+            first: true,
+        };
+        let stream = futures_util::stream::unfold(watch, |mut watch| async {
+            let item = watch.next().await?;
+            Some((item, watch))
+        });
+        Ok(Response::new(self.shutdown.end(stream).boxed()))
+    }
+
+    async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Start).await?;
+        Ok(Response::new(v1::StartResponse { outcomes }))
+    }
+
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::StopResponse>, Status> {
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Stop).await?;
+        Ok(Response::new(v1::StopResponse { outcomes }))
+    }
+
+    async fn restart(&self, request: Request<v1::RestartRequest>) -> Result<Response<v1::RestartResponse>, Status> {
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Restart).await?;
+        Ok(Response::new(v1::RestartResponse { outcomes }))
+    }
+
+    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        caller(&request)?;
+        Err(not_yet("Reload"))
+    }
+
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Result<Response<v1::SignalResponse>, Status> {
+        let who = caller(&request)?;
+        let request = request.into_inner();
+        let number = signal::number(&request.signal)
+            .ok_or_else(|| Status::invalid_argument(format!("signal: there is no signal {:?}", request.signal)))?;
+        let operation = Operation::Signal { number, main_only: request.main_only };
+        let outcomes = self.operate(who, request.selection, operation).await?;
+        Ok(Response::new(v1::SignalResponse { outcomes }))
+    }
+
+    async fn reset(&self, request: Request<v1::ResetRequest>) -> Result<Response<v1::ResetResponse>, Status> {
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Reset).await?;
+        Ok(Response::new(v1::ResetResponse { outcomes }))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseResponse>, Status> {
+        let who = caller(&request)?;
+        let request = request.into_inner();
+        let time = requests::duration("for", request.r#for)?;
+        let outcomes = self.operate(who, request.selection, Operation::Pause(time)).await?;
+        Ok(Response::new(v1::PauseResponse { outcomes }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Resume).await?;
+        Ok(Response::new(v1::ResumeResponse { outcomes }))
+    }
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        caller(&request)?;
+        let source = requests::source(request.into_inner().source)?;
+        let plan = self.manager.ask(|reply| Command::Plan(source, reply)).await?;
+        let plan = plan.map_err(|error| requests::config_error(&error))?;
+        Ok(Response::new(v1::PlanResponse { plan: plan.id, steps: convert::steps(plan.steps) }))
+    }
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
+        let who = caller(&request)?;
+        let request = request.into_inner();
+        let source = requests::source(request.source)?;
+        let (plan, start) = (request.plan, request.start);
+        let steps = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
+        let steps = steps.map_err(|error| requests::config_error(&error))?;
+        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(steps) }))
+    }
+
+    async fn add_service(
+        &self,
+        request: Request<v1::AddServiceRequest>,
+    ) -> Result<Response<v1::AddServiceResponse>, Status> {
+        caller(&request)?;
+        Err(not_yet("AddService"))
+    }
+
+    async fn remove_service(
+        &self,
+        request: Request<v1::RemoveServiceRequest>,
+    ) -> Result<Response<v1::RemoveServiceResponse>, Status> {
+        caller(&request)?;
+        Err(not_yet("RemoveService"))
+    }
+
+    async fn get_timeline(
+        &self,
+        request: Request<v1::GetTimelineRequest>,
+    ) -> Result<Response<v1::GetTimelineResponse>, Status> {
+        caller(&request)?;
+        let v1::GetTimelineRequest { service, why, incarnation, limit } = request.into_inner();
+        let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+        let of = service.clone();
+        let ask = |reply| Command::Timeline { service: of, why, incarnation, limit, reply };
+        let (mut events, older) = self.manager.ask(ask).await?;
+        if older {
+            let folder = self.journal.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let all = journal::read_all(&folder);
+                if why { chain::chain(all.iter(), &service, incarnation) } else { newest(all, &service, limit) }
+            });
+            events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
+        }
+        Ok(Response::new(v1::GetTimelineResponse { events: events.into_iter().map(convert::event).collect() }))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        caller(&request)?;
+        let from = request.into_inner().from;
+        let (recent, live) = self.manager.ask(Command::Subscribe).await?;
+        let past = recent.into_iter().filter(|event| from != 0 && event.seq >= from).collect();
+        let stream = futures_util::stream::unfold(Events { past, live }, |mut events| async {
+            let item = events.next().await?;
+            Some((item, events))
+        });
+        Ok(Response::new(self.shutdown.end(stream).boxed()))
+    }
+
+    async fn read_logs(
+        &self,
+        request: Request<v1::ReadLogsRequest>,
+    ) -> Result<Response<Self::ReadLogsStream>, Status> {
+        caller(&request)?;
+        let request = request.into_inner();
+        let since = requests::duration("since", request.since)?;
+        let stream = request.stream();
+        let selection = requests::some_selection(request.selection);
+        let files = self.manager.ask(|reply| Command::LogFiles(selection, reply)).await?;
+        let mut files = files.map_err(Status::not_found)?;
+        files.retain(|file| match stream {
+            v1::LogStream::Unspecified => true,
+            v1::LogStream::Stdout => file.which == crate::logs::Which::Out,
+            v1::LogStream::Stderr => file.which == crate::logs::Which::Err,
+        });
+        // A client that does not read holds this many chunks and no more.
+        let (sender, receiver) = mpsc::channel(4);
+        let (lines, follow) = (request.lines, request.follow);
+        tokio::spawn(logs::read(logs::Request { files, lines, since, follow }, sender));
+        Ok(Response::new(self.shutdown.end(ReceiverStream::new(receiver)).boxed()))
+    }
+
+    async fn shutdown(
+        &self,
+        request: Request<v1::ShutdownRequest>,
+    ) -> Result<Response<v1::ShutdownResponse>, Status> {
+        let who = caller(&request)?;
+        let keep = request.into_inner().keep_services;
+        self.manager.tell(Command::Shutdown { keep, who }).await?;
+        Ok(Response::new(v1::ShutdownResponse {}))
+    }
+
+    async fn upgrade(&self, request: Request<v1::UpgradeRequest>) -> Result<Response<v1::UpgradeResponse>, Status> {
+        caller(&request)?;
+        Err(not_yet("Upgrade"))
+    }
+}
+
+fn not_yet(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is not in this version"))
+}
+
+fn newest(all: Vec<Event>, service: &str, limit: usize) -> Vec<Event> {
+    let mut events: Vec<Event> =
+        all.into_iter().filter(|event| service.is_empty() || event.service == service).collect();
+    let first = events.len().saturating_sub(limit);
+    events.drain(..first);
+    events
+}

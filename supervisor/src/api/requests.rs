@@ -1,0 +1,131 @@
+//! Wire → domain. Errors name the field.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proto::{Name, v1};
+use tonic::Status;
+
+use crate::manager::command::{Ask, CheckResult, ConfigError, Hello, Report, Selection, Source};
+
+/// A name in a field.
+pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
+    Name::new(text).map_err(|error| Status::invalid_argument(format!("{field}: {error}")))
+}
+
+/// Whom a command means; it must mean somebody.
+pub(super) fn selection(wire: Option<v1::Selection>) -> Result<Selection, Status> {
+    let selection = some_selection(wire);
+    if selection.selectors.is_empty() && !selection.all {
+        return Err(Status::invalid_argument("selection: names nobody; give selectors or all"));
+    }
+    Ok(selection)
+}
+
+/// Whom a command means, or nobody in particular.
+pub(super) fn some_selection(wire: Option<v1::Selection>) -> Selection {
+    let wire = wire.unwrap_or_default();
+    Selection { selectors: wire.selectors, all: wire.all }
+}
+
+/// A duration in a field; absent is `None`.
+pub(super) fn duration(field: &'static str, wire: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+    if wire.is_none() {
+        return Ok(None);
+    }
+    let read = proto::time::from_wire(field, wire);
+    read.map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// A configuration file.
+pub(super) fn source(wire: Option<v1::Source>) -> Result<Source, Status> {
+    let wire = wire.ok_or_else(|| Status::invalid_argument("source: is missing"))?;
+    let path = PathBuf::from(&wire.path);
+    if !path.is_absolute() {
+        return Err(Status::invalid_argument(format!("source.path: {:?} is not absolute", wire.path)));
+    }
+    Ok(Source { path, text: wire.text, env: wire.env.into_iter().collect() })
+}
+
+/// A monitor that attaches.
+pub(super) fn hello(wire: v1::WatchTargetsRequest) -> Result<Hello, Status> {
+    let monitor = name("monitor", &wire.monitor)?;
+    for (field, text) in [("kind", &wire.kind), ("session", &wire.session)] {
+        if text.is_empty() {
+            return Err(Status::invalid_argument(format!("{field}: is empty")));
+        }
+    }
+    Ok(Hello { monitor, kind: wire.kind, session: wire.session, endpoint: wire.endpoint })
+}
+
+/// What a monitor reports. Services and checks that we do not know are passed over later: the set may just have changed.
+pub(super) fn report(wire: v1::ReportHealthRequest) -> Result<Report, Status> {
+    let results = wire.results.into_iter().map(result).collect::<Result<_, _>>()?;
+    let blind = wire.blind.then_some(wire.blind_reason);
+    Ok(Report { monitor: name("monitor", &wire.monitor)?, session: wire.session, blind, results })
+}
+
+fn result(wire: v1::CheckResult) -> Result<CheckResult, Status> {
+    let passing = match wire.state() {
+        v1::CheckState::Passing => Some(true),
+        v1::CheckState::Failing => Some(false),
+        v1::CheckState::Unknown | v1::CheckState::Unspecified => None,
+    };
+    Ok(CheckResult {
+        service: name("results.service", &wire.service)?,
+        incarnation: wire.incarnation,
+        check: name("results.check", &wire.check)?,
+        passing,
+        failures: wire.failures,
+        latency: duration("results.latency", wire.latency)?,
+        age: duration("results.age", wire.age)?.unwrap_or_default(),
+        detail: one_line(&wire.detail),
+        foreign: wire.foreign,
+        stalled: wire.stalled,
+    })
+}
+
+/// A monitor asks.
+pub(super) fn ask(wire: v1::RequestRestartRequest) -> Result<Ask, Status> {
+    let evidence = wire.evidence.unwrap_or_default();
+    let mut more = Vec::new();
+    if evidence.http_status != 0 {
+        more.push(format!("status {}", evidence.http_status));
+    }
+    if !evidence.errno.is_empty() {
+        more.push(evidence.errno.clone());
+    }
+    if evidence.owner_pid != 0 {
+        more.push(format!("port of pid {} {}", evidence.owner_pid, evidence.owner_command));
+    }
+    let body = String::from_utf8_lossy(&evidence.body_head);
+    if !body.is_empty() {
+        more.push(format!("body {body}"));
+    }
+    Ok(Ask {
+        monitor: name("monitor", &wire.monitor)?,
+        service: wire.service,
+        incarnation: wire.incarnation,
+        check: name("check", &wire.check)?,
+        failures: evidence.failures,
+        summary: one_line(&evidence.summary),
+        evidence: more.join("\n"),
+    })
+}
+
+/// A file that is not taken.
+pub(super) fn config_error(error: &ConfigError) -> Status {
+    let text = error.to_string();
+    match error {
+        ConfigError::Problems(_) | ConfigError::OtherHome(..) => Status::invalid_argument(text),
+        ConfigError::Moved => Status::aborted(text),
+        ConfigError::Disk(_) => Status::internal(text),
+        ConfigError::Going => Status::unavailable(text),
+    }
+}
+
+/// What is shown in a table must not break it, whoever wrote it.
+fn one_line(text: &str) -> String {
+    const LONGEST: usize = 300;
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+}

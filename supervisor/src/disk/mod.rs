@@ -1,0 +1,48 @@
+//! What survives: the state of every service, the log of intents before it, and the file that was applied.
+//!
+//! | file | where | written |
+//! |---|---|---|
+//! | [`wal`] | `home/run/wal` | around every spawn, without fsync: a SIGKILL does not lose the page cache |
+//! | [`state`] | `home/state/state.json` | its checkpoint, off the hot path: temporary file, fsync, rename |
+//! | [`applied`] | `home/state/applied.toml`, `.json` | at `up` and `apply` |
+
+pub mod applied;
+pub mod state;
+pub mod wal;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::os;
+
+/// Writes a file that only its owner can read, complete or not at all.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let partial = PathBuf::from(partial);
+    let written = (|| {
+        let mut file = os::open_private(&partial)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Puts a file that can not be used out of the way, where a person can look at it.
+pub fn set_aside(path: &Path, why: &str) {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    match fs::rename(path, &aside) {
+        Ok(()) => tracing::error!(
+            path = %path.display(),
+            aside = %Path::new(&aside).display(),
+            "{why}; set aside, and rebuilt from what runs"
+        ),
+        Err(error) => tracing::error!(path = %path.display(), %error, "{why}; it could not be set aside"),
+    }
+}

@@ -1,0 +1,158 @@
+//! The state of every service, as a checkpoint: a head line with version and checksum, then JSON.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{replace, set_aside};
+use crate::lifecycle::saved::Saved;
+use crate::os::Identity;
+
+/// What this version writes. It reads every one up to here.
+const VERSION: u32 = 1;
+
+/// Everything the next supervisor wants to know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Which boot it is about.
+    pub boot: String,
+    /// The last record of the log of intents that is part of it.
+    pub seq: u64,
+    /// By name, monitors too.
+    pub services: BTreeMap<String, Entry>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it was doing.
+    pub unit: Saved,
+    /// The process that led its run, if one did.
+    #[serde(default)]
+    pub process: Option<Identity>,
+    /// The cgroup its run is in.
+    #[serde(default)]
+    pub cgroup: Option<String>,
+    /// A person paused it.
+    #[serde(default)]
+    pub paused: Option<Pause>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since boot; `None`: without an end.
+    pub until: Option<std::time::Duration>,
+}
+
+/// Reads it. A file that is damaged or from the future is set aside and counts as none.
+pub fn load(path: &Path) -> Option<State> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            set_aside(path, &format!("reading the state failed: {error}"));
+            return None;
+        }
+    };
+    match parse(&bytes) {
+        Ok(state) => Some(state),
+        Err(why) => {
+            set_aside(path, &why);
+            None
+        }
+    }
+}
+
+/// Writes it.
+pub fn save(path: &Path, state: &State) -> io::Result<()> {
+    replace(path, &render(state))
+}
+
+fn render(state: &State) -> Vec<u8> {
+    let body = serde_json::to_vec(state).expect("strings and numbers can be written");
+    let mut text = format!("sereno-state {VERSION} {:08x}\n", checksum(&body)).into_bytes();
+    text.extend(body);
+    text
+}
+
+fn parse(bytes: &[u8]) -> Result<State, String> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("the state has no head line")?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "the head line of the state is no text")?;
+    let fields: Vec<&str> = head.split(' ').collect();
+    let ["sereno-state", version, sum] = fields[..] else { return Err("the file is no state of ours".into()) };
+    match version.parse::<u32>() {
+        Ok(version) if version <= VERSION => {}
+        _ => return Err(format!("the state has version {version}, this program reads up to {VERSION}")),
+    }
+    let body = &bytes[end + 1..];
+    if u32::from_str_radix(sum, 16) != Ok(checksum(body)) {
+        return Err("the checksum of the state does not match".into());
+    }
+    serde_json::from_slice(body).map_err(|error| format!("the state can not be read: {error}"))
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut sum = flate2::Crc::new();
+    sum.update(bytes);
+    sum.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::saved::SavedPhase;
+
+    fn state() -> State {
+        let unit = Saved {
+            wanted: true,
+            incarnation: 4,
+            streak: 1,
+            starts: 4,
+            last_exit: None,
+            phase: SavedPhase::Stopped,
+        };
+        let entry =
+            Entry { unit, process: Some(Identity { pid: 12, start: 99 }), cgroup: None, paused: Some(Pause { until: None }) };
+        State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        assert_eq!(load(&path), None);
+        save(&path, &state()).expect("written");
+        assert_eq!(load(&path), Some(state()));
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_set_aside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        let whole = render(&state());
+        for at in 0..whole.len() {
+            fs::write(&path, &whole[..at]).expect("written");
+            assert_eq!(load(&path), None, "cut at {at}");
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x15;
+            fs::write(&path, &flipped).expect("written");
+            assert_eq!(load(&path), None, "flipped at {at}");
+            assert!(!path.exists(), "set aside");
+        }
+        let future = String::from_utf8(whole).expect("text").replacen("sereno-state 1", "sereno-state 2", 1);
+        assert!(parse(future.as_bytes()).is_err_and(|why| why.contains("version 2")));
+    }
+
+    /// A state as version 0.1.0 wrote it; it must be readable for ever.
+    #[test]
+    fn the_first_version_is_still_read() {
+        let body = r#"{"boot":"b","seq":3,"services":{"web":{"unit":{"wanted":true,"incarnation":2,"streak":0,"starts":2,"last_exit":{"code":1},"phase":{"is":"alive","since":{"secs":5,"nanos":0},"ready_at":null,"stable":false}},"process":{"pid":41,"start":7}}}}"#;
+        let text = format!("sereno-state 1 {:08x}\n{body}", checksum(body.as_bytes()));
+        let state = parse(text.as_bytes()).expect("readable");
+        assert_eq!(state.services["web"].process, Some(Identity { pid: 41, start: 7 }));
+    }
+}

@@ -1,0 +1,88 @@
+//! `why`: the chain of causes behind the newest thing that happened to a service, oldest first.
+
+use std::collections::BTreeSet;
+
+use super::{Event, Kind};
+
+/// The chain that ends in the newest run (or with `incarnation`, in the beginning of that one): everything that led to
+/// it, what else was said on the way, and what became of it.
+///
+/// Events are in order of their numbers. Causes decide what belongs; numbers only decide the order of lines.
+pub fn chain<'a>(events: impl Iterator<Item = &'a Event> + Clone, service: &str, incarnation: u64) -> Vec<Event> {
+    let of_service = || events.clone().filter(|event| event.service == service);
+    let milestone = |event: &&Event| match event.kind {
+        Kind::Start => incarnation == 0 || event.incarnation == incarnation,
+        Kind::Exit | Kind::GiveUp => incarnation == 0,
+        _ => false,
+    };
+    let Some(anchor) = of_service().filter(milestone).last() else { return Vec::new() };
+
+    let mut line = BTreeSet::from([anchor.seq]);
+    let mut cause = anchor.cause;
+    while cause != 0 && line.insert(cause) {
+        cause = events.clone().find(|event| event.seq == cause).map_or(0, |event| event.cause);
+    }
+    let belongs = |event: &&Event| {
+        line.contains(&event.seq)
+            // What else was said: the reasons of other monitors, signals, the kill after them.
+            || line.contains(&event.cause) && event.seq < anchor.seq && event.service == service
+            // What became of it.
+            || event.cause == anchor.seq && event.service == service
+    };
+    events.clone().filter(belongs).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, cause: u64, service: &str, incarnation: u64, kind: Kind, message: &str) -> Event {
+        Event {
+            seq,
+            cause,
+            time: seq,
+            source: "supervisor".into(),
+            service: service.into(),
+            incarnation,
+            kind,
+            message: message.into(),
+            evidence: String::new(),
+        }
+    }
+
+    fn messages(events: &[Event], service: &str, incarnation: u64) -> Vec<String> {
+        chain(events.iter(), service, incarnation).into_iter().map(|event| event.message).collect()
+    }
+
+    #[test]
+    fn a_restart_is_told_from_its_evidence_to_ready() {
+        let events = [
+            event(1, 0, "", 0, Kind::Operator, "up"),
+            event(2, 1, "web", 1, Kind::Start, "start 1"),
+            event(3, 2, "web", 1, Kind::Ready, "ready 1"),
+            event(4, 0, "web", 1, Kind::Check, "health failed"),
+            event(5, 0, "api", 1, Kind::Exit, "somebody else"),
+            event(6, 4, "web", 1, Kind::Decision, "accepted"),
+            event(7, 6, "web", 1, Kind::Check, "port failed too"),
+            event(8, 6, "web", 1, Kind::Signal, "SIGTERM"),
+            event(9, 8, "web", 1, Kind::Exit, "exit 0"),
+            event(10, 9, "web", 2, Kind::Start, "start 2"),
+            event(11, 10, "web", 2, Kind::Ready, "ready 2"),
+        ];
+        let expected = ["health failed", "accepted", "port failed too", "SIGTERM", "exit 0", "start 2", "ready 2"];
+        assert_eq!(messages(&events, "web", 0), expected);
+        assert_eq!(messages(&events, "web", 2), expected);
+        assert_eq!(messages(&events, "web", 1), ["up", "start 1", "ready 1"]);
+        assert_eq!(messages(&events, "nobody", 0), [""; 0]);
+    }
+
+    #[test]
+    fn a_service_that_is_down_is_told_to_its_end_and_a_cause_that_is_gone_is_no_trap() {
+        let events = [
+            event(8, 7, "web", 3, Kind::Exit, "exit 1"),
+            event(9, 8, "web", 3, Kind::GiveUp, "gave up"),
+            event(10, 10, "web", 3, Kind::Other, "its own cause"),
+        ];
+        assert_eq!(messages(&events, "web", 0), ["exit 1", "gave up"]);
+    }
+}

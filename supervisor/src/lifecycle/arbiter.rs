@@ -1,0 +1,277 @@
+//! The answer to a monitor that asks for a restart. Monitors count; this decides.
+//!
+//! The order of the rules is part of the contract: the first that holds is the answer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use daemon_kit::file::{Brake, Budget};
+use proto::Name;
+use proto::v1::Decision;
+
+use super::Moment;
+
+/// What the arbiter needs to know of a service, now.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Of the run that is current.
+    pub incarnation: u64,
+    /// Of the run that the monitor judged.
+    pub asked: u64,
+    /// A person wants it down, it ended well, was given up, never restarts, or the supervisor shuts down; in words.
+    pub not_wanted: Option<&'static str>,
+    /// It ends in order to be started again, or waits for its next start.
+    pub restarting: bool,
+    /// A person paused it.
+    pub paused: bool,
+    /// It is not ready yet, or this check has not passed yet and its start period runs: until then.
+    pub grace: Option<Duration>,
+    /// A dependency that is to be restarted first.
+    pub suspect: Option<Name>,
+}
+
+/// An answer, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// What the monitor is told.
+    pub decision: Decision,
+    /// For a person.
+    pub message: String,
+    /// When asking again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+/// What monitors may still ask of one service.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    granted: VecDeque<Moment>,
+}
+
+impl Ledger {
+    /// Forgets what was granted.
+    pub fn clear(&mut self) {
+        self.granted.clear();
+    }
+
+    fn spent(&mut self, budget: Budget, now: Moment) -> u32 {
+        while self.granted.front().is_some_and(|at| now.since(*at) >= budget.within) {
+            self.granted.pop_front();
+        }
+        u32::try_from(self.granted.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Suspects the host when many services go bad at once.
+#[derive(Debug, Clone, Default)]
+pub struct HostBrake {
+    /// When each checked service last went bad: its first failed check after a good one.
+    went_bad: BTreeMap<Name, Moment>,
+    /// When a restart was let through although the brake held.
+    let_through: Option<Moment>,
+}
+
+impl HostBrake {
+    /// A service went bad.
+    pub fn bad(&mut self, service: &Name, now: Moment) {
+        self.went_bad.entry(service.clone()).or_insert(now);
+    }
+
+    /// A service is well again, or gone.
+    pub fn well(&mut self, service: &Name) {
+        self.went_bad.remove(service);
+    }
+
+    /// Why restarts are held now; `None`: they are not.
+    pub fn holds(&self, brake: &Brake, checked: usize, longest: Duration, now: Moment) -> Option<String> {
+        let window = brake.window.max(longest);
+        let bad = self.went_bad.values().filter(|at| now.since(**at) <= window).count();
+        let enough = checked >= usize::try_from(brake.min).unwrap_or(usize::MAX);
+        #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 services")]
+        let many = bad as f64 > brake.share * checked as f64;
+        (enough && many).then(|| {
+            format!(
+                "{bad} of {checked} checked services went bad within {}: suspecting the host",
+                words(window)
+            )
+        })
+    }
+
+    /// One restart per window is let through, so that a real outage still heals.
+    fn lets_through(&mut self, window: Duration, now: Moment) -> Result<(), Duration> {
+        match self.let_through {
+            Some(at) if now.since(at) < window => Err(window.saturating_sub(now.since(at))),
+            _ => {
+                self.let_through = Some(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Decides; an accepted request is entered into the ledger.
+pub fn decide(
+    case: &Case,
+    ledger: &mut Ledger,
+    budget: Budget,
+    brake: (&mut HostBrake, Option<(String, Duration)>),
+    now: Moment,
+) -> Ruling {
+    let ruling = |decision, message: String, retry_after| Ruling { decision, message, retry_after };
+    if case.asked != case.incarnation {
+        let message = format!("incarnation {} is gone, {} is current", case.asked, case.incarnation);
+        return ruling(Decision::Stale, message, None);
+    }
+    if let Some(why) = case.not_wanted {
+        return ruling(Decision::NotWanted, why.into(), None);
+    }
+    if case.restarting {
+        let message = format!("incarnation {} is already being restarted", case.incarnation);
+        return ruling(Decision::Merged, message, None);
+    }
+    if case.paused {
+        return ruling(Decision::Paused, "paused by a person; `ctl resume` ends that".into(), None);
+    }
+    if let Some(left) = case.grace {
+        return ruling(Decision::InGrace, "still within its time to start".into(), Some(left));
+    }
+    if let Some(dependency) = &case.suspect {
+        let message = format!("held: its dependency {dependency} is not well; that one first");
+        return ruling(Decision::HeldDependency, message, None);
+    }
+    let spent = ledger.spent(budget, now);
+    if spent >= budget.max {
+        let oldest =
+            ledger.granted.front().map_or(Duration::ZERO, |at| budget.within.saturating_sub(now.since(*at)));
+        let message = format!("held: budget of {} in {} is spent", budget.max, words(budget.within));
+        return ruling(Decision::HeldBudget, message, Some(oldest));
+    }
+    let (host, holds) = brake;
+    if let Some((why, window)) = holds
+        && let Err(left) = host.lets_through(window, now)
+    {
+        return ruling(Decision::HeldBrake, format!("held: {why}"), Some(left));
+    }
+    ledger.granted.push_back(now);
+    let message = format!(
+        "restart accepted (incarnation {}), budget {} of {} in {}",
+        case.incarnation,
+        spent + 1,
+        budget.max,
+        words(budget.within)
+    );
+    ruling(Decision::Accepted, message, None)
+}
+
+/// A duration as a person writes it: `1h`, `90s`, `1h 30m`.
+pub fn words(duration: Duration) -> String {
+    let total = duration.as_secs();
+    if total == 0 {
+        return format!("{}ms", duration.as_millis());
+    }
+    let parts = [(total / 86_400, "d"), (total / 3_600 % 24, "h"), (total / 60 % 60, "m"), (total % 60, "s")];
+    let shown: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).take(2).map(|(n, unit)| format!("{n}{unit}")).collect();
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unit::testing::{at, name};
+    use super::*;
+
+    const BUDGET: Budget = Budget { max: 2, within: Duration::from_secs(3600) };
+
+    fn case() -> Case {
+        Case {
+            incarnation: 4,
+            asked: 4,
+            not_wanted: None,
+            restarting: false,
+            paused: false,
+            grace: None,
+            suspect: None,
+        }
+    }
+
+    fn ask(case: &Case, ledger: &mut Ledger, now: Moment) -> Ruling {
+        decide(case, ledger, BUDGET, (&mut HostBrake::default(), None), now)
+    }
+
+    #[test]
+    fn the_first_rule_that_holds_answers() {
+        let mut all = Case {
+            asked: 3,
+            not_wanted: Some("stopped"),
+            restarting: true,
+            paused: true,
+            grace: Some(Duration::from_secs(9)),
+            suspect: Some(name("db")),
+            ..case()
+        };
+        let mut ledger = Ledger::default();
+        let mut answers = Vec::new();
+        for step in 0..7 {
+            answers.push(ask(&all, &mut ledger, at(1.0)).decision);
+            match step {
+                0 => all.asked = 4,
+                1 => all.not_wanted = None,
+                2 => all.restarting = false,
+                3 => all.paused = false,
+                4 => all.grace = None,
+                _ => all.suspect = None,
+            }
+        }
+        use Decision::{Accepted, HeldDependency, InGrace, Merged, NotWanted, Paused, Stale};
+        assert_eq!(answers, [Stale, NotWanted, Merged, Paused, InGrace, HeldDependency, Accepted]);
+        assert_eq!(
+            ask(&Case { asked: 5, ..case() }, &mut ledger, at(1.0)).decision,
+            Stale,
+            "from the future"
+        );
+    }
+
+    #[test]
+    fn the_budget_is_a_sliding_window() {
+        let mut ledger = Ledger::default();
+        let first = ask(&case(), &mut ledger, at(0.0));
+        assert_eq!(first.message, "restart accepted (incarnation 4), budget 1 of 2 in 1h");
+        ask(&case(), &mut ledger, at(600.0));
+        let held = ask(&case(), &mut ledger, at(1_200.0));
+        assert_eq!(held.decision, Decision::HeldBudget);
+        assert_eq!(held.retry_after, Some(Duration::from_secs(2_400)));
+        assert_eq!(ask(&case(), &mut ledger, at(3_600.0)).decision, Decision::Accepted);
+    }
+
+    #[test]
+    fn the_brake_holds_when_half_the_host_goes_bad_and_lets_one_through_per_window() {
+        let brake = Brake { share: 0.5, min: 4, window: Duration::from_secs(30) };
+        let mut host = HostBrake::default();
+        let holds = |host: &HostBrake, now| {
+            host.holds(&brake, 4, Duration::from_secs(10), now).map(|why| (why, brake.window))
+        };
+        for service in ["a", "b"] {
+            host.bad(&name(service), at(0.0));
+        }
+        assert_eq!(holds(&host, at(1.0)), None, "half is not more than half");
+        host.bad(&name("c"), at(2.0));
+        let why = holds(&host, at(2.0));
+        assert!(why.is_some());
+        let mut ledger = Ledger::default();
+        let mut ask = |host: &mut HostBrake, now| {
+            decide(&case(), &mut ledger, Budget { max: 99, ..BUDGET }, (host, why.clone()), now).decision
+        };
+        assert_eq!(ask(&mut host, at(2.0)), Decision::Accepted);
+        assert_eq!(ask(&mut host, at(3.0)), Decision::HeldBrake);
+        assert_eq!(ask(&mut host, at(33.0)), Decision::Accepted);
+        assert_eq!(holds(&host, at(40.0)), None, "no longer within the window");
+        assert_eq!(host.holds(&brake, 3, Duration::ZERO, at(2.0)), None, "too few to judge");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (seconds, text) in [(3600, "1h"), (90, "1m 30s"), (7_440, "2h 4m"), (90_061, "1d 1h")] {
+            assert_eq!(words(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(words(Duration::from_millis(250)), "250ms");
+    }
+}

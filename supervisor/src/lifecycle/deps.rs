@@ -1,0 +1,124 @@
+//! Who may start, and who must stop first. Level-triggered: asked anew after every change, nothing is remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daemon_kit::file::{Dependency, DependencyOn};
+use proto::Name;
+
+use super::Unit;
+
+/// `depends_on` of every service.
+pub type Graph = BTreeMap<Name, BTreeMap<Name, Dependency>>;
+
+/// The first dependency that is not there yet, with the words for it; `None`: the gate is open.
+pub fn missing<'a>(
+    edges: &BTreeMap<Name, Dependency>,
+    unit: impl Fn(&Name) -> Option<&'a Unit>,
+) -> Option<String> {
+    edges.iter().find_map(|(name, dependency)| {
+        let Some(unit) = unit(name) else { return Some(format!("waits for {name}, which is gone")) };
+        let (holds, wanted) = match dependency.on {
+            DependencyOn::Started => (unit.is_started(), "started"),
+            DependencyOn::Ready => (unit.is_ready(), "ready"),
+            DependencyOn::Completed => (unit.is_completed(), "completed"),
+        };
+        if holds {
+            return None;
+        }
+        Some(if unit.is_failed() {
+            format!("waits for {name} to be {wanted}, but it failed")
+        } else if !unit.is_wanted() {
+            format!("waits for {name} to be {wanted}, but it is stopped")
+        } else {
+            format!("waits for {name} to be {wanted}")
+        })
+    })
+}
+
+/// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, or bad at its last
+/// check.
+pub fn suspect<'a>(
+    edges: &'a BTreeMap<Name, Dependency>,
+    unit: impl Fn(&Name) -> Option<&'a Unit>,
+) -> Option<&'a Name> {
+    edges.iter().find_map(|(name, dependency)| {
+        let unit = unit(name)?;
+        let well = match dependency.on {
+            DependencyOn::Completed => true,
+            DependencyOn::Started | DependencyOn::Ready => {
+                unit.is_ready() && unit.marks().is_none_or(|marks| !marks.values().any(super::Mark::is_bad))
+            }
+        };
+        (!well).then_some(name)
+    })
+}
+
+/// Everybody who depends on a service directly.
+pub fn dependants<'a>(graph: &'a Graph, on: &'a Name) -> impl Iterator<Item = &'a Name> {
+    graph.iter().filter(move |(_, edges)| edges.contains_key(on)).map(|(name, _)| name)
+}
+
+/// Dependencies before dependants. Names in a cycle (refused when the file is read) come last.
+pub fn order(graph: &Graph) -> Vec<Name> {
+    let mut done: BTreeSet<&Name> = BTreeSet::new();
+    let mut order = Vec::with_capacity(graph.len());
+    loop {
+        let layer: Vec<&Name> = graph
+            .iter()
+            .filter(|(name, edges)| {
+                !done.contains(name)
+                    && edges.keys().all(|edge| done.contains(edge) || !graph.contains_key(edge))
+            })
+            .map(|(name, _)| name)
+            .collect();
+        if layer.is_empty() {
+            order.extend(graph.keys().filter(|name| !done.contains(name)).cloned());
+            return order;
+        }
+        order.extend(layer.iter().map(|name| (*name).clone()));
+        done.extend(layer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unit::testing::{at, name, plain, policy};
+    use super::super::{Exit, Fact, Request};
+    use super::*;
+
+    fn on(names: &[&str], on: DependencyOn) -> BTreeMap<Name, Dependency> {
+        names.iter().map(|n| (name(n), Dependency { on, restart: false })).collect()
+    }
+
+    #[test]
+    fn order_puts_dependencies_first_and_survives_a_cycle() {
+        let mut graph = Graph::new();
+        graph.insert(name("web"), on(&["api", "cache"], DependencyOn::Ready));
+        graph.insert(name("api"), on(&["db"], DependencyOn::Ready));
+        graph.insert(name("cache"), Graph::new().remove(&name("x")).unwrap_or_default());
+        graph.insert(name("db"), BTreeMap::new());
+        let order: Vec<String> = order(&graph).iter().map(ToString::to_string).collect();
+        assert_eq!(order, ["cache", "db", "api", "web"]);
+        assert_eq!(dependants(&graph, &name("db")).collect::<Vec<_>>(), [&name("api")]);
+
+        graph.insert(name("db"), on(&["web"], DependencyOn::Ready));
+        assert_eq!(super::order(&graph).len(), 4);
+    }
+
+    #[test]
+    fn the_gate_says_what_it_waits_for() {
+        let mut db = plain(policy());
+        let edges = on(&["db"], DependencyOn::Ready);
+        let missing = |db: &Unit| super::missing(&edges, |_| Some(db));
+        assert_eq!(missing(&db).as_deref(), Some("waits for db to be ready, but it is stopped"));
+        db.request(at(0.0), Request::Start);
+        assert_eq!(missing(&db).as_deref(), Some("waits for db to be ready"));
+        db.poll(at(0.0));
+        db.observe(at(0.0), Fact::Spawned);
+        db.poll(at(0.0));
+        assert_eq!(missing(&db), None);
+        db.observe(at(1.0), Fact::Exited(Exit::Code(1)));
+        assert_eq!(missing(&db).as_deref(), Some("waits for db to be ready"));
+        assert_eq!(suspect(&edges, |_| Some(&db)), Some(&name("db")));
+    }
+}

@@ -1,0 +1,44 @@
+//! The pure core: what a service is doing, what is to be done next, and whether a monitor gets the restart it asks for.
+//!
+//! No clock, no IO, no async: `now` is an argument, facts come in, at most one [`Action`] goes out per poll, and
+//! [`Unit::deadline`] says when to poll again although nothing happened. What is *wanted* is kept apart from what *is*;
+//! there is no state "restarting", only a run that ends while the service is wanted up.
+//!
+//! ```text
+//!            start                gate open, wait over            all of `ready`
+//!  Idle ───────────────▶ Due ───────────────────▶ Alive (starting) ─────────▶ Alive (running)
+//!   ▲  stopped            ▲  waiting: gate closed     │    │                      │    │
+//!   │  completed          │  backoff: wait not over   │    └── exit ──────┐       │    └── exit ──┐
+//!   │  failed             │                     stop, restart,           │  stop, restart,       │
+//!   │                     │                     asked, not ready         │  asked                │
+//!   │                     │                           ▼                  ▼       ▼               │
+//!   │                     │                        Stopping ── exit ─▶ Sweeping ◀────────────────┘
+//!   │                     │  wanted up, policy says again                │
+//!   └─────────────────────┴──────────────────────────────────────────────┘  nothing of the run is left
+//! ```
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | [`moment`] | the core's time: since boot, so that it can be written down |
+//! | [`policy`] | how long to wait, and whether an end is a success |
+//! | [`ready`] | whether a run is ready, stable, or too late |
+//! | [`event`] | what goes into a unit and what comes out |
+//! | [`unit`] | one service |
+//! | [`saved`] | a unit written down and read back |
+//! | [`deps`] | who may start and who must stop first |
+//! | [`arbiter`] | the answer to a monitor |
+
+pub mod arbiter;
+pub mod deps;
+pub mod event;
+pub mod moment;
+pub mod policy;
+pub mod ready;
+pub mod saved;
+pub mod unit;
+
+pub use event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
+pub use moment::Moment;
+pub use policy::Exit;
+pub use ready::{CheckFact, Mark};
+pub use unit::Unit;

@@ -1,0 +1,321 @@
+//! Whether a run is ready, stable, or too late: from marks that the checks, the log and the notify socket leave.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemon_kit::file::{Ready, Service};
+use proto::Name;
+
+use super::Moment;
+
+/// What readiness needs to know of a service's settings.
+#[derive(Debug, Clone)]
+pub struct ReadyRules {
+    /// All of these must hold.
+    pub conditions: Vec<Ready>,
+    /// A run that is not ready by then has failed, if there is evidence.
+    pub timeout: Duration,
+    /// A run is stable once ready and up for so long, its checks passing.
+    pub min_uptime: Duration,
+    /// Every declared check.
+    pub checks: BTreeMap<Name, CheckRule>,
+}
+
+/// What readiness needs to know of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckRule {
+    /// Interval and time-out together: a monitor reports flips only, so a check of which nothing was heard for so
+    /// long has passed again meanwhile.
+    pub period: Duration,
+    /// Failures before the first success do not count until it is over.
+    pub start_period: Duration,
+}
+
+impl ReadyRules {
+    /// Of a service.
+    pub fn of(service: &Service) -> Self {
+        let checks = service.checks.iter().map(|(id, check)| {
+            let rule = CheckRule { period: check.interval + check.timeout, start_period: check.start_period };
+            (id.clone(), rule)
+        });
+        Self {
+            conditions: service.ready.clone(),
+            timeout: service.ready_timeout,
+            min_uptime: service.restart.min_uptime,
+            checks: checks.collect(),
+        }
+    }
+}
+
+/// What a monitor reported of one check of the current incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFact {
+    /// Whether it counts as passing; `None`: not known yet.
+    pub passing: Option<bool>,
+    /// Failures so far, also while it still counts as passing.
+    pub failures: u32,
+    /// The port belongs to somebody else: no reason to end the run.
+    pub foreign: bool,
+    /// When the check behind the report ended.
+    pub at: Moment,
+    /// How often it runs now.
+    pub every: Duration,
+}
+
+/// What is known of one check of the current incarnation.
+#[derive(Debug, Clone, Default)]
+pub struct Mark {
+    /// The last report.
+    pub last: Option<CheckFact>,
+    /// Whether it has passed in this incarnation.
+    pub passed: bool,
+    /// Since when its monitor is attached and not blind; `None`: it is not.
+    pub watched: Option<Moment>,
+}
+
+impl Mark {
+    /// Its last result was a failure, whether or not that made it fail.
+    pub fn is_bad(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.passing == Some(false) || last.failures > 0)
+    }
+
+    fn passes(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.passing == Some(true))
+    }
+
+    /// A recent failure that its monitor stands by.
+    fn is_evidence(&self, now: Moment) -> bool {
+        // A monitor of a starting service reports every 2 s, so a result can be that old and still be the newest.
+        const REPORT_EVERY: Duration = Duration::from_secs(2);
+        self.watched.is_some()
+            && self.last.as_ref().is_some_and(|last| {
+                let fresh = now.since(last.at) <= 2 * last.every.max(REPORT_EVERY);
+                (last.passing == Some(false) || last.failures > 0) && !last.foreign && fresh
+            })
+    }
+}
+
+/// How ready one run is.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    since: Moment,
+    /// Conditions that were said once and hold from then on: notify and log.
+    said: Vec<bool>,
+    /// When all conditions held for the first time.
+    pub ready_at: Option<Moment>,
+    /// It has been stable; the streak is over.
+    pub stable: bool,
+    /// Time that counts against `ready_timeout`: only while whoever could say "ready" is watching.
+    spent: Duration,
+    counting: Option<Moment>,
+    paused: bool,
+    /// The time-out is over, without evidence so far.
+    pub overdue: bool,
+    /// By check.
+    pub marks: BTreeMap<Name, Mark>,
+}
+
+impl Readiness {
+    /// Of a run that begins now; `watched` are the checks whose monitors are there.
+    pub fn begin(rules: &ReadyRules, now: Moment, watched: &BTreeMap<Name, bool>) -> Self {
+        let marks = rules.checks.keys().map(|id| {
+            let watched = watched.get(id).copied().unwrap_or(false).then_some(now);
+            (id.clone(), Mark { watched, ..Mark::default() })
+        });
+        let mut readiness = Self {
+            since: now,
+            said: vec![false; rules.conditions.len()],
+            ready_at: None,
+            stable: false,
+            spent: Duration::ZERO,
+            counting: None,
+            paused: false,
+            overdue: false,
+            marks: marks.collect(),
+        };
+        readiness.recount(rules, now);
+        readiness
+    }
+
+    /// When the run began.
+    pub fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Moves the beginning to where it really was, for an adopted run.
+    pub fn began(&mut self, since: Moment) {
+        self.since = since;
+    }
+
+    /// `READY=1` came.
+    pub fn notified(&mut self, rules: &ReadyRules) {
+        self.say(rules, |condition| matches!(condition, Ready::Notify));
+    }
+
+    /// A line matched.
+    pub fn logged(&mut self, rules: &ReadyRules) {
+        self.say(rules, |condition| matches!(condition, Ready::Log(_)));
+    }
+
+    fn say(&mut self, rules: &ReadyRules, is_said: impl Fn(&Ready) -> bool) {
+        for (said, condition) in self.said.iter_mut().zip(&rules.conditions) {
+            *said |= is_said(condition);
+        }
+    }
+
+    /// A monitor reported.
+    pub fn reported(&mut self, rules: &ReadyRules, check: &Name, fact: CheckFact, now: Moment) {
+        let Some(mark) = self.marks.get_mut(check) else { return };
+        mark.passed |= fact.passing == Some(true);
+        mark.last = Some(fact);
+        self.recount(rules, now);
+    }
+
+    /// A monitor came, went, or began to doubt itself.
+    pub fn watched(&mut self, rules: &ReadyRules, check: &Name, watched: bool, now: Moment) {
+        let Some(mark) = self.marks.get_mut(check) else { return };
+        if watched != mark.watched.is_some() {
+            mark.watched = watched.then_some(now);
+            self.recount(rules, now);
+        }
+    }
+
+    /// A person paused or resumed the service: `ready_timeout` stands still meanwhile.
+    pub fn pause(&mut self, rules: &ReadyRules, paused: bool, now: Moment) {
+        if paused != self.paused {
+            self.paused = paused;
+            self.recount(rules, now);
+        }
+    }
+
+    /// Marks the run ready or stable if it has become so; says which.
+    pub fn advance(&mut self, rules: &ReadyRules, now: Moment) -> Option<Progress> {
+        if self.ready_at.is_none() {
+            if !self.holds(rules, now) {
+                return None;
+            }
+            self.ready_at = Some(now);
+            self.counting = None;
+            return Some(Progress::Ready);
+        }
+        if !self.stable && self.stable_at(rules).is_some_and(|at| at <= now) {
+            self.stable = true;
+            return Some(Progress::Stable);
+        }
+        None
+    }
+
+    /// Whether the run has failed because it is not ready in time; remembers a time-out without evidence.
+    pub fn is_too_late(&mut self, rules: &ReadyRules, now: Moment) -> bool {
+        let over = self.overdue || self.patience_ends(rules).is_some_and(|end| end <= now);
+        if self.ready_at.is_some() || self.paused || !over {
+            return false;
+        }
+        self.overdue = true;
+        rules.conditions.iter().zip(&self.said).any(|(condition, said)| match condition {
+            // What only the supervisor itself can hear: silence is the evidence.
+            Ready::Notify | Ready::Log(_) => !said,
+            Ready::Check(id) => {
+                self.marks.get(id).is_some_and(|mark| !mark.passes() && mark.is_evidence(now))
+            }
+            Ready::Started | Ready::Delay(_) => false,
+        })
+    }
+
+    /// What it still waits for, for a person.
+    pub fn waits_for(&self, rules: &ReadyRules, now: Moment) -> Vec<String> {
+        let unmet =
+            rules.conditions.iter().zip(&self.said).filter(|(c, said)| !self.condition_holds(c, **said, now));
+        unmet
+            .map(|(condition, _)| match condition {
+                Ready::Started => "its start".into(),
+                Ready::Notify => "READY=1".into(),
+                Ready::Log(regex) => format!("a line matching {:?}", regex.as_str()),
+                Ready::Delay(delay) => format!("{} s to pass", delay.as_secs_f32()),
+                Ready::Check(id) => match self.marks.get(id) {
+                    Some(mark) if mark.watched.is_none() => format!("{id} (no monitor watches it)"),
+                    Some(mark) if mark.is_bad() => format!("{id} (failing)"),
+                    _ => id.to_string(),
+                },
+            })
+            .collect()
+    }
+
+    /// When something may change although nothing happens.
+    pub fn deadline(&self, rules: &ReadyRules) -> Option<Moment> {
+        if self.ready_at.is_some() {
+            return if self.stable { None } else { self.stable_at(rules) };
+        }
+        let delays = rules.conditions.iter().filter_map(|condition| match condition {
+            Ready::Delay(delay) => Some(self.since + *delay),
+            _ => None,
+        });
+        // A delay that is over holds; only those to come are worth waking for.
+        let pending = if self.holds_but_delay(rules) { delays.max() } else { None };
+        let patience = if self.overdue { None } else { self.patience_ends(rules) };
+        [pending, patience].into_iter().flatten().min()
+    }
+
+    fn condition_holds(&self, condition: &Ready, said: bool, now: Moment) -> bool {
+        match condition {
+            Ready::Started => true,
+            Ready::Notify | Ready::Log(_) => said,
+            Ready::Delay(delay) => self.since + *delay <= now,
+            Ready::Check(id) => self.marks.get(id).is_some_and(Mark::passes),
+        }
+    }
+
+    fn holds(&self, rules: &ReadyRules, now: Moment) -> bool {
+        rules
+            .conditions
+            .iter()
+            .zip(&self.said)
+            .all(|(condition, said)| self.condition_holds(condition, *said, now))
+    }
+
+    fn holds_but_delay(&self, rules: &ReadyRules) -> bool {
+        rules.conditions.iter().zip(&self.said).all(|(condition, said)| {
+            matches!(condition, Ready::Delay(_)) || self.condition_holds(condition, *said, self.since)
+        })
+    }
+
+    /// When the run will be stable if nothing else is heard; `None`: not as things are.
+    fn stable_at(&self, rules: &ReadyRules) -> Option<Moment> {
+        let old_enough = (self.since + rules.min_uptime).max(self.ready_at?);
+        rules.checks.iter().try_fold(old_enough, |latest, (id, rule)| {
+            let mark = self.marks.get(id)?;
+            let last = mark.last.as_ref().filter(|_| mark.passes() && !mark.is_bad())?;
+            if last.at >= old_enough {
+                return Some(latest);
+            }
+            Some(latest.max(old_enough.max(mark.watched?) + rule.period))
+        })
+    }
+
+    fn patience_ends(&self, rules: &ReadyRules) -> Option<Moment> {
+        self.counting.map(|since| since + rules.timeout.saturating_sub(self.spent))
+    }
+
+    /// Starts or stops the clock of `ready_timeout`.
+    fn recount(&mut self, rules: &ReadyRules, now: Moment) {
+        if let Some(since) = self.counting.take() {
+            self.spent += now.since(since);
+        }
+        let all_watched = rules.conditions.iter().all(|condition| match condition {
+            Ready::Check(id) => {
+                self.marks.get(id).is_some_and(|mark| mark.passes() || mark.watched.is_some())
+            }
+            _ => true,
+        });
+        self.counting = (self.ready_at.is_none() && !self.paused && all_watched).then_some(now);
+    }
+}
+
+/// What a run has become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All conditions hold.
+    Ready,
+    /// It has been ready and well for `min_uptime`.
+    Stable,
+}

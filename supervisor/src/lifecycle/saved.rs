@@ -1,0 +1,323 @@
+//! A unit written down and read back: what the next supervisor needs to go on where this one ended.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ready::Readiness;
+use super::unit::{Phase, Rest, Rules, Stage};
+use super::{Exit, Moment, Unit, WhyEnd};
+
+/// The written form. Fields may be added; what an older version does not know it leaves at its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Whether it is wanted up.
+    pub wanted: bool,
+    /// Of the current or the last run.
+    pub incarnation: u64,
+    /// Runs in a row that ended before they were stable.
+    pub streak: u32,
+    /// Spawns since the last reset.
+    pub starts: u64,
+    /// How the last run ended.
+    #[serde(default)]
+    pub last_exit: Option<SavedExit>,
+    /// What it was doing.
+    pub phase: SavedPhase,
+}
+
+/// [`Exit`], written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SavedExit {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(String),
+    /// Nobody saw it.
+    Unknown,
+    /// It never began.
+    NotSpawned(String),
+}
+
+/// What a unit was doing; times are since boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum SavedPhase {
+    /// Not wanted.
+    Stopped,
+    /// Ended well.
+    Completed,
+    /// Given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// To be started.
+    Due {
+        /// When.
+        at: Duration,
+    },
+    /// Its process ran.
+    Alive {
+        /// Since when.
+        since: Duration,
+        /// Since when it was ready.
+        ready_at: Option<Duration>,
+        /// Whether it had been stable.
+        stable: bool,
+    },
+    /// Its process was to go, or was gone and its leftovers were to go.
+    Ending {
+        /// Since when it ran.
+        since: Duration,
+        /// Why it ends.
+        why: SavedEnd,
+    },
+}
+
+/// [`WhyEnd`], written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SavedEnd {
+    /// By itself.
+    Exit,
+    /// Not wanted any more.
+    Stop,
+    /// A new run is wanted.
+    Restart,
+    /// A monitor asked.
+    Asked,
+    /// Not ready in time.
+    NotReady,
+}
+
+impl Saved {
+    /// Of a service of which only a running process is known: the state is lost, and it was wanted up.
+    pub fn unknown() -> Self {
+        Self {
+            wanted: true,
+            incarnation: 0,
+            streak: 0,
+            starts: 1,
+            last_exit: None,
+            phase: SavedPhase::Due { at: Duration::ZERO },
+        }
+    }
+}
+
+impl Unit {
+    /// Writes it down.
+    pub fn save(&self) -> Saved {
+        let phase = match &self.phase {
+            Phase::Idle(Rest::Stopped) => SavedPhase::Stopped,
+            Phase::Idle(Rest::Completed) => SavedPhase::Completed,
+            Phase::Idle(Rest::Failed(reason)) => SavedPhase::Failed { reason: reason.clone() },
+            Phase::Due { at } => SavedPhase::Due { at: at.elapsed() },
+            // Whether it came about is told by the log of intents and by what runs.
+            Phase::Spawning => SavedPhase::Due { at: Duration::ZERO },
+            Phase::Alive(run) => SavedPhase::Alive {
+                since: run.since().elapsed(),
+                ready_at: run.ready_at.map(Moment::elapsed),
+                stable: run.stable,
+            },
+            Phase::Stopping { run, end, .. } => {
+                SavedPhase::Ending { since: run.since().elapsed(), why: (*end).into() }
+            }
+            Phase::Draining { last, .. } | Phase::Sweeping { last, .. } => {
+                SavedPhase::Ending { since: last.at.elapsed(), why: last.end.into() }
+            }
+        };
+        Saved {
+            wanted: self.wanted,
+            incarnation: self.incarnation,
+            streak: self.streak,
+            starts: self.starts,
+            last_exit: self.last_exit.clone().map(Into::into),
+            phase,
+        }
+    }
+
+    /// Reads it back. `runs`: its process was found alive, so that it goes on; else what ran counts as gone, and the
+    /// next poll sweeps what it left.
+    pub fn restore(rules: Rules, saved: &Saved, runs: bool, now: Moment, seed: u64) -> Self {
+        let mut unit = Self::new(rules, seed);
+        unit.wanted = saved.wanted;
+        unit.incarnation = saved.incarnation;
+        unit.streak = saved.streak;
+        unit.starts = saved.starts;
+        unit.last_exit = saved.last_exit.clone().map(Into::into);
+        unit.phase = match &saved.phase {
+            SavedPhase::Stopped => Phase::Idle(Rest::Stopped),
+            SavedPhase::Completed => Phase::Idle(Rest::Completed),
+            SavedPhase::Failed { reason } => Phase::Idle(Rest::Failed(reason.clone())),
+            SavedPhase::Due { at } => Phase::Due { at: Moment::since_boot(*at) },
+            SavedPhase::Alive { since, ready_at, stable } => {
+                let mut run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
+                run.began(Moment::since_boot(*since));
+                run.ready_at = ready_at.map(Moment::since_boot);
+                run.stable = *stable;
+                Phase::Alive(run)
+            }
+            SavedPhase::Ending { since, why } => {
+                let mut run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
+                run.began(Moment::since_boot(*since));
+                Phase::Stopping { run, stage: Stage::Untold, end: (*why).into() }
+            }
+        };
+        match (runs, &unit.phase) {
+            // Spawned, and killed before it was written down that it was.
+            (true, Phase::Idle(_) | Phase::Due { .. }) => {
+                let run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
+                unit.phase = Phase::Alive(run);
+                if !unit.wanted {
+                    unit.end_run(WhyEnd::Stop);
+                }
+            }
+            (false, Phase::Alive(_) | Phase::Stopping { .. }) => {
+                unit.observe(now, super::Fact::Exited(Exit::Unknown))
+            }
+            _ => {}
+        }
+        unit
+    }
+
+    /// What a reboot leaves of it: nothing runs, and what was wanted up is wanted up again.
+    pub fn after_boot(rules: Rules, saved: &Saved, now: Moment, seed: u64) -> Self {
+        let mut unit = Self::new(rules, seed);
+        unit.wanted = saved.wanted;
+        unit.incarnation = saved.incarnation;
+        unit.last_exit = saved.last_exit.clone().map(Into::into);
+        unit.phase = match &saved.phase {
+            SavedPhase::Failed { reason } if saved.wanted => Phase::Idle(Rest::Failed(reason.clone())),
+            _ if saved.wanted => Phase::Due { at: now },
+            _ => Phase::Idle(Rest::Stopped),
+        };
+        unit
+    }
+}
+
+impl From<Exit> for SavedExit {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal(signal) => Self::Signal(signal),
+            Exit::Unknown => Self::Unknown,
+            Exit::NotSpawned(reason) => Self::NotSpawned(reason),
+        }
+    }
+}
+
+impl From<SavedExit> for Exit {
+    fn from(exit: SavedExit) -> Self {
+        match exit {
+            SavedExit::Code(code) => Self::Code(code),
+            SavedExit::Signal(signal) => Self::Signal(signal),
+            SavedExit::Unknown => Self::Unknown,
+            SavedExit::NotSpawned(reason) => Self::NotSpawned(reason),
+        }
+    }
+}
+
+impl From<WhyEnd> for SavedEnd {
+    fn from(end: WhyEnd) -> Self {
+        match end {
+            WhyEnd::Exit => Self::Exit,
+            WhyEnd::Stop => Self::Stop,
+            WhyEnd::Restart => Self::Restart,
+            WhyEnd::Asked => Self::Asked,
+            WhyEnd::NotReady => Self::NotReady,
+        }
+    }
+}
+
+impl From<SavedEnd> for WhyEnd {
+    fn from(end: SavedEnd) -> Self {
+        match end {
+            SavedEnd::Exit => Self::Exit,
+            SavedEnd::Stop => Self::Stop,
+            SavedEnd::Restart => Self::Restart,
+            SavedEnd::Asked => Self::Asked,
+            SavedEnd::NotReady => Self::NotReady,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unit::testing::{at, plain, policy};
+    use super::super::{Action, Fact, Request, State};
+    use super::*;
+
+    fn back(unit: &Unit, runs: bool, now: Moment) -> Unit {
+        let text = serde_json::to_string(&unit.save()).expect("it can be written");
+        let saved = serde_json::from_str(&text).expect("it can be read");
+        Unit::restore(unit.rules.clone(), &saved, runs, now, 7)
+    }
+
+    #[test]
+    fn a_running_service_goes_on_and_a_dead_one_is_swept_and_started_again() {
+        let mut unit = plain(policy());
+        unit.request(at(1.0), Request::Start);
+        unit.poll(at(1.0));
+        unit.observe(at(1.0), Fact::Spawned);
+        unit.poll(at(1.0));
+
+        let mut same = back(&unit, true, at(9.0));
+        assert_eq!((same.state(at(9.0)), same.poll(at(9.0))), (State::Running, None));
+        assert_eq!(same.uptime(at(9.0)), Some(Duration::from_secs(8)));
+        assert_eq!(same.incarnation(), 1);
+
+        let mut dead = back(&unit, false, at(9.0));
+        assert_eq!(dead.poll(at(9.0)), Some(Action::Sweep));
+        dead.observe(at(9.0), Fact::Swept);
+        assert_eq!(dead.poll(at(9.0)), Some(Action::Spawn(2)));
+    }
+
+    #[test]
+    fn a_backoff_and_a_stop_under_way_are_not_forgotten() {
+        let mut unit = plain(policy());
+        unit.request(at(1.0), Request::Start);
+        for now in [at(1.0), at(2.0)] {
+            unit.poll(now);
+            unit.observe(now, Fact::Spawned);
+            unit.observe(now, Fact::Exited(Exit::Code(1)));
+            unit.poll(now);
+            unit.observe(now, Fact::Swept);
+        }
+        let same = back(&unit, false, at(2.1));
+        assert_eq!((same.state(at(2.1)), same.deadline()), (State::Backoff, Some(at(2.5))));
+
+        let mut unit = plain(policy());
+        unit.request(at(1.0), Request::Start);
+        unit.poll(at(1.0));
+        unit.observe(at(1.0), Fact::Spawned);
+        unit.request(at(2.0), Request::Stop);
+        unit.poll(at(2.0));
+        let mut same = back(&unit, true, at(3.0));
+        assert_eq!(same.poll(at(3.0)), Some(Action::Terminate(WhyEnd::Stop)));
+    }
+
+    #[test]
+    fn a_process_nobody_wrote_down_is_adopted_or_ended_as_wanted() {
+        let mut unit = plain(policy());
+        let mut stray = back(&unit, true, at(1.0));
+        assert_eq!(stray.poll(at(1.0)), Some(Action::Terminate(WhyEnd::Stop)));
+
+        unit.request(at(1.0), Request::Start);
+        let mut early = back(&unit, true, at(1.0));
+        assert_eq!((early.poll(at(1.0)), early.is_started()), (None, true));
+    }
+
+    #[test]
+    fn after_a_boot_only_what_was_wanted_is_started() {
+        let mut unit = plain(policy());
+        let now = at(0.5);
+        assert_eq!(Unit::after_boot(unit.rules.clone(), &unit.save(), now, 1).state(now), State::Stopped);
+        unit.request(at(900.0), Request::Start);
+        unit.poll(at(900.0));
+        unit.observe(at(900.0), Fact::Spawned);
+        let mut again = Unit::after_boot(unit.rules.clone(), &unit.save(), now, 1);
+        assert_eq!(again.poll(now), Some(Action::Spawn(2)));
+    }
+}

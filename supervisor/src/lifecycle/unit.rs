@@ -1,0 +1,439 @@
+//! One service: what is wanted of it, what it is doing, and what is to be done next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemon_kit::file::{GiveUp, Policy, RestartPolicy, Service};
+use proto::Name;
+
+use super::event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
+use super::policy::{self, Verdict};
+use super::ready::{Progress, Readiness, ReadyRules};
+use super::{Exit, Moment};
+
+/// What a unit needs to know of a service's settings.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// When and how often it is started again.
+    pub restart: RestartPolicy,
+    /// When it is ready.
+    pub ready: ReadyRules,
+    /// How long a polite stop may take.
+    pub stop_timeout: Duration,
+}
+
+impl Rules {
+    /// Of a service.
+    pub fn of(service: &Service) -> Self {
+        Self {
+            restart: service.restart.clone(),
+            ready: ReadyRules::of(service),
+            stop_timeout: service.stop.timeout,
+        }
+    }
+}
+
+/// One service, decided on without a clock or IO.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    pub(super) rules: Rules,
+    /// Whether it is wanted up.
+    pub(super) wanted: bool,
+    pub(super) phase: Phase,
+    /// Whether its dependencies hold.
+    pub(super) gate: bool,
+    /// Of the current or the last run.
+    pub(super) incarnation: u64,
+    pub(super) streak: u32,
+    /// Spawns since the last reset.
+    pub(super) starts: u64,
+    pub(super) last_exit: Option<Exit>,
+    /// Whether `ready_timeout` is suspended, because a person paused the service.
+    paused: bool,
+    /// Checks whose monitors are there, for runs to come.
+    pub(super) watched: BTreeMap<Name, bool>,
+    pub(super) chance: fastrand::Rng,
+    notes: Vec<Note>,
+}
+
+/// What a unit is doing; each variant holds only what exists then.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// Nothing runs and nothing is due.
+    Idle(Rest),
+    /// Wanted up: spawned at `at`, once the gate is open.
+    Due { at: Moment },
+    /// The spawn was handed out; its fact follows.
+    Spawning,
+    /// A process runs.
+    Alive(Readiness),
+    /// It has to go.
+    Stopping { run: Readiness, stage: Stage, end: WhyEnd },
+    /// The leader is gone; the rest of its group was told too, and has until then.
+    Draining { last: Ended, kill_at: Moment, asked: bool },
+    /// What the run left behind is being ended.
+    Sweeping { last: Ended, asked: bool },
+}
+
+/// How the run ended whose leftovers are being ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) end: WhyEnd,
+    pub(super) exit: Exit,
+    pub(super) at: Moment,
+}
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The next poll hands the signal out.
+    Untold,
+    /// It was told, and has until then.
+    Told { kill_at: Moment },
+    /// It was killed.
+    Killed,
+}
+
+/// Why nothing runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rest {
+    Stopped,
+    Completed,
+    Failed(String),
+}
+
+impl Unit {
+    /// A service that has never run and is not wanted yet.
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        Self {
+            rules,
+            wanted: false,
+            phase: Phase::Idle(Rest::Stopped),
+            gate: true,
+            incarnation: 0,
+            streak: 0,
+            starts: 0,
+            last_exit: None,
+            paused: false,
+            watched: BTreeMap::new(),
+            chance: fastrand::Rng::with_seed(seed),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Takes new settings over; what runs goes on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// What people want. Facts decide whether and when it comes about.
+    pub fn request(&mut self, now: Moment, request: Request) -> Answer {
+        match request {
+            Request::Start => self.start(now),
+            Request::Stop => self.stop(),
+            Request::Restart => self.restart(now),
+            Request::Ask => self.end_run(WhyEnd::Asked),
+            Request::Reset => self.reset(now),
+        }
+    }
+
+    /// What happened. A fact that does not fit (a check of a run that has ended) is let go.
+    pub fn observe(&mut self, now: Moment, fact: Fact) {
+        match fact {
+            Fact::Spawned => self.spawned(now),
+            Fact::SpawnFailed(reason) => self.spawn_failed(now, reason),
+            Fact::Exited(exit) => self.exited(now, exit),
+            Fact::Drained => self.drained(),
+            Fact::Swept => self.swept(now),
+            Fact::Gate(open) => self.gate = open,
+            Fact::Paused(paused) => {
+                self.paused = paused;
+                self.run_mut(|run, rules| run.pause(rules, paused, now));
+            }
+            Fact::Watched(check, watched) => {
+                if let Phase::Alive(run) = &mut self.phase {
+                    run.watched(&self.rules.ready, &check, watched, now);
+                }
+                self.watched.insert(check, watched);
+            }
+            Fact::Notified => self.run_mut(|run, rules| run.notified(rules)),
+            Fact::Logged => self.run_mut(|run, rules| run.logged(rules)),
+            Fact::Check(check, fact) => self.run_mut(|run, rules| run.reported(rules, &check, fact, now)),
+        }
+    }
+
+    /// What is to be done next; ask until there is nothing.
+    pub fn poll(&mut self, now: Moment) -> Option<Action> {
+        match &mut self.phase {
+            Phase::Idle(_) | Phase::Spawning => None,
+            Phase::Due { at } => {
+                if !self.gate || *at > now {
+                    return None;
+                }
+                self.phase = Phase::Spawning;
+                self.incarnation += 1;
+                self.starts += 1;
+                Some(Action::Spawn(self.incarnation))
+            }
+            Phase::Alive(run) => {
+                while let Some(progress) = run.advance(&self.rules.ready, now) {
+                    self.notes.push(match progress {
+                        Progress::Ready => Note::Ready(now.since(run.since())),
+                        Progress::Stable => Note::Stable,
+                    });
+                    if progress == Progress::Stable {
+                        self.streak = 0;
+                    }
+                }
+                if !run.is_too_late(&self.rules.ready, now) {
+                    return None;
+                }
+                let missing = run.waits_for(&self.rules.ready, now).join(", ");
+                self.notes.push(Note::NotReady(missing));
+                self.end_run(WhyEnd::NotReady);
+                self.poll(now)
+            }
+            Phase::Stopping { stage, end, .. } => match *stage {
+                Stage::Untold => {
+                    *stage = Stage::Told { kill_at: now + self.rules.stop_timeout };
+                    Some(Action::Terminate(*end))
+                }
+                Stage::Told { kill_at } if kill_at <= now => {
+                    *stage = Stage::Killed;
+                    Some(Action::Kill)
+                }
+                Stage::Told { .. } | Stage::Killed => None,
+            },
+            Phase::Draining { last, kill_at, .. } if *kill_at <= now => {
+                self.phase = Phase::Sweeping { last: last.clone(), asked: false };
+                self.poll(now)
+            }
+            Phase::Draining { asked, .. } if !*asked => {
+                *asked = true;
+                Some(Action::Drain)
+            }
+            Phase::Sweeping { asked, .. } if !*asked => {
+                *asked = true;
+                Some(Action::Sweep)
+            }
+            Phase::Draining { .. } | Phase::Sweeping { .. } => None,
+        }
+    }
+
+    /// When to poll again although nothing happened.
+    pub fn deadline(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Due { at } => self.gate.then_some(*at),
+            Phase::Alive(run) => run.deadline(&self.rules.ready),
+            Phase::Stopping { stage: Stage::Told { kill_at }, .. } | Phase::Draining { kill_at, .. } => {
+                Some(*kill_at)
+            }
+            Phase::Idle(_) | Phase::Spawning | Phase::Stopping { .. } | Phase::Sweeping { .. } => None,
+        }
+    }
+
+    /// What happened that is worth telling, since the last call.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    // === requests ===
+
+    fn start(&mut self, now: Moment) -> Answer {
+        let was_wanted = std::mem::replace(&mut self.wanted, true);
+        match &mut self.phase {
+            Phase::Alive(_) | Phase::Spawning => return Answer::Already,
+            Phase::Idle(_) => self.phase = Phase::Due { at: now },
+            Phase::Due { at } => *at = now.min(*at),
+            // The stop is finished first; `swept` sees that it is wanted up again.
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } if was_wanted => {
+                return Answer::Already;
+            }
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+        }
+        self.streak = 0;
+        Answer::Accepted
+    }
+
+    fn stop(&mut self) -> Answer {
+        let was_wanted = std::mem::replace(&mut self.wanted, false);
+        match &self.phase {
+            // Given up or ended well, a person's stop still says: not wanted any more.
+            Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Idle(Rest::Stopped),
+            Phase::Alive(_) | Phase::Spawning => return self.end_run(WhyEnd::Stop),
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+        }
+        if was_wanted { Answer::Accepted } else { Answer::Already }
+    }
+
+    fn restart(&mut self, now: Moment) -> Answer {
+        self.wanted = true;
+        self.streak = 0;
+        match &mut self.phase {
+            Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Due { at: now },
+            Phase::Alive(_) => return self.end_run(WhyEnd::Restart),
+            Phase::Spawning => return Answer::Already,
+            Phase::Stopping { end, .. }
+            | Phase::Draining { last: Ended { end, .. }, .. }
+            | Phase::Sweeping { last: Ended { end, .. }, .. } => {
+                let was = std::mem::replace(end, WhyEnd::Restart);
+                return if was == WhyEnd::Restart { Answer::Already } else { Answer::Accepted };
+            }
+        }
+        Answer::Accepted
+    }
+
+    fn reset(&mut self, now: Moment) -> Answer {
+        self.streak = 0;
+        self.starts = u64::from(matches!(self.phase, Phase::Alive(_) | Phase::Stopping { .. }));
+        match &mut self.phase {
+            Phase::Idle(Rest::Failed(_)) if self.wanted => self.phase = Phase::Due { at: now },
+            Phase::Due { at } => *at = now.min(*at),
+            _ => {}
+        }
+        Answer::Accepted
+    }
+
+    /// Begins to end what runs; the signal goes out with the next poll.
+    pub(super) fn end_run(&mut self, end: WhyEnd) -> Answer {
+        match std::mem::replace(&mut self.phase, Phase::Spawning) {
+            Phase::Alive(run) => {
+                self.phase = Phase::Stopping { run, stage: Stage::Untold, end };
+                Answer::Accepted
+            }
+            other => {
+                self.phase = other;
+                Answer::Already
+            }
+        }
+    }
+
+    // === facts ===
+
+    fn spawned(&mut self, now: Moment) {
+        if matches!(self.phase, Phase::Spawning) {
+            let mut run = Readiness::begin(&self.rules.ready, now, &self.watched);
+            run.pause(&self.rules.ready, self.paused, now);
+            self.phase = Phase::Alive(run);
+            // A stop that came between is not forgotten.
+            if !self.wanted {
+                self.end_run(WhyEnd::Stop);
+            }
+        }
+    }
+
+    fn spawn_failed(&mut self, now: Moment, reason: String) {
+        if matches!(self.phase, Phase::Spawning) {
+            let last = Ended { end: WhyEnd::Exit, exit: Exit::NotSpawned(reason), at: now };
+            self.settle(now, last, false);
+        }
+    }
+
+    fn exited(&mut self, now: Moment, exit: Exit) {
+        let (run, stage, end) = match std::mem::replace(&mut self.phase, Phase::Spawning) {
+            Phase::Alive(run) => (run, None, WhyEnd::Exit),
+            Phase::Stopping { run, stage, end } => (run, Some(stage), end),
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        // A monitor's request spends the crash budget; a person's does not.
+        if !run.stable && !matches!(end, WhyEnd::Stop | WhyEnd::Restart) {
+            self.streak = self.streak.saturating_add(1);
+        }
+        self.last_exit = Some(exit.clone());
+        let last = Ended { end, exit, at: now };
+        self.phase = match stage {
+            // The rest of its group was told as well, and may take as long.
+            Some(Stage::Told { kill_at }) => Phase::Draining { last, kill_at, asked: false },
+            _ => Phase::Sweeping { last, asked: false },
+        };
+    }
+
+    fn drained(&mut self) {
+        if let Phase::Draining { last, .. } = &self.phase {
+            self.phase = Phase::Sweeping { last: last.clone(), asked: false };
+        }
+    }
+
+    fn swept(&mut self, now: Moment) {
+        if let Phase::Sweeping { last, .. } = &self.phase {
+            let last = last.clone();
+            self.settle(now, last, true);
+        }
+    }
+
+    /// Nothing runs any more: decides what comes next.
+    fn settle(&mut self, now: Moment, last: Ended, ran: bool) {
+        let Ended { end, exit, at: ended } = last;
+        if !self.wanted {
+            self.phase = Phase::Idle(Rest::Stopped);
+            return;
+        }
+        if matches!(end, WhyEnd::Stop | WhyEnd::Restart) {
+            self.phase = Phase::Due { at: now };
+            return;
+        }
+        if !ran {
+            self.streak = self.streak.saturating_add(1);
+            self.last_exit = Some(exit.clone());
+        }
+        let verdict = match end {
+            WhyEnd::Exit => policy::verdict(&self.rules.restart, &exit),
+            _ if self.rules.restart.policy == Policy::Never => Verdict::Failed,
+            _ => Verdict::Again,
+        };
+        match verdict {
+            Verdict::Completed => {
+                self.notes.push(Note::Completed);
+                self.phase = Phase::Idle(Rest::Completed);
+            }
+            Verdict::Failed => self.give_up(exit.to_string()),
+            Verdict::Again if self.streak > self.rules.restart.max => {
+                let reason = format!("gave up after {} failed runs in a row: {exit}", self.streak);
+                match self.rules.restart.give_up {
+                    GiveUp::Stop => self.give_up(reason),
+                    GiveUp::Retry { every } => {
+                        self.notes.push(Note::Backoff(every, self.streak));
+                        self.phase = Phase::Due { at: ended + every };
+                    }
+                }
+            }
+            Verdict::Again => {
+                let chance = self.chance.f64().mul_add(2.0, -1.0);
+                let wait = policy::wait(&self.rules.restart, self.streak, chance);
+                if !wait.is_zero() {
+                    self.notes.push(Note::Backoff(wait, self.streak));
+                }
+                self.phase = Phase::Due { at: ended + wait };
+            }
+        }
+    }
+
+    fn give_up(&mut self, reason: String) {
+        self.notes.push(Note::GaveUp(reason.clone()));
+        self.phase = Phase::Idle(Rest::Failed(reason));
+    }
+
+    fn run_mut(&mut self, change: impl FnOnce(&mut Readiness, &ReadyRules)) {
+        if let Phase::Alive(run) = &mut self.phase {
+            change(run, &self.rules.ready);
+        }
+    }
+}
+
+#[path = "unit_view.rs"]
+mod view;
+
+#[cfg(test)]
+#[path = "unit_testing.rs"]
+pub(crate) mod testing;
+
+#[cfg(test)]
+#[path = "unit_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "unit_walk.rs"]
+mod walk;

@@ -1,0 +1,70 @@
+//! Vocabulary for tests of the core: made-up services and a made-up clock.
+
+use std::time::Duration;
+
+use daemon_kit::file::{Budget, GiveUp, Policy, Ready, RestartPolicy, Success};
+use proto::Name;
+
+use super::super::ready::{CheckFact, CheckRule, ReadyRules};
+use super::{Moment, Rules, Unit};
+
+/// The defaults of the contract.
+pub(crate) fn policy() -> RestartPolicy {
+    RestartPolicy {
+        policy: Policy::Always,
+        success: vec![Success::Code(0)],
+        delay: Duration::ZERO,
+        initial: Duration::from_millis(500),
+        factor: 2.0,
+        max_wait: Duration::from_secs(60),
+        jitter: 0.1,
+        max: 50,
+        min_uptime: Duration::from_secs(30),
+        give_up: GiveUp::Stop,
+        monitor_budget: Budget { max: 10, within: Duration::from_secs(3600) },
+    }
+}
+
+/// Rules with these conditions; each check among them has an interval of 10 s and a time-out of 2 s.
+pub(crate) fn rules(restart: RestartPolicy, conditions: Vec<Ready>) -> Rules {
+    let checks = conditions.iter().filter_map(|condition| match condition {
+        Ready::Check(id) => Some((
+            id.clone(),
+            CheckRule { period: Duration::from_secs(12), start_period: Duration::from_secs(60) },
+        )),
+        _ => None,
+    });
+    let ready = ReadyRules {
+        timeout: Duration::from_secs(60),
+        min_uptime: restart.min_uptime,
+        checks: checks.collect(),
+        conditions,
+    };
+    Rules { restart, ready, stop_timeout: Duration::from_secs(10) }
+}
+
+/// A unit that is ready once started.
+pub(crate) fn plain(restart: RestartPolicy) -> Unit {
+    Unit::new(rules(RestartPolicy { jitter: 0.0, ..restart }, vec![Ready::Started]), 7)
+}
+
+/// So many seconds after boot.
+pub(crate) fn at(seconds: f64) -> Moment {
+    Moment::since_boot(Duration::from_secs_f64(seconds))
+}
+
+/// A checked name.
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// A report of a check that ended just now and runs every second.
+pub(crate) fn check(passing: bool, now: Moment) -> CheckFact {
+    CheckFact {
+        passing: Some(passing),
+        failures: u32::from(!passing),
+        foreign: false,
+        at: now,
+        every: Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,159 @@
+//! What a unit shows the world: its state and the words that go with it.
+
+use super::super::ready::Mark;
+use super::{Exit, Moment, Name, Phase, Rest, Stage, State, Unit, WhyEnd};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Unit {
+    /// Whether it is wanted up.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// What it is doing.
+    pub fn state(&self, now: Moment) -> State {
+        match &self.phase {
+            Phase::Idle(Rest::Stopped) => State::Stopped,
+            Phase::Idle(Rest::Completed) => State::Completed,
+            Phase::Idle(Rest::Failed(_)) => State::Failed,
+            Phase::Due { at } if *at > now => State::Backoff,
+            Phase::Due { .. } if !self.gate => State::Waiting,
+            Phase::Due { .. } | Phase::Spawning => State::Starting,
+            Phase::Alive(run) if run.ready_at.is_some() => State::Running,
+            Phase::Alive(_) => State::Starting,
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => State::Stopping,
+        }
+    }
+
+    /// Why it is not simply running or stopped; what a dependency is missing is not known here.
+    pub fn reason(&self, now: Moment) -> Option<String> {
+        match &self.phase {
+            Phase::Idle(Rest::Failed(reason)) => Some(reason.clone()),
+            Phase::Due { at } if *at > now => {
+                let exit = self.last_exit.as_ref().map_or_else(String::new, ToString::to_string);
+                Some(format!("streak {} of {}: {exit}", self.streak, self.rules.restart.max))
+            }
+            Phase::Alive(run) if run.ready_at.is_none() => {
+                Some(format!("waits for {}", run.waits_for(&self.rules.ready, now).join(", ")))
+            }
+            Phase::Stopping { stage: Stage::Killed, .. } => {
+                Some("killed; waits for its last process to go".into())
+            }
+            Phase::Draining { .. } => Some("waits for the rest of its group to go".into()),
+            Phase::Sweeping { .. } => Some("ends what its last run left behind".into()),
+            _ => None,
+        }
+    }
+
+    /// Of the current or the last run; 0: it never ran.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Keeps the number growing over what an earlier supervisor used.
+    pub fn skip_incarnations(&mut self, used: u64) {
+        self.incarnation = self.incarnation.max(used);
+    }
+
+    /// Starts after the first since the last reset.
+    pub fn restarts(&self) -> u64 {
+        self.starts.saturating_sub(1)
+    }
+
+    /// Runs in a row that ended before they were stable.
+    pub fn streak(&self) -> u32 {
+        self.streak
+    }
+
+    /// How the last run ended.
+    pub fn last_exit(&self) -> Option<&Exit> {
+        self.last_exit.as_ref()
+    }
+
+    /// A process of it runs.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Alive(_) | Phase::Stopping { .. })
+    }
+
+    /// Nothing of it runs, and nothing of it is being ended.
+    pub fn is_down(&self) -> bool {
+        matches!(self.phase, Phase::Idle(_) | Phase::Due { .. })
+    }
+
+    /// It ran and ended well.
+    pub fn is_completed(&self) -> bool {
+        matches!(self.phase, Phase::Idle(Rest::Completed))
+    }
+
+    /// It was given up.
+    pub fn is_failed(&self) -> bool {
+        matches!(self.phase, Phase::Idle(Rest::Failed(_)))
+    }
+
+    /// Its process is ready.
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.phase, Phase::Alive(run) if run.ready_at.is_some())
+    }
+
+    /// Its process was spawned and was not told to go.
+    pub fn is_started(&self) -> bool {
+        matches!(self.phase, Phase::Alive(_))
+    }
+
+    /// It ends in order to be started again, whoever wanted that.
+    pub fn is_restarting(&self) -> bool {
+        self.wanted && self.ends_because().is_some()
+    }
+
+    /// Why the run ends that is ending.
+    pub fn ends_because(&self) -> Option<WhyEnd> {
+        match &self.phase {
+            Phase::Stopping { end, .. } => Some(*end),
+            Phase::Draining { last, .. } | Phase::Sweeping { last, .. } => Some(last.end),
+            _ => None,
+        }
+    }
+
+    /// How long the current run has been up.
+    pub fn uptime(&self, now: Moment) -> Option<Duration> {
+        match &self.phase {
+            Phase::Alive(run) | Phase::Stopping { run, .. } => Some(now.since(run.since())),
+            _ => None,
+        }
+    }
+
+    /// When the current run began.
+    pub fn began(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Alive(run) | Phase::Stopping { run, .. } => Some(run.since()),
+            _ => None,
+        }
+    }
+
+    /// How long until the next start, where one is due at a known time.
+    pub fn next_start(&self, now: Moment) -> Option<Duration> {
+        match &self.phase {
+            Phase::Due { at } if *at > now => Some(at.since(now)),
+            _ => None,
+        }
+    }
+
+    /// How long until it is killed.
+    pub fn kill_in(&self, now: Moment) -> Option<Duration> {
+        match &self.phase {
+            Phase::Stopping { stage: Stage::Told { kill_at }, .. } | Phase::Draining { kill_at, .. } => {
+                Some(kill_at.since(now))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of its checks in the current run.
+    pub fn marks(&self) -> Option<&BTreeMap<Name, Mark>> {
+        match &self.phase {
+            Phase::Alive(run) => Some(&run.marks),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A random walk over everything that can happen to a unit, in a small made-up world of processes, checking named
+//! invariants after every step.
+
+use std::time::Duration;
+
+use daemon_kit::file::{Policy, Ready, RestartPolicy};
+
+use super::testing::{check, name, policy, rules};
+use super::{Action, Exit, Fact, Moment, Request, State, Unit};
+
+/// The processes of one service, as the operating system would have them.
+#[derive(Default)]
+struct World {
+    leader: bool,
+    leftovers: bool,
+    told: bool,
+    draining: bool,
+    sweeping: bool,
+    last_incarnation: u64,
+}
+
+impl World {
+    fn perform(&mut self, unit: &Unit, action: &Action) {
+        match action {
+            Action::Spawn(incarnation) => {
+                invariant_never_two_processes(self);
+                invariant_only_what_is_wanted_is_spawned(unit);
+                invariant_incarnations_only_grow(self, *incarnation);
+                self.last_incarnation = *incarnation;
+            }
+            Action::Terminate(_) | Action::Kill => {
+                invariant_the_dead_are_never_signalled(self);
+                self.told = true;
+            }
+            Action::Drain => {
+                assert!(!self.leader, "a drain before the leader is gone");
+                self.draining = true;
+            }
+            Action::Sweep => {
+                assert!(!self.leader, "a sweep before the leader is gone");
+                self.draining = false;
+                self.sweeping = true;
+            }
+        }
+    }
+}
+
+fn invariant_never_two_processes(world: &World) {
+    assert!(!world.leader && !world.leftovers, "a second process of the service");
+}
+
+fn invariant_only_what_is_wanted_is_spawned(unit: &Unit) {
+    assert!(unit.is_wanted(), "spawned although not wanted");
+}
+
+fn invariant_incarnations_only_grow(world: &World, incarnation: u64) {
+    assert!(incarnation > world.last_incarnation, "an incarnation used twice");
+}
+
+fn invariant_the_dead_are_never_signalled(world: &World) {
+    assert!(world.leader, "a signal to a process that is gone");
+}
+
+fn invariant_no_deadline_is_overdue(unit: &Unit, now: Moment) {
+    if let Some(deadline) = unit.deadline() {
+        assert!(deadline > now, "overdue by {:?}: {unit:?}", now.since(deadline));
+    }
+}
+
+fn invariant_a_stop_is_never_forgotten(unit: &Unit, stopped_by_person: bool, world: &World) {
+    if stopped_by_person {
+        assert!(!unit.is_wanted());
+        assert!(world.told || !world.leader, "not wanted, and not told to go");
+    }
+}
+
+fn walk(seed: u64) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let port = name("port");
+    let policies = [Policy::Always, Policy::OnFailure, Policy::Never];
+    let restart = RestartPolicy {
+        policy: policies[chance.usize(..3)],
+        max: chance.u32(0..6),
+        delay: Duration::from_millis(chance.u64(0..300)),
+        ..policy()
+    };
+    let condition =
+        [Ready::Started, Ready::Check(port.clone()), Ready::Notify, Ready::Delay(Duration::from_secs(3))];
+    let mut unit = Unit::new(rules(restart, vec![condition[chance.usize(..4)].clone()]), seed);
+    let (mut world, mut stopped_by_person) = (World::default(), true);
+    let mut now = Moment::since_boot(Duration::from_secs(1));
+
+    for _ in 0..200 {
+        now = now + Duration::from_millis(chance.u64(0..4_000));
+        match chance.u32(0..16) {
+            0 | 1 => {
+                unit.request(now, Request::Start);
+                stopped_by_person = false;
+            }
+            2 => {
+                unit.request(now, Request::Stop);
+                stopped_by_person = true;
+            }
+            3 => {
+                unit.request(now, Request::Restart);
+                stopped_by_person = false;
+            }
+            4 => drop(unit.request(now, Request::Ask)),
+            5 if chance.u32(0..4) == 0 => drop(unit.request(now, Request::Reset)),
+            6..=8 if world.leader => {
+                world.leader = false;
+                world.told = false;
+                world.leftovers = chance.bool();
+                let exit = [Exit::Code(0), Exit::Code(1), Exit::Unknown, Exit::Signal("SIGKILL".into())];
+                unit.observe(now, Fact::Exited(exit[chance.usize(..4)].clone()));
+            }
+            9 => unit.observe(now, Fact::Gate(chance.bool())),
+            10 => unit.observe(now, Fact::Watched(port.clone(), chance.bool())),
+            11 | 12 => unit.observe(now, Fact::Check(port.clone(), check(chance.bool(), now))),
+            13 => unit.observe(now, Fact::Notified),
+            14 => unit.observe(now, Fact::Paused(chance.bool())),
+            _ if world.draining => {
+                world.draining = false;
+                unit.observe(now, Fact::Drained);
+            }
+            _ if world.sweeping => {
+                world.sweeping = false;
+                world.leftovers = false;
+                unit.observe(now, Fact::Swept);
+            }
+            _ => {}
+        }
+        let mut polls = 0;
+        while let Some(action) = unit.poll(now) {
+            world.perform(&unit, &action);
+            if let Action::Spawn(_) = action {
+                if chance.u32(0..5) == 0 {
+                    unit.observe(now, Fact::SpawnFailed("no".into()));
+                } else {
+                    world.leader = true;
+                    unit.observe(now, Fact::Spawned);
+                }
+            }
+            polls += 1;
+            assert!(polls < 20, "it never comes to rest: {unit:?}");
+        }
+        invariant_no_deadline_is_overdue(&unit, now);
+        invariant_a_stop_is_never_forgotten(&unit, stopped_by_person, &world);
+        assert_eq!(unit.is_alive(), world.leader, "{unit:?}");
+        assert!(!(unit.state(now) == State::Failed && world.leader));
+    }
+}
+
+#[test]
+fn two_thousand_random_lives_keep_every_invariant() {
+    for seed in 0..2_000 {
+        walk(seed);
+    }
+}

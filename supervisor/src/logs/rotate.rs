@@ -1,0 +1,164 @@
+//! Rotation, on a thread of its own: renaming, opening, compressing and deleting never stand between a service and its
+//! log. The stream goes on with the old file until the new one is there.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use super::{Command, Keep, Key, Logs, index};
+use crate::os::pipe;
+
+/// The next file of a stream; its old one has been renamed and may still be written to.
+pub(super) struct Rotated {
+    pub(super) key: Key,
+    pub(super) file: io::Result<(File, u64)>,
+}
+
+enum Job {
+    Rotate { key: Key, keep: Keep },
+    /// Closing a large file that is no longer linked frees its blocks: not on the stream's time.
+    Close(File),
+}
+
+/// The handle of the thread.
+pub(super) struct Rotator(mpsc::Sender<Job>);
+
+impl Rotator {
+    pub(super) fn start(answers: Logs) -> io::Result<Self> {
+        let (sender, jobs) = mpsc::channel();
+        thread::Builder::new().name("rotate".into()).stack_size(256 * 1024).spawn(move || run(&jobs, &answers))?;
+        Ok(Self(sender))
+    }
+
+    pub(super) fn rotate(&self, key: Key, keep: Keep) {
+        let _ = self.0.send(Job::Rotate { key, keep });
+    }
+
+    pub(super) fn close(&self, file: File) {
+        let _ = self.0.send(Job::Close(file));
+    }
+}
+
+fn run(jobs: &mpsc::Receiver<Job>, answers: &Logs) {
+    for job in jobs {
+        match job {
+            Job::Close(file) => drop(file),
+            Job::Rotate { key, keep } => {
+                let file = shift(&keep).and_then(|()| pipe::open_log(&keep.path));
+                answers.send(Command::Rotated(Rotated { key, file }));
+                if keep.compress
+                    && let Err(error) = compress(&numbered(&keep.path, 2, false))
+                {
+                    tracing::warn!(path = %keep.path.display(), %error, "compressing a rotated log failed");
+                }
+            }
+        }
+    }
+}
+
+/// `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and the oldest is gone.
+fn shift(keep: &Keep) -> io::Result<()> {
+    for number in (0..=keep.keep).rev() {
+        for zipped in [false, true] {
+            let from = if number == 0 { keep.path.clone() } else { numbered(&keep.path, number, zipped) };
+            if number == 0 && zipped {
+                continue;
+            }
+            if number == keep.keep {
+                remove(&from)?;
+                remove(&index::path_of(&from))?;
+            } else {
+                let to = numbered(&keep.path, number + 1, zipped);
+                rename(&from, &to)?;
+                rename(&index::path_of(&from), &index::path_of(&to))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The path of a rotated file.
+pub(super) fn numbered(path: &Path, number: u32, zipped: bool) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    if zipped {
+        name.push(".gz");
+    }
+    name.into()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// `log.2` → `log.2.gz`, complete or not at all.
+fn compress(path: &Path) -> io::Result<()> {
+    let mut source = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut target = path.as_os_str().to_owned();
+    target.push(".gz");
+    let mut partial = target.clone();
+    partial.push(".part");
+    let written = (|| {
+        let mut encoder = flate2::write::GzEncoder::new(File::create(&partial)?, flate2::Compression::fast());
+        io::copy(&mut source, &mut encoder)?;
+        encoder.finish()?.sync_all()?;
+        fs::rename(&partial, &target)?;
+        fs::remove_file(path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn files_move_up_the_oldest_goes_and_the_second_is_compressed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keep = Keep { path: folder.path().join("x.log"), max_size: 1, keep: 3, compress: true };
+        for round in 1..=5 {
+            fs::write(&keep.path, format!("round {round}")).expect("written");
+            shift(&keep).expect("shifted");
+            compress(&numbered(&keep.path, 2, false)).expect("compressed");
+        }
+        let mut names: Vec<String> = fs::read_dir(folder.path())
+            .expect("there")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["x.log.1", "x.log.2.gz", "x.log.3.gz"]);
+        let mut text = String::new();
+        let zipped = File::open(numbered(&keep.path, 3, true)).expect("there");
+        flate2::read::GzDecoder::new(zipped).read_to_string(&mut text).expect("whole");
+        assert_eq!(text, "round 3");
+        assert_eq!(fs::read_to_string(numbered(&keep.path, 1, false)).expect("there"), "round 5");
+    }
+
+    #[test]
+    fn keeping_none_simply_removes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keep = Keep { path: folder.path().join("x.log"), max_size: 1, keep: 0, compress: true };
+        fs::write(&keep.path, "x").expect("written");
+        shift(&keep).expect("shifted");
+        assert!(!keep.path.exists());
+    }
+}

@@ -1,0 +1,330 @@
+//! One output of one service: from its FIFO into its file, whatever the disk does.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::index::Index;
+use super::rotate::Rotator;
+use super::{Keep, Key, LogEvent, Shared};
+use crate::lifecycle::Moment;
+use crate::os;
+use crate::os::pipe::{Output, Peeker};
+
+/// A chunk larger than this means that the writer floods.
+const FLOOD: usize = 4 * 1024;
+
+/// Small chunks in a row after which a flood is over.
+const CALM_AFTER: u32 = 64;
+
+/// The pipe of a stream that floods, and of one that does not.
+const LARGE_PIPE: usize = 1024 * 1024;
+const SMALL_PIPE: usize = 64 * 1024;
+
+/// A line longer than this may be cut in two by a rotation.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// How much of an unfinished line is remembered while looking for a pattern.
+const LONGEST_CARRY: usize = 64 * 1024;
+
+/// How often a disk that refused is asked again.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+pub(super) struct Stream {
+    key: Key,
+    output: Output,
+    keep: Keep,
+    shared: Arc<Shared>,
+    sink: Sink,
+    /// Chunks until the flood is over; 0: there is none.
+    flood: u32,
+    look: Option<Look>,
+}
+
+/// Where the bytes go.
+enum Sink {
+    /// Into a file.
+    File(Open),
+    /// Nowhere yet: nothing has come.
+    Unopened,
+    /// Nowhere: dropped and counted until the disk takes them again.
+    Broken { dropped: u64, retry_at: Moment },
+}
+
+struct Open {
+    file: File,
+    position: u64,
+    index: Index,
+    rotation: Rotation,
+    checked: Moment,
+}
+
+enum Rotation {
+    None,
+    Asked,
+    /// The next file is there; the change waits for the end of a line.
+    Ready(File, u64),
+}
+
+struct Look {
+    pattern: regex::bytes::Regex,
+    incarnation: u64,
+    carry: Vec<u8>,
+}
+
+impl Stream {
+    pub(super) fn new(key: Key, output: Output, keep: Keep, shared: Arc<Shared>) -> Self {
+        Self { key, output, keep, shared, sink: Sink::Unopened, flood: 0, look: None }
+    }
+
+    pub(super) fn output(&self) -> &Output {
+        &self.output
+    }
+
+    pub(super) fn is_flooding(&self) -> bool {
+        self.flood > 0
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.sink, Sink::Broken { .. })
+    }
+
+    /// Keeps it differently from now on; another path begins with the next byte.
+    pub(super) fn change(&mut self, keep: Keep, rotator: &Rotator) {
+        if keep.path != self.keep.path
+            && let Sink::File(open) = std::mem::replace(&mut self.sink, Sink::Unopened)
+        {
+            rotator.close(open.file);
+        }
+        self.keep = keep;
+    }
+
+    pub(super) fn look_for(&mut self, pattern: Option<(regex::bytes::Regex, u64)>) {
+        self.look = pattern.map(|(pattern, incarnation)| Look { pattern, incarnation, carry: Vec::new() });
+    }
+
+    /// The next file is there.
+    pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>) {
+        let Sink::File(open) = &mut self.sink else { return };
+        open.rotation = match next {
+            Ok((file, end)) => Rotation::Ready(file, end),
+            // Asked again when the file has grown by as much once more.
+            Err(error) => {
+                tracing::warn!(path = %self.keep.path.display(), %error, "rotating a log failed");
+                self.keep.max_size = open.position + self.keep.max_size.max(LONGEST_LINE);
+                Rotation::None
+            }
+        };
+    }
+
+    /// Moves what waits, up to one pipe full.
+    pub(super) fn pump(&mut self, rotator: &Rotator, peeker: &mut Peeker, tell: &dyn Fn(LogEvent)) {
+        let now = os::now();
+        match &mut self.sink {
+            Sink::Unopened => self.open(now),
+            Sink::Broken { retry_at, .. } if *retry_at <= now => self.retry(now),
+            _ => {}
+        }
+        let moved = match &mut self.sink {
+            Sink::File(open) => open.transfer(&self.output, &self.keep, &self.key, rotator, peeker),
+            _ => {
+                self.discard();
+                return;
+            }
+        };
+        match moved {
+            Ok(0) => {}
+            Ok(moved) => {
+                self.pace(moved);
+                self.look(moved, tell);
+                self.shared.wrote();
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => {
+                self.fail(&error, 0, now);
+                self.discard();
+            }
+        }
+    }
+
+    /// A broken stream whose writer is silent recovers too.
+    pub(super) fn tick(&mut self) {
+        let now = os::now();
+        if let Sink::Broken { retry_at, .. } = &self.sink
+            && *retry_at <= now
+        {
+            self.retry(now);
+        }
+    }
+
+    fn open(&mut self, now: Moment) {
+        match os::pipe::open_log(&self.keep.path) {
+            Ok((file, position)) => self.sink = Sink::File(Open::new(file, position, &self.keep, now)),
+            Err(error) => self.fail(&error, 0, now),
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error, dropped: u64, now: Moment) {
+        if self.shared.trouble().is_none() {
+            tracing::warn!(path = %self.keep.path.display(), %error, "writing a log failed; dropping what comes");
+        }
+        self.shared.set_trouble(Some(format!("{}: {error}", self.keep.path.display())));
+        self.sink = Sink::Broken { dropped, retry_at: now + RETRY };
+    }
+
+    /// Asks the disk again; the gap is marked in the log.
+    fn retry(&mut self, now: Moment) {
+        let Sink::Broken { dropped, .. } = self.sink else { return };
+        let mark = format!("[sereno: {dropped} bytes could not be written here]\n");
+        let marked = os::pipe::open_log(&self.keep.path).and_then(|(mut file, position)| {
+            if dropped == 0 {
+                return Ok((file, position));
+            }
+            let written = file.write_all(mark.as_bytes()).map(|()| u64::try_from(mark.len()).unwrap_or(0));
+            if written.is_err() {
+                // Not half a mark at each try.
+                let _ = file.set_len(position);
+            }
+            Ok((file, position + written?))
+        });
+        match marked {
+            Ok((file, position)) => {
+                self.shared.set_trouble(None);
+                self.sink = Sink::File(Open::new(file, position, &self.keep, now));
+            }
+            Err(error) => self.fail(&error, dropped, now),
+        }
+    }
+
+    fn discard(&mut self) {
+        while let Ok(bytes) = self.output.discard() {
+            if bytes == 0 {
+                return;
+            }
+            self.shared.drop_bytes(bytes);
+            if let Sink::Broken { dropped, .. } = &mut self.sink {
+                *dropped += u64::try_from(bytes).unwrap_or(0);
+            }
+        }
+    }
+
+    /// A flood gets a large pipe and pauses, so that writer and reader do not stand in each other's way.
+    fn pace(&mut self, moved: usize) {
+        if moved > FLOOD {
+            if self.flood == 0 {
+                self.output.resize(LARGE_PIPE);
+            }
+            self.flood = CALM_AFTER;
+        } else if self.flood > 0 {
+            self.flood -= 1;
+            if self.flood == 0 {
+                self.output.resize(SMALL_PIPE);
+            }
+        }
+    }
+
+    /// Looks at what has just been written, in the file.
+    fn look(&mut self, moved: usize, tell: &dyn Fn(LogEvent)) {
+        let (Some(look), Sink::File(open)) = (&mut self.look, &self.sink) else { return };
+        let mut at = open.position.saturating_sub(u64::try_from(moved).unwrap_or(0));
+        let mut buffer = vec![0; moved.min(LONGEST_CARRY)];
+        while at < open.position {
+            let Ok(read) = os::pipe::read_at(&open.file, &mut buffer, at) else { return };
+            if read == 0 {
+                return;
+            }
+            at += u64::try_from(read).unwrap_or(0);
+            if look.matches(&buffer[..read]) {
+                tell(LogEvent::Matched { service: self.key.service.clone(), incarnation: look.incarnation });
+                self.look = None;
+                return;
+            }
+        }
+    }
+}
+
+impl Look {
+    /// Whether a line, finished or not, matches with these bytes.
+    fn matches(&mut self, bytes: &[u8]) -> bool {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LONGEST_CARRY.saturating_sub(self.carry.len());
+            self.carry.extend_from_slice(&piece[..piece.len().min(room)]);
+            if self.pattern.is_match(self.carry.trim_ascii_end()) {
+                return true;
+            }
+            if piece.ends_with(b"\n") {
+                self.carry.clear();
+            }
+        }
+        false
+    }
+}
+
+impl Open {
+    fn new(file: File, position: u64, keep: &Keep, now: Moment) -> Self {
+        Self { file, position, index: Index::open(&keep.path), rotation: Rotation::None, checked: now }
+    }
+
+    fn transfer(
+        &mut self,
+        output: &Output,
+        keep: &Keep,
+        key: &Key,
+        rotator: &Rotator,
+        peeker: &mut Peeker,
+    ) -> io::Result<usize> {
+        self.follow_a_removed_file(keep)?;
+        let mut most = LARGE_PIPE;
+        if let Rotation::Ready(..) = self.rotation {
+            most = self.to_line_end(output, keep, peeker)?;
+            if most == 0 {
+                self.switch(keep, rotator);
+                most = LARGE_PIPE;
+            }
+        }
+        let moved = output.transfer(&self.file, most)?;
+        self.index.note(self.position, SystemTime::now());
+        self.position += u64::try_from(moved).unwrap_or(0);
+        if self.position >= keep.max_size && matches!(self.rotation, Rotation::None) {
+            self.rotation = Rotation::Asked;
+            rotator.rotate(key.clone(), keep.clone());
+        }
+        Ok(moved)
+    }
+
+    /// How many of the waiting bytes still belong to the line that the old file ends in; 0: none, change now.
+    fn to_line_end(&self, output: &Output, keep: &Keep, peeker: &mut Peeker) -> io::Result<usize> {
+        let mut last = [0];
+        let ends = self.position == 0
+            || os::pipe::read_at(&self.file, &mut last, self.position - 1).is_ok_and(|read| read == 1 && last == *b"\n");
+        if ends || self.position > keep.max_size.saturating_add(LONGEST_LINE) {
+            return Ok(0);
+        }
+        let seen = output.peek(peeker, SMALL_PIPE)?;
+        let line_end = peeker.bytes[..seen].iter().position(|byte| *byte == b'\n');
+        Ok(line_end.map_or(seen, |at| at + 1))
+    }
+
+    fn switch(&mut self, keep: &Keep, rotator: &Rotator) {
+        if let Rotation::Ready(file, end) = std::mem::replace(&mut self.rotation, Rotation::None) {
+            rotator.close(std::mem::replace(&mut self.file, file));
+            self.position = end;
+            self.index = Index::open(&keep.path);
+        }
+    }
+
+    /// Somebody removed the file: a new one is begun instead of writing where nobody can read.
+    fn follow_a_removed_file(&mut self, keep: &Keep) -> io::Result<()> {
+        let now = os::now();
+        if now.since(self.checked) < RETRY || !matches!(self.rotation, Rotation::None) {
+            return Ok(());
+        }
+        self.checked = now;
+        if os::pipe::is_removed(&self.file) {
+            let (file, position) = os::pipe::open_log(&keep.path)?;
+            *self = Self::new(file, position, keep, now);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! What is to be done: units polled, actions performed, notes written down.
+
+use std::time::SystemTime;
+
+use proto::Name;
+
+use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
+use crate::disk::state::{self, Entry, Pause, State};
+use crate::journal::Kind;
+use crate::lifecycle::arbiter::words;
+use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
+use crate::os;
+use crate::service::Service;
+
+impl Manager {
+    /// Polls until nothing is to be done any more.
+    pub(super) fn settle(&mut self) {
+        let before = self.world.journal.next_seq();
+        loop {
+            let now = os::now();
+            self.services.values_mut().for_each(|service| service.end_pause(now));
+            self.look_at_pending(now);
+            self.stop_who_can_be_stopped(now);
+            self.open_and_close_gates(now);
+            if !self.act(now) {
+                break;
+            }
+        }
+        self.forget_who_left();
+        self.begin_scan();
+        let now = os::now();
+        if self.world.journal.next_seq() != before {
+            self.changed();
+            self.checkpoint.due.get_or_insert(now + CHECKPOINT_AFTER);
+        }
+        self.world.journal.flush();
+        if self.world.wal.is_large() || self.checkpoint.due.is_some_and(|due| due <= now) {
+            self.write_checkpoint();
+        }
+    }
+
+    /// One round over all services; whether anything was done.
+    fn act(&mut self, now: Moment) -> bool {
+        let names: Vec<Name> = self.services.keys().cloned().collect();
+        let mut acted = false;
+        for name in names {
+            while let Some(action) = self.services.get_mut(&name).and_then(|service| service.unit.poll(now)) {
+                acted = true;
+                self.perform(&name, &action, now);
+            }
+            let notes = self.services.get_mut(&name).map(|service| service.unit.take_notes()).unwrap_or_default();
+            for note in notes {
+                acted = true;
+                self.write_down(&name, &note, now);
+            }
+        }
+        acted
+    }
+
+    fn perform(&mut self, name: &Name, action: &Action, now: Moment) {
+        let Self { services, world, .. } = self;
+        let Some(service) = services.get_mut(name) else { return };
+        match action {
+            Action::Spawn(incarnation) => {
+                let fact = service.spawn(world, *incarnation);
+                let spawned = matches!(fact, Fact::Spawned);
+                service.unit.observe(os::now(), fact);
+                if spawned {
+                    self.watch_exit(name);
+                }
+                self.targets_changed();
+            }
+            Action::Terminate(why) => {
+                service.terminate(world, *why);
+                self.watch_stopper(name);
+                self.targets_changed();
+            }
+            Action::Kill => service.kill(world),
+            Action::Drain => self.drain(name, now),
+            Action::Sweep => self.sweep(name, now),
+        }
+    }
+
+    fn write_down(&mut self, name: &Name, note: &Note, now: Moment) {
+        let Self { services, world, .. } = self;
+        let Some(service) = services.get_mut(name) else { return };
+        match note {
+            Note::Ready(after) => {
+                let summary = service.reports.summary();
+                let how = if summary.is_empty() { String::new() } else { format!(" ({summary})") };
+                let message = format!("ready after {:.1} s{how}", after.as_secs_f64());
+                let seq = world.tell(service, Kind::Ready, service.began, message);
+                self.restart_dependants(name, seq, now);
+                self.targets_changed();
+            }
+            Note::Stable => {
+                world.dirty = true;
+                self.changed();
+            }
+            Note::NotReady(missing) => {
+                let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
+                service.cause = world.tell(service, Kind::Check, 0, message);
+            }
+            Note::Backoff(wait, streak) => {
+                let max = service.spec.restart.max;
+                let message = format!("next start in {:.1} s (streak {streak} of {max})", wait.as_secs_f64());
+                service.cause = world.tell(service, Kind::Decision, service.cause, message);
+            }
+            Note::GaveUp(reason) => {
+                let message = format!("failed: {reason}");
+                service.cause = world.tell(service, Kind::GiveUp, service.cause, message);
+                tracing::warn!(service = %name, "{reason}");
+            }
+            Note::Completed => {
+                service.cause = world.tell(service, Kind::GiveUp, service.cause, "completed".into());
+            }
+        }
+    }
+
+    /// Dependants that say so are restarted with what they depend on.
+    fn restart_dependants(&mut self, on: &Name, seq: u64, now: Moment) {
+        let Some(began) = self.services.get(on).and_then(|service| service.unit.began()) else { return };
+        let names: Vec<Name> = deps::dependants(&self.graph, on).cloned().collect();
+        for name in names {
+            let follows = self.graph[&name].get(on).is_some_and(|edge| edge.restart);
+            let Some(service) = self.services.get_mut(&name).filter(|_| follows) else { continue };
+            let older = service.unit.began().is_some_and(|own| own < began);
+            if older && service.unit.is_started() {
+                service.cause = self.world.tell(service, Kind::Decision, seq, format!("restart, as {on} restarted"));
+                service.unit.request(now, Request::Restart);
+            }
+        }
+    }
+
+    /// Level-triggered: who may start is asked anew each time.
+    fn open_and_close_gates(&mut self, now: Moment) {
+        let missing: Vec<(Name, Option<String>)> = self
+            .graph
+            .iter()
+            .filter(|(_, edges)| !edges.is_empty())
+            .map(|(name, edges)| {
+                let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
+                (name.clone(), deps::missing(edges, unit))
+            })
+            .collect();
+        for (name, missing) in missing {
+            let Some(service) = self.services.get_mut(&name) else { continue };
+            if service.missing != missing {
+                service.unit.observe(now, Fact::Gate(missing.is_none()));
+                service.missing = missing;
+                self.changes.send_modify(|generation| *generation += 1);
+            }
+        }
+    }
+
+    /// Stops in reverse: first those on whom nobody who is to be stopped depends.
+    fn stop_who_can_be_stopped(&mut self, now: Moment) {
+        if self.stop_queue.is_empty() {
+            return;
+        }
+        let is_up = |name: &Name| self.services.get(name).is_some_and(|s| s.unit.is_wanted() || !s.unit.is_down());
+        let mut due: Vec<Name> = self
+            .stop_queue
+            .iter()
+            .filter(|name| {
+                let mut dependants = deps::dependants(&self.graph, name);
+                !dependants.any(|other| self.stop_queue.contains(other) && is_up(other))
+            })
+            .cloned()
+            .collect();
+        // Monitors watch until the last service is gone.
+        let services_up = self.services.values().any(|s| s.is_users() && !s.unit.is_down());
+        let watch_on = self.going == Some(false) && services_up;
+        due.retain(|name| !watch_on || self.services.get(name).is_some_and(Service::is_users));
+        for name in due {
+            if let Some(service) = self.services.get_mut(&name) {
+                service.unit.request(now, Request::Stop);
+                if service.unit.is_down() {
+                    self.stop_queue.remove(&name);
+                }
+            } else {
+                self.stop_queue.remove(&name);
+            }
+        }
+    }
+
+    fn forget_who_left(&mut self) {
+        let gone: Vec<Name> = self
+            .leaving
+            .iter()
+            .filter(|name| self.services.get(*name).is_none_or(|service| service.unit.is_down()))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.leaving.remove(&name);
+            if let Some(mut service) = self.services.remove(&name) {
+                self.world.close_outputs(&mut service);
+                self.brake.well(&name);
+            }
+            self.changed();
+            self.targets_changed();
+        }
+    }
+
+    /// Everything the next supervisor wants to know.
+    fn state(&self) -> State {
+        let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
+        let entry = |service: &Service| Entry {
+            unit: service.unit.save(),
+            process: service.run.as_ref().map(|run| run.process.identity()),
+            cgroup: service.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
+            paused: service.pause.map(|pause| Pause { until: pause.until.map(Moment::elapsed) }),
+        };
+        State {
+            boot: os::boot_id(),
+            seq: self.world.wal.seq(),
+            services: services.map(|service| (service.name.to_string(), entry(service))).collect(),
+        }
+    }
+
+    fn write_checkpoint(&mut self) {
+        if self.checkpoint.writing {
+            return;
+        }
+        self.checkpoint.due = None;
+        self.checkpoint.writing = true;
+        let (state, path, tell) = (self.state(), self.state_path.clone(), self.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = state::save(&path, &state).map_err(|error| error.to_string());
+            let _ = tell.send(Happened::Checkpointed { seq: state.seq, result });
+        });
+    }
+
+    /// The last words: what is to be found by the next supervisor.
+    pub(super) fn finish(&mut self, over: Over) {
+        let message = match over {
+            Over::Down => "down: everything is stopped",
+            Over::Kept => "down: services stay",
+        };
+        self.world.tell_own(Kind::Daemon, message.into());
+        self.world.journal.flush();
+        let state = self.state();
+        match state::save(&self.state_path, &state) {
+            Ok(()) => {
+                if let Err(error) = self.world.wal.checkpointed(state.seq) {
+                    tracing::error!(%error, "emptying the log of intents failed");
+                }
+            }
+            Err(error) => tracing::error!(%error, "writing the state failed"),
+        }
+        if over == Over::Down
+            && let Some(cgroups) = &self.world.cgroups
+        {
+            self.services.clear();
+            cgroups.clean_up();
+        }
+        tracing::info!(at = ?SystemTime::now(), "{message}");
+    }
+}

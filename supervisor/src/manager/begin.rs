@@ -1,0 +1,257 @@
+//! The state an earlier supervisor left, and going on from there: what runs is adopted, what is gone is started again
+//! by policy, and nothing is started twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use daemon_kit::Home;
+use daemon_kit::file::Config;
+use proto::Name;
+
+use super::command::Handle;
+use super::configure::{graph, monitor_service, seed};
+use super::{Checkpoint, Exits, Happened, Manager, channels};
+use crate::disk::applied::Applied;
+use crate::disk::state::{self, Entry, State};
+use crate::disk::wal::{Replay, Wal};
+use crate::journal::{Journal, Kind};
+use crate::lifecycle::saved::Saved;
+use crate::lifecycle::unit::Rules;
+use crate::lifecycle::{Fact, Moment, Request, Unit};
+use crate::logs::Logs;
+use crate::os::{self, Cgroup, Cgroups, Handle as File, Host, Identity, Marked, Process};
+use crate::service::{Pause, Role, Service, World};
+
+/// What a manager is made of.
+#[derive(Debug)]
+pub struct Start {
+    /// The file to run.
+    pub config: Config,
+    /// The same, as kept.
+    pub applied: Applied,
+    /// Where everything lies; the caller holds its lock.
+    pub home: Home,
+    /// The name of this home in marks.
+    pub instance: String,
+    /// What this process found when it began.
+    pub host: Host,
+    /// Where cgroups are made.
+    pub cgroups: Option<Cgroups>,
+    /// Stdin of every service.
+    pub null: File,
+    /// `up` called it: autostart services are started, also those stopped by hand.
+    pub called_by_up: bool,
+}
+
+/// What an earlier supervisor left.
+#[derive(Debug, Default)]
+pub struct Found {
+    state: Option<State>,
+    replay: Replay,
+    marked: Vec<Marked>,
+    same_boot: bool,
+}
+
+impl Found {
+    /// Reads the state, then the log of intents beyond it, then looks at who runs.
+    fn read(state_path: &Path, wal_path: &Path, instance: &str) -> std::io::Result<(Self, Wal)> {
+        let state = state::load(state_path);
+        let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
+        let seq = state.as_ref().map_or(0, |state| state.seq);
+        let (wal, replay) = Wal::open(wal_path, seq)?;
+        // Without a trace of an earlier one there is nobody to look for.
+        let first = state.is_none() && replay.runs.is_empty() && seq == 0 && !state_path.with_extension("json.damaged").exists();
+        let marked = if first { Vec::new() } else { os::scan(instance, &HashMap::new()) };
+        Ok((Self { state, replay, marked, same_boot }, wal))
+    }
+
+    fn entry(&self, name: &Name) -> Option<&Entry> {
+        self.state.as_ref()?.services.get(name.as_str())
+    }
+
+    /// The process that leads the run of a service, if it still does.
+    fn leader(&self, name: &Name) -> Option<(u64, Process)> {
+        if !self.same_boot {
+            return None;
+        }
+        let saved = self.entry(name).and_then(|entry| Some((entry.unit.incarnation, entry.process?)));
+        let intended = self.replay.runs.get(name.as_str()).map(|(incarnation, identity)| (*incarnation, *identity));
+        match intended {
+            Some((incarnation, Some(identity))) => adopt(incarnation, identity),
+            // Killed between the spawn and the line after it: only its mark tells.
+            Some((incarnation, None)) => self.marked_leader(name, incarnation),
+            None => saved
+                .and_then(|(incarnation, identity)| adopt(incarnation, identity))
+                .or_else(|| self.state.is_none().then(|| self.marked_leader(name, 0)).flatten()),
+        }
+    }
+
+    /// The oldest process of the newest run that carries the mark: it started the others.
+    fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
+        let of_it = self.marked.iter().filter(|m| m.service == name.as_str() && m.incarnation >= incarnation);
+        let leader = of_it.max_by_key(|m| (m.incarnation, std::cmp::Reverse((m.identity.start, m.identity.pid))))?;
+        adopt(leader.incarnation, leader.identity)
+    }
+
+    /// The last number used for a run of a service.
+    fn last_incarnation(&self, name: &Name) -> u64 {
+        let intended = self.replay.runs.get(name.as_str()).map_or(0, |(incarnation, _)| *incarnation);
+        let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
+        marked.max().unwrap_or(0).max(intended)
+    }
+
+    /// Processes of services that no file names any more.
+    fn strays<'a>(&'a self, known: &'a BTreeMap<Name, Service>) -> impl Iterator<Item = &'a Marked> {
+        self.marked.iter().filter(|marked| !known.contains_key(marked.service.as_str()))
+    }
+}
+
+fn adopt(incarnation: u64, identity: Identity) -> Option<(u64, Process)> {
+    Some((incarnation, Process::adopt(identity)?))
+}
+
+impl Manager {
+    /// Makes one. Everything that can fail comes here; running does not fail.
+    pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
+        let state_path = start.home.state().join("state.json");
+        let (found, wal) = Found::read(&state_path, &start.home.run().join("wal"), &start.instance)?;
+        let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
+        let to_manager = tell.clone();
+        let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
+        let journal = Journal::open(&start.home.journal());
+        let world = World {
+            home: start.home.clone(),
+            instance: start.instance,
+            host: start.host,
+            cgroups: start.cgroups,
+            env: start.applied.about.env.clone(),
+            logs,
+            journal,
+            wal,
+            null: start.null,
+            fifos: HashMap::new(),
+            dirty: false,
+        };
+        let (handle, commands, changes, targets) = channels();
+        let mut manager = Self {
+            graph: graph(&start.config),
+            config: start.config,
+            about: Arc::new(start.applied.about),
+            world,
+            services: BTreeMap::new(),
+            attachments: BTreeMap::new(),
+            brake: Default::default(),
+            exits: Exits::new(),
+            commands,
+            happened,
+            tell,
+            stop_queue: Default::default(),
+            leaving: Default::default(),
+            scan_wanted: Default::default(),
+            scanning: false,
+            notify: BTreeMap::new(),
+            going: None,
+            changes,
+            targets,
+            checkpoint: Checkpoint::default(),
+            state_path,
+            began: os::now(),
+        };
+        manager.take_up(&found, start.called_by_up);
+        Ok((manager, handle, threads))
+    }
+
+    fn take_up(&mut self, found: &Found, called_by_up: bool) {
+        let now = os::now();
+        let how = if called_by_up { "up" } else { "started again" };
+        let seq = self.world.tell_own(Kind::Daemon, format!("supervisor pid {} {how}", std::process::id()));
+        let specs: Vec<_> = self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+        for (name, spec) in specs {
+            let autostart = spec.autostart;
+            let known = found.entry(&name).is_some() || found.last_incarnation(&name) > 0;
+            self.take_up_service(name.clone(), Role::Service, spec, found, seq, now);
+            let service = self.services.get_mut(&name).expect("it was just put in");
+            // After a boot or a crash only what was wanted is; `up` wants every autostart service.
+            if autostart && (called_by_up || !known) && !service.unit.is_alive() {
+                service.cause = seq;
+                service.unit.request(now, Request::Start);
+            }
+        }
+        let monitors: Vec<_> = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
+        let monitors: Vec<_> =
+            monitors.into_iter().map(|(name, m)| (name.clone(), monitor_service(name, m, &self.world.home))).collect();
+        for (name, (spec, env)) in monitors {
+            self.take_up_service(name.clone(), Role::Monitor, spec, found, seq, now);
+            let service = self.services.get_mut(&name).expect("it was just put in");
+            service.extra_env = env;
+            service.unit.request(now, Request::Start);
+        }
+        for stray in found.strays(&self.services) {
+            tracing::warn!(service = %stray.service, pid = stray.identity.pid, "ends a process that no file names");
+            stray.kill();
+        }
+        if found.replay.down && !called_by_up {
+            // Killed in the middle of `down`: started again only to finish it.
+            self.shut_down(false, "a `down` that was interrupted");
+        }
+    }
+
+    fn take_up_service(
+        &mut self,
+        name: Name,
+        role: Role,
+        spec: daemon_kit::file::Service,
+        found: &Found,
+        seq: u64,
+        now: Moment,
+    ) {
+        let (rules, seed) = (Rules::of(&spec), seed(&name, now));
+        let leader = found.leader(&name);
+        let entry = found.entry(&name);
+        let saved = entry.map(|entry| entry.unit.clone()).or_else(|| leader.is_some().then(Saved::unknown));
+        let mut unit = match &saved {
+            None => Unit::new(rules, seed),
+            Some(saved) if !found.same_boot => Unit::after_boot(rules, saved, now, seed),
+            Some(saved) => Unit::restore(rules, saved, leader.is_some(), now, seed),
+        };
+        unit.skip_incarnations(found.last_incarnation(&name));
+        let mut service = Service::with_unit(name.clone(), role, spec, unit);
+        service.cause = seq;
+        service.cgroup = self.find_cgroup(entry, &name);
+        if let Some(pause) = entry.and_then(|entry| entry.paused).filter(|_| found.same_boot) {
+            service.pause = Some(Pause { until: pause.until.map(Moment::since_boot) });
+            service.unit.observe(now, Fact::Paused(true));
+        }
+        if let Some((incarnation, process)) = leader {
+            service.unit.skip_incarnations(incarnation);
+            let message = format!("adopted pid {} (incarnation {incarnation})", process.pid());
+            service.adopt(&self.world, process, incarnation, true);
+            // Its output has waited in the FIFO for somebody to come.
+            if let Err(error) = self.world.open_outputs(&mut service, None) {
+                tracing::error!(service = %name, %error, "opening its outputs failed");
+            }
+            service.began = self.world.tell(&service, Kind::Start, seq, message);
+        } else if saved.is_some() && found.same_boot {
+            // Its leader is gone: what it left behind is found by its mark.
+            service.tree = None;
+        }
+        self.services.insert(name.clone(), service);
+        self.watch_exit(&name);
+    }
+
+    /// The cgroup that the run is in, which may lie where an earlier supervisor made it.
+    fn find_cgroup(&self, entry: Option<&Entry>, name: &Name) -> Option<Arc<Cgroup>> {
+        let cgroups = self.world.cgroups.as_ref()?;
+        let saved = entry.and_then(|entry| entry.cgroup.as_ref()).map(PathBuf::from);
+        let opened = saved.and_then(|path| Cgroup::open(path).ok());
+        opened.or_else(|| cgroups.service(&name.file_stem()).ok()).map(Arc::new)
+    }
+
+    /// What needs the runtime: once, before the first turn.
+    pub(super) fn begin(&mut self) {
+        self.listen_for_notify();
+        self.changed();
+        self.targets_changed();
+    }
+}

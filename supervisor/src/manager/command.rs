@@ -1,0 +1,343 @@
+//! What the API asks of the manager, as a closed enum, and the handle it asks through.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_kit::file::{Check, Env, Problems};
+use proto::Name;
+use proto::v1::Effect;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::journal::Event;
+use crate::lifecycle::arbiter::Ruling;
+use crate::logs::{Shared, Which};
+use crate::snapshot::View;
+
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// What the API asks.
+#[derive(Debug)]
+pub enum Command {
+    /// What there is to see.
+    View(Reply<View>),
+    /// What a person wants.
+    Operate {
+        /// What.
+        operation: Operation,
+        /// Of whom.
+        selection: Selection,
+        /// Who wants it.
+        who: String,
+        /// What became of it, for each.
+        reply: Reply<Vec<Outcome>>,
+    },
+    /// What a file would do.
+    Plan(Source, Reply<Result<Plan, ConfigError>>),
+    /// Makes a file the one that runs.
+    Apply {
+        /// The file.
+        source: Source,
+        /// Only if this plan still holds; empty: whatever holds now.
+        plan: String,
+        /// Also starts what is down.
+        start: bool,
+        /// Who wants it.
+        who: String,
+        /// What was done.
+        reply: Reply<Result<Vec<Step>, ConfigError>>,
+    },
+    /// A monitor attaches: the number of its stream, and what ends it.
+    Attach(Hello, Reply<(u64, watch::Receiver<bool>)>),
+    /// The stream with this number has ended.
+    Detach(u64),
+    /// The targets of one check kind, now.
+    Targets(String, Reply<TargetSet>),
+    /// A monitor reports; whether it is attached.
+    Report(Report, Reply<bool>),
+    /// A monitor asks for a restart.
+    Ask(Ask, Reply<(Ruling, u64)>),
+    /// Events: of one service, or all.
+    Timeline {
+        /// Empty: all.
+        service: String,
+        /// Only the chain of causes.
+        why: bool,
+        /// With `why`: of the restart that began this run.
+        incarnation: u64,
+        /// The newest so many.
+        limit: usize,
+        /// Oldest first, and whether older ones are on disk only.
+        reply: Reply<(Vec<Event>, bool)>,
+    },
+    /// Every event from now on, and what was kept in memory before.
+    Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
+    /// Where the outputs of services are kept.
+    LogFiles(Selection, Reply<Result<Vec<LogFile>, String>>),
+    /// Ends the supervisor.
+    Shutdown {
+        /// The services stay.
+        keep: bool,
+        /// Who wants it.
+        who: String,
+    },
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Up.
+    Start,
+    /// Down.
+    Stop,
+    /// A new run.
+    Restart,
+    /// Counts cleared.
+    Reset,
+    /// A signal sent.
+    Signal {
+        /// Which.
+        number: i32,
+        /// Only to the leader.
+        main_only: bool,
+    },
+    /// Monitors not acted on.
+    Pause(Option<Duration>),
+    /// Monitors acted on again.
+    Resume,
+}
+
+/// Whom a command means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Names, globs, `tag:x`.
+    pub selectors: Vec<String>,
+    /// Every service.
+    pub all: bool,
+}
+
+/// What became of a command for one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whom it is about.
+    pub service: String,
+    /// `false`: refused.
+    pub ok: bool,
+    /// For a person.
+    pub message: String,
+    /// That was current when the command was taken.
+    pub incarnation: u64,
+}
+
+/// A file together with what it means where it stands.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Absolute.
+    pub path: PathBuf,
+    /// The file as it is.
+    pub text: String,
+    /// Of the caller.
+    pub env: Env,
+}
+
+/// What a file would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Hash of the file and generation of the supervisor.
+    pub id: String,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// What a file does to one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Whom.
+    pub service: Name,
+    /// What.
+    pub effect: Effect,
+    /// Which keys.
+    pub changes: Vec<String>,
+}
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// What is wrong with it.
+    #[error("{0}")]
+    Problems(Problems),
+    /// The plan no longer holds.
+    #[error("the plan no longer holds: the file or the services have changed since; plan again")]
+    Moved,
+    /// It is about another home.
+    #[error("the file's home is {0}, this supervisor's is {1}")]
+    OtherHome(PathBuf, PathBuf),
+    /// It could not be kept.
+    #[error("keeping the applied file: {0}")]
+    Disk(#[from] std::io::Error),
+    /// Everything is about to stop.
+    #[error("the supervisor is shutting down")]
+    Going,
+}
+
+/// A monitor that attaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Its name in the configuration.
+    pub monitor: Name,
+    /// The check kind it serves.
+    pub kind: String,
+    /// New for each process.
+    pub session: String,
+    /// Where it serves.
+    pub endpoint: String,
+}
+
+/// The targets of one check kind.
+#[derive(Debug, Clone)]
+pub struct TargetSet {
+    /// Of this home.
+    pub instance: String,
+    /// Grows with every change.
+    pub generation: u64,
+    /// All of them.
+    pub targets: Vec<Target>,
+}
+
+/// One check of one service.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Whose.
+    pub service: Name,
+    /// 0: nothing runs, do not probe.
+    pub incarnation: u64,
+    /// Leader of the run.
+    pub pid: u32,
+    /// Which.
+    pub id: Name,
+    /// Not ready yet.
+    pub starting: bool,
+    /// What exactly.
+    pub check: Check,
+}
+
+/// What a monitor reports.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its name.
+    pub monitor: Name,
+    /// Which process of it.
+    pub session: String,
+    /// Why it doubts itself.
+    pub blind: Option<String>,
+    /// The newest state of every target.
+    pub results: Vec<CheckResult>,
+}
+
+/// One result.
+#[derive(Debug, Clone)]
+pub struct CheckResult {
+    /// Whose.
+    pub service: Name,
+    /// Which run.
+    pub incarnation: u64,
+    /// Which check.
+    pub check: Name,
+    /// `None`: not known.
+    pub passing: Option<bool>,
+    /// So far.
+    pub failures: u32,
+    /// Of the last check.
+    pub latency: Option<Duration>,
+    /// Since the last check ended.
+    pub age: Duration,
+    /// For a person.
+    pub detail: String,
+    /// The port belongs to somebody else.
+    pub foreign: bool,
+    /// Nobody accepts.
+    pub stalled: bool,
+}
+
+/// A monitor asks for a restart.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Its name.
+    pub monitor: Name,
+    /// Of whom.
+    pub service: String,
+    /// Which run it judged.
+    pub incarnation: u64,
+    /// By which check.
+    pub check: Name,
+    /// How many failures.
+    pub failures: u32,
+    /// One line.
+    pub summary: String,
+    /// More, for a person.
+    pub evidence: String,
+}
+
+/// Where one output of a service is kept.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    /// Whose.
+    pub service: Name,
+    /// Which.
+    pub which: Which,
+    /// Where.
+    pub path: PathBuf,
+    /// Progress, if it is being written.
+    pub shared: Option<Arc<Shared>>,
+}
+
+/// The supervisor no longer answers: it is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the supervisor is shutting down")]
+pub struct Gone;
+
+/// How the API reaches the manager.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    changes: Arc<watch::Receiver<u64>>,
+    targets: Arc<watch::Receiver<u64>>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        changes: Arc<watch::Receiver<u64>>,
+        targets: Arc<watch::Receiver<u64>>,
+    ) -> Self {
+        Self { commands, changes, targets }
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply)).await?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// Says something that has no answer.
+    pub async fn tell(&self, command: Command) -> Result<(), Gone> {
+        self.commands.send(command).await.map_err(|_| Gone)
+    }
+
+    /// Says something from where nobody can wait; lost if the manager is that far behind.
+    pub fn try_tell(&self, command: Command) {
+        let _ = self.commands.try_send(command);
+    }
+
+    /// Changes with everything that can be seen.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        (*self.changes).clone()
+    }
+
+    /// Changes with every target.
+    pub fn targets(&self) -> watch::Receiver<u64> {
+        (*self.targets).clone()
+    }
+}

@@ -1,0 +1,252 @@
+//! A changed file: what it would do, and doing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use daemon_kit::Home;
+use daemon_kit::file::{self, Config, Env, Monitor};
+use proto::v1::Effect;
+use proto::Name;
+
+use super::Manager;
+use super::command::{ConfigError, Plan, Source, Step};
+use super::diff::diff;
+use crate::disk::applied::{self, About, Applied};
+use crate::journal::Kind;
+use crate::lifecycle::deps::{self, Graph};
+use crate::lifecycle::{Fact, Moment, Request};
+use crate::os;
+use crate::service::{Role, Service};
+
+/// Reads a file and checks it against form and world; what is to be kept of it.
+pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
+    let config = file::load(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
+    let wrong = file::check_world(&config, &source.env);
+    if !wrong.0.is_empty() {
+        return Err(ConfigError::Problems(wrong));
+    }
+    let text = file::applied_text(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
+    let about = About {
+        source: source.path.clone(),
+        checksum: applied::checksum(&source.text),
+        env: source.env.clone(),
+    };
+    Ok((config, Applied { text, about }))
+}
+
+/// Who depends on whom; monitors depend on nobody.
+pub(super) fn graph(config: &Config) -> Graph {
+    config.services.iter().map(|(name, service)| (name.clone(), service.depends_on.clone())).collect()
+}
+
+/// A managed monitor, as a service.
+pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> (file::Service, Env) {
+    let beside = |name: &str| {
+        let own = std::env::current_exe().ok()?;
+        let path = own.parent()?.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        path.is_file().then(|| path.display().to_string())
+    };
+    let program = monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
+    let mut argv = vec![program];
+    argv.extend(monitor.args.iter().cloned());
+    let mut service = file::Service::new(file::Command::Argv(argv), home.root().to_path_buf());
+    service.restart = file::monitor_policy();
+    let listen = monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string());
+    let env = [
+        ("SERENO_MONITOR", name.to_string()),
+        ("SERENO_SUPERVISOR", home.endpoint("supervisor").to_string()),
+        ("SERENO_LISTEN", listen),
+        ("SERENO_HOME", home.root().display().to_string()),
+        ("SERENO_CONFIG", applied::path_in(&home.state()).display().to_string()),
+    ];
+    (service, env.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+}
+
+/// Where a monitor serves.
+pub(super) fn monitor_endpoint(name: &Name, monitor: &Monitor, home: &Home) -> String {
+    monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string())
+}
+
+impl Manager {
+    pub(super) fn plan_for(&self, config: &Config, source: &Source) -> Result<Plan, ConfigError> {
+        let ours = self.world.home.root();
+        if !same_place(&config.supervisor.home, ours) {
+            return Err(ConfigError::OtherHome(config.supervisor.home.clone(), ours.into()));
+        }
+        let id = format!("{:08x}-{}", applied::checksum(&source.text), *self.changes.borrow());
+        Ok(Plan { id, steps: self.steps(config) })
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        source: &Source,
+        plan: &str,
+        start: bool,
+        who: &str,
+    ) -> Result<Vec<Step>, ConfigError> {
+        if self.going.is_some() {
+            return Err(ConfigError::Going);
+        }
+        let (config, applied) = read(source)?;
+        let now_plan = self.plan_for(&config, source)?;
+        if !plan.is_empty() && plan != now_plan.id {
+            return Err(ConfigError::Moved);
+        }
+        applied::save(&self.world.home.state(), &applied)?;
+        let changed = now_plan.steps.iter().filter(|step| step.effect != Effect::None).count();
+        let what = if start { "up" } else { "apply" };
+        let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
+        let seq = self.world.tell_own(Kind::Config, message);
+        self.world.env.clone_from(&source.env);
+        self.about = Arc::new(applied.about);
+        let steps = self.take_over(config, now_plan.steps, start, seq);
+        self.changed();
+        self.targets_changed();
+        Ok(steps)
+    }
+
+    /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
+    fn steps(&self, config: &Config) -> Vec<Step> {
+        let users = self.services.values().filter(|service| service.is_users());
+        let old: BTreeMap<&Name, &Service> =
+            users.filter(|s| !self.leaving.contains(&s.name)).map(|service| (&service.name, service)).collect();
+        let stop = |name: &Name| Step { service: name.clone(), effect: Effect::Stop, changes: Vec::new() };
+        let mut steps: Vec<Step> = deps::order(&self.graph)
+            .iter()
+            .rev()
+            .filter(|name| old.contains_key(name) && !config.services.contains_key(*name))
+            .map(stop)
+            .collect();
+        for name in deps::order(&graph(config)) {
+            let new = &config.services[&name];
+            let (effect, changes) = match old.get(&name) {
+                None if new.autostart => (Effect::Start, Vec::new()),
+                None => (Effect::Live, vec!["added, not started (autostart = false)".into()]),
+                Some(service) => match diff(&service.spec, new) {
+                    // What does not run reads it at its next start.
+                    (Effect::Restart, changes) if !service.unit.is_alive() => (Effect::Live, changes),
+                    compared => compared,
+                },
+            };
+            steps.push(Step { service: name, effect, changes });
+        }
+        steps
+    }
+
+    fn take_over(&mut self, config: Config, mut steps: Vec<Step>, start: bool, seq: u64) -> Vec<Step> {
+        let now = os::now();
+        self.graph = graph(&config);
+        for step in &mut steps {
+            let name = step.service.clone();
+            if step.effect == Effect::Stop {
+                self.leaving.insert(name.clone());
+                self.stop_queue.insert(name.clone());
+                self.cause(&name, seq);
+                continue;
+            }
+            let spec = config.services[&name].clone();
+            let autostart = spec.autostart;
+            self.leaving.remove(&name);
+            match self.services.get_mut(&name) {
+                Some(service) => {
+                    if step.effect != Effect::None {
+                        service.change(spec);
+                        for which in crate::logs::Which::BOTH {
+                            let keep = self.world.keep(service, which);
+                            self.world.logs.change(crate::service::world::key(&name, which), keep);
+                        }
+                    }
+                }
+                None => {
+                    let service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
+                    self.services.insert(name.clone(), service);
+                }
+            }
+            let alive = self.services[&name].unit.is_alive();
+            if step.effect == Effect::Restart {
+                self.request(&name, Request::Restart, seq, now);
+            } else if autostart && !alive && (start || step.effect == Effect::Start) {
+                step.effect = Effect::Start;
+                self.request(&name, Request::Start, seq, now);
+            }
+        }
+        self.change_monitors(&config, now);
+        self.config = config;
+        self.watched_again(now);
+        self.listen_for_notify();
+        steps
+    }
+
+    fn request(&mut self, name: &Name, request: Request, seq: u64, now: Moment) {
+        self.stop_queue.remove(name);
+        self.cause(name, seq);
+        if let Some(service) = self.services.get_mut(name) {
+            service.unit.request(now, request);
+        }
+    }
+
+    fn cause(&mut self, name: &Name, seq: u64) {
+        if let Some(service) = self.services.get_mut(name) {
+            service.cause = seq;
+        }
+    }
+
+    /// Monitors that are new, changed, or no longer managed.
+    fn change_monitors(&mut self, config: &Config, now: Moment) {
+        let home = self.world.home.clone();
+        let wanted: BTreeMap<Name, (file::Service, Env)> = config
+            .monitors
+            .iter()
+            .filter(|(_, monitor)| monitor.managed)
+            .map(|(name, monitor)| (name.clone(), monitor_service(name, monitor, &home)))
+            .collect();
+        let old: BTreeSet<Name> =
+            self.services.values().filter(|s| !s.is_users()).map(|service| service.name.clone()).collect();
+        for name in old.iter().filter(|name| !wanted.contains_key(*name)) {
+            self.leaving.insert(name.clone());
+            self.stop_queue.insert(name.clone());
+        }
+        for (name, (spec, env)) in wanted {
+            self.leaving.remove(&name);
+            self.stop_queue.remove(&name);
+            let Some(service) = self.services.get_mut(&name) else {
+                let mut service = Service::new(name.clone(), Role::Monitor, spec, seed(&name, now));
+                service.extra_env = env;
+                service.unit.request(now, Request::Start);
+                self.services.insert(name, service);
+                continue;
+            };
+            let (effect, _) = diff(&service.spec, &spec);
+            if effect == Effect::Restart || service.extra_env != env {
+                service.change(spec);
+                service.extra_env = env;
+                service.unit.request(now, Request::Restart);
+            }
+            service.unit.request(now, Request::Start);
+        }
+    }
+
+    /// Tells every unit whose checks have a monitor now.
+    pub(super) fn watched_again(&mut self, now: Moment) {
+        let kinds: BTreeSet<&str> =
+            self.attachments.values().filter(|a| a.blind.is_none()).map(|a| a.kind.as_str()).collect();
+        for service in self.services.values_mut() {
+            for (id, check) in &service.spec.checks {
+                let watched = kinds.contains(check.kind.as_str());
+                service.unit.observe(now, Fact::Watched(id.clone(), watched));
+            }
+        }
+    }
+}
+
+/// A seed for the chance of one service's backoff: services that crash together do not come back together.
+pub(super) fn seed(name: &Name, now: Moment) -> u64 {
+    let bytes = name.as_str().bytes().map(u64::from);
+    bytes.fold(u64::from(now.elapsed().subsec_nanos()), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte))
+}
+
+fn same_place(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    real(a) == real(b)
+}

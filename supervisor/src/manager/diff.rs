@@ -1,0 +1,61 @@
+//! What a changed file does to one service: which keys changed, and whether the process must be a new one for it.
+
+use daemon_kit::file::Service;
+use proto::v1::Effect;
+
+/// Compares; each change in words. Keys that only the next start reads want a new process, all others are live.
+pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
+    let mut changes = Vec::new();
+    let mut restart = false;
+    macro_rules! compare {
+        ($wants_restart:literal: $($key:ident),+) => {$(
+            let (before, after) = (format!("{:?}", old.$key), format!("{:?}", new.$key));
+            if before != after {
+                restart |= $wants_restart;
+                changes.push(change(stringify!($key), &before, &after));
+            }
+        )+};
+    }
+    compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits);
+    compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags);
+    let effect = match (restart, changes.is_empty()) {
+        (true, _) => Effect::Restart,
+        (false, false) => Effect::Live,
+        (false, true) => Effect::None,
+    };
+    (effect, changes)
+}
+
+fn change(key: &str, before: &str, after: &str) -> String {
+    // Values of env may be secrets, and a long value tells nobody anything.
+    const LONGEST: usize = 60;
+    if key == "env" || before.len() > LONGEST || after.len() > LONGEST {
+        return key.into();
+    }
+    format!("{key}: {before} -> {after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daemon_kit::file::Command;
+    use std::path::PathBuf;
+
+    #[test]
+    fn only_what_the_next_start_reads_wants_a_new_process() {
+        let old = Service::new(Command::Argv(vec!["web".into()]), PathBuf::from("/"));
+        assert_eq!(diff(&old, &old), (Effect::None, vec![]));
+
+        let mut live = old.clone();
+        live.restart.max = 3;
+        live.tags.push("x".into());
+        let (effect, changes) = diff(&old, &live);
+        assert_eq!((effect, changes.len()), (Effect::Live, 2));
+
+        let mut other = live.clone();
+        other.env.insert("PASSWORD".into(), "hunter2".into());
+        other.nice = Some(5);
+        let (effect, changes) = diff(&live, &other);
+        assert_eq!((effect, changes), (Effect::Restart, vec!["env".into(), "nice: None -> Some(5)".into()]));
+    }
+}

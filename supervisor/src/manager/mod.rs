@@ -1,0 +1,209 @@
+//! The one task that owns every service: it alone decides, starts and stops.
+//!
+//! ```text
+//!  exits, children ─┐                       ┌─▶ Unit::observe ─▶ poll ─▶ Action ─▶ service::driver
+//!  logs, notify    ─┼─▶ one loop, one turn ─┤
+//!  commands        ─┤                       └─▶ journal, log of intents, checkpoint
+//!  deadline        ─┘                       ──▶ `changes` (a number): whoever wants to see, asks
+//! ```
+//!
+//! | file | what it handles |
+//! |---|---|
+//! | [`command`] | what the API asks, as a closed enum, and the handle it asks through |
+//! | `turn` | what happened: exits, children, output, scans |
+//! | `act` | what is to be done: units polled, actions performed, notes written down |
+//! | `operate` | what people want |
+//! | `monitors` | who watches, what they report, what they ask |
+//! | `configure`, `diff` | a changed file |
+//! | `begin` | the state an earlier supervisor left |
+//! | `view` | what others see |
+
+mod act;
+mod begin;
+pub mod command;
+mod configure;
+mod diff;
+mod monitors;
+mod notify;
+mod operate;
+mod select;
+mod turn;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_kit::file::Config;
+use futures_util::stream::FuturesUnordered;
+use proto::Name;
+use tokio::sync::{mpsc, watch};
+
+use crate::disk::applied::About;
+use crate::lifecycle::arbiter::HostBrake;
+use crate::lifecycle::deps::Graph;
+use crate::lifecycle::Moment;
+use crate::logs::{LogEvent, Logs};
+use crate::os::{self, Marked};
+use crate::service::{Service, World};
+
+pub use begin::{Found, Start};
+pub use command::{Command, Handle};
+pub(crate) use configure::read;
+use monitors::Attachment;
+
+/// What happened that is no command.
+#[derive(Debug)]
+enum Happened {
+    /// A line of output matched.
+    Log(LogEvent),
+    /// A service said something over its notify socket.
+    Notify { service: Name, text: String },
+    /// Everybody on the host was looked at, for these services.
+    Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
+    /// The state is on disk, up to this record of the log of intents.
+    Checkpointed { seq: u64, result: Result<(), String> },
+}
+
+/// Which process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ended {
+    /// The leader of a run.
+    Leader(Name, u64),
+    /// A `stop.command`.
+    Stopper(Name),
+}
+
+type Exits = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send>>>;
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Everything was stopped.
+    Down,
+    /// The services were left running.
+    Kept,
+}
+
+/// Owner of every service.
+#[derive(Debug)]
+pub struct Manager {
+    config: Config,
+    about: Arc<About>,
+    world: World,
+    services: BTreeMap<Name, Service>,
+    graph: Graph,
+    /// Open streams of monitors, by number.
+    attachments: BTreeMap<u64, Attachment>,
+    brake: HostBrake,
+    exits: Exits,
+    commands: mpsc::Receiver<Command>,
+    happened: mpsc::UnboundedReceiver<Happened>,
+    tell: mpsc::UnboundedSender<Happened>,
+    /// To be stopped as soon as nobody who is to be stopped too depends on them.
+    stop_queue: BTreeSet<Name>,
+    /// To be forgotten as soon as they are down.
+    leaving: BTreeSet<Name>,
+    /// Services that a scan is to look for, and whether one is under way.
+    scan_wanted: BTreeSet<Name>,
+    scanning: bool,
+    notify: BTreeMap<Name, tokio::task::AbortHandle>,
+    /// Shutdown is under way; `true`: the services stay.
+    going: Option<bool>,
+    changes: watch::Sender<u64>,
+    targets: watch::Sender<u64>,
+    checkpoint: Checkpoint,
+    state_path: PathBuf,
+    began: Moment,
+}
+
+/// When the state is to be written.
+#[derive(Debug, Default)]
+struct Checkpoint {
+    due: Option<Moment>,
+    writing: bool,
+}
+
+/// How long changes are collected before the state is written.
+const CHECKPOINT_AFTER: Duration = Duration::from_millis(200);
+
+/// How many exits and how many commands one turn takes before it looks at the other kind.
+const BATCH: usize = 16;
+
+impl Manager {
+    /// What services write.
+    pub fn logs(&self) -> Logs {
+        self.world.logs.clone()
+    }
+
+    /// Runs until told to end.
+    pub async fn run(mut self, mut children: os::Children) -> Over {
+        use futures_util::{FutureExt, StreamExt};
+        self.begin();
+        loop {
+            self.settle();
+            if let Some(over) = self.is_over() {
+                self.finish(over);
+                return over;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                Some(ended) = self.exits.next() => self.process_ended(&ended),
+                () = children.ended() => self.children_ended(),
+                Some(happened) = self.happened.recv() => self.happened(happened),
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = until(deadline) => {}
+            }
+            // What else has come meanwhile: one turn for all of it, and neither kind can starve the other.
+            for _ in 0..BATCH {
+                let Some(Some(ended)) = self.exits.next().now_or_never() else { break };
+                self.process_ended(&ended);
+            }
+            for _ in 0..BATCH {
+                let Ok(command) = self.commands.try_recv() else { break };
+                self.obey(command);
+            }
+        }
+    }
+
+    fn is_over(&self) -> Option<Over> {
+        let keep = self.going?;
+        let all_down = self.services.values().all(|service| {
+            if keep && service.is_users() { true } else { service.unit.is_down() && service.run.is_none() }
+        });
+        all_down.then_some(if keep { Over::Kept } else { Over::Down })
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let services = self.services.values().filter_map(Service::deadline).min();
+        [services, self.checkpoint.due].into_iter().flatten().min()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|generation| *generation += 1);
+    }
+
+    fn targets_changed(&self) {
+        self.targets.send_modify(|generation| *generation += 1);
+    }
+}
+
+/// Sleeps until a moment of the core's clock.
+async fn until(deadline: Option<Moment>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(os::now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How the API reaches the manager, and the ends that the manager keeps.
+fn channels() -> (Handle, mpsc::Receiver<Command>, watch::Sender<u64>, watch::Sender<u64>) {
+    const WAITING: usize = 256;
+    let (sender, commands) = mpsc::channel(WAITING);
+    let (changes, targets) = (watch::Sender::new(1), watch::Sender::new(1));
+    let handle = Handle::new(sender, Arc::new(changes.subscribe()), Arc::new(targets.subscribe()));
+    (handle, commands, changes, targets)
+}

@@ -1,0 +1,219 @@
+//! What people want.
+
+use proto::Name;
+
+use super::command::{Command, LogFile, Operation, Outcome, Selection};
+use super::select::select;
+use super::{Manager, configure};
+use crate::journal::{Entry, Event, Kind, chain};
+use crate::lifecycle::arbiter::words;
+use crate::lifecycle::{Answer, Fact, Moment, Request, State, deps};
+use crate::logs::Which;
+use crate::os::{self, signal};
+use crate::service::{Pause, Service};
+
+impl Manager {
+    /// One command. Who no longer waits for the answer gets none; what was asked is done all the same.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::View(reply) => drop(reply.send(self.view())),
+            Command::Operate { operation, selection, who, reply } => {
+                drop(reply.send(self.operate(&operation, &selection, &who)));
+            }
+            Command::Plan(source, reply) => drop(reply.send(self.plan(&source))),
+            Command::Apply { source, plan, start, who, reply } => {
+                drop(reply.send(self.apply(&source, &plan, start, &who)));
+            }
+            Command::Attach(hello, reply) => drop(reply.send(self.attach(hello))),
+            Command::Detach(id) => self.detach(id),
+            Command::Targets(kind, reply) => drop(reply.send(self.target_set(&kind))),
+            Command::Report(report, reply) => drop(reply.send(self.report(report))),
+            Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
+            Command::Timeline { service, why, incarnation, limit, reply } => {
+                drop(reply.send(self.timeline(&service, why, incarnation, limit)));
+            }
+            Command::Subscribe(reply) => {
+                let recent = self.world.journal.recent().iter().cloned().collect();
+                drop(reply.send((recent, self.world.journal.subscribe())));
+            }
+            Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
+            Command::Shutdown { keep, who } => self.shut_down(keep, &who),
+        }
+    }
+
+    fn operate(&mut self, operation: &Operation, selection: &Selection, who: &str) -> Vec<Outcome> {
+        let refused = |message: String| {
+            let service = selection.selectors.join(" ");
+            vec![Outcome { service, ok: false, message, incarnation: 0 }]
+        };
+        let names = match select(&self.services, selection) {
+            Ok(names) => names,
+            Err(nobody) => return refused(nobody),
+        };
+        if self.going.is_some() {
+            return refused("the supervisor is shutting down".into());
+        }
+        let now = os::now();
+        names.iter().map(|name| self.operate_one(operation, name, who, now)).collect()
+    }
+
+    fn operate_one(&mut self, operation: &Operation, name: &Name, who: &str, now: Moment) -> Outcome {
+        let service = self.services.get(name).expect("it was just selected");
+        let incarnation = service.unit.incarnation();
+        let outcome = |ok, message: String| Outcome { service: name.to_string(), ok, message, incarnation };
+        let verb = match operation {
+            Operation::Start => "start",
+            Operation::Stop => "stop",
+            Operation::Restart => "restart",
+            Operation::Reset => "reset",
+            Operation::Signal { .. } => "signal",
+            Operation::Pause(_) => "pause",
+            Operation::Resume => "resume",
+        };
+        let what = match operation {
+            Operation::Signal { number, .. } => format!("{verb} {} by {who}", signal::name(*number)),
+            Operation::Pause(Some(time)) => format!("{verb} for {} by {who}", words(*time)),
+            _ => format!("{verb} by {who}"),
+        };
+        let seq = self.world.tell(service, Kind::Operator, 0, what);
+        self.targets_changed();
+        match operation {
+            Operation::Start => self.start(name, seq, now, &outcome),
+            Operation::Stop => self.stop(name, seq, now, &outcome),
+            Operation::Restart => self.restart(name, seq, now, &outcome),
+            Operation::Reset => {
+                let service = self.service(name);
+                service.unit.request(now, Request::Reset);
+                service.ledger.clear();
+                service.held = None;
+                service.cause = seq;
+                outcome(true, "reset".into())
+            }
+            Operation::Signal { number, main_only } => {
+                let service = self.service(name);
+                if service.run.is_none() {
+                    return outcome(false, "nothing runs".into());
+                }
+                match service.send(*number, *main_only) {
+                    Ok(()) => outcome(true, format!("{} sent", signal::name(*number))),
+                    Err(error) => outcome(false, format!("sending {}: {error}", signal::name(*number))),
+                }
+            }
+            Operation::Pause(time) => {
+                let service = self.service(name);
+                service.pause = Some(Pause { until: time.map(|time| now + time) });
+                service.unit.observe(now, Fact::Paused(true));
+                outcome(true, "paused".into())
+            }
+            Operation::Resume => {
+                let service = self.service(name);
+                let was = service.pause.take().is_some();
+                service.unit.observe(now, Fact::Paused(false));
+                outcome(true, if was { "resumed".into() } else { "was not paused".into() })
+            }
+        }
+    }
+
+    fn service(&mut self, name: &Name) -> &mut Service {
+        self.services.get_mut(name).expect("it was just selected")
+    }
+
+    fn start(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+        self.stop_queue.remove(name);
+        let service = self.service(name);
+        service.cause = seq;
+        let answer = service.unit.request(now, Request::Start);
+        outcome(true, if answer == Answer::Already { "already up".into() } else { "starting".into() })
+    }
+
+    fn stop(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+        let is_up = |other: &&Name| self.services.get(*other).is_some_and(|service| service.unit.is_alive());
+        let dependants: Vec<&str> = deps::dependants(&self.graph, name).filter(is_up).map(Name::as_str).collect();
+        let note = match dependants[..] {
+            [] => String::new(),
+            _ => format!("; {} depends on it and stays up", dependants.join(", ")),
+        };
+        let service = self.service(name);
+        let state = service.unit.state(now);
+        if matches!(state, State::Stopped) {
+            return outcome(true, "already stopped".into());
+        }
+        service.cause = seq;
+        service.held = None;
+        self.stop_queue.insert(name.clone());
+        outcome(true, format!("stopping{note}"))
+    }
+
+    fn restart(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+        self.stop_queue.remove(name);
+        let service = self.service(name);
+        let answer = service.unit.request(now, Request::Restart);
+        if answer == Answer::Already {
+            return outcome(true, "already restarting".into());
+        }
+        service.cause = seq;
+        outcome(true, "restarting".into())
+    }
+
+    /// Everything is to go, dependants first; the monitors last.
+    pub(super) fn shut_down(&mut self, keep: bool, who: &str) {
+        if self.going.is_some() {
+            // A second time, without keeping: then nothing is kept.
+            self.going = self.going.map(|was| was && keep);
+        } else {
+            let what = if keep { "down, keeping services" } else { "down" };
+            self.world.journal.add(Entry {
+                cause: 0,
+                source: "supervisor",
+                service: None,
+                incarnation: 0,
+                kind: Kind::Operator,
+                message: format!("{what} by {who}"),
+                evidence: String::new(),
+            });
+            self.going = Some(keep);
+        }
+        if !keep && let Err(error) = self.world.wal.down() {
+            tracing::error!(%error, "writing the log of intents failed");
+        }
+        let all = self.services.values().filter(|service| !keep || !service.is_users());
+        self.stop_queue = all.map(|service| service.name.clone()).collect();
+        self.changed();
+    }
+
+    fn timeline(&self, service: &str, why: bool, incarnation: u64, limit: usize) -> (Vec<Event>, bool) {
+        let recent = self.world.journal.recent();
+        let first = recent.front().map_or(0, |event| event.seq);
+        if why {
+            let events = chain::chain(recent.iter(), service, incarnation);
+            let older = first > 1 && events.first().is_none_or(|event| event.cause != 0 && event.cause < first);
+            return (events, older);
+        }
+        let of_it = |event: &&Event| service.is_empty() || event.service == service;
+        let mut events: Vec<Event> = recent.iter().rev().filter(of_it).take(limit).cloned().collect();
+        events.reverse();
+        let older = first > 1 && events.len() < limit;
+        (events, older)
+    }
+
+    fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, String> {
+        let all = Selection { all: true, ..Selection::default() };
+        let selection = if selection.selectors.is_empty() && !selection.all { &all } else { selection };
+        let names = select(&self.services, selection)?;
+        let file = |name: &Name, which: Which| {
+            let service = &self.services[name];
+            LogFile {
+                service: name.clone(),
+                which,
+                path: self.world.keep(service, which).path,
+                shared: service.outputs.get(&which).cloned(),
+            }
+        };
+        Ok(names.iter().flat_map(|name| Which::BOTH.map(|which| file(name, which))).collect())
+    }
+
+    fn plan(&self, source: &super::command::Source) -> Result<super::command::Plan, super::command::ConfigError> {
+        let (config, _) = configure::read(source)?;
+        self.plan_for(&config, source)
+    }
+}

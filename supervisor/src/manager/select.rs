@@ -1,0 +1,35 @@
+//! Whom a command means: names, globs and tags.
+
+use std::collections::BTreeMap;
+
+use proto::Name;
+
+use super::command::Selection;
+use crate::service::Service;
+
+/// The services that are meant, in order of their names; or the selector that means nobody.
+pub(super) fn select(services: &BTreeMap<Name, Service>, selection: &Selection) -> Result<Vec<Name>, String> {
+    let mut chosen = Vec::new();
+    for service in services.values() {
+        let by_selector = selection.selectors.iter().any(|selector| means(selector, service));
+        if by_selector || selection.all && service.is_users() {
+            chosen.push(service.name.clone());
+        }
+    }
+    let nobody = |selector: &&String| !services.values().any(|service| means(selector, service));
+    match selection.selectors.iter().find(nobody) {
+        Some(selector) => Err(format!("no service is meant by {selector:?}")),
+        None => Ok(chosen),
+    }
+}
+
+fn means(selector: &str, service: &Service) -> bool {
+    if let Some(tag) = selector.strip_prefix("tag:") {
+        return service.spec.tags.iter().any(|own| own == tag);
+    }
+    // A glob never means a monitor: `*` is for services.
+    if selector.contains(['*', '?']) {
+        return service.is_users() && wildmatch::WildMatch::new(selector).matches(service.name.as_str());
+    }
+    service.name.as_str() == selector
+}

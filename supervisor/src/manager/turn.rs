@@ -1,0 +1,211 @@
+//! What happened: exits, children, output, scans.
+
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
+use proto::Name;
+
+use super::{Checkpoint, Ended, Happened, Manager};
+use crate::lifecycle::{Exit, Fact, Moment};
+use crate::logs::LogEvent;
+use crate::os::{self, Marked};
+use crate::service::Service;
+use crate::service::driver::Waiting;
+
+impl Manager {
+    /// From now on the end of this run is heard.
+    pub(super) fn watch_exit(&mut self, name: &Name) {
+        let Some(run) = self.services.get(name).and_then(|service| service.run.as_ref()) else { return };
+        let ended = Ended::Leader(name.clone(), run.incarnation);
+        match run.process.exited() {
+            Ok(exited) => self.exits.push(Box::pin(exited.map(move |()| ended))),
+            // Its own children still are heard by SIGCHLD.
+            Err(error) => tracing::error!(service = %name, %error, "watching its process failed"),
+        }
+    }
+
+    pub(super) fn watch_stopper(&mut self, name: &Name) {
+        let Some(run) = self.services.get(name).and_then(|service| service.stopper.as_ref()) else { return };
+        let ended = Ended::Stopper(name.clone());
+        if let Ok(exited) = run.process.exited() {
+            self.exits.push(Box::pin(exited.map(move |()| ended)));
+        }
+    }
+
+    pub(super) fn process_ended(&mut self, ended: &Ended) {
+        let now = os::now();
+        match ended {
+            Ended::Leader(name, incarnation) => {
+                let Some(service) = self.services.get_mut(name) else { return };
+                // Both its pidfd and SIGCHLD tell of it; the first has reaped it.
+                if service.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
+                    return;
+                }
+                if let Some(fact) = service.reap(&mut self.world, now) {
+                    service.unit.observe(now, fact);
+                }
+                self.targets_changed();
+            }
+            Ended::Stopper(name) => self.stopper_ended(name),
+        }
+    }
+
+    fn stopper_ended(&mut self, name: &Name) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let Some(stopper) = service.stopper.take() else { return };
+        let exit = stopper.process.reap();
+        if exit != Exit::Code(0) && service.run.is_some() {
+            tracing::warn!(service = %name, "stop.command ended with {exit}; sending the signal instead");
+            service.signal_stop(&mut self.world);
+        }
+    }
+
+    /// Children have ended: runs, and orphans that nobody else would reap.
+    pub(super) fn children_ended(&mut self) {
+        loop {
+            let (_, leader) = os::orphans_reaped(|pid| self.leads(pid).is_some());
+            let Some(ended) = leader.and_then(|pid| self.leads(pid)) else { break };
+            self.process_ended(&ended);
+        }
+        let now = os::now();
+        for name in self.waiting(|waiting| waiting != Waiting::Scan { left: 0 }) {
+            self.look_again(&name, now);
+        }
+    }
+
+    /// The run or command that a child of ours leads.
+    fn leads(&self, pid: u32) -> Option<Ended> {
+        self.services.values().find_map(|service| {
+            let is = |run: &crate::service::Run| run.process.pid() == pid;
+            if let Some(run) = service.run.as_ref().filter(|run| is(run)) {
+                return Some(Ended::Leader(service.name.clone(), run.incarnation));
+            }
+            service.stopper.as_ref().filter(|run| is(run)).map(|_| Ended::Stopper(service.name.clone()))
+        })
+    }
+
+    fn waiting(&self, which: impl Fn(Waiting) -> bool) -> Vec<Name> {
+        let waits = |service: &&Service| service.pending.as_ref().is_some_and(|pending| which(pending.what));
+        self.services.values().filter(waits).map(|service| service.name.clone()).collect()
+    }
+
+    /// Leftovers whose time to look again has come.
+    pub(super) fn look_at_pending(&mut self, now: Moment) {
+        let due = |service: &&Service| service.pending.as_ref().is_some_and(|pending| pending.next_try <= now);
+        let names: Vec<Name> = self.services.values().filter(due).map(|service| service.name.clone()).collect();
+        for name in names {
+            self.look_again(&name, now);
+        }
+    }
+
+    fn look_again(&mut self, name: &Name, now: Moment) {
+        let what = self.services.get(name).and_then(|service| service.pending.as_ref()).map(|pending| pending.what);
+        match what {
+            Some(Waiting::Drain) => self.drain(name, now),
+            Some(Waiting::Sweep) => self.sweep(name, now),
+            Some(Waiting::Scan { .. }) => self.want_scan(name, now),
+            None => {}
+        }
+    }
+
+    pub(super) fn drain(&mut self, name: &Name, now: Moment) {
+        if let Some(service) = self.services.get_mut(name)
+            && let Some(fact) = service.drain(now)
+        {
+            service.unit.observe(now, fact);
+        }
+    }
+
+    pub(super) fn sweep(&mut self, name: &Name, now: Moment) {
+        let leaders: BTreeSet<u32> = self
+            .services
+            .values()
+            .flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()])
+            .flatten()
+            .map(|run| run.process.pid())
+            .collect();
+        let Some(service) = self.services.get_mut(name) else { return };
+        if let Some(fact) = service.sweep(&|pid| leaders.contains(&pid), now) {
+            service.unit.observe(now, fact);
+        } else if matches!(service.pending.as_ref().map(|pending| pending.what), Some(Waiting::Scan { .. })) {
+            self.want_scan(name, now);
+        }
+    }
+
+    /// One look at everybody serves all who wait for one.
+    fn want_scan(&mut self, name: &Name, now: Moment) {
+        if let Some(pending) = self.services.get_mut(name).and_then(|service| service.pending.as_mut()) {
+            pending.again(now);
+        }
+        self.scan_wanted.insert(name.clone());
+    }
+
+    /// Begins the look that was asked for, on a thread of its own: on a large host it takes milliseconds.
+    pub(super) fn begin_scan(&mut self) {
+        if self.scanning || self.scan_wanted.is_empty() {
+            return;
+        }
+        self.scanning = true;
+        let wanted = std::mem::take(&mut self.scan_wanted);
+        let (instance, fifos, tell) = (self.world.instance.clone(), self.world.fifos.clone(), self.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            let found = os::scan(&instance, &fifos);
+            // Fails only if the manager has ended.
+            let _ = tell.send(Happened::Scanned { wanted, found });
+        });
+    }
+
+    fn scanned(&mut self, wanted: &BTreeSet<Name>, found: &[Marked]) {
+        self.scanning = false;
+        let now = os::now();
+        for name in wanted {
+            let Some(service) = self.services.get_mut(name) else { continue };
+            // A run that has begun meanwhile is not what was looked for.
+            if service.run.is_some() {
+                continue;
+            }
+            let of_it: Vec<&Marked> = found.iter().filter(|marked| marked.service == name.as_str()).collect();
+            of_it.iter().for_each(|marked| marked.kill());
+            if let Some(fact) = service.scanned(of_it.len(), now) {
+                service.unit.observe(now, fact);
+            } else if of_it.is_empty() {
+                // The second look follows at once; what was killed gets a moment.
+                self.scan_wanted.insert(name.clone());
+            }
+        }
+    }
+
+    pub(super) fn happened(&mut self, happened: Happened) {
+        let now = os::now();
+        match happened {
+            Happened::Log(LogEvent::Matched { service, incarnation }) => {
+                if let Some(service) = self.services.get_mut(&service)
+                    && service.unit.incarnation() == incarnation
+                {
+                    service.unit.observe(now, Fact::Logged);
+                }
+            }
+            Happened::Notify { service, text } => self.notified(&service, &text, now),
+            Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
+            Happened::Checkpointed { seq, result } => {
+                self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };
+                match result.and_then(|()| self.world.wal.checkpointed(seq).map_err(|error| error.to_string())) {
+                    Ok(()) => {}
+                    Err(error) => tracing::error!("writing the state failed: {error}"),
+                }
+            }
+        }
+    }
+
+    fn notified(&mut self, service: &Name, text: &str, now: Moment) {
+        let Some(service) = self.services.get_mut(service) else { return };
+        for line in text.lines() {
+            match line.split_once('=') {
+                Some(("READY", "1")) => service.unit.observe(now, Fact::Notified),
+                Some(("STATUS", status)) => status.clone_into(&mut service.status_text),
+                _ => {}
+            }
+        }
+        self.changed();
+    }
+}

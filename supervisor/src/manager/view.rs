@@ -1,0 +1,129 @@
+//! What others see.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use daemon_kit::file::{CheckSpec, Monitor};
+use proto::Name;
+
+use super::{Manager, configure};
+use crate::lifecycle::{Moment, State};
+use crate::os;
+use crate::service::Service;
+use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
+
+impl Manager {
+    pub(super) fn view(&self) -> View {
+        let now = os::now();
+        View {
+            generation: *self.changes.borrow(),
+            uptime: now.since(self.began),
+            instance: self.world.instance.clone(),
+            about: Arc::clone(&self.about),
+            going: self.going.is_some(),
+            brake: self.brake_holds(now).map(|(why, _)| why),
+            monitors: self.view_monitors(now),
+            services: self
+                .services
+                .values()
+                .filter(|service| service.is_users())
+                .map(|service| self.view_service(service, now))
+                .collect(),
+        }
+    }
+
+    fn view_monitors(&self, now: Moment) -> Vec<MonitorView> {
+        let configured = &self.config.monitors;
+        let mut views: Vec<_> =
+            configured.iter().map(|(name, monitor)| self.view_monitor(name, monitor, now)).collect();
+        // Those that no file names, one for each name.
+        let strangers = self.attachments.values().filter(|a| !configured.contains_key(&a.monitor));
+        let strangers: BTreeMap<&Name, _> = strangers.map(|attachment| (&attachment.monitor, attachment)).collect();
+        views.extend(strangers.into_iter().map(|(name, attachment)| MonitorView {
+            name: name.clone(),
+            kind: attachment.kind.clone(),
+            endpoint: attachment.endpoint.clone(),
+            managed: false,
+            attached: true,
+            blind: attachment.blind.clone(),
+            process: None,
+        }));
+        views
+    }
+
+    fn view_monitor(&self, name: &Name, monitor: &Monitor, now: Moment) -> MonitorView {
+        let attachment = self.attachments.values().find(|attachment| attachment.monitor == *name);
+        let endpoint = attachment.map(|attachment| attachment.endpoint.clone()).filter(|uri| !uri.is_empty());
+        MonitorView {
+            name: name.clone(),
+            kind: monitor.kinds.first().cloned().unwrap_or_default(),
+            endpoint: endpoint.unwrap_or_else(|| configure::monitor_endpoint(name, monitor, &self.world.home)),
+            managed: monitor.managed,
+            attached: attachment.is_some(),
+            blind: attachment.and_then(|attachment| attachment.blind.clone()),
+            process: self.services.get(name).map(|service| self.view_service(service, now)),
+        }
+    }
+
+    fn view_service(&self, service: &Service, now: Moment) -> ServiceView {
+        let unit = &service.unit;
+        let state = unit.state(now);
+        let trouble = service.outputs.values().find_map(|shared| shared.trouble());
+        let reason = match state {
+            State::Waiting => service.missing.clone(),
+            _ => unit.reason(now),
+        };
+        let reason = reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
+        let checks = service.spec.checks.iter().map(|(id, check)| {
+            let said = service.reports.of(id);
+            let monitor = said.map(|(monitor, _)| monitor.to_string()).unwrap_or_else(|| self.monitor_of(&check.kind));
+            CheckView {
+                id: id.clone(),
+                monitor,
+                kind: check.kind.clone(),
+                target: target(&check.spec),
+                report: said.map(|(_, report)| (report.clone(), now.since(report.at))),
+            }
+        });
+        ServiceView {
+            name: service.name.clone(),
+            wanted: unit.is_wanted(),
+            state,
+            reason,
+            pid: service.pid(),
+            cgroup: service.cgroup.clone(),
+            incarnation: unit.incarnation(),
+            restarts: unit.restarts(),
+            streak: unit.streak(),
+            uptime: unit.uptime(now),
+            next_start: unit.next_start(now),
+            kill_in: unit.kill_in(now),
+            last_exit: unit.last_exit().map(|exit| (exit.clone(), service.ended_at)),
+            tags: service.spec.tags.clone(),
+            paused: service.pause.map(|pause| pause.until.map(|until| until.since(now))),
+            held: service.held.as_ref().map(|held| {
+                (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))
+            }),
+            dropped: service.outputs.values().map(|shared| shared.dropped()).sum(),
+            status_text: service.status_text.clone(),
+            checks: checks.collect(),
+        }
+    }
+
+    fn monitor_of(&self, kind: &str) -> String {
+        let serves = |monitor: &&Monitor| monitor.kinds.iter().any(|own| own == kind);
+        let found = self.config.monitors.iter().find(|(_, monitor)| serves(monitor));
+        found.map_or_else(String::new, |(name, _)| name.to_string())
+    }
+}
+
+fn target(spec: &CheckSpec) -> String {
+    match spec {
+        CheckSpec::Http(http) => http.url.clone(),
+        CheckSpec::Tcp { addresses, .. } => addresses.first().cloned().unwrap_or_default(),
+        CheckSpec::Exec { argv, .. } => argv.join(" "),
+        CheckSpec::Options(options) => {
+            options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A cgroup v2 for each service, where one can be made: then "every process of the service" is a fact of the kernel's,
+//! and one write kills them all.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::spawn;
+
+/// Where this supervisor makes the cgroups of its services.
+#[derive(Debug, Clone)]
+pub struct Cgroups {
+    base: PathBuf,
+}
+
+/// The cgroup of one service.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+    dir: OwnedFd,
+}
+
+impl Cgroups {
+    /// Below the supervisor's own cgroup, proved by starting a process in one. The error says why there are none.
+    pub fn probe(instance: &str) -> Result<Self, String> {
+        if std::env::var("SERENO_CGROUP").is_ok_and(|value| value == "off") {
+            return Err("switched off by SERENO_CGROUP".into());
+        }
+        let own = own_v2_cgroup().ok_or("no cgroup v2 is mounted")?;
+        let cgroups = Self { base: own.join(format!("sereno-{instance}")) };
+        let trial = cgroups.service("probe").map_err(|error| format!("{}: {error}", cgroups.base.display()))?;
+        let result = spawn::can_enter(trial.descriptor()).map_err(|error| format!("entering one: {error}"));
+        let killable = trial.path.join("cgroup.kill").exists();
+        let _ = fs::remove_dir(&trial.path);
+        result?;
+        if killable { Ok(cgroups) } else { Err("this kernel has no cgroup.kill (Linux 5.14)".into()) }
+    }
+
+    /// The cgroup of a service, made if it is not there.
+    pub fn service(&self, stem: &str) -> io::Result<Cgroup> {
+        let path = self.base.join(stem);
+        fs::create_dir_all(&path)?;
+        Cgroup::open(path)
+    }
+
+    /// Removes those that are empty.
+    pub fn clean_up(&self) {
+        for entry in fs::read_dir(&self.base).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(entry.path());
+        }
+        let _ = fs::remove_dir(&self.base);
+    }
+}
+
+impl Cgroup {
+    /// One that is there.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let dir = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { path, dir })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// To start a process into it.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Whether a living process is in it or below it.
+    pub fn is_populated(&self) -> bool {
+        self.read("cgroup.events").is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Kills everything in it and below it.
+    pub fn kill(&self) -> io::Result<()> {
+        let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
+        rustix::io::write(&file, b"1")?;
+        Ok(())
+    }
+
+    /// How many living processes are in it.
+    pub fn count(&self) -> usize {
+        self.pids().len()
+    }
+
+    /// The living processes in it.
+    pub fn pids(&self) -> Vec<u32> {
+        let text = self.read("cgroup.procs").unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    fn read(&self, name: &str) -> io::Result<String> {
+        let file = fs::File::from(self.open_file(name, OFlags::RDONLY)?);
+        io::read_to_string(file)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(&self.dir, name, flags | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+/// The v2 cgroup of this process, as a path in the file system.
+fn own_v2_cgroup() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        if !after.starts_with("cgroup2 ") {
+            return None;
+        }
+        let mut fields = before.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = path.strip_prefix(root.trim_end_matches('/'))?;
+        Some(Path::new(point).join(below.trim_start_matches('/')))
+    })
+}

@@ -1,0 +1,172 @@
+//! This process and its host: clock, lock, limits, subreaper.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::lifecycle::Moment;
+
+/// What this process found when it began.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The limits to give services: what was there before the supervisor raised its own.
+    pub limits: Vec<(u32, Option<u64>)>,
+}
+
+/// Now, on the clock of the core.
+pub fn now() -> Moment {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).expect("time since boot is positive");
+    let nanos = u32::try_from(time.tv_nsec).expect("a second has fewer than 2^32 nanoseconds");
+    Moment::since_boot(Duration::new(seconds, nanos))
+}
+
+/// Which boot this is: pids and times mean nothing in another.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".into(), |id| id.trim().into())
+}
+
+/// A name for this home that a copy of it does not share: where it is, in which pid namespace, and a random id in it.
+pub fn instance_of(home: &Path, id: &str) -> io::Result<String> {
+    let meta = fs::metadata(home)?;
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
+    Ok(format!("{:x}.{:x}.{namespace:x}.{id}", meta.dev(), meta.ino()))
+}
+
+/// A few random digits.
+pub fn random_id() -> io::Result<String> {
+    let mut bytes = [0_u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+/// Orphans of services come to us, not to init.
+pub fn subreaper() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Hundreds of services need thousands of descriptors here; they themselves get what was there before.
+pub fn raise_descriptor_limit() -> Host {
+    let before = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
+    if raised.is_err() || before.current == before.maximum {
+        return Host::default();
+    }
+    Host { limits: vec![(limit_number("nofile").expect("it has one"), before.current)] }
+}
+
+/// The number of a resource limit, by the name it has in the file.
+pub fn limit_number(name: &str) -> Option<u32> {
+    let number = match name {
+        "cpu" => libc::RLIMIT_CPU,
+        "fsize" => libc::RLIMIT_FSIZE,
+        "data" => libc::RLIMIT_DATA,
+        "stack" => libc::RLIMIT_STACK,
+        "core" => libc::RLIMIT_CORE,
+        "rss" => libc::RLIMIT_RSS,
+        "nproc" => libc::RLIMIT_NPROC,
+        "nofile" => libc::RLIMIT_NOFILE,
+        "memlock" => libc::RLIMIT_MEMLOCK,
+        "as" => libc::RLIMIT_AS,
+        "locks" => libc::RLIMIT_LOCKS,
+        "sigpending" => libc::RLIMIT_SIGPENDING,
+        "msgqueue" => libc::RLIMIT_MSGQUEUE,
+        "nice" => libc::RLIMIT_NICE,
+        "rtprio" => libc::RLIMIT_RTPRIO,
+        "rttime" => libc::RLIMIT_RTTIME,
+        _ => return None,
+    };
+    Some(number)
+}
+
+/// A session of its own: closing the terminal is no news to it.
+pub fn detach() {
+    // Fails only for one that leads a group already, as a foreground start from a shell does.
+    let _ = rustix::process::setsid();
+}
+
+/// Nothing to read, nowhere to write.
+pub fn null_device() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Makes a folder, and those above it, that only its owner can enter.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opens a file that only its owner can read, for writing anew.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// The only truth about who supervises a home. Held until dropped or dead.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Takes it; `None`: somebody else has it.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file =
+            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                io::Write::write_all(&mut &file, format!("{}\n", std::process::id()).as_bytes())?;
+                Ok(Some(Self(file)))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The file it is on.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Whom this process runs as.
+pub fn own_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+/// What runs a line for the shell.
+pub fn shell(line: &str) -> Vec<String> {
+    vec!["/bin/sh".into(), "-c".into(), line.into()]
+}
+
+/// Where a service says that it is ready.
+#[derive(Debug)]
+pub struct NotifySocket(tokio::net::UnixDatagram);
+
+impl NotifySocket {
+    /// Binds it anew. Needs a tokio runtime.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = tokio::net::UnixDatagram::bind(path)?;
+        // The service may run as another user; its folder keeps everybody else out.
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+        Ok(Self(socket))
+    }
+
+    /// The next message; what is no text is passed over.
+    pub async fn receive(&self) -> io::Result<String> {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self.0.recv(&mut buffer).await?;
+            if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
+                return Ok(text.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Linux.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `clone` | the two instructions around `clone3` that libc does not offer |
+//! | `spawn` | a process in its own session, from prepared strings, without a fork |
+//! | `process` | a pidfd: wait, reap, signal |
+//! | `tree` | what belongs to a run: group, cgroup, orphans |
+//! | `cgroup` | a cgroup v2 for each service, where one can be made |
+//! | `proc` | reading `/proc` |
+//! | `pipe` | FIFOs and `splice` |
+//! | `host` | this process and its host: clock, lock, limits, subreaper |
+
+mod cgroup;
+mod clone;
+mod host;
+pub mod pipe;
+mod proc;
+mod process;
+mod spawn;
+mod tree;
+
+pub use cgroup::{Cgroup, Cgroups};
+pub use host::{
+    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, instance_of, limit_number, null_device, now, open_private, own_ids,
+    raise_descriptor_limit, random_id, shell, subreaper,
+};
+pub use proc::{descendants, scan, usage_of};
+pub use process::{Children, Process, orphans_reaped};
+pub use spawn::spawn;
+pub use tree::{Left, Tree};
+
+/// An open file, pipe or socket.
+pub type Handle = std::os::fd::OwnedFd;
+
+/// One that is lent.
+pub type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
+
+/// Lends one.
+pub fn borrow(handle: &Handle) -> Borrowed<'_> {
+    std::os::fd::AsFd::as_fd(handle)
+}

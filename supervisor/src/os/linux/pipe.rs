@@ -1,0 +1,205 @@
+//! FIFOs, and moving what is in them into files without ever holding it: `splice` takes from the pipe exactly what it
+//! put into the file, also under SIGKILL.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::fs::{Mode, OFlags, mkfifoat};
+use rustix::pipe::SpliceFlags;
+
+use crate::os::Ids;
+
+/// The supervisor's end of one output of a service.
+#[derive(Debug)]
+pub struct Output {
+    fifo: OwnedFd,
+    identity: (u64, u64),
+}
+
+impl Output {
+    /// Opens the FIFO at a path, making it if it is not there; it belongs to whom the service runs as.
+    ///
+    /// Open for reading and writing, so that the last writer's end is no event; never blocking, and with flags of its
+    /// own, as the service has a description of its own.
+    pub fn open(path: &Path, ids: Option<&Ids>) -> io::Result<Self> {
+        match mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(ids) = ids {
+            std::os::unix::fs::chown(path, Some(ids.uid), Some(ids.gid))?;
+        }
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fifo = rustix::fs::open(path, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&fifo)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Fifo {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no FIFO is in its place"));
+        }
+        Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
+    }
+
+    /// Device and inode: who holds this FIFO belongs to its service.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// A fresh description for the service: what it does to its flags is its own business.
+    pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
+    }
+
+    /// Makes the pipe larger while its writer floods, or as small as it was; a user's budget may refuse.
+    pub fn resize(&self, bytes: usize) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&self.fifo, bytes);
+    }
+
+    /// Bytes that wait in it.
+    pub fn waiting(&self) -> usize {
+        usize::try_from(rustix::io::ioctl_fionread(&self.fifo).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// Moves up to so many bytes to the file's position. `WouldBlock`: there are none.
+    pub fn transfer(&self, file: &File, most: usize) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        Ok(rustix::pipe::splice(&self.fifo, None, file, None, most, flags)?)
+    }
+
+    /// Copies what waits, taking nothing.
+    pub fn peek(&self, peeker: &mut Peeker, most: usize) -> io::Result<usize> {
+        peeker.peek(self.fifo.as_fd(), most)
+    }
+
+    /// Throws away up to a buffer of what waits; says how much.
+    pub fn discard(&self) -> io::Result<usize> {
+        let mut buffer = [0_u8; 64 * 1024];
+        Ok(rustix::io::read(&self.fifo, &mut buffer)?)
+    }
+}
+
+/// A private pipe to look ahead through: `tee` into it consumes nothing of the source.
+#[derive(Debug)]
+pub struct Peeker {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    /// What was seen last.
+    pub bytes: Vec<u8>,
+}
+
+impl Peeker {
+    /// A new one.
+    pub fn new() -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
+        Ok(Self { reader, writer, bytes: vec![0; 64 * 1024] })
+    }
+
+    fn peek(&mut self, source: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        let most = most.min(self.bytes.len());
+        let seen = rustix::pipe::tee(source, &self.writer, most, SpliceFlags::NONBLOCK)?;
+        let mut read = 0;
+        while read < seen {
+            read += rustix::io::read(&self.reader, &mut self.bytes[read..seen])?;
+        }
+        Ok(seen)
+    }
+}
+
+/// Waits for many outputs at once, and for a wake from another thread.
+pub struct Poller {
+    epoll: OwnedFd,
+    wake: std::sync::Arc<OwnedFd>,
+}
+
+/// Ends a [`Poller::wait`] from another thread.
+#[derive(Debug, Clone)]
+pub struct Waker(std::sync::Arc<OwnedFd>);
+
+impl Waker {
+    /// Ends the current or the next wait.
+    pub fn wake(&self) {
+        // A counter that is full wakes just as well.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+const WAKE: u64 = u64::MAX;
+
+impl Poller {
+    /// A new one, and what ends its waits.
+    pub fn new() -> io::Result<(Self, Waker)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = std::sync::Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        epoll::add(&epoll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        Ok((Self { epoll, wake: std::sync::Arc::clone(&wake) }, Waker(wake)))
+    }
+
+    /// Watches an output under a key.
+    pub fn add(&self, output: &Output, key: u64) -> io::Result<()> {
+        epoll::add(&self.epoll, &output.fifo, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
+        Ok(())
+    }
+
+    /// No longer watches an output.
+    pub fn remove(&self, output: &Output) {
+        let _ = epoll::delete(&self.epoll, &output.fifo);
+    }
+
+    /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
+    pub fn wait(&self, timeout: Option<std::time::Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+        ready.clear();
+        let timeout = timeout.map(|time| rustix::event::Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        });
+        let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
+        let (events, _) = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            waited => waited?,
+        };
+        for event in events {
+            match event.data.u64() {
+                WAKE => drop(rustix::io::read(&*self.wake, &mut [0_u8; 8])),
+                key => ready.push(key),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a log file at its end, not for appending, which `splice` refuses; makes it and its folder if need be.
+pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
+    use std::io::{Seek, SeekFrom};
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let mut file = options.open(path)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    Ok((file, end))
+}
+
+/// Whether two descriptions are the same file, so that a follower sees a rotation.
+pub fn same_file(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Sleeps for a moment shorter than any timer of a runtime is good for.
+pub fn pause(moment: std::time::Duration) {
+    let time = rustix::thread::Timespec { tv_sec: 0, tv_nsec: i64::from(moment.subsec_nanos()) };
+    let _ = rustix::thread::nanosleep(&time);
+}
+
+/// Whether a file has no name any more.
+pub fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+}
+
+/// Reads at a place, whatever the position.
+pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}

@@ -1,0 +1,198 @@
+//! Reading `/proc`.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+
+use crate::os::{Identity, MARK, Marked};
+
+/// What `/proc/PID/stat` says, as far as we want it.
+pub(super) struct Stat {
+    state: u8,
+    pub(super) parent: u32,
+    pub(super) group: u32,
+    pub(super) start: u64,
+    ticks: u64,
+    pages: u64,
+    status: Option<i32>,
+}
+
+impl Stat {
+    pub(super) fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+pub(super) fn stat(pid: u32) -> Option<Stat> {
+    let mut buffer = [0_u8; 1024];
+    let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    let length = file.read(&mut buffer).ok()?;
+    let text = &buffer[..length];
+    // The command stands in parentheses and may hold anything, also parentheses and spaces.
+    let after = text.iter().rposition(|byte| *byte == b')')? + 2;
+    let fields: Vec<&str> = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace().collect();
+    // Numbered from field 3 of proc(5), `state`.
+    let field = |number: usize| fields.get(number - 3).copied();
+    let number = |n: usize| field(n).and_then(|text| text.parse::<u64>().ok());
+    Some(Stat {
+        state: *field(3)?.as_bytes().first()?,
+        parent: field(4)?.parse().ok()?,
+        group: field(5)?.parse().ok()?,
+        start: number(22)?,
+        ticks: number(14)? + number(15)?,
+        pages: number(24)?,
+        status: field(52).and_then(|text| text.parse().ok()),
+    })
+}
+
+/// When a process started, in clock ticks since boot.
+pub(super) fn start_time(pid: u32) -> Option<u64> {
+    Some(stat(pid)?.start)
+}
+
+/// The wait status of a process that has ended and that nobody has reaped yet.
+pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
+    let stat = stat(identity.pid)?;
+    if stat.start != identity.start || !stat.is_zombie() {
+        return None;
+    }
+    stat.status
+}
+
+/// Its children, from the lists of all its threads.
+pub(super) fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut all = Vec::new();
+    for thread in threads.flatten() {
+        if let Ok(text) = fs::read_to_string(thread.path().join("children")) {
+            all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+    }
+    all
+}
+
+/// A process and everything below it, itself first; zombies do not count.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let (mut all, mut next) = (vec![root], 0);
+    while let Some(pid) = all.get(next).copied() {
+        next += 1;
+        all.extend(children(pid).into_iter().filter(|child| stat(*child).is_some_and(|stat| !stat.is_zombie())));
+    }
+    all
+}
+
+/// CPU time in seconds and resident memory in bytes of a set of processes.
+pub fn usage_of(pids: &[u32]) -> (f64, u64) {
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
+    let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    pids.iter().filter_map(|pid| stat(*pid)).fold((0.0, 0), |(cpu, memory), stat| {
+        (cpu + seconds(stat.ticks), memory + stat.pages * page)
+    })
+}
+
+/// The mark of a process: service and incarnation, if it is one of this instance.
+pub(super) fn mark_of(pid: u32, instance: &str) -> Option<(String, u64)> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    parse_mark(&environ, instance)
+}
+
+fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
+    let entry = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(MARK.as_bytes()))?;
+    let text = std::str::from_utf8(entry.strip_prefix(b"=")?).ok()?;
+    let rest = text.strip_prefix(instance)?.strip_prefix('/')?;
+    let (service, incarnation) = rest.rsplit_once('/')?;
+    Some((service.into(), incarnation.parse().ok()?))
+}
+
+/// Every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it holds.
+///
+/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
+/// processes with a mark of their own service are never taken for another's.
+pub fn scan(instance: &str, fifos: &HashMap<(u64, u64), String>) -> Vec<Marked> {
+    let ours = ancestors(std::process::id());
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| !ours.contains(pid)).filter_map(|pid| belongs(pid, instance, fifos)).collect()
+}
+
+fn belongs(pid: u32, instance: &str, fifos: &HashMap<(u64, u64), String>) -> Option<Marked> {
+    let environ = environ(pid)?;
+    let marked = parse_mark(&environ, instance);
+    if marked.is_none() && has_other_mark(&environ) {
+        return None;
+    }
+    let (service, incarnation) = marked.or_else(|| Some((fifo_holder(pid, fifos)?, 0)))?;
+    let stat = stat(pid).filter(|stat| !stat.is_zombie())?;
+    Some(Marked { identity: Identity { pid, start: stat.start }, service, incarnation })
+}
+
+/// The environment of a living user process. One that is in the middle of an exec reads as empty: looked at again.
+fn environ(pid: u32) -> Option<Vec<u8>> {
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        // Kernel threads have neither environment nor program.
+        if !environ.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            return Some(environ);
+        }
+    }
+    Some(Vec::new())
+}
+
+fn has_other_mark(environ: &[u8]) -> bool {
+    environ.split(|byte| *byte == 0).any(|entry| {
+        entry.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='))
+    })
+}
+
+fn fifo_holder(pid: u32, fifos: &HashMap<(u64, u64), String>) -> Option<String> {
+    if fifos.is_empty() {
+        return None;
+    }
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    descriptors.flatten().find_map(|entry| {
+        let meta = fs::metadata(entry.path()).ok()?;
+        fifos.get(&(meta.dev(), meta.ino())).cloned()
+    })
+}
+
+/// A process and everything it descends from.
+fn ancestors(pid: u32) -> HashSet<u32> {
+    let mut line = HashSet::from([pid]);
+    let mut current = pid;
+    while let Some(parent) = stat(current).map(|stat| stat.parent).filter(|parent| *parent != 0) {
+        if !line.insert(parent) {
+            break;
+        }
+        current = parent;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_itself() {
+        let me = std::process::id();
+        let stat = stat(me).expect("we run");
+        assert!(!stat.is_zombie() && stat.start > 0 && stat.parent > 0 && stat.group > 0);
+        assert!(ancestors(me).contains(&stat.parent));
+        assert_eq!(descendants(me)[0], me);
+        assert!(usage_of(&[me]).1 > 0);
+    }
+
+    #[test]
+    fn a_mark_is_service_and_incarnation_of_this_instance_only() {
+        let environ = b"PATH=/bin\0SERENO_UNIT=abc/web:0/17\0HOME=/";
+        assert_eq!(parse_mark(environ, "abc"), Some(("web:0".into(), 17)));
+        assert_eq!(parse_mark(environ, "ab"), None);
+        assert_eq!(parse_mark(b"XSERENO_UNIT=abc/web/1", "abc"), None);
+        assert_eq!(parse_mark(b"SERENO_UNIT=abc/web/x", "abc"), None);
+        assert!(has_other_mark(environ));
+        assert!(!has_other_mark(b"SERENO_UNITS=1"));
+    }
+}

@@ -1,0 +1,202 @@
+//! A process, held by its pidfd: nobody else can get into its place.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::proc;
+use crate::lifecycle::Exit;
+use crate::os::{Identity, signal};
+
+/// A process of a service.
+#[derive(Debug)]
+pub struct Process {
+    identity: Identity,
+    pidfd: OwnedFd,
+    /// Ours to reap; an adopted one is somebody else's child.
+    is_child: bool,
+}
+
+impl Process {
+    pub(super) fn child(identity: Identity, pidfd: OwnedFd) -> Self {
+        Self { identity, pidfd, is_child: true }
+    }
+
+    /// Takes hold of a process that an earlier supervisor started; `None`: it is gone, or somebody else has its pid.
+    pub fn adopt(identity: Identity) -> Option<Self> {
+        let pidfd = rustix::process::pidfd_open(pid(identity.pid)?, PidfdFlags::empty()).ok()?;
+        // Opened first, judged second: what the descriptor holds is what was judged.
+        let stat = proc::stat(identity.pid)?;
+        if stat.start != identity.start || stat.is_zombie() && stat.parent != std::process::id() {
+            return None;
+        }
+        let is_child = stat.parent == std::process::id();
+        Some(Self { identity, pidfd, is_child })
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.identity.pid
+    }
+
+    /// Ends when the process has ended; it is not reaped yet, so its pid and group still are its own.
+    pub fn exited(&self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+        // SAFETY: an owned descriptor stays open until the watch that owns it is dropped.
+        let watch = unsafe { AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE) }?;
+        Ok(async move {
+            // An error here is that of a runtime that shuts down: nobody waits for the answer.
+            let _ = watch.readable().await;
+        })
+    }
+
+    /// Whether it has ended.
+    pub fn has_exited(&self) -> bool {
+        let mut fds = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
+    }
+
+    /// How it ended, and it is gone for good. To be called after [`exited`](Self::exited).
+    pub fn reap(&self) -> Exit {
+        if self.is_child {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            return match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(Some(status)) => {
+                    let code = status.exit_status().and_then(|code| i32::try_from(code).ok());
+                    let by = status.terminating_signal().and_then(|signal| i32::try_from(signal).ok());
+                    exit_of(code, by)
+                }
+                Ok(None) | Err(_) => Exit::Unknown,
+            };
+        }
+        // Somebody else's child: while it is a zombie its status can be read, afterwards the kernel may still tell.
+        proc::zombie_status(self.identity)
+            .or_else(|| pidfd_status(&self.pidfd))
+            .map_or(Exit::Unknown, |status| exit_of_wait_status(status))
+    }
+
+    /// Reaps a child that never became a service.
+    pub(super) fn discard(self) {
+        // The child has already ended or is about to: vfork has returned.
+        let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+
+    /// Sends it a signal; one that is gone is no error.
+    pub fn signal(&self, number: i32) -> io::Result<()> {
+        send(self.pidfd.as_fd(), number)
+    }
+
+    /// Its pidfd, to be kept by somebody else as well.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Tells that some child has ended: also those that nobody started, the orphans.
+#[derive(Debug)]
+pub struct Children(tokio::signal::unix::Signal);
+
+impl Children {
+    /// Needs a tokio runtime.
+    pub fn watch() -> io::Result<Self> {
+        Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child())?))
+    }
+
+    /// Returns when children have ended since the last call. May be dropped and called again.
+    pub async fn ended(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+/// Reaps every dead child that is nobody's service: orphans that came to us. `is_known` are leaders, whose status is
+/// read by [`Process::reap`]. Says how many were reaped, and whether a leader stands in the way.
+pub fn orphans_reaped(is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
+    let mut reaped = 0;
+    loop {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // `waitid` does not tell rustix's caller who: libc's does.
+        let Some(pid) = peek_zombie(peek.bits()) else { return (reaped, None) };
+        if is_known(pid) {
+            return (reaped, Some(pid));
+        }
+        let Some(id) = self::pid(pid) else { return (reaped, None) };
+        let _ = rustix::process::waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        reaped += 1;
+    }
+}
+
+fn peek_zombie(options: u32) -> Option<u32> {
+    // SAFETY: the kernel fills the structure; `si_pid` is valid for what `waitid` returns.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = i32::try_from(options).ok()?;
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, options) != 0 {
+            return None;
+        }
+        u32::try_from(info.si_pid()).ok().filter(|pid| *pid != 0)
+    }
+}
+
+pub(super) fn pid(number: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(number).ok()?)
+}
+
+/// Signals through a pidfd; one that is gone is no error.
+pub(super) fn send(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // Real-time signals have no name in rustix; the call is the same.
+    // SAFETY: a system call with a valid descriptor and no memory.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+}
+
+fn exit_of(code: Option<i32>, by: Option<i32>) -> Exit {
+    match (code, by) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(by)) => Exit::Signal(signal::name(by)),
+        (None, None) => Exit::Unknown,
+    }
+}
+
+fn exit_of_wait_status(status: i32) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(signal::name(libc::WTERMSIG(status)))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+/// `PIDFD_GET_INFO` (Linux 6.15): the status of a process that somebody else has reaped.
+fn pidfd_status(pidfd: &OwnedFd) -> Option<i32> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        pid: u32,
+        tgid: u32,
+        ppid: u32,
+        ids: [u32; 8],
+        exit_code: i32,
+    }
+    const INFO_EXIT: u64 = 1 << 3;
+    const MAGIC: u64 = 0xFF;
+    const NUMBER: u64 = 11;
+    let request = (3_u64 << 30) | (u64::try_from(size_of::<Info>()).ok()? << 16) | (MAGIC << 8) | NUMBER;
+    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    // SAFETY: the request carries the size of the structure the kernel may fill.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), request, &raw mut info) };
+    (result == 0 && info.mask & INFO_EXIT != 0).then_some(info.exit_code)
+}

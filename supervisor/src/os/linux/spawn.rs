@@ -1,0 +1,226 @@
+//! A process in its own session, from prepared strings, without a fork.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
+use super::proc;
+use super::process::Process;
+use crate::os::{Identity, Launch, SpawnError};
+
+/// Stack of the child until it execs; it makes a dozen system calls, none deep.
+const STACK: usize = 64 * 1024;
+
+/// What the child reads, and where it writes why it failed. It shares our memory, so plain pointers are all it needs.
+struct Child {
+    program: *const libc::c_char,
+    args: *const *const libc::c_char,
+    env: *const *const libc::c_char,
+    cwd: *const libc::c_char,
+    fds: *const [i32],
+    umask: Option<u32>,
+    nice: Option<i32>,
+    limits: *const [(u32, Option<u64>)],
+    ids: Option<(u32, u32, *const [u32])>,
+    failed: (Step, i32),
+}
+
+/// What the child was doing when it failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    None,
+    Descriptors,
+    Limits,
+    Nice,
+    User,
+    Cwd,
+    Exec,
+}
+
+/// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given.
+///
+/// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
+/// here, not an exit code later.
+pub fn spawn(launch: &Launch, fds: &[BorrowedFd<'_>], cgroup: Option<BorrowedFd<'_>>) -> Result<Process, SpawnError> {
+    let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
+    let args = pointers(&launch.args);
+    let env = pointers(&launch.env);
+    // Sources above every target, so that no `dup2` overwrites a source still to come.
+    let high: Vec<OwnedFd> = fds
+        .iter()
+        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 100))
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed("duplicating descriptors", error.into()))?;
+    let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut child = Child {
+        program: launch.program.as_ptr(),
+        args: args.as_ptr(),
+        env: env.as_ptr(),
+        cwd: launch.cwd.as_ptr(),
+        fds: ptr::from_ref(raw.as_slice()),
+        umask: launch.umask,
+        nice: launch.nice,
+        limits: ptr::from_ref(launch.limits.as_slice()),
+        ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
+        failed: (Step::None, 0),
+    };
+    let (pid, pidfd) = vfork(&mut child, cgroup).map_err(|error| failed("cloning", error))?;
+    if child.failed.0 != Step::None {
+        let process = Process::child(Identity { pid, start: 0 }, pidfd);
+        process.discard();
+        let step = match child.failed.0 {
+            Step::Descriptors => "passing descriptors".into(),
+            Step::Limits => "setting resource limits".into(),
+            Step::Nice => "setting its priority".into(),
+            Step::User => "changing to its user".into(),
+            Step::Cwd => format!("entering {}", launch.cwd.to_string_lossy()),
+            Step::None | Step::Exec => format!("executing {}", launch.program.to_string_lossy()),
+        };
+        return Err(SpawnError { step, cause: io::Error::from_raw_os_error(child.failed.1) });
+    }
+    let start = proc::start_time(pid).unwrap_or(0);
+    Ok(Process::child(Identity { pid, start }, pidfd))
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// Clones with our memory and waits until the child has execed or is gone.
+fn vfork(child: &mut Child, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(u32, OwnedFd)> {
+    thread_local! {
+        // Used by one child at a time: the thread that starts it waits in the kernel until it is done with it.
+        static STACK_OF_CHILD: std::cell::UnsafeCell<Box<[u128]>> = std::cell::UnsafeCell::new(vec![0; STACK / 16].into());
+    }
+    let mut pidfd: i32 = -1;
+    STACK_OF_CHILD.with(|stack| {
+        let mut args = CloneArgs {
+            flags: u64::try_from(libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD).expect("positive"),
+            pidfd: ptr::from_mut(&mut pidfd) as u64,
+            exit_signal: u64::try_from(libc::SIGCHLD).expect("positive"),
+            stack_size: u64::try_from(STACK).expect("small"),
+            ..CloneArgs::default()
+        };
+        // SAFETY: nobody else holds a reference into the box: one child at a time, and it is gone before we return.
+        args.stack = unsafe { (*stack.get()).as_mut_ptr() } as u64;
+        if let Some(cgroup) = cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::try_from(cgroup.as_raw_fd()).expect("a descriptor is not negative");
+        }
+        let before = block_signals()?;
+        // SAFETY: the stack is aligned and lives in the thread, `run` makes only async-signal-safe calls, signals are
+        // blocked, and `child` outlives the call, as vfork returns after the child is done with this memory.
+        let pid = unsafe { clone3(&args, run, ptr::from_mut(child).cast()) };
+        restore_signals(&before);
+        let pid = u32::try_from(pid?).expect("a pid is positive");
+        // SAFETY: the kernel has just given us this descriptor.
+        Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+    })
+}
+
+/// Whether a process can be started into a cgroup at all: tried with a child that ends at once.
+pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
+    let empty = [ptr::null()];
+    let mut child = Child {
+        program: c"/".as_ptr(),
+        args: empty.as_ptr(),
+        env: empty.as_ptr(),
+        cwd: c"/".as_ptr(),
+        fds: ptr::from_ref(&[]),
+        umask: None,
+        nice: None,
+        limits: ptr::from_ref(&[]),
+        ids: None,
+        failed: (Step::None, 0),
+    };
+    let (pid, pidfd) = vfork(&mut child, Some(cgroup))?;
+    Process::child(Identity { pid, start: 0 }, pidfd).discard();
+    Ok(())
+}
+
+fn block_signals() -> io::Result<libc::sigset_t> {
+    // SAFETY: both sets are plain memory that the calls fill.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        match libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) {
+            0 => Ok(before),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: the set was filled by `block_signals`.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut());
+    }
+}
+
+/// The child, until it is another program. It shares our memory and this thread's `errno`, and our thread sleeps; other
+/// threads do not, so no lock and no allocation here.
+unsafe extern "C" fn run(argument: *mut libc::c_void) -> ! {
+    // SAFETY: `argument` is the `Child` of `vfork`, which waits for us.
+    unsafe {
+        let child = &mut *argument.cast::<Child>();
+        libc::setsid();
+        default_signals();
+        if let Err(step) = prepare(child) {
+            child.failed = (step, *libc::__errno_location());
+            libc::_exit(127);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        libc::execve(child.program, child.args, child.env);
+        child.failed = (Step::Exec, *libc::__errno_location());
+        libc::_exit(127);
+    }
+}
+
+/// Ignored signals stay ignored over exec, and ours must not run our handlers in the child. By number, as glibc hides
+/// the two signals it uses itself, which an odd parent may have left ignored.
+unsafe fn default_signals() {
+    // The kernel's structure, all zero: SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 4];
+    // SAFETY: plain memory; handlers are copied by clone, so ours stay as they are.
+    unsafe {
+        for signal in 1..=64 {
+            let nothing: *mut u64 = ptr::null_mut();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size_of::<u64>());
+        }
+    }
+}
+
+/// Everything between clone and exec that can fail. System calls by number where glibc's wrapper would signal the
+/// other threads, which are not this process's.
+unsafe fn prepare(child: &Child) -> Result<(), Step> {
+    let check = |result: libc::c_long, step| if result < 0 { Err(step) } else { Ok(()) };
+    // SAFETY: all pointers are into the memory of the parent, which waits.
+    unsafe {
+        for (target, source) in (0..).zip(&*child.fds) {
+            check(libc::c_long::from(libc::dup2(*source, target)), Step::Descriptors)?;
+        }
+        if let Some(umask) = child.umask {
+            libc::umask(umask);
+        }
+        for (resource, limit) in &*child.limits {
+            let value = limit.unwrap_or(libc::RLIM_INFINITY);
+            let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+            let nothing: *mut libc::rlimit = ptr::null_mut();
+            check(libc::syscall(libc::SYS_prlimit64, 0, *resource, &raw const limit, nothing), Step::Limits)?;
+        }
+        if let Some(nice) = child.nice {
+            check(libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice), Step::Nice)?;
+        }
+        if let Some((uid, gid, groups)) = child.ids {
+            check(libc::syscall(libc::SYS_setgroups, groups.len(), (*groups).as_ptr()), Step::User)?;
+            check(libc::syscall(libc::SYS_setresgid, gid, gid, gid), Step::User)?;
+            check(libc::syscall(libc::SYS_setresuid, uid, uid, uid), Step::User)?;
+        }
+        check(libc::c_long::from(libc::chdir(child.cwd)), Step::Cwd)
+    }
+}

@@ -1,0 +1,155 @@
+//! What belongs to a run: its group, its cgroup, and the orphans that came to the supervisor with its mark.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use super::cgroup::Cgroup;
+use super::{proc, process};
+use crate::os::{Identity, Marked};
+
+/// The processes of one run.
+#[derive(Debug)]
+pub struct Tree {
+    leader: Identity,
+    instance: String,
+    service: String,
+    cgroup: Option<Arc<Cgroup>>,
+}
+
+/// What a round of killing found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing is left.
+    Nothing,
+    /// These many were still there and have been killed; ask again when they have had time to go.
+    Killed(usize),
+}
+
+impl Tree {
+    /// Of the run that `leader` leads.
+    pub fn new(leader: Identity, instance: &str, service: &str, cgroup: Option<Arc<Cgroup>>) -> Self {
+        Self { leader, instance: instance.into(), service: service.into(), cgroup }
+    }
+
+    /// Whether the kernel itself knows who belongs to it.
+    pub fn has_cgroup(&self) -> bool {
+        self.cgroup.is_some()
+    }
+
+    /// Signals every process of the group. The leader has not been reaped: the group is its own.
+    pub fn signal_group(&self, number: i32) -> io::Result<()> {
+        let Some(group) = process::pid(self.leader.pid) else { return Ok(()) };
+        // SAFETY: a system call without memory; rustix has no name for real-time signals.
+        let result = unsafe { libc::kill(-group.as_raw_nonzero().get(), number) };
+        if result == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+    }
+
+    /// Kills the group while its leader, dead or alive, still holds its number.
+    pub fn kill_group(&self) {
+        if let Some(group) = process::pid(self.leader.pid) {
+            // Gone already is what we want.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// Kills every process of the run, while its leader has not been reaped.
+    pub fn kill_all(&self) {
+        if let Some(cgroup) = &self.cgroup
+            && cgroup.kill().is_ok()
+        {
+            return;
+        }
+        // Found before anybody dies: whoever left the group is known only by descent.
+        let family = proc::descendants(self.leader.pid);
+        self.kill_group();
+        for pid in family {
+            if let Some(pid) = process::pid(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
+    /// Everybody in it, for a person: how many would get a signal.
+    pub fn count(&self) -> usize {
+        self.pids().len()
+    }
+
+    /// Everybody in it.
+    pub fn pids(&self) -> Vec<u32> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.pids(),
+            None => proc::descendants(self.leader.pid),
+        }
+    }
+
+    /// Whether a living process of the group is left, now that its leader has been reaped.
+    pub fn group_is_empty(&self) -> bool {
+        let Some(group) = process::pid(self.leader.pid) else { return true };
+        if test_kill_process_group(group).is_err() {
+            return true;
+        }
+        if let Some(cgroup) = &self.cgroup
+            && !cgroup.is_populated()
+        {
+            return true;
+        }
+        // Zombies count as gone. A group whose number somebody else has by now is not ours to wait for.
+        !proc::children(std::process::id()).into_iter().flat_map(proc::descendants).any(|pid| self.is_member(pid))
+    }
+
+    fn is_member(&self, pid: u32) -> bool {
+        proc::stat(pid).is_some_and(|stat| {
+            stat.group == self.leader.pid && stat.start >= self.leader.start && !stat.is_zombie()
+        })
+    }
+
+    /// One round of ending what the run left behind. `is_leader` are the supervisor's children that lead runs.
+    pub fn kill_leftovers(&self, is_leader: impl Fn(u32) -> bool) -> Left {
+        if let Some(cgroup) = &self.cgroup {
+            if !cgroup.is_populated() {
+                return Left::Nothing;
+            }
+            let count = cgroup.count().max(1);
+            if cgroup.kill().is_ok() {
+                return Left::Killed(count);
+            }
+        }
+        let mut killed = 0;
+        for orphan in proc::children(std::process::id()) {
+            if is_leader(orphan) || !self.is_ours(orphan) {
+                continue;
+            }
+            // Itself first: nothing it would start then escapes, and its children come to us. Ours to reap, so its
+            // pid can not become somebody else's.
+            killed += 1;
+            for pid in proc::descendants(orphan) {
+                if let Some(pid) = process::pid(pid) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+        }
+        if killed == 0 { Left::Nothing } else { Left::Killed(killed) }
+    }
+
+    fn is_ours(&self, pid: u32) -> bool {
+        self.is_member(pid)
+            || proc::stat(pid).is_some_and(|stat| !stat.is_zombie())
+                && proc::mark_of(pid, &self.instance).is_some_and(|(service, _)| service == self.service)
+    }
+}
+
+impl Marked {
+    /// Kills it, if it is still the one that was found.
+    pub fn kill(&self) {
+        if let Some(process) = super::Process::adopt(self.identity) {
+            // One that is gone is no error, and one that may not be killed is found again by the next scan.
+            let _ = process.signal(crate::os::signal::KILL);
+        }
+    }
+}

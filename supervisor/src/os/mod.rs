@@ -1,0 +1,108 @@
+//! The one module that names operating-system calls, behind the same few functions for every system.
+//!
+//! | what | Linux | Windows |
+//! |---|---|---|
+//! | [`spawn`] | own `clone3` with vfork semantics, into a session and a cgroup of its own | suspended, into a job object, resumed |
+//! | [`Process`] | pidfd; identity is pid and start time | process handle; identity is pid and creation time |
+//! | [`Tree`] | group, cgroup, orphans by mark | the job |
+//! | [`scan`] | `/proc/*/environ` and FIFOs | the jobs of this home |
+//! | [`pipe`] | FIFOs, moved into files by `splice` | pipes that the supervisor owns |
+//! | [`Lock`] | `flock` | an exclusively opened file |
+//!
+//! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.
+
+#![allow(unsafe_code)]
+
+pub mod signal;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub use linux::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub use windows::*;
+
+#[cfg(not(any(target_os = "linux", windows)))]
+compile_error!("Sereno's supervisor runs on Linux and Windows in this version; other systems want a file in supervisor/src/os");
+
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// Who a process is: a pid alone may by now be somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in the system's own unit.
+    pub start: u64,
+}
+
+/// Everything about a process to be, ready to use: nothing is looked up or allocated between here and its start.
+#[derive(Debug)]
+pub struct Launch {
+    /// The program, absolute.
+    pub program: CString,
+    /// Its arguments, from argument 0.
+    pub args: Vec<CString>,
+    /// Its whole environment, `NAME=value`.
+    pub env: Vec<CString>,
+    /// Where it runs.
+    pub cwd: CString,
+    /// File mode creation mask; `None`: the supervisor's.
+    pub umask: Option<u32>,
+    /// Priority; `None`: the supervisor's.
+    pub nice: Option<i32>,
+    /// Resource limits by number; `None` is unlimited.
+    pub limits: Vec<(u32, Option<u64>)>,
+    /// User, group and supplementary groups; `None`: the supervisor's own.
+    pub ids: Option<Ids>,
+}
+
+/// Whom a process runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// Why a process did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {cause}")]
+pub struct SpawnError {
+    /// What could not be done, with what.
+    pub step: String,
+    /// Why.
+    pub cause: std::io::Error,
+}
+
+/// A process that a scan found to belong to a service of this home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Who.
+    pub identity: Identity,
+    /// Of which service.
+    pub service: String,
+    /// Of which run; 0 where only a FIFO told.
+    pub incarnation: u64,
+}
+
+/// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
+pub const MARK: &str = "SERENO_UNIT";
+
+/// What [`MARK`] is set to.
+pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {
+    format!("{instance}/{service}/{incarnation}")
+}
+
+/// Home's folders and files are only the owner's.
+pub fn private_dir(path: &std::path::Path) -> std::io::Result<PathBuf> {
+    create_private_dir(path)?;
+    Ok(path.to_path_buf())
+}

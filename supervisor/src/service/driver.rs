@@ -1,0 +1,291 @@
+//! Performs what the unit asks for.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use daemon_kit::file::{Ready, StopTo};
+
+use super::world::key;
+use super::{Plan, Role, Service, World};
+use crate::journal::Kind;
+use crate::lifecycle::arbiter::words;
+use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
+use crate::logs::Which;
+use crate::os::pipe::Output;
+use crate::os::{self, Left, Process, Tree, signal};
+
+/// A process of a service, and which run it leads.
+#[derive(Debug)]
+pub struct Run {
+    /// The process.
+    pub process: Process,
+    /// The run.
+    pub incarnation: u64,
+    /// Started by an earlier supervisor: its orphans do not come to us.
+    pub adopted: bool,
+}
+
+/// Leftovers that have been told to go, and are looked at again.
+#[derive(Debug)]
+pub struct Pending {
+    /// What is waited for.
+    pub what: Waiting,
+    /// When to look again although nothing happened.
+    pub next_try: Moment,
+    wait: Duration,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// The group is empty.
+    Drain,
+    /// Nothing of the run is left that we can see.
+    Sweep,
+    /// A scan of all processes finds nothing either, so many times in a row.
+    Scan {
+        /// Scans to go.
+        left: u8,
+    },
+}
+
+impl Pending {
+    fn new(what: Waiting, now: Moment) -> Self {
+        const FIRST: Duration = Duration::from_millis(1);
+        Self { what, next_try: now + FIRST, wait: FIRST }
+    }
+
+    /// Less and less often: what does not go soon goes late.
+    pub fn again(&mut self, now: Moment) {
+        const LONGEST: Duration = Duration::from_millis(200);
+        self.wait = (self.wait * 2).min(LONGEST);
+        self.next_try = now + self.wait;
+    }
+}
+
+impl Service {
+    /// Starts a process. The intent is written down before, the pid after.
+    pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
+        self.reports.clear();
+        self.held = None;
+        self.status_text.clear();
+        match self.try_spawn(world, incarnation) {
+            Ok(process) => {
+                let message = format!("start pid {} (incarnation {incarnation})", process.pid());
+                if let Err(error) = world.wal.started(self.name.as_str(), incarnation, process.identity()) {
+                    tracing::error!(service = %self.name, %error, "writing the log of intents failed");
+                }
+                self.adopt(world, process, incarnation, false);
+                self.began = world.tell(self, Kind::Start, self.cause, message);
+                self.cause = 0;
+                Fact::Spawned
+            }
+            Err(reason) => {
+                // The folder or the program may be back at the next try.
+                self.plan = None;
+                self.ended_at = Some(SystemTime::now());
+                self.cause = world.tell(self, Kind::Exit, self.cause, format!("could not start: {reason}"));
+                tracing::warn!(service = %self.name, "could not start: {reason}");
+                Fact::SpawnFailed(reason)
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, String> {
+        if self.plan.is_none() || !self.spec.env_file.is_empty() {
+            let mut extra = self.extra_env.clone();
+            if self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify)) {
+                extra.insert("NOTIFY_SOCKET".into(), world.notify_path(&self.name).display().to_string());
+            }
+            self.plan = Some(Plan::make(&self.spec, &world.env, &extra, &world.host)?);
+        }
+        let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
+        world.open_outputs(self, ids.as_ref()).map_err(|error| format!("its outputs: {error}"))?;
+        if self.cgroup.is_none()
+            && let Some(cgroups) = &world.cgroups
+        {
+            self.cgroup = cgroups.service(&self.name.file_stem()).ok().map(Arc::new);
+        }
+        self.look_for_readiness(world, incarnation);
+        let open = |which: Which| {
+            Output::for_service(&world.home.fifo(&self.name, which.word()))
+                .map_err(|error| format!("its std{}: {error}", which.word()))
+        };
+        let (out, err) = (open(Which::Out)?, open(Which::Err)?);
+        world
+            .wal
+            .intend(self.name.as_str(), incarnation)
+            .map_err(|error| format!("writing the log of intents: {error}"))?;
+        let fds = [os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
+        let launch = self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
+        let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        os::spawn(launch, &fds, cgroup).map_err(|error| error.to_string())
+    }
+
+    /// Takes hold of a process as the current run.
+    pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
+        let identity = process.identity();
+        self.tree = Some(Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone()));
+        self.run = Some(Run { process, incarnation, adopted });
+    }
+
+    fn look_for_readiness(&self, world: &World, incarnation: u64) {
+        let pattern = self.spec.ready.iter().find_map(|ready| match ready {
+            Ready::Log(regex) => Some((regex, incarnation)),
+            _ => None,
+        });
+        if let Some(pattern) = pattern {
+            for which in Which::BOTH {
+                world.logs.look_for(key(&self.name, which), Some(pattern));
+            }
+        }
+    }
+
+    /// Asks the run to go, politely.
+    pub fn terminate(&mut self, world: &mut World, why: WhyEnd) {
+        if why == WhyEnd::NotReady {
+            self.cause = world.tell(self, Kind::Decision, self.cause, "not ready in time: restart".into());
+        }
+        if let Some(argv) = self.spec.stop.command.clone() {
+            match self.run_stop_command(world, &argv) {
+                Ok(()) => {
+                    self.cause = world.tell(self, Kind::Signal, self.cause, format!("runs {}", argv.join(" ")));
+                    return;
+                }
+                Err(error) => tracing::warn!(service = %self.name, "stop.command could not run: {error}"),
+            }
+        }
+        self.signal_stop(world);
+    }
+
+    /// The signal itself: at once, or when `stop.command` did not work.
+    pub fn signal_stop(&mut self, world: &mut World) {
+        let name = self.spec.stop.signal.clone();
+        let number = signal::number(&name).unwrap_or(15);
+        let main_only = self.spec.stop.to == StopTo::Main;
+        let count = if main_only { 1 } else { self.tree.as_ref().map_or(1, Tree::count).max(1) };
+        let sent = self.send(number, main_only).and_then(|()| {
+            // One that is frozen by SIGSTOP hears nothing until it is let go on.
+            self.send(18, main_only)
+        });
+        if let Err(error) = sent {
+            tracing::warn!(service = %self.name, %error, "sending {name} failed");
+        }
+        self.cause = world.tell(self, Kind::Signal, self.cause, format!("{name} to {}", processes(count)));
+    }
+
+    /// Sends a signal to the leader or its whole group.
+    pub fn send(&self, number: i32, main_only: bool) -> std::io::Result<()> {
+        match (&self.run, &self.tree) {
+            (Some(_), Some(tree)) if !main_only => tree.signal_group(number),
+            (Some(run), _) => run.process.signal(number),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
+        let mut plan = Plan::of(&self.spec, argv, &world.env, &self.extra_env, &world.host)?;
+        let incarnation = self.unit.incarnation();
+        let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
+        let (out, err) = (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
+        let launch = plan.run(&world.instance, &self.name, incarnation);
+        let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        let process = os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup)
+            .map_err(|error| error.to_string())?;
+        self.stopper = Some(Run { process, incarnation, adopted: false });
+        Ok(())
+    }
+
+    /// Kills every process of the run.
+    pub fn kill(&mut self, world: &mut World) {
+        let count = self.tree.as_ref().map_or(1, Tree::count).max(1);
+        if let Some(tree) = &self.tree {
+            tree.kill_all();
+        }
+        if let Some(run) = &self.run
+            && let Err(error) = run.process.signal(signal::KILL)
+        {
+            tracing::error!(service = %self.name, %error, "killing it failed");
+        }
+        self.cause = world.tell(self, Kind::Signal, self.cause, format!("SIGKILL to {}", processes(count)));
+    }
+
+    /// The leader has ended: how? What it left in its group after a crash is killed while the group is still its own.
+    pub fn reap(&mut self, world: &mut World, now: Moment) -> Option<Fact> {
+        let run = self.run.take()?;
+        if self.unit.ends_because().is_none()
+            && let Some(tree) = &self.tree
+        {
+            tree.kill_group();
+        }
+        let exit = run.process.reap();
+        let after = self.unit.uptime(now).unwrap_or_default();
+        self.ended_at = Some(SystemTime::now());
+        self.held = None;
+        let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
+        let message = format!("{exit}{adopted} after {}", words(after));
+        self.cause = world.tell(self, Kind::Exit, self.cause, message);
+        if run.adopted && self.cgroup.is_none() {
+            // Its orphans went to somebody else: only a scan finds them.
+            self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
+        }
+        Some(Fact::Exited(exit))
+    }
+
+    /// Waits until the group is empty.
+    pub fn drain(&mut self, now: Moment) -> Option<Fact> {
+        let empty = self.tree.as_ref().is_none_or(Tree::group_is_empty);
+        self.wait_unless(empty, Waiting::Drain, Fact::Drained, now)
+    }
+
+    /// Ends what the run left behind. `is_leader`: children of the supervisor that lead other runs.
+    pub fn sweep(&mut self, is_leader: &dyn Fn(u32) -> bool, now: Moment) -> Option<Fact> {
+        let needs_scan = matches!(self.pending, Some(Pending { what: Waiting::Scan { .. }, .. }));
+        let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(is_leader));
+        if left == Left::Nothing && (!self.unit.is_wanted() || needs_scan) {
+            // Before "stopped" is said, everybody on the host is looked at.
+            let left = if self.cgroup.is_some() { 1 } else { 2 };
+            self.pending = Some(Pending::new(Waiting::Scan { left }, now));
+            return None;
+        }
+        self.wait_unless(left == Left::Nothing, Waiting::Sweep, Fact::Swept, now)
+    }
+
+    /// A scan found so many processes of this service, and killed them.
+    pub fn scanned(&mut self, found: usize, now: Moment) -> Option<Fact> {
+        let pending = self.pending.as_mut()?;
+        let Waiting::Scan { left } = &mut pending.what else { return None };
+        *left = if found > 0 { 2 } else { left.saturating_sub(1) };
+        if *left == 0 {
+            self.pending = None;
+            self.tree = None;
+            return Some(Fact::Swept);
+        }
+        pending.again(now);
+        None
+    }
+
+    fn wait_unless(&mut self, done: bool, what: Waiting, fact: Fact, now: Moment) -> Option<Fact> {
+        if done {
+            self.pending = None;
+            if what == Waiting::Sweep {
+                self.tree = None;
+            }
+            return Some(fact);
+        }
+        match &mut self.pending {
+            Some(pending) if pending.what == what => pending.again(now),
+            pending => *pending = Some(Pending::new(what, now)),
+        }
+        None
+    }
+
+    /// Whether it is one of the user's.
+    pub fn is_users(&self) -> bool {
+        self.role == Role::Service
+    }
+}
+
+fn processes(count: usize) -> String {
+    if count == 1 { "1 process".into() } else { format!("{count} processes") }
+}

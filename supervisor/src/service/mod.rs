@@ -1,0 +1,185 @@
+//! One service as it really is: its settings, its unit, its process and what watches them.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`plan`] | settings → everything a start needs, prepared |
+//! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`reports`] | what the monitors said of its checks |
+//! | [`world`] | what all services share: home, logs, cgroups, journal |
+
+pub mod driver;
+pub mod plan;
+pub mod reports;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use daemon_kit::file;
+use proto::Name;
+use proto::v1::Decision;
+
+use crate::lifecycle::arbiter::Ledger;
+use crate::lifecycle::unit::Rules;
+use crate::lifecycle::{Fact, Moment, Unit};
+use crate::logs::{Shared, Which};
+use crate::os::{Cgroup, Tree};
+
+pub use driver::{Pending, Run};
+pub use plan::Plan;
+pub use reports::Reports;
+pub use world::World;
+
+/// What a service is to Sereno.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// One of the user's.
+    Service,
+    /// A monitor that this supervisor runs.
+    Monitor,
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: Name,
+    /// What it is to Sereno.
+    pub role: Role,
+    /// Its settings.
+    pub spec: file::Service,
+    /// More environment, for monitors.
+    pub extra_env: BTreeMap<String, String>,
+    /// What it does and is to do.
+    pub unit: Unit,
+    /// Everything for the next start; made when first needed.
+    pub plan: Option<Plan>,
+    /// Its process.
+    pub run: Option<Run>,
+    /// The processes of the current or the last run, until they are gone.
+    pub tree: Option<Tree>,
+    /// Its cgroup, where it has one.
+    pub cgroup: Option<Arc<Cgroup>>,
+    /// Waiting for leftovers to go.
+    pub pending: Option<Pending>,
+    /// A `stop.command` that is under way.
+    pub stopper: Option<Run>,
+    /// Its outputs, as they are kept.
+    pub outputs: BTreeMap<Which, Arc<Shared>>,
+    /// What monitors said of its checks.
+    pub reports: Reports,
+    /// What monitors may still ask for.
+    pub ledger: Ledger,
+    /// A restart that was asked for and waits.
+    pub held: Option<Held>,
+    /// A person paused it.
+    pub pause: Option<Pause>,
+    /// The event that leads to the next one; 0: none known.
+    pub cause: u64,
+    /// The event that began the current run.
+    pub began: u64,
+    /// When the last run ended.
+    pub ended_at: Option<SystemTime>,
+    /// Why its dependencies do not hold.
+    pub missing: Option<String>,
+    /// What it said over its notify socket.
+    pub status_text: String,
+}
+
+/// A restart that a monitor asked for and that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which answer it got.
+    pub decision: Decision,
+    /// What would release it.
+    pub message: String,
+    /// When asking again makes sense.
+    pub until: Option<Moment>,
+    /// Whose request.
+    pub check: Name,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// `None`: until a person resumes it.
+    pub until: Option<Moment>,
+}
+
+impl Service {
+    /// A service that has never run.
+    pub fn new(name: Name, role: Role, spec: file::Service, seed: u64) -> Self {
+        let unit = Unit::new(Rules::of(&spec), seed);
+        Self::with_unit(name, role, spec, unit)
+    }
+
+    /// A service with what is known of it.
+    pub fn with_unit(name: Name, role: Role, spec: file::Service, unit: Unit) -> Self {
+        Self {
+            name,
+            role,
+            spec,
+            extra_env: BTreeMap::new(),
+            unit,
+            plan: None,
+            run: None,
+            tree: None,
+            cgroup: None,
+            pending: None,
+            stopper: None,
+            outputs: BTreeMap::new(),
+            reports: Reports::default(),
+            ledger: Ledger::default(),
+            held: None,
+            pause: None,
+            cause: 0,
+            began: 0,
+            ended_at: None,
+            missing: None,
+            status_text: String::new(),
+        }
+    }
+
+    /// Takes new settings over; the process goes on as it is.
+    pub fn change(&mut self, spec: file::Service) {
+        self.unit.set_rules(Rules::of(&spec));
+        self.reports.keep_only(&spec);
+        self.spec = spec;
+        self.plan = None;
+    }
+
+    /// Whether a person paused it; a pause whose time is over is none.
+    pub fn is_paused(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Ends a pause whose time is over.
+    pub fn end_pause(&mut self, now: Moment) {
+        if self.pause.is_some_and(|pause| pause.until.is_some_and(|until| until <= now)) {
+            self.pause = None;
+            self.unit.observe(now, Fact::Paused(false));
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    pub fn deadline(&self) -> Option<Moment> {
+        let pending = self.pending.as_ref().map(|pending| pending.next_try);
+        let pause = self.pause.and_then(|pause| pause.until);
+        [self.unit.deadline(), pending, pause].into_iter().flatten().min()
+    }
+
+    /// Its leader; 0: nothing runs.
+    pub fn pid(&self) -> u32 {
+        self.run.as_ref().map_or(0, |run| run.process.pid())
+    }
+
+    /// How soon the first check of a starting run can be repeated: what "current interval" is.
+    pub fn pace(&self, interval: Duration, now: Moment) -> Duration {
+        const FIRST: Duration = Duration::from_millis(250);
+        match self.unit.uptime(now) {
+            Some(uptime) if !self.unit.is_ready() => interval.min(uptime.max(FIRST)),
+            _ => interval,
+        }
+    }
+}

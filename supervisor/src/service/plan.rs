@@ -1,0 +1,109 @@
+//! Settings → everything a start needs, prepared once, so that between an exit and the next start only the mark changes.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::Path;
+
+use daemon_kit::file::{self, Command, Env};
+use proto::Name;
+
+use crate::os::{self, Host, Ids, Launch, MARK};
+
+/// A prepared start.
+#[derive(Debug)]
+pub struct Plan {
+    launch: Launch,
+    mark: usize,
+}
+
+impl Plan {
+    /// Looks up what the settings name: program, folder, user, environment files. The error is one of the world.
+    pub fn make(
+        service: &file::Service,
+        caller: &Env,
+        extra: &BTreeMap<String, String>,
+        host: &Host,
+    ) -> Result<Self, String> {
+        let argv = match &service.command {
+            Command::Argv(argv) => argv.clone(),
+            Command::Shell(line) => os::shell(line),
+        };
+        Self::of(service, &argv, caller, extra, host)
+    }
+
+    /// The same for another command of the service: its `stop.command`.
+    pub fn of(
+        service: &file::Service,
+        argv: &[String],
+        caller: &Env,
+        extra: &BTreeMap<String, String>,
+        host: &Host,
+    ) -> Result<Self, String> {
+        let mut env = file::service_env(service, caller)?;
+        env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+        if !service.cwd.is_dir() {
+            return Err(format!("cwd {} is not there", service.cwd.display()));
+        }
+        let program = argv.first().ok_or("the command is empty")?;
+        let path = env.get("PATH").map(String::as_str);
+        let program = file::resolve_program(program, &service.cwd, path)?;
+        let mut strings: Vec<CString> =
+            env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
+        let mark = strings.len();
+        strings.push(c_string(MARK)?);
+        Ok(Self {
+            launch: Launch {
+                program: c_path(&program)?,
+                args: argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
+                env: strings,
+                cwd: c_path(&service.cwd)?,
+                umask: service.umask,
+                nice: service.nice,
+                limits: limits(service, host)?,
+                ids: ids(service)?,
+            },
+            mark,
+        })
+    }
+
+    /// The start of one run.
+    pub fn run(&mut self, instance: &str, service: &Name, incarnation: u64) -> &Launch {
+        let mark = os::mark(instance, service.as_str(), incarnation);
+        self.launch.env[self.mark] = CString::new(format!("{MARK}={mark}")).expect("names and numbers have no NUL");
+        &self.launch
+    }
+
+    /// Whom it runs as.
+    pub fn ids(&self) -> Option<&Ids> {
+        self.launch.ids.as_ref()
+    }
+}
+
+fn limits(service: &file::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, String> {
+    let mut limits = host.limits.clone();
+    for (name, value) in &service.limits {
+        let number = os::limit_number(name).ok_or_else(|| format!("this system has no limit {name:?}"))?;
+        limits.retain(|(other, _)| *other != number);
+        limits.push((number, *value));
+    }
+    Ok(limits)
+}
+
+fn ids(service: &file::Service) -> Result<Option<Ids>, String> {
+    let account = file::account(service.user.as_deref(), service.group.as_deref())?;
+    if account.uid.is_none() && account.gid.is_none() {
+        return Ok(None);
+    }
+    let (uid, gid) = os::own_ids();
+    let gid = account.gid.unwrap_or(gid);
+    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups };
+    Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
+}
+
+fn c_string(text: &str) -> Result<CString, String> {
+    CString::new(text).map_err(|_| format!("{text:?} holds a NUL character"))
+}
+
+fn c_path(path: &Path) -> Result<CString, String> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| format!("{} holds a NUL", path.display()))
+}

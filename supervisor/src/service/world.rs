@@ -1,0 +1,122 @@
+//! What all services share.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+
+use daemon_kit::Home;
+use daemon_kit::file::Env;
+use proto::Name;
+
+use crate::disk::wal::Wal;
+use crate::journal::{Entry, Journal, Kind};
+use crate::logs::{Keep, Key, Logs, Which};
+use crate::os::pipe::Output;
+use crate::os::{Cgroups, Handle, Host, Ids};
+
+use super::Service;
+
+/// What all services share. Owned by the manager, lent to the drivers.
+#[derive(Debug)]
+pub struct World {
+    /// Where everything lies.
+    pub home: Home,
+    /// The name of this home in marks.
+    pub instance: String,
+    /// What this process found when it began.
+    pub host: Host,
+    /// Where cgroups are made; `None`: without.
+    pub cgroups: Option<Cgroups>,
+    /// The environment of the `up` or `apply` that holds.
+    pub env: Env,
+    /// What services write.
+    pub logs: Logs,
+    /// What happened.
+    pub journal: Journal,
+    /// What was intended.
+    pub wal: Wal,
+    /// Stdin of every service.
+    pub null: Handle,
+    /// Device and inode of every FIFO, and whose it is.
+    pub fifos: HashMap<(u64, u64), String>,
+    /// A checkpoint is due.
+    pub dirty: bool,
+}
+
+impl World {
+    /// Writes down that something happened to a service.
+    pub fn tell(&mut self, service: &Service, kind: Kind, cause: u64, message: String) -> u64 {
+        self.dirty = true;
+        self.journal.add(Entry {
+            cause,
+            source: "supervisor",
+            service: Some(&service.name),
+            incarnation: service.unit.incarnation(),
+            kind,
+            message,
+            evidence: String::new(),
+        })
+    }
+
+    /// Writes down that something happened to the supervisor itself.
+    pub fn tell_own(&mut self, kind: Kind, message: String) -> u64 {
+        self.journal.add(Entry {
+            cause: 0,
+            source: "supervisor",
+            service: None,
+            incarnation: 0,
+            kind,
+            message,
+            evidence: String::new(),
+        })
+    }
+
+    /// Where a service says that it is ready.
+    pub fn notify_path(&self, service: &Name) -> PathBuf {
+        self.home.run().join("notify").join(service.file_stem())
+    }
+
+    /// Where one output of a service is kept.
+    pub fn keep(&self, service: &Service, which: Which) -> Keep {
+        let log = &service.spec.log;
+        let path = match which {
+            Which::Out => log.stdout.clone(),
+            Which::Err => log.stderr.clone(),
+        };
+        Keep {
+            path: path.unwrap_or_else(|| self.home.log_file(&service.name, which.word())),
+            max_size: log.max_size,
+            keep: log.keep,
+            compress: log.compress,
+        }
+    }
+
+    /// Makes the outputs of a service ready to be written to; again does nothing.
+    pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>) -> io::Result<()> {
+        for which in Which::BOTH {
+            if service.outputs.contains_key(&which) {
+                continue;
+            }
+            let output = Output::open(&self.home.fifo(&service.name, which.word()), ids)?;
+            self.fifos.insert(output.identity(), service.name.to_string());
+            let keep = self.keep(service, which);
+            let shared = self.logs.open(key(&service.name, which), output, keep);
+            service.outputs.insert(which, shared);
+        }
+        Ok(())
+    }
+
+    /// The outputs of a service that is gone for good.
+    pub fn close_outputs(&mut self, service: &mut Service) {
+        for which in Which::BOTH {
+            self.logs.close(key(&service.name, which));
+        }
+        service.outputs.clear();
+        self.fifos.retain(|_, owner| owner != service.name.as_str());
+    }
+}
+
+/// The key of one output.
+pub fn key(service: &Name, which: Which) -> Key {
+    Key { service: service.clone(), which }
+}

@@ -1,0 +1,268 @@
+//! From arguments to a running supervisor: what can fail comes here, before anything is served.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use daemon_kit::Home;
+use daemon_kit::chassis::listen::ListenError;
+use daemon_kit::chassis::logging::{self, LoggingError};
+use daemon_kit::chassis::{Shutdown, bind, serve};
+use daemon_kit::file::{self, Config, Env, Problems};
+use proto::Endpoint;
+
+use crate::api;
+use crate::disk::applied::{self, Applied};
+use crate::manager::command::{Command, ConfigError, Source};
+use crate::manager::{self, Handle, Manager, Over, Start};
+use crate::os::{self, Cgroups, Lock};
+
+/// How long another supervisor of this home may take to go.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long clients may take to hear that it is over.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Keeps services up, for ever. Usually started by `ctl up`.
+#[derive(Debug, Parser)]
+#[command(name = "supervisor", version)]
+pub struct Args {
+    /// The file to run; without it the nearest sereno.toml from here upwards
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Run the file that was applied last in this home, instead of a sereno.toml
+    #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
+    pub resume: Option<PathBuf>,
+    /// Leave the terminal's session: closing it is no news then
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no file, or there are errors in it.
+    #[error("{0}")]
+    Problems(Problems),
+    /// It can not be taken.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// Somebody else supervises this home.
+    #[error("already running: {0} is held by pid {1}")]
+    AlreadyRunning(PathBuf, String),
+    /// The log can not be written.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// Nothing listens.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system refuses.
+    #[error("{0}: {1}")]
+    Io(String, io::Error),
+}
+
+impl StartError {
+    /// 2: usage or configuration; 1: anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Problems(_) | Self::Config(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// A step that the system may refuse, in words.
+fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
+    result.map_err(|error| StartError::Io(what.into(), error))
+}
+
+/// Runs until told to end.
+pub fn run(args: Args) -> Result<Over, StartError> {
+    if args.detach {
+        os::detach();
+    }
+    let env = own_env();
+    let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
+    let (config, applied, called_by_up) = match &args.resume {
+        None => {
+            let source = source(args.file.as_deref(), env)?;
+            let (config, applied) = manager::read(&source)?;
+            (config, applied, true)
+        }
+        Some(home) => {
+            let (config, applied) = resume(home)?;
+            (config, applied, false)
+        }
+    };
+    let home = Home::at(&config.supervisor.home);
+    let folders = [home.root().into(), home.run().join("fifo"), home.run().join("notify"), home.state(), home.journal()];
+    for folder in folders.into_iter().chain([home.log()]) {
+        step(&format!("making {}", folder.display()), os::create_private_dir(&folder))?;
+    }
+    let lock = take_lock(&home.lock())?;
+    step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
+    let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
+    if called_by_up {
+        step("keeping the applied file", applied::save(&home.state(), &applied))?;
+    }
+    step("becoming a subreaper", os::subreaper())?;
+    let instance = step("naming this home", instance(&home))?;
+    let cgroups = Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
+    let endpoint = home.endpoint("supervisor");
+    let start = Start {
+        config,
+        applied,
+        home,
+        instance,
+        host: os::raise_descriptor_limit(),
+        cgroups,
+        null: step("opening the null device", os::null_device())?,
+        called_by_up,
+    };
+    let over = supervise(start, &endpoint, under_init)?;
+    drop(lock);
+    Ok(over)
+}
+
+/// The manager here, the API on a thread of its own, until it is over.
+fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over, StartError> {
+    let runtime = step("starting the runtime", runtime())?;
+    let _entered = runtime.enter();
+    let shutdown = Shutdown::new();
+    let journal = start.home.journal();
+    let api = Api::bind(endpoint, shutdown.clone())?;
+    let children = step("watching children", os::Children::watch())?;
+    let signals = Shutdown::new();
+    step("watching signals", signals.on_signals())?;
+    let (manager, handle, threads) = step("taking up the state", Manager::build(start))?;
+    let logs = manager.logs();
+    let told = handle.clone();
+    runtime.spawn(async move {
+        signals.triggered().await;
+        let who = "a signal to the supervisor".into();
+        // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
+        let _ = told.tell(Command::Shutdown { keep: under_init, who }).await;
+    });
+    api.serve(handle, journal);
+    let over = runtime.block_on(manager.run(children));
+    shutdown.trigger();
+    api.end();
+    logs.end(threads);
+    Ok(over)
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+}
+
+/// The API's thread: bound already, serving once it is given a manager.
+struct Api {
+    thread: thread::JoinHandle<()>,
+    go: mpsc::Sender<(Handle, PathBuf)>,
+}
+
+impl Api {
+    fn bind(endpoint: &Endpoint, shutdown: Shutdown) -> Result<Self, StartError> {
+        let (go, going) = mpsc::channel::<(Handle, PathBuf)>();
+        let (bound, is_bound) = mpsc::channel();
+        let endpoint = endpoint.clone();
+        let body = move || {
+            let runtime = match runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(bound.send(Err(StartError::Io("starting the runtime".into(), error)))),
+            };
+            runtime.block_on(async {
+                let listener = match bind(&endpoint) {
+                    Ok(listener) => listener,
+                    Err(error) => return drop(bound.send(Err(error.into()))),
+                };
+                drop(bound.send(Ok(())));
+                // Ends without a word only if the supervisor could not be built.
+                let Ok((manager, journal)) = going.recv() else { return };
+                let routes = api::routes(&manager, journal, &shutdown);
+                if let Err(error) = serve::serve(listener, routes, &api::SERVICES, shutdown, GRACE).await {
+                    tracing::error!(%error, "serving failed");
+                }
+            });
+        };
+        let thread = step("starting a thread", thread::Builder::new().name("api".into()).spawn(body))?;
+        match is_bound.recv() {
+            Ok(Ok(())) => Ok(Self { thread, go }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Io("binding the endpoint".into(), io::ErrorKind::Other.into())),
+        }
+    }
+
+    fn serve(&self, manager: Handle, journal: PathBuf) {
+        // Fails only if its thread has panicked; supervision goes on without it.
+        if self.go.send((manager, journal)).is_err() {
+            tracing::error!("the thread of the API is gone");
+        }
+    }
+
+    fn end(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the API had panicked");
+        }
+    }
+}
+
+/// This process's environment, less what is meant for it alone.
+fn own_env() -> Env {
+    let own = |name: &str| name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_");
+    let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    text.filter(|(name, _)| !own(name)).collect()
+}
+
+fn source(file: Option<&Path>, env: Env) -> Result<Source, StartError> {
+    let here = step("finding the current folder", std::env::current_dir())?;
+    let path = file::find(file, &here, &env).map_err(StartError::Problems)?;
+    let text = file::read(&path).map_err(StartError::Problems)?;
+    Ok(Source { path, text, env })
+}
+
+/// The copy of the file that was applied last: never the newer file, and no error of the world stops it.
+fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
+    let state = Home::at(home).state();
+    let path = applied::path_in(&state);
+    let applied = step(&format!("reading {}", path.display()), applied::load(&state))?;
+    let config = file::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;
+    Ok((config, applied))
+}
+
+fn take_lock(path: &Path) -> Result<Lock, StartError> {
+    let what = format!("locking {}", path.display());
+    let until = os::now() + LOCK_WITHIN;
+    loop {
+        if let Some(lock) = step(&what, Lock::take(path))? {
+            return Ok(lock);
+        }
+        if os::now() > until {
+            let pid = std::fs::read_to_string(path).unwrap_or_default();
+            return Err(StartError::AlreadyRunning(path.into(), pid.trim().into()));
+        }
+        os::pipe::pause(Duration::from_millis(10));
+    }
+}
+
+/// The name of this home: where it is, and a random id in it, so that a copy of it is another.
+fn instance(home: &Home) -> io::Result<String> {
+    let path = home.state().join("instance");
+    let id = match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => id.trim().to_string(),
+        _ => {
+            let id = os::random_id()?;
+            crate::disk::replace(&path, id.as_bytes())?;
+            id
+        }
+    };
+    os::instance_of(home.root(), &id)
+}
