@@ -109,29 +109,20 @@ fn now() -> Instant {
 fn hints(place: &Place, here: &Path) -> String {
     let ctl = |arguments: &str| place.ctl_line(here, arguments);
     let [backend, frontend] = PORTS;
-    let mut text = String::from("\nBreak the backend, and see who heals it:\n");
+    let mut lines = vec![String::new(), "Break the backend, and see who heals it:".into()];
+    let mut hint =
+        |what: &str, line: String| lines.extend([String::new(), format!("  {what}"), format!("    {line}")]);
     for way in Break::offered() {
-        let line = format!("curl -s http://127.0.0.1:{backend}/break/{}", way.name());
-        text += &format!("\n  {}\n    {line}\n", way.healed_by());
+        hint(way.healed_by(), format!("curl -s http://127.0.0.1:{backend}/break/{}", way.name()));
     }
-    let more = [
-        ("What happened, and why", ctl("why demo-backend")),
-        ("Everything at a glance, and as it changes (Ctrl-C ends only the looking)", ctl("status --watch")),
-        ("What the services write", ctl("logs -f")),
-        (
-            "The same with a mouse, and the other service (for a browser)",
-            format!("http://127.0.0.1:{backend}/"),
-        ),
-        ("", format!("http://127.0.0.1:{frontend}/")),
-        ("The end of it", "cargo deploy demo --stop".into()),
-    ];
-    for (what, line) in more {
-        if !what.is_empty() {
-            text += &format!("\n  {what}\n");
-        }
-        text += &format!("    {line}\n");
-    }
-    text
+    hint("What happened, and why", ctl("why demo-backend"));
+    hint("Everything at a glance, and as it changes (Ctrl-C ends only the looking)", ctl("status --watch"));
+    hint("What the services write", ctl("logs -f"));
+    hint("All of this with a mouse: the backend, in a browser", format!("http://127.0.0.1:{backend}/"));
+    hint("The frontend", format!("http://127.0.0.1:{frontend}/"));
+    hint("The end of it", "cargo deploy demo --stop".into());
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[cfg(test)]

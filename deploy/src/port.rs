@@ -103,17 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_held_by_nobody_and_a_taken_one_by_this_process() {
+    fn a_taken_port_names_its_holder() {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = socket.local_addr().expect("an address").port();
-        let busy = holder(port).expect("taken");
+        let busy = holder(socket.local_addr().expect("an address").port()).expect("taken");
         if cfg!(target_os = "linux") {
             let Busy::By { pid, command } = &busy else { panic!("not seen: {busy:?}") };
             assert_eq!(*pid, std::process::id());
             assert!(command.contains("deploy"), "{command}");
         }
-        drop(socket);
-        assert_eq!(holder(port), None);
+    }
+
+    #[test]
+    fn a_free_port_is_held_by_nobody() {
+        let freed = || {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+            socket.local_addr().expect("an address").port()
+        };
+        // One that was free a moment ago may be somebody's by now, but not each of so many.
+        assert!((0..100).any(|_| holder(freed()).is_none()));
     }
 
     #[test]

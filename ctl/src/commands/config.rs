@@ -113,9 +113,14 @@ pub(super) async fn apply(place: &Place, out: &mut Out) -> Result<Done, Failure>
     if out.json {
         out.document(&PlanJson { plan: None, steps: steps_json(&response.steps) })?;
     } else {
-        steps(&response.steps, out)?;
+        steps(changing(&response.steps), out)?;
     }
     Ok(Done::Well)
+}
+
+/// Without those that nothing happens to.
+pub(super) fn changing(steps: &[Step]) -> impl Iterator<Item = &Step> {
+    steps.iter().filter(|step| step.effect() != Effect::None)
 }
 
 /// Steps for `--json`.
@@ -127,9 +132,10 @@ pub(super) fn steps_json(steps: &[Step]) -> Vec<StepJson<'_>> {
 }
 
 /// A line for each step, with what changes below it.
-pub(super) fn steps(steps: &[Step], out: &mut Out) -> Result<(), Failure> {
+pub(super) fn steps<'a>(steps: impl IntoIterator<Item = &'a Step>, out: &mut Out) -> Result<(), Failure> {
+    let steps: Vec<&Step> = steps.into_iter().collect();
     let width = steps.iter().map(|step| step.service.chars().count()).max().unwrap_or(0);
-    for step in steps {
+    for step in &steps {
         let style = match step.effect() {
             Effect::Start => GOOD,
             Effect::Restart => BUSY,

@@ -1,6 +1,7 @@
 //! `why` and `events`: what happened, and what led to it.
 
 use jiff::tz::TimeZone;
+use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
 use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
 
@@ -23,15 +24,19 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         limit: 0,
     };
     let events = supervisor.get_timeline(request).await?.events;
+    if events.is_empty() && !is_known(&args.service, &supervisor).await? {
+        return Err(Failure::Refused(format!("no service or daemon has the name {:?}", args.service)));
+    }
     if out.json {
         out.document(&Events::new(&events))?;
         return Ok(Done::Well);
     }
     let service = one_line(&args.service);
-    let ended = |event: &Event| matches!(event.kind.as_str(), "exit" | "give-up");
+    // Of a first run there is no restart to tell, only how it came to be.
+    let first = |event: &Event| event.incarnation <= 1 && event.kind != "exit";
     match args.incarnation {
         0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
-        0 if !events.iter().any(ended) => {
+        0 if events.iter().all(first) => {
             out.line(&format!("{service} has not been restarted yet; it was started so:"))?;
         }
         number if events.is_empty() => {
@@ -41,6 +46,14 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     }
     lines(&events, false, out)?;
     Ok(Done::Well)
+}
+
+/// Whether there is one of that name, which nothing has happened to yet.
+async fn is_known(name: &str, supervisor: &Supervisor) -> Result<bool, Failure> {
+    let status = supervisor.status(false, UNARY_DEADLINE).await?;
+    Ok(name == "supervisor"
+        || status.services.iter().any(|service| service.name == name)
+        || status.monitors.iter().any(|monitor| monitor.name == name))
 }
 
 /// The journal.

@@ -8,7 +8,7 @@ use proto::{Endpoint, UNARY_DEADLINE};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::config::{StepJson, steps, steps_json};
+use super::config::{StepJson, changing, steps, steps_json};
 use super::settle::{self, Settled};
 use super::{down, logs, spawn};
 use crate::args::Up;
@@ -139,7 +139,7 @@ fn report(
         return out.line(&format!("supervisor started (pid {pid}): {count} service{plural} of {file}"));
     }
     out.line(&format!("applied {file}"))?;
-    steps(&applied.steps, out)
+    steps(changing(&applied.steps), out)
 }
 
 /// Shows the logs until everything is stopped, by Ctrl-C here or by `down` elsewhere.

@@ -10,7 +10,7 @@ use proto::Name;
 use serde::Serialize;
 
 use super::secret::shown;
-use super::time::{size, span};
+use super::time::size;
 
 /// A setting and its values, one a line.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +54,11 @@ pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Settin
     all
 }
 
+/// As the file has it: `1m 30s`, `500ms`.
+fn written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 fn command(command: &Command) -> String {
     match command {
         Command::Argv(argv) => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
@@ -91,10 +96,10 @@ fn depends(name: &Name, on: DependencyOn) -> String {
 fn ready(ready: &Ready, within: Duration) -> String {
     match ready {
         Ready::Started => "as soon as it is started".into(),
-        Ready::Check(id) => format!("{id} passes, within {}", span(within)),
-        Ready::Notify => format!("it says READY=1, within {}", span(within)),
-        Ready::Log(pattern) => format!("it writes /{pattern}/, within {}", span(within)),
-        Ready::Delay(delay) => format!("after {}", span(*delay)),
+        Ready::Check(id) => format!("{id} passes, within {}", written(within)),
+        Ready::Notify => format!("it says READY=1, within {}", written(within)),
+        Ready::Log(pattern) => format!("it writes /{pattern}/, within {}", written(within)),
+        Ready::Delay(delay) => format!("after {}", written(*delay)),
     }
 }
 
@@ -112,8 +117,8 @@ fn check(id: &Name, check: &daemon_kit::file::Check) -> String {
         0 => format!("{} in a row", check.failures),
         window => format!("{} of {window}", check.failures),
     };
-    let every = span(check.interval);
-    format!("{id}: {what} every {every}, time-out {}, failing after {limit}", span(check.timeout))
+    let every = written(check.interval);
+    format!("{id}: {what} every {every}, time-out {}, failing after {limit}", written(check.timeout))
 }
 
 fn restart(service: &Service) -> Vec<String> {
@@ -125,19 +130,27 @@ fn restart(service: &Service) -> Vec<String> {
     };
     let end = match policy.give_up {
         GiveUp::Stop => "gives up".to_owned(),
-        GiveUp::Retry { every } => format!("tries again every {}", span(every)),
+        GiveUp::Retry { every } => format!("tries again every {}", written(every)),
+    };
+    let delay = match policy.delay {
+        Duration::ZERO => String::new(),
+        delay => format!(", {} after the exit at the earliest", written(delay)),
     };
     vec![
-        format!("{word}, at least {} after the exit", span(policy.delay)),
+        format!("{word}{delay}"),
         format!(
             "backoff {} × {} up to {}, after {} in a row {end}",
-            span(policy.initial),
+            written(policy.initial),
             policy.factor,
-            span(policy.max_wait),
+            written(policy.max_wait),
             policy.max
         ),
-        format!("stable after {}", span(policy.min_uptime)),
-        format!("checks may ask for {} in {}", policy.monitor_budget.max, span(policy.monitor_budget.within)),
+        format!("stable after {}", written(policy.min_uptime)),
+        format!(
+            "checks may ask for {} restarts in {}",
+            policy.monitor_budget.max,
+            written(policy.monitor_budget.within)
+        ),
     ]
 }
 
@@ -151,7 +164,7 @@ fn stop(service: &Service) -> String {
         let argv: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
         format!("{}, then ", argv.join(" "))
     });
-    let (first, timeout) = (first.unwrap_or_default(), span(stop.timeout));
+    let (first, timeout) = (first.unwrap_or_default(), written(stop.timeout));
     format!("{first}{} to {to}, SIGKILL to all after {timeout}", stop.signal)
 }
 

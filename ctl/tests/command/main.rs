@@ -218,9 +218,12 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_prints_the_chain_or_that_there_is_none() {
-    let world = World::with(Status::default());
+    let world = World::with(status(&[service("web", ServiceState::Running, 1)]));
     let answer = world.ctl("why web").await;
     assert_eq!((answer.code, answer.stdout.as_str()), (Some(0), "web has not been restarted yet\n"));
+    let answer = world.ctl("why bew").await;
+    assert_eq!(answer.code, Some(1));
+    assert_eq!(answer.stderr, "ctl: no service or daemon has the name \"bew\"\n");
 
     let now = std::time::SystemTime::now();
     world.script.lock().expect("the script").events = vec![Event {
@@ -238,7 +241,8 @@ async fn why_prints_the_chain_or_that_there_is_none() {
     assert_eq!((&json["events"][0]["seq"], &json["events"][0]["cause"]), (&9.into(), &Value::Null));
     assert_eq!(
         world.asked(),
-        ["timeline web why=true limit=0", "timeline web why=true limit=0", "timeline  why=false limit=5",]
+        ["web why=true limit=0", "bew why=true limit=0", "web why=true limit=0", " why=false limit=5"]
+            .map(|asked| format!("timeline {asked}"))
     );
 }
 
@@ -271,7 +275,7 @@ async fn up_applies_the_file_where_a_supervisor_runs() {
     let file = file.display();
     assert_eq!(
         answer.stdout,
-        format!("applied {file}\nweb  no-op\nweb  running  pid 812 (incarnation 1), up 0.5 s\n")
+        format!("applied {file}\nnothing changes\nweb  running  pid 812 (incarnation 1), up 0.5 s\n")
     );
     assert_eq!(world.asked(), [format!("apply start=true {file}")]);
 }

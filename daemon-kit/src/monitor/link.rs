@@ -197,14 +197,14 @@ fn overdue(call: &str) -> Status {
     Status::deadline_exceeded(format!("{call} was not answered within {UNARY_DEADLINE:?}"))
 }
 
-/// Whether the supervisor itself said this, and would say it again over a new connection.
+/// Whether the supervisor itself said this, and would say it again over a new connection (`FAILED_PRECONDITION` it would
+/// not: that is "attach first").
 fn is_answer(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::InvalidArgument
             | Code::NotFound
             | Code::PermissionDenied
-            | Code::FailedPrecondition
             | Code::Unimplemented
             | Code::OutOfRange
     )

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::os::Identity;
 
@@ -19,13 +20,26 @@ pub struct Wal {
     seq: u64,
 }
 
+/// The last run of a service that the log knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intended {
+    /// Its number.
+    pub incarnation: u64,
+    /// Its process, if it came about.
+    pub identity: Option<Identity>,
+    /// When it became ready, since boot.
+    pub ready: Option<Duration>,
+}
+
 /// What the log says beyond the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replay {
     /// The last number used.
     pub seq: u64,
-    /// By service: the last incarnation that was intended, and its process if it came about.
-    pub runs: BTreeMap<String, (u64, Option<Identity>)>,
+    /// By service: the last run that was intended.
+    pub runs: BTreeMap<String, Intended>,
+    /// Runs of the checkpoint that have become ready since.
+    pub ready: BTreeMap<String, (u64, Option<Duration>)>,
     /// A `down` was under way: it is to be finished.
     pub down: bool,
 }
@@ -61,6 +75,11 @@ impl Wal {
     /// It was.
     pub fn started(&mut self, service: &str, incarnation: u64, identity: Identity) -> io::Result<()> {
         self.append(format_args!("pid {service} {incarnation} {} {}", identity.pid, identity.start))
+    }
+
+    /// The current run became ready. Readiness that is said once would else be lost with the supervisor.
+    pub fn ready(&mut self, service: &str, incarnation: u64, at: Duration) -> io::Result<()> {
+        self.append(format_args!("ready {service} {incarnation} {}", at.as_millis()))
     }
 
     /// All services are to go, and the supervisor after them.
@@ -103,12 +122,24 @@ fn replay(text: &str, after: u64) -> Replay {
         match fields[..] {
             ["start", service, incarnation] => {
                 if let Ok(incarnation) = incarnation.parse() {
-                    replay.runs.insert(service.into(), (incarnation, None));
+                    let run = Intended { incarnation, identity: None, ready: None };
+                    replay.runs.insert(service.into(), run);
                 }
             }
             ["pid", service, incarnation, pid, start] => {
                 if let (Ok(incarnation), Ok(pid), Ok(start)) = (incarnation.parse(), pid.parse(), start.parse()) {
-                    replay.runs.insert(service.into(), (incarnation, Some(Identity { pid, start })));
+                    let run = Intended { incarnation, identity: Some(Identity { pid, start }), ready: None };
+                    replay.runs.insert(service.into(), run);
+                }
+            }
+            ["ready", service, incarnation, at] => {
+                // The run itself may already be part of the checkpoint.
+                if let (Ok(incarnation), Ok(at)) = (incarnation.parse::<u64>(), at.parse()) {
+                    let at = Some(Duration::from_millis(at));
+                    match replay.runs.get_mut(service) {
+                        Some(run) if run.incarnation == incarnation => run.ready = at,
+                        _ => drop(replay.ready.insert(service.into(), (incarnation, at))),
+                    }
                 }
             }
             ["down"] => replay.down = true,
@@ -136,8 +167,9 @@ mod tests {
         drop(wal);
 
         let (mut wal, replay) = Wal::open(&path, 0).expect("opened");
-        assert_eq!(replay.runs["web"], (1, Some(identity)));
-        assert_eq!(replay.runs["api"], (7, None));
+        let run = |incarnation, identity| Intended { incarnation, identity, ready: None };
+        assert_eq!(replay.runs["web"], run(1, Some(identity)));
+        assert_eq!(replay.runs["api"], run(7, None));
         let (_, later) = Wal::open(&path, 2).expect("opened");
         assert_eq!(later.runs.len(), 1, "what the checkpoint holds is not replayed");
 
@@ -153,6 +185,15 @@ mod tests {
     fn rubbish_and_half_lines_are_passed_over() {
         let text = "x\n1 start web\n2 start web one\n3 pid web 1 x y\n\u{0}\u{0}\n4 start api 2\n5 sta";
         let replay = super::replay(text, 0);
-        assert_eq!(replay.runs, BTreeMap::from([("api".to_string(), (2, None))]));
+        let run = Intended { incarnation: 2, identity: None, ready: None };
+        assert_eq!(replay.runs, BTreeMap::from([("api".to_string(), run)]));
+    }
+
+    #[test]
+    fn readiness_is_remembered_of_the_run_it_was_said_of() {
+        let text = "1 start web 2\n2 pid web 2 10 20\n3 ready web 2 5000\n4 ready api 9 6000\n5 ready web 1 7000\n";
+        let replay = super::replay(text, 0);
+        assert_eq!(replay.runs["web"].ready, Some(Duration::from_secs(5)));
+        assert_eq!(replay.ready["api"], (9, Some(Duration::from_secs(6))));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daemon_kit::file::Ready;
 use serde::{Deserialize, Serialize};
 
 use super::ready::Readiness;
@@ -180,6 +181,18 @@ impl Unit {
             _ => {}
         }
         unit
+    }
+
+    /// What is known of the readiness of an adopted run. Where only the supervisor that is gone could have heard it,
+    /// it counts as ready: a healthy service must not be ended for what was said to the dead.
+    pub fn was_ready(&mut self, at: Option<Moment>) {
+        let rules = &self.rules.ready;
+        if let Phase::Alive(run) = &mut self.phase
+            && run.ready_at.is_none()
+        {
+            let unheard = !rules.conditions.iter().any(|condition| matches!(condition, Ready::Check(_)));
+            run.ready_at = at.or_else(|| unheard.then(|| run.since()));
+        }
     }
 
     /// What a reboot leaves of it: nothing runs, and what was wanted up is wanted up again.

@@ -89,6 +89,10 @@ impl Manager {
                 let summary = service.reports.summary();
                 let how = if summary.is_empty() { String::new() } else { format!(" ({summary})") };
                 let message = format!("ready after {:.1} s{how}", after.as_secs_f64());
+                let at = now.elapsed();
+                if let Err(error) = world.wal.ready(name.as_str(), service.unit.incarnation(), at) {
+                    tracing::error!(service = %name, %error, "writing the log of intents failed");
+                }
                 let seq = world.tell(service, Kind::Ready, service.began, message);
                 self.restart_dependants(name, seq, now);
                 self.targets_changed();

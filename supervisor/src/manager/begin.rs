@@ -76,8 +76,8 @@ impl Found {
             return None;
         }
         let saved = self.entry(name).and_then(|entry| Some((entry.unit.incarnation, entry.process?)));
-        let intended = self.replay.runs.get(name.as_str()).map(|(incarnation, identity)| (*incarnation, *identity));
-        match intended {
+        let intended = self.replay.runs.get(name.as_str());
+        match intended.map(|run| (run.incarnation, run.identity)) {
             Some((incarnation, Some(identity))) => adopt(incarnation, identity),
             // Killed between the spawn and the line after it: only its mark tells.
             Some((incarnation, None)) => self.marked_leader(name, incarnation),
@@ -96,9 +96,17 @@ impl Found {
 
     /// The last number used for a run of a service.
     fn last_incarnation(&self, name: &Name) -> u64 {
-        let intended = self.replay.runs.get(name.as_str()).map_or(0, |(incarnation, _)| *incarnation);
+        let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
         let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
         marked.max().unwrap_or(0).max(intended)
+    }
+
+    /// When a run became ready, as far as the log of intents says.
+    fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
+        let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
+        let of_run = run.and_then(|run| run.ready);
+        let of_checkpoint = self.replay.ready.get(name.as_str()).filter(|(of, _)| *of == incarnation);
+        of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
     }
 
     /// Processes of services that no file names any more.
@@ -225,6 +233,7 @@ impl Manager {
         }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
+            service.unit.was_ready(found.ready_at(&name, incarnation));
             let message = format!("adopted pid {} (incarnation {incarnation})", process.pid());
             service.adopt(&self.world, process, incarnation, true);
             // Its output has waited in the FIFO for somebody to come.

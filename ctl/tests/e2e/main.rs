@@ -1,0 +1,21 @@
+//! End to end: the real binaries, real processes, as a user would meet them.
+//!
+//! Each story writes a `sereno.toml` into a folder of its own, brings it up with `ctl`, does something to it and waits
+//! until what a person would see is what it should be. Nothing sleeps: conditions are polled under a long ceiling, and
+//! a story that fails says what it saw last. At its end every process of it is gone, or it fails.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "the ceiling of a test is real time, and the commands are run as a person runs them")]
+
+mod adoption;
+mod broken_file;
+mod checks;
+mod crash_loop;
+mod dependencies;
+mod harness;
+mod leftovers;
+mod logs;
+mod monitors;
+mod other_language;
+mod slow_peers;
+mod stop;
