@@ -6,10 +6,11 @@
 #                                     8000 and 5189, or others where those are taken
 #
 # SERENO_BIN: a folder with the four programs; without it they are built as cargo deploy demo builds them.
+# SERENO_CGROUP=off: without cgroups, as for a user who may not make any.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # Of another Sereno that this may run under, or that somebody uses here.
-for name in ${!SERENO_@}; do [ "$name" = SERENO_BIN ] || unset "$name"; done
+for name in ${!SERENO_@}; do [[ $name =~ ^SERENO_(BIN|CGROUP)$ ]] || unset "$name"; done
 . deploy/tests/lib.sh
 
 root=$PWD
@@ -81,7 +82,7 @@ break_it() { http POST "$backend/break/$1"; }
 heals mw-vision-backend "exits" "exit 3" state break_it exit
 heals mw-vision-backend "segfaults" "SIGSEGV" state break_it segv
 heals mw-vision-backend "answers 503" "health failed 3 of 3: .*503" check break_it sick
-heals mw-vision-backend "hangs" "health failed 3 of 3" check break_it hang
+heals mw-vision-backend "hangs" "port failed 3 of 3: own, stalled|health failed 3 of 3" check break_it hang
 heals mw-vision-backend "closes its listening socket" "(port|health) failed 3 of 3" check break_it close
 freeze() { kill -STOP "$pid"; }
 heals mw-vision-backend "is frozen by SIGSTOP" "(port|health) failed 3 of 3" check freeze

@@ -20,7 +20,7 @@ fn nothing_is_started_from_it_and_every_error_is_said() {
     for verb in [["check"].as_slice(), &["up", "-d"]] {
         let answer = system.ctl(verb);
         assert_eq!(answer.code, 2, "{}", answer.err);
-        for part in ["comand", "did you mean \"command\"", "max", "-1", "depends_on", "\"bd\"", "\"db\""] {
+        for part in ["comand", "did you mean \"command\"", "max", "-1", "depends_on", ": bd", "\"db\""] {
             assert!(answer.err.contains(part), "no {part:?} in {}", answer.err);
         }
     }

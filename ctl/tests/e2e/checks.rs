@@ -134,7 +134,7 @@ fn a_foreign_port_is_named_and_neither_killed_nor_restarted_for() {
     assert_eq!(seen.state(), "starting");
     // Longer than ready_timeout: a foreign port ends no run.
     let later = system.until("web", "3 s old", |web| web.0["uptime_seconds"].as_f64().unwrap_or(0.0) > 3.0);
-    assert_eq!((later.pid(), later.number("restarts")), (seen.pid(), 0));
+    assert_eq!((later.pid(), later.number("restarts")), (seen.pid(), 0), "{}", system.story());
 }
 
 #[test]

@@ -52,5 +52,5 @@ fn the_wait_is_shown_while_it_lasts() {
     assert!((500.0..700.0).contains(&next), "{next}");
     let table = system.ctl(&["status"]);
     assert_eq!(table.code, 1);
-    assert!(table.out.contains("streak 2 of 9: exit 1"), "{}", table.out);
+    assert!(table.out.contains("(streak 2 of 9): exit 1"), "{}", table.out);
 }

@@ -63,6 +63,7 @@ fn up_wait_says_at_once_that_somebody_waits_for_a_failed_one() {
         r#"
         [services.db]
         command = "false"
+        ready = "notify"
         restart = { max = 0 }
         [services.api]
         command = "sleep 1000"

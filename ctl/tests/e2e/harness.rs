@@ -12,21 +12,21 @@ use serde_json::Value;
 const CEILING: Duration = Duration::from_secs(60);
 
 /// One Sereno, in a folder of its own.
-pub struct System {
+pub(crate) struct System {
     folder: tempfile::TempDir,
     env: Vec<(String, String)>,
 }
 
 /// What `ctl` answered.
-pub struct Answer {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl System {
     /// With this `sereno.toml`; nothing runs yet. `{bin}` in it is the folder of our binaries, `{here}` the system's.
-    pub fn new(file: &str) -> Self {
+    pub(crate) fn new(file: &str) -> Self {
         // Short, as sockets lie in it.
         let folder = tempfile::Builder::new().prefix("sereno-").tempdir_in("/tmp").expect("a folder");
         let system = Self { folder, env: Vec::new() };
@@ -35,31 +35,31 @@ impl System {
     }
 
     /// The same without cgroups, as for a user who can not make any.
-    pub fn without_cgroups(mut self) -> Self {
+    pub(crate) fn without_cgroups(mut self) -> Self {
         self.env.push(("SERENO_CGROUP".into(), "off".into()));
         self
     }
 
     /// Replaces the file.
-    pub fn write(&self, file: &str) {
+    pub(crate) fn write(&self, file: &str) {
         let text = file.replace("{bin}", &binaries().display().to_string());
         let text = text.replace("{here}", &self.folder.path().display().to_string());
         fs::write(self.path("sereno.toml"), text).expect("written");
     }
 
     /// A path in its folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs `ctl` in its folder.
-    pub fn ctl(&self, args: &[&str]) -> Answer {
+    pub(crate) fn ctl(&self, args: &[&str]) -> Answer {
         let output = self.command(args).output().expect("ctl runs");
         Answer::of(&output)
     }
 
     /// `ctl` as a command, to be run in another way.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binaries().join("ctl"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         // Not what the person who runs the tests has set.
@@ -74,32 +74,32 @@ impl System {
 
     /// Brings it up and waits until all is ready.
     #[track_caller]
-    pub fn up(self) -> Self {
+    pub(crate) fn up(self) -> Self {
         self.ctl(&["up", "-d", "--wait"]).succeeded();
         self
     }
 
     /// Brings it up and does not wait.
     #[track_caller]
-    pub fn up_at_once(self) -> Self {
+    pub(crate) fn up_at_once(self) -> Self {
         self.ctl(&["up", "-d"]).succeeded();
         self
     }
 
     /// What `status --json` says.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let answer = self.ctl(&["status", "--json"]);
         serde_json::from_str(&answer.out).unwrap_or(Value::Null)
     }
 
     /// One service of it.
-    pub fn service(&self, name: &str) -> Service {
+    pub(crate) fn service(&self, name: &str) -> Service {
         Service::of(&self.status(), name)
     }
 
     /// Polls the status until a condition holds for one service.
     #[track_caller]
-    pub fn until(&self, name: &str, what: &str, holds: impl Fn(&Service) -> bool) -> Service {
+    pub(crate) fn until(&self, name: &str, what: &str, holds: impl Fn(&Service) -> bool) -> Service {
         let mut last = Service::default();
         let found = poll(|| {
             last = self.service(name);
@@ -111,19 +111,19 @@ impl System {
 
     /// Waits for a state.
     #[track_caller]
-    pub fn until_state(&self, name: &str, state: &str) -> Service {
+    pub(crate) fn until_state(&self, name: &str, state: &str) -> Service {
         self.until(name, state, |service| service.state() == state)
     }
 
     /// Waits until a service runs as another incarnation than this.
     #[track_caller]
-    pub fn until_restarted(&self, before: &Service) -> Service {
+    pub(crate) fn until_restarted(&self, before: &Service) -> Service {
         let name = before.name();
         self.until(&name, "restarted", |now| now.state() == "running" && now.incarnation() > before.incarnation())
     }
 
     /// The messages of `ctl why`.
-    pub fn why(&self, name: &str) -> Vec<String> {
+    pub(crate) fn why(&self, name: &str) -> Vec<String> {
         let answer = self.ctl(&["why", name, "--json"]);
         let value: Value = serde_json::from_str(&answer.out).unwrap_or(Value::Null);
         let events = value["events"].as_array().cloned().unwrap_or_default();
@@ -131,32 +131,32 @@ impl System {
     }
 
     /// Everything that happened, for a story that fails.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let events = self.ctl(&["events"]).out;
         let log = fs::read_to_string(self.path(".sereno/log/supervisor.log")).unwrap_or_default();
         format!("--- events\n{events}--- supervisor.log\n{log}")
     }
 
     /// The supervisor's pid.
-    pub fn supervisor(&self) -> u32 {
+    pub(crate) fn supervisor(&self) -> u32 {
         let text = fs::read_to_string(self.path(".sereno/run/supervisor.lock")).expect("it runs");
         text.trim().parse().expect("a pid")
     }
 
     /// What a service has written to an output.
-    pub fn log(&self, file: &str) -> Vec<u8> {
+    pub(crate) fn log(&self, file: &str) -> Vec<u8> {
         fs::read(self.path(".sereno/log").join(file)).unwrap_or_default()
     }
 
     /// Every living process that belongs to this system, by the mark in its environment.
-    pub fn processes(&self) -> Vec<(u32, String)> {
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
         let id = fs::read_to_string(self.path(".sereno/state/instance")).unwrap_or_default();
         if id.is_empty() { Vec::new() } else { marked(&format!(".{}/", id.trim())) }
     }
 
     /// Ends everything and holds that nothing is left.
     #[track_caller]
-    pub fn down(&self) {
+    pub(crate) fn down(&self) {
         self.ctl(&["down"]).succeeded();
         assert_eq!(self.processes(), [], "left behind by `ctl down`");
     }
@@ -184,7 +184,7 @@ impl Answer {
 
     /// Holds that it did what was asked.
     #[track_caller]
-    pub fn succeeded(self) -> Self {
+    pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self
     }
@@ -192,51 +192,51 @@ impl Answer {
 
 /// One service, as `status --json` shows it.
 #[derive(Default, Clone)]
-pub struct Service(pub Value);
+pub(crate) struct Service(pub(crate) Value);
 
 impl Service {
-    pub fn of(status: &Value, name: &str) -> Self {
+    pub(crate) fn of(status: &Value, name: &str) -> Self {
         let services = status["services"].as_array().cloned().unwrap_or_default();
         Self(services.into_iter().find(|service| service["name"] == name).unwrap_or(Value::Null))
     }
 
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         text(&self.0["name"])
     }
 
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         text(&self.0["state"])
     }
 
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         text(&self.0["reason"])
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.number("pid").try_into().unwrap_or(0)
     }
 
-    pub fn incarnation(&self) -> u64 {
+    pub(crate) fn incarnation(&self) -> u64 {
         self.number("incarnation")
     }
 
-    pub fn number(&self, field: &str) -> u64 {
+    pub(crate) fn number(&self, field: &str) -> u64 {
         self.0[field].as_u64().unwrap_or(0)
     }
 
     /// One of its checks.
-    pub fn check(&self, id: &str) -> Value {
+    pub(crate) fn check(&self, id: &str) -> Value {
         let checks = self.0["checks"].as_array().cloned().unwrap_or_default();
         checks.into_iter().find(|check| check["id"] == id).unwrap_or(Value::Null)
     }
 }
 
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_string()
 }
 
 /// Polls a condition under the ceiling.
-pub fn poll(mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn poll(mut holds: impl FnMut() -> bool) -> bool {
     let ceiling = Instant::now() + CEILING;
     loop {
         if holds() {
@@ -251,30 +251,30 @@ pub fn poll(mut holds: impl FnMut() -> bool) -> bool {
 
 /// Holds that a condition comes about.
 #[track_caller]
-pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
     assert!(poll(holds), "never came about: {what}");
 }
 
 /// Sends a signal.
-pub fn kill(pid: u32, signal: &str) {
+pub(crate) fn kill(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status();
     assert!(sent.is_ok(), "kill is there");
 }
 
 /// Whether a process is there and not a zombie.
-pub fn lives(pid: u32) -> bool {
+pub(crate) fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// A port that nobody listens on now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound").port()
 }
 
 /// The folder of the binaries under test.
-pub fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let ctl = Path::new(env!("CARGO_BIN_EXE_ctl"));
     let folder = ctl.parent().expect("a folder").to_path_buf();
     for name in ["supervisor", "health-monitor", "port-monitor", "deploy"] {
@@ -284,7 +284,7 @@ pub fn binaries() -> PathBuf {
 }
 
 /// Whether a program that a story wants is there; without it the story is skipped aloud, or fails where it must not be.
-pub fn wants(program: &str, path: Option<PathBuf>) -> Option<PathBuf> {
+pub(crate) fn wants(program: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     let path = path.or_else(|| {
         let folders = std::env::var_os("PATH")?;
         std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
@@ -315,14 +315,14 @@ fn marked(text: &str) -> Vec<(u32, String)> {
 }
 
 /// An HTTP server of the story itself, that answers as it is told.
-pub struct Page {
-    pub port: u16,
+pub(crate) struct Page {
+    pub(crate) port: u16,
     answer: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
 impl Page {
     /// Begins with `200 ok`.
-    pub fn serve() -> Self {
+    pub(crate) fn serve() -> Self {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -347,7 +347,7 @@ impl Page {
     }
 
     /// From now on this status line, headers and body; empty: never answers.
-    pub fn answer(&self, answer: &str) {
+    pub(crate) fn answer(&self, answer: &str) {
         *self.answer.lock().expect("nobody panics with it") = answer.into();
     }
 }

@@ -57,7 +57,7 @@ fn a_frozen_monitor_stops_nobody_and_sees_again() {
     let status = system.status();
     let row = status["monitors"].as_array().expect("monitors").iter().find(|m| m["name"] == "health-monitor").cloned();
     assert_eq!(row.expect("a row")["state"], "unreachable");
-    system.ctl(&["restart", "web"]);
+    assert_eq!(system.ctl(&["restart", "web", "--timeout", "1s"]).code, 1, "nobody can say that it is ready");
     kill(pid, "CONT");
     system.until_restarted(&web);
     assert_eq!(system.service("web").number("restarts"), 1);

@@ -62,10 +62,10 @@ impl Break {
             Self::Exit => "It ends: the supervisor sees it at once, and starts it again",
             Self::Abort => "A signal ends it: the same, and `why` names the signal",
             Self::Sick => "It answers 503: health-monitor counts two failures, and asks for a restart",
-            Self::Hang => "It accepts and never answers: health-monitor's time-out counts as a failure",
+            Self::Hang => "It accepts and never answers: for health-monitor a time-out is a failure",
             Self::Close => "It no longer listens but lives on: port-monitor asks for a restart",
             Self::Freeze => {
-                "It is frozen, and deaf to SIGTERM: after stop.timeout it is killed, then started again"
+                "It is frozen, but the kernel goes on accepting for it: a queue that does not drain gives it away"
             }
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`breaks`] | the ways to break it |
+//! | `breaks` | the ways to break it |
 //! | `http` | one request, one answer, no more |
 //! | `page` | what a person sees |
 //!

@@ -226,7 +226,7 @@ impl Manager {
         unit.skip_incarnations(found.last_incarnation(&name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
         service.cause = seq;
-        service.cgroup = self.find_cgroup(entry, &name);
+        service.cgroup = self.find_cgroup(entry);
         if let Some(pause) = entry.and_then(|entry| entry.paused).filter(|_| found.same_boot) {
             service.pause = Some(Pause { until: pause.until.map(Moment::since_boot) });
             service.unit.observe(now, Fact::Paused(true));
@@ -249,12 +249,11 @@ impl Manager {
         self.watch_exit(&name);
     }
 
-    /// The cgroup that the run is in, which may lie where an earlier supervisor made it.
-    fn find_cgroup(&self, entry: Option<&Entry>, name: &Name) -> Option<Arc<Cgroup>> {
-        let cgroups = self.world.cgroups.as_ref()?;
-        let saved = entry.and_then(|entry| entry.cgroup.as_ref()).map(PathBuf::from);
-        let opened = saved.and_then(|path| Cgroup::open(path).ok());
-        opened.or_else(|| cgroups.service(&name.file_stem()).ok()).map(Arc::new)
+    /// The cgroup that an adopted run is in; the next run of any other gets a new one.
+    fn find_cgroup(&self, entry: Option<&Entry>) -> Option<Arc<Cgroup>> {
+        self.world.cgroups.as_ref()?;
+        let path = PathBuf::from(entry?.cgroup.as_ref()?);
+        Cgroup::open(path).ok().filter(Cgroup::is_populated).map(Arc::new)
     }
 
     /// What needs the runtime: once, before the first turn.

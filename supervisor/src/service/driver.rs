@@ -101,9 +101,10 @@ impl Service {
         }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
         world.open_outputs(self, ids.as_ref()).map_err(|error| format!("its outputs: {error}"))?;
-        if self.cgroup.is_none()
+        if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
+            self.cgroup = None;
             self.cgroup = cgroups.service(&self.name.file_stem()).ok().map(Arc::new);
         }
         self.look_for_readiness(world, incarnation);

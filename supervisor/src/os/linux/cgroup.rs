@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -21,6 +22,9 @@ pub struct Cgroups {
 pub struct Cgroup {
     path: PathBuf,
     dir: OwnedFd,
+    /// It was killed once. Kernels (seen: 6.18) then kill whatever is *cloned into* it as well, for ever: a clone takes
+    /// the count of kills from its parent's cgroup and compares it with that of the new one.
+    spent: AtomicBool,
 }
 
 impl Cgroups {
@@ -39,19 +43,25 @@ impl Cgroups {
         if killable { Ok(cgroups) } else { Err("this kernel has no cgroup.kill (Linux 5.14)".into()) }
     }
 
-    /// The cgroup of a service, made if it is not there.
+    /// A new, empty cgroup for a service.
     pub fn service(&self, stem: &str) -> io::Result<Cgroup> {
-        let path = self.base.join(stem);
-        fs::create_dir_all(&path)?;
-        Cgroup::open(path)
+        fs::create_dir_all(&self.base)?;
+        // One that is not empty (or can not be removed) keeps its name, and the next in line is taken.
+        for number in 0..1_000 {
+            let name = if number == 0 { stem.to_string() } else { format!("{stem}+{number}") };
+            let path = self.base.join(name);
+            remove(&path);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.and_then(|()| Cgroup::open(path)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// Removes those that are empty.
     pub fn clean_up(&self) {
-        for entry in fs::read_dir(&self.base).into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(entry.path());
-        }
-        let _ = fs::remove_dir(&self.base);
+        remove(&self.base);
     }
 }
 
@@ -59,7 +69,12 @@ impl Cgroup {
     /// One that is there.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let dir = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path, dir })
+        Ok(Self { path, dir, spent: AtomicBool::new(false) })
+    }
+
+    /// Whether nothing can be started in it any more.
+    pub fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// Where it is.
@@ -80,6 +95,7 @@ impl Cgroup {
     /// Kills everything in it and below it.
     pub fn kill(&self) -> io::Result<()> {
         let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
+        self.spent.store(true, Ordering::Relaxed);
         rustix::io::write(&file, b"1")?;
         Ok(())
     }
@@ -103,6 +119,15 @@ impl Cgroup {
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(rustix::fs::openat(&self.dir, name, flags | OFlags::CLOEXEC, Mode::empty())?)
     }
+}
+
+/// Removes a cgroup and those below it, as far as they are empty.
+fn remove(path: &Path) {
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove(&entry.path());
+    }
+    let _ = fs::remove_dir(path);
 }
 
 /// The v2 cgroup of this process, as a path in the file system.
