@@ -6,8 +6,13 @@ use daemon_kit::file::{CheckSpec, Command, Config, Env, Service, load};
 use deploy::demo::PORTS;
 use deploy::place::Place;
 
-fn folder() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// Absolute: a program for another system knows this folder by another name than the one it was compiled in.
+fn folder() -> PathBuf {
+    std::path::absolute(env!("CARGO_MANIFEST_DIR")).expect("a folder")
+}
+
+fn tree() -> PathBuf {
+    folder().parent().expect("crates lie in the tree").to_owned()
 }
 
 fn read(path: &Path, env: &Env) -> Config {
@@ -56,8 +61,8 @@ fn program(service: &Service) -> PathBuf {
 
 #[test]
 fn the_demo_finds_its_home_and_programs_in_the_usual_target_folder() {
-    let root = folder().parent().expect("the tree");
-    let place = Place::new(root, &root.join("target"));
+    let root = tree();
+    let place = Place::new(&root, &root.join("target"));
     let config = read(&place.config(), &Env::new());
     assert_eq!(resolved(&config.supervisor.home), root.join("target/demo/home"));
     for (name, port) in ["demo-backend", "demo-frontend"].iter().zip(PORTS) {
@@ -72,11 +77,12 @@ fn the_demo_finds_its_home_and_programs_in_the_usual_target_folder() {
 
 #[test]
 fn the_demo_finds_them_in_any_other() {
-    let place = Place::new(folder().parent().expect("the tree"), Path::new("/elsewhere"));
+    let elsewhere = std::path::absolute("/elsewhere").expect("a path");
+    let place = Place::new(&tree(), &elsewhere);
     let variables = place.variables().into_iter();
     let env = variables.map(|(name, path)| (name.to_owned(), path.display().to_string())).collect();
     let config = read(&place.config(), &env);
-    assert_eq!(config.supervisor.home, Path::new("/elsewhere/demo/home"));
+    assert_eq!(config.supervisor.home, elsewhere.join("demo").join("home"));
     assert_eq!(program(service(&config, "demo-backend")), place.bin().join("deploy"));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use daemon_kit::monitor::{Check, Evidence, Probe, Spec, Target, TargetError, Verdict};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::connect::{addresses, any, is_local};
 use crate::queue::{Queue, drains};
@@ -110,7 +110,10 @@ impl PortCheck {
             let (inodes, run) = (inodes.clone(), run.clone());
             move || owner(&inodes, &run)
         });
-        let owner = found.await.unwrap_or(Owner::Unknown);
+        // On a busy host the search may take longer than a check may: then whose it is stays unknown this time, and the
+        // port is open all the same.
+        let Ok(found) = timeout(target.timeout / 2, found).await else { return Owner::Unknown };
+        let owner = found.unwrap_or(Owner::Unknown);
         // A stranger may leave, and hand its socket to the service, at any time.
         let stays = !matches!(owner, Owner::Foreign { .. });
         self.known = stays.then(|| Known { inodes, run, owner: owner.clone() });

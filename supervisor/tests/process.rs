@@ -122,11 +122,9 @@ fn family_is_swept(cgroup: Option<&Cgroups>, mark: &str) {
     assert_eq!(process.reap(), Exit::Signal("SIGKILL".into()));
     let me = process.pid();
     until("a clean sweep", || {
-        let left = tree.kill_leftovers(|pid| pid == me);
-        // Only what is this family's is reaped: other tests have children too.
-        left == Left::Nothing
+        tree.kill_leftovers(|| os::orphans(|pid| pid == me)) == Left::Nothing
     });
-    assert!(tree.group_is_empty());
+    assert!(tree.group_is_empty(&os::orphans(|pid| pid == me)));
     assert_eq!(os::scan(instance, &std::collections::HashMap::new()), []);
 }
 

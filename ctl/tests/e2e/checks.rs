@@ -121,7 +121,7 @@ fn a_foreign_port_is_named_and_neither_killed_nor_restarted_for() {
         r#"
         [services.web]
         command = "sleep 1000"
-        port = {{ port = {}, interval = "100ms", timeout = "50ms", failures = 1 }}
+        port = {{ port = {}, interval = "3s", timeout = "2s", failures = 1 }}
         ready_timeout = "2s"
         "#,
         page.port

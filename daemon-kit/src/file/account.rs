@@ -18,13 +18,16 @@ pub struct Account {
     pub groups: Vec<u32>,
 }
 
+/// What systems without these files say.
+const ELSEWHERE: &str = "can not run as another user on this system";
+
 /// Looks `user` and `group` up in `/etc/passwd` and `/etc/group`; numbers are taken too.
 pub fn account(user: Option<&str>, group: Option<&str>) -> Result<Account, String> {
     if user.is_none() && group.is_none() {
         return Ok(Account::default());
     }
     if cfg!(not(unix)) {
-        return Err("can not run as another user on this system".into());
+        return Err(ELSEWHERE.into());
     }
     let read = |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let passwd = read("/etc/passwd").unwrap_or_default();
@@ -41,7 +44,10 @@ pub(super) fn may_become(account: &Account) -> Result<(), String> {
             return Err(format!("can not run as user {uid}: only root may run as somebody else"));
         }
     }
-    let _ = account;
+    #[cfg(not(unix))]
+    if account.uid.is_some() {
+        return Err(ELSEWHERE.into());
+    }
     Ok(())
 }
 

@@ -54,6 +54,8 @@ fn set(env: &mut Env, name: &str, value: &str) {
     if cfg!(windows) {
         env.retain(|old, _| !same(old, name));
     }
+    // By its one name: others look it up.
+    let name = if same(name, "PATH") { "PATH" } else { name };
     env.insert(name.into(), value.into());
 }
 

@@ -12,6 +12,9 @@ use crate::manager::command::LogFile;
 
 type Sender = mpsc::Sender<Result<v1::ReadLogsResponse, Status>>;
 
+/// How often a log is looked at that tells nobody of its progress.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What is read.
 pub(super) struct Request {
     pub(super) files: Vec<LogFile>,
@@ -93,8 +96,11 @@ async fn go_on(mut source: Source, to: Sender) {
         let more = async {
             match &mut source.progress {
                 Some(progress) => progress.changed().await.is_ok(),
-                // It has never run: nothing will come while it is not started.
-                None => std::future::pending().await,
+                // A daemon writes its own log: looked at again while somebody follows it.
+                None => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    true
+                }
             }
         };
         tokio::select! {

@@ -174,6 +174,15 @@ pub fn words(duration: Duration) -> String {
     shown.join(" ")
 }
 
+/// How long something took, as a person says it: `0.3 s`, `17 s`, `2h 4m`.
+pub fn took(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        seconds @ 10..60 => format!("{seconds} s"),
+        _ => words(duration),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::unit::testing::{at, name};
@@ -273,5 +282,7 @@ mod tests {
             assert_eq!(words(Duration::from_secs(seconds)), text);
         }
         assert_eq!(words(Duration::from_millis(250)), "250ms");
+        let took = [300, 9_900, 17_400, 7_440_000].map(|millis| super::took(Duration::from_millis(millis)));
+        assert_eq!(took, ["0.3 s", "9.9 s", "17 s", "2h 4m"]);
     }
 }

@@ -72,7 +72,7 @@ pub struct Keep {
     pub compress: bool,
 }
 
-/// What others may know of a stream while it runs.
+/// What others may know of a stream, also before anything was written to it.
 #[derive(Debug)]
 pub struct Shared {
     dropped: AtomicU64,
@@ -80,11 +80,13 @@ pub struct Shared {
     progress: watch::Sender<u64>,
 }
 
-impl Shared {
-    fn new() -> Self {
+impl Default for Shared {
+    fn default() -> Self {
         Self { dropped: AtomicU64::new(0), trouble: Mutex::new(None), progress: watch::Sender::new(0) }
     }
+}
 
+impl Shared {
     /// Bytes that could not be written.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -170,10 +172,8 @@ impl Logs {
     }
 
     /// Begins to keep one output.
-    pub fn open(&self, key: Key, output: Output, keep: Keep) -> Arc<Shared> {
-        let shared = Arc::new(Shared::new());
-        self.send(Command::Open { key, output, keep, shared: Arc::clone(&shared) });
-        shared
+    pub fn open(&self, key: Key, output: Output, keep: Keep, shared: Arc<Shared>) {
+        self.send(Command::Open { key, output, keep, shared });
     }
 
     /// Keeps it differently from now on.

@@ -88,9 +88,9 @@ impl Reader {
 
     fn was_replaced(&self) -> bool {
         let Some(part) = self.files.front() else { return true };
-        let (Ok(ours), Ok(current)) = (part.file.metadata(), fs::metadata(&self.path)) else { return false };
         // The new file is begun before the old one is finished: only once something is in it is the change over.
-        !pipe::same_file(&ours, &current) && current.len() > 0
+        let is_begun = fs::metadata(&self.path).is_ok_and(|current| current.len() > 0);
+        is_begun && pipe::is_at(&part.file, &self.path).is_ok_and(|is| !is)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is to be done: units polled, actions performed, notes written down.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use proto::Name;
@@ -7,7 +8,7 @@ use proto::Name;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{self, Entry, Pause, State};
 use crate::journal::Kind;
-use crate::lifecycle::arbiter::words;
+use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
 use crate::os;
 use crate::service::Service;
@@ -107,7 +108,7 @@ impl Manager {
             }
             Note::Backoff(wait, streak) => {
                 let max = service.spec.restart.max;
-                let message = format!("next start in {:.1} s (streak {streak} of {max})", wait.as_secs_f64());
+                let message = format!("next start in {} (streak {streak} of {max})", took(*wait));
                 service.cause = world.tell(service, Kind::Decision, service.cause, message);
             }
             Note::GaveUp(reason) => {
@@ -163,15 +164,13 @@ impl Manager {
             return;
         }
         let is_up = |name: &Name| self.services.get(name).is_some_and(|s| s.unit.is_wanted() || !s.unit.is_down());
-        let mut due: Vec<Name> = self
-            .stop_queue
+        let held: BTreeSet<&Name> = self
+            .graph
             .iter()
-            .filter(|name| {
-                let mut dependants = deps::dependants(&self.graph, name);
-                !dependants.any(|other| self.stop_queue.contains(other) && is_up(other))
-            })
-            .cloned()
+            .filter(|(other, edges)| !edges.is_empty() && self.stop_queue.contains(*other) && is_up(other))
+            .flat_map(|(_, edges)| edges.keys())
             .collect();
+        let mut due: Vec<Name> = self.stop_queue.iter().filter(|name| !held.contains(name)).cloned().collect();
         // Monitors watch until the last service is gone.
         let services_up = self.services.values().any(|s| s.is_users() && !s.unit.is_down());
         let watch_on = self.going == Some(false) && services_up;

@@ -182,6 +182,8 @@ impl Manager {
             let service = self.services.get_mut(&name).expect("it was just put in");
             // After a boot or a crash only what was wanted is; `up` wants every autostart service.
             if autostart && (called_by_up || !known) && !service.unit.is_alive() {
+                // Nothing ran, and a person begins anew: what was counted before is over.
+                service.unit.request(now, Request::Reset);
                 service.cause = seq;
                 service.unit.request(now, Request::Start);
             }
@@ -193,6 +195,9 @@ impl Manager {
             self.take_up_service(name.clone(), Role::Monitor, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
             service.extra_env = env;
+            if called_by_up && !service.unit.is_alive() {
+                service.unit.request(now, Request::Reset);
+            }
             service.unit.request(now, Request::Start);
         }
         for stray in found.strays(&self.services) {

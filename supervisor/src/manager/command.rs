@@ -288,7 +288,7 @@ pub struct LogFile {
     pub which: Which,
     /// Where.
     pub path: PathBuf,
-    /// Progress, if it is being written.
+    /// Progress; a daemon's own log has none that we see.
     pub shared: Option<Arc<Shared>>,
 }
 

@@ -26,13 +26,19 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
     (effect, changes)
 }
 
+/// Only plain values are shown: those of env may be secrets, and a structure tells nobody anything.
 fn change(key: &str, before: &str, after: &str) -> String {
-    // Values of env may be secrets, and a long value tells nobody anything.
     const LONGEST: usize = 60;
-    if key == "env" || before.len() > LONGEST || after.len() > LONGEST {
-        return key.into();
+    let plain = |text: &str| {
+        let text = text.strip_prefix("Some(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(text);
+        let text = if text == "None" { "none" } else { text };
+        let is_plain = text.len() <= LONGEST && !text.contains(['(', '{', '[']) && key != "env";
+        is_plain.then(|| text.to_string())
+    };
+    match (plain(before), plain(after)) {
+        (Some(before), Some(after)) => format!("{key}: {before} -> {after}"),
+        _ => key.into(),
     }
-    format!("{key}: {before} -> {after}")
 }
 
 #[cfg(test)]
@@ -56,6 +62,6 @@ mod tests {
         other.env.insert("PASSWORD".into(), "hunter2".into());
         other.nice = Some(5);
         let (effect, changes) = diff(&live, &other);
-        assert_eq!((effect, changes), (Effect::Restart, vec!["env".into(), "nice: None -> Some(5)".into()]));
+        assert_eq!((effect, changes), (Effect::Restart, vec!["env".into(), "nice: none -> 5".into()]));
     }
 }

@@ -151,11 +151,13 @@ impl Manager {
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
         if passing != before && (before.is_some() || passing == Some(false)) {
-            let words = match passing {
-                Some(true) => format!("{} passes again: {detail}", result.check),
-                Some(false) => format!("{} fails: {detail}", result.check),
-                None => format!("{} is not known: {detail}", result.check),
+            let verb = match passing {
+                Some(true) => "passes again",
+                Some(false) => "fails",
+                None => "is not known",
             };
+            let colon = if detail.is_empty() { "" } else { ": " };
+            let words = format!("{} {verb}{colon}{detail}", result.check);
             self.say(monitor, &name, Kind::Check, 0, words, String::new());
         }
         match (was_bad, bad) {

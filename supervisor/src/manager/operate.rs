@@ -197,19 +197,34 @@ impl Manager {
     }
 
     fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, String> {
-        let all = Selection { all: true, ..Selection::default() };
-        let selection = if selection.selectors.is_empty() && !selection.all { &all } else { selection };
-        let names = select(&self.services, selection)?;
-        let file = |name: &Name, which: Which| {
-            let service = &self.services[name];
-            LogFile {
+        let mut selection = selection.clone();
+        let count = selection.selectors.len();
+        selection.selectors.retain(|selector| selector != "supervisor");
+        let mut files = Vec::new();
+        if selection.selectors.len() < count {
+            let service = Name::new("supervisor").expect("it is a name");
+            files.push(LogFile { path: self.own_log(&service), service, which: Which::Out, shared: None });
+        } else if selection.selectors.is_empty() {
+            selection.all = true;
+        }
+        for name in select(&self.services, &selection)? {
+            let service = &self.services[&name];
+            files.extend(Which::BOTH.map(|which| LogFile {
                 service: name.clone(),
                 which,
                 path: self.world.keep(service, which).path,
-                shared: service.outputs.get(&which).cloned(),
+                shared: Some(service.output(which)),
+            }));
+            if !service.is_users() {
+                // What a daemon has to say it writes itself.
+                files.push(LogFile { path: self.own_log(&name), service: name, which: Which::Out, shared: None });
             }
-        };
-        Ok(names.iter().flat_map(|name| Which::BOTH.map(|which| file(name, which))).collect())
+        }
+        Ok(files)
+    }
+
+    fn own_log(&self, daemon: &Name) -> std::path::PathBuf {
+        self.world.home.log().join(format!("{daemon}.log"))
     }
 
     fn plan(&self, source: &super::command::Source) -> Result<super::command::Plan, super::command::ConfigError> {

@@ -68,8 +68,17 @@ impl Manager {
             self.process_ended(&ended);
         }
         let now = os::now();
-        for name in self.waiting(|waiting| waiting != Waiting::Scan { left: 0 }) {
-            self.look_again(&name, now);
+        let waits = |service: &&Service| {
+            service.pending.as_ref().is_some_and(|p| matches!(p.what, Waiting::Drain | Waiting::Sweep))
+        };
+        let names: Vec<Name> = self.services.values().filter(waits).map(|service| service.name.clone()).collect();
+        if names.is_empty() {
+            return;
+        }
+        // Looked up once for all of them: a hundred that stop together are a hundred who ask.
+        let orphans = self.orphans();
+        for name in names {
+            self.look_again(&name, &orphans, now);
         }
     }
 
@@ -84,48 +93,58 @@ impl Manager {
         })
     }
 
-    fn waiting(&self, which: impl Fn(Waiting) -> bool) -> Vec<Name> {
-        let waits = |service: &&Service| service.pending.as_ref().is_some_and(|pending| which(pending.what));
-        self.services.values().filter(waits).map(|service| service.name.clone()).collect()
+    /// Children of ours that lead no run.
+    fn orphans(&self) -> Vec<u32> {
+        let runs = self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
+        let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
+        os::orphans(|pid| leaders.contains(&pid))
     }
 
     /// Leftovers whose time to look again has come.
     pub(super) fn look_at_pending(&mut self, now: Moment) {
         let due = |service: &&Service| service.pending.as_ref().is_some_and(|pending| pending.next_try <= now);
         let names: Vec<Name> = self.services.values().filter(due).map(|service| service.name.clone()).collect();
+        if names.is_empty() {
+            return;
+        }
+        let orphans = self.orphans();
         for name in names {
-            self.look_again(&name, now);
+            self.look_again(&name, &orphans, now);
         }
     }
 
-    fn look_again(&mut self, name: &Name, now: Moment) {
-        let what = self.services.get(name).and_then(|service| service.pending.as_ref()).map(|pending| pending.what);
-        match what {
-            Some(Waiting::Drain) => self.drain(name, now),
-            Some(Waiting::Sweep) => self.sweep(name, now),
+    fn look_again(&mut self, name: &Name, orphans: &[u32], now: Moment) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        match service.pending.as_ref().map(|pending| pending.what) {
+            Some(Waiting::Drain) => {
+                if let Some(fact) = service.drain(orphans, now) {
+                    service.unit.observe(now, fact);
+                }
+            }
+            Some(Waiting::Sweep) => self.sweep_with(name, || orphans.to_vec(), now),
             Some(Waiting::Scan { .. }) => self.want_scan(name, now),
             None => {}
         }
     }
 
     pub(super) fn drain(&mut self, name: &Name, now: Moment) {
+        let orphans = self.orphans();
         if let Some(service) = self.services.get_mut(name)
-            && let Some(fact) = service.drain(now)
+            && let Some(fact) = service.drain(&orphans, now)
         {
             service.unit.observe(now, fact);
         }
     }
 
     pub(super) fn sweep(&mut self, name: &Name, now: Moment) {
-        let leaders: BTreeSet<u32> = self
-            .services
-            .values()
-            .flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()])
-            .flatten()
-            .map(|run| run.process.pid())
-            .collect();
+        let runs = self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
+        let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
+        self.sweep_with(name, || os::orphans(|pid| leaders.contains(&pid)), now);
+    }
+
+    fn sweep_with(&mut self, name: &Name, orphans: impl FnOnce() -> Vec<u32>, now: Moment) {
         let Some(service) = self.services.get_mut(name) else { return };
-        if let Some(fact) = service.sweep(&|pid| leaders.contains(&pid), now) {
+        if let Some(fact) = service.sweep(orphans, now) {
             service.unit.observe(now, fact);
         } else if matches!(service.pending.as_ref().map(|pending| pending.what), Some(Waiting::Scan { .. })) {
             self.want_scan(name, now);

@@ -68,7 +68,7 @@ impl Manager {
     fn view_service(&self, service: &Service, now: Moment) -> ServiceView {
         let unit = &service.unit;
         let state = unit.state(now);
-        let trouble = service.outputs.values().find_map(|shared| shared.trouble());
+        let trouble = service.outputs.iter().find_map(|shared| shared.trouble());
         let reason = match state {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
@@ -104,7 +104,7 @@ impl Manager {
             held: service.held.as_ref().map(|held| {
                 (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))
             }),
-            dropped: service.outputs.values().map(|shared| shared.dropped()).sum(),
+            dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
             status_text: service.status_text.clone(),
             checks: checks.collect(),
         }

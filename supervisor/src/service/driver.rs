@@ -8,7 +8,7 @@ use daemon_kit::file::{Ready, StopTo};
 use super::world::key;
 use super::{Plan, Role, Service, World};
 use crate::journal::Kind;
-use crate::lifecycle::arbiter::words;
+use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
@@ -52,7 +52,10 @@ pub enum Waiting {
 impl Pending {
     fn new(what: Waiting, now: Moment) -> Self {
         const FIRST: Duration = Duration::from_millis(1);
-        Self { what, next_try: now + FIRST, wait: FIRST }
+        // A scan tells when it is done; this is only in case it never does.
+        const SCAN: Duration = Duration::from_secs(5);
+        let wait = if matches!(what, Waiting::Scan { .. }) { SCAN } else { FIRST };
+        Self { what, next_try: now + wait, wait }
     }
 
     /// Less and less often: what does not go soon goes late.
@@ -224,7 +227,7 @@ impl Service {
         self.ended_at = Some(SystemTime::now());
         self.held = None;
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
-        let message = format!("{exit}{adopted} after {}", words(after));
+        let message = format!("{exit}{adopted} after {}", took(after));
         self.cause = world.tell(self, Kind::Exit, self.cause, message);
         if run.adopted && self.cgroup.is_none() {
             // Its orphans went to somebody else: only a scan finds them.
@@ -233,16 +236,16 @@ impl Service {
         Some(Fact::Exited(exit))
     }
 
-    /// Waits until the group is empty.
-    pub fn drain(&mut self, now: Moment) -> Option<Fact> {
-        let empty = self.tree.as_ref().is_none_or(Tree::group_is_empty);
+    /// Waits until the group is empty. `orphans`: children of the supervisor that lead no run.
+    pub fn drain(&mut self, orphans: &[u32], now: Moment) -> Option<Fact> {
+        let empty = self.tree.as_ref().is_none_or(|tree| tree.group_is_empty(orphans));
         self.wait_unless(empty, Waiting::Drain, Fact::Drained, now)
     }
 
-    /// Ends what the run left behind. `is_leader`: children of the supervisor that lead other runs.
-    pub fn sweep(&mut self, is_leader: &dyn Fn(u32) -> bool, now: Moment) -> Option<Fact> {
+    /// Ends what the run left behind. `orphans`: children of the supervisor that lead no run; asked for only if needed.
+    pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: Moment) -> Option<Fact> {
         let needs_scan = matches!(self.pending, Some(Pending { what: Waiting::Scan { .. }, .. }));
-        let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(is_leader));
+        let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
         if left == Left::Nothing && (!self.unit.is_wanted() || needs_scan) {
             // Before "stopped" is said, everybody on the host is looked at.
             let left = if self.cgroup.is_some() { 1 } else { 2 };
@@ -262,7 +265,7 @@ impl Service {
             self.tree = None;
             return Some(Fact::Swept);
         }
-        pending.again(now);
+        *pending = Pending::new(pending.what, now);
         None
     }
 

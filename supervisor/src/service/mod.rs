@@ -65,8 +65,10 @@ pub struct Service {
     pub pending: Option<Pending>,
     /// A `stop.command` that is under way.
     pub stopper: Option<Run>,
-    /// Its outputs, as they are kept.
-    pub outputs: BTreeMap<Which, Arc<Shared>>,
+    /// Its stdout and stderr, as they are kept.
+    pub outputs: [Arc<Shared>; 2],
+    /// They are ready to be written to.
+    pub outputs_open: bool,
     /// What monitors said of its checks.
     pub reports: Reports,
     /// What monitors may still ask for.
@@ -128,7 +130,8 @@ impl Service {
             cgroup: None,
             pending: None,
             stopper: None,
-            outputs: BTreeMap::new(),
+            outputs: Default::default(),
+            outputs_open: false,
             reports: Reports::default(),
             ledger: Ledger::default(),
             held: None,
@@ -147,6 +150,12 @@ impl Service {
         self.reports.keep_only(&spec);
         self.spec = spec;
         self.plan = None;
+    }
+
+    /// One of its outputs.
+    pub fn output(&self, which: Which) -> Arc<Shared> {
+        let [out, err] = &self.outputs;
+        Arc::clone(if which == Which::Out { out } else { err })
     }
 
     /// Whether a person paused it; a pause whose time is over is none.

@@ -93,16 +93,16 @@ impl World {
 
     /// Makes the outputs of a service ready to be written to; again does nothing.
     pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>) -> io::Result<()> {
+        if service.outputs_open {
+            return Ok(());
+        }
         for which in Which::BOTH {
-            if service.outputs.contains_key(&which) {
-                continue;
-            }
             let output = Output::open(&self.home.fifo(&service.name, which.word()), ids)?;
             self.fifos.insert(output.identity(), service.name.to_string());
             let keep = self.keep(service, which);
-            let shared = self.logs.open(key(&service.name, which), output, keep);
-            service.outputs.insert(which, shared);
+            self.logs.open(key(&service.name, which), output, keep, service.output(which));
         }
+        service.outputs_open = true;
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl World {
         for which in Which::BOTH {
             self.logs.close(key(&service.name, which));
         }
-        service.outputs.clear();
+        service.outputs_open = false;
         self.fifos.retain(|_, owner| owner != service.name.as_str());
     }
 }

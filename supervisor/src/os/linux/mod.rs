@@ -25,7 +25,7 @@ pub use host::{
     Host, Lock, NotifySocket, boot_id, create_private_dir, detach, instance_of, limit_number, null_device, now, open_private, own_ids,
     raise_descriptor_limit, random_id, shell, subreaper,
 };
-pub use proc::{descendants, scan, usage_of};
+pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
 pub use tree::{Left, Tree};

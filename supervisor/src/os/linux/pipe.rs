@@ -183,9 +183,10 @@ pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, end))
 }
 
-/// Whether two descriptions are the same file, so that a follower sees a rotation.
-pub fn same_file(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
+/// Whether a path still names an open file, so that a follower sees a rotation.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, current) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (current.dev(), current.ino()))
 }
 
 /// Sleeps for a moment shorter than any timer of a runtime is good for.

@@ -72,6 +72,11 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
     all
 }
 
+/// The children of this process that lead no run: orphans that came to us.
+pub fn orphans(is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
+    children(std::process::id()).into_iter().filter(|pid| !is_leader(*pid)).collect()
+}
+
 /// A process and everything below it, itself first; zombies do not count.
 pub fn descendants(root: u32) -> Vec<u32> {
     let (mut all, mut next) = (vec![root], 0);

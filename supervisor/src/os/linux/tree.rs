@@ -88,8 +88,9 @@ impl Tree {
         }
     }
 
-    /// Whether a living process of the group is left, now that its leader has been reaped.
-    pub fn group_is_empty(&self) -> bool {
+    /// Whether a living process of the group is left, now that its leader has been reaped. `orphans` are the
+    /// supervisor's children that lead no run.
+    pub fn group_is_empty(&self, orphans: &[u32]) -> bool {
         let Some(group) = process::pid(self.leader.pid) else { return true };
         if test_kill_process_group(group).is_err() {
             return true;
@@ -100,7 +101,7 @@ impl Tree {
             return true;
         }
         // Zombies count as gone. A group whose number somebody else has by now is not ours to wait for.
-        !proc::children(std::process::id()).into_iter().flat_map(proc::descendants).any(|pid| self.is_member(pid))
+        !orphans.iter().copied().flat_map(proc::descendants).any(|pid| self.is_member(pid))
     }
 
     fn is_member(&self, pid: u32) -> bool {
@@ -109,8 +110,8 @@ impl Tree {
         })
     }
 
-    /// One round of ending what the run left behind. `is_leader` are the supervisor's children that lead runs.
-    pub fn kill_leftovers(&self, is_leader: impl Fn(u32) -> bool) -> Left {
+    /// One round of ending what the run left behind. `orphans` are the supervisor's children that lead no run.
+    pub fn kill_leftovers(&self, orphans: impl FnOnce() -> Vec<u32>) -> Left {
         if let Some(cgroup) = &self.cgroup {
             if !cgroup.is_populated() {
                 return Left::Nothing;
@@ -121,10 +122,7 @@ impl Tree {
             }
         }
         let mut killed = 0;
-        for orphan in proc::children(std::process::id()) {
-            if is_leader(orphan) || !self.is_ours(orphan) {
-                continue;
-            }
+        for orphan in orphans().into_iter().filter(|orphan| self.is_ours(*orphan)) {
             // Itself first: nothing it would start then escapes, and its children come to us. Ours to reap, so its
             // pid can not become somebody else's.
             killed += 1;

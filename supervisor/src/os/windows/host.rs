@@ -1,0 +1,163 @@
+//! This process and its host: clock, lock, folders. What Windows has no word for is said here too.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::ERROR_SHARING_VIOLATION;
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW};
+use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
+use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
+
+use super::handle::{Handle, wide};
+use super::pipe;
+use crate::lifecycle::Moment;
+
+/// What this process found when it began.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The limits to give services: there are none here.
+    pub limits: Vec<(u32, Option<u64>)>,
+}
+
+/// Now, on the clock of the core: it stands still while the machine sleeps.
+pub fn now() -> Moment {
+    let mut units = 0;
+    // SAFETY: the call fills one number, and fails only for a null pointer.
+    unsafe { QueryUnbiasedInterruptTime(&raw mut units) };
+    Moment::since_boot(Duration::from_micros(units / 10))
+}
+
+/// Which boot this is: times since boot mean nothing in another.
+pub fn boot_id() -> String {
+    let key = wide(r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters");
+    let (mut number, mut size) = (0_u32, 4);
+    // SAFETY: names that end with 0, and room for the one number that is asked for.
+    let result = unsafe {
+        let (value, kind) = (wide("BootId"), ptr::null_mut());
+        let room = (&raw mut number).cast();
+        RegGetValueW(
+            HKEY_LOCAL_MACHINE,
+            key.as_ptr(),
+            value.as_ptr(),
+            RRF_RT_REG_DWORD,
+            kind,
+            room,
+            &raw mut size,
+        )
+    };
+    // Whom a pid means is safe without it, as a creation time is one of the calendar.
+    if result == 0 { number.to_string() } else { "unknown".into() }
+}
+
+/// A name for this home that a copy of it does not share: where it is, and a random id in it.
+pub fn instance_of(home: &Path, id: &str) -> io::Result<String> {
+    let (volume, number) = pipe::id_of_folder(home)?;
+    Ok(format!("{volume:x}.{number:x}.{id}"))
+}
+
+/// A few random digits: std takes the keys of its hashes from the system's generator.
+pub fn random_id() -> io::Result<String> {
+    Ok(format!("{:016x}", RandomState::new().build_hasher().finish()))
+}
+
+/// Orphans have no parent here: the job has them.
+pub fn subreaper() -> io::Result<()> {
+    Ok(())
+}
+
+/// Handles are not limited.
+pub fn raise_descriptor_limit() -> Host {
+    Host::default()
+}
+
+/// None has a number.
+pub fn limit_number(_name: &str) -> Option<u32> {
+    None
+}
+
+/// Who starts a supervisor says that it gets no console; it can not leave one unseen later.
+pub fn detach() {}
+
+/// Nothing to read, nowhere to write.
+pub fn null_device() -> io::Result<Handle> {
+    Ok(OpenOptions::new().read(true).write(true).open("NUL")?.into())
+}
+
+/// Makes a folder, and those above it. Who may enter is inherited: in a user's profile that is the user, the
+/// administrators and the system.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Opens a file for writing anew. Who may read it is inherited, as above.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+/// The only truth about who supervises a home. Held until dropped or dead.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Takes it; `None`: somebody else has it. Others may read whose it is, and nobody else may write.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);
+        match options.open(path) {
+            Ok(file) => {
+                file.set_len(0)?;
+                io::Write::write_all(&mut &file, format!("{}\n", std::process::id()).as_bytes())?;
+                Ok(Some(Self(file)))
+            }
+            Err(error) if error.raw_os_error() == i32::try_from(ERROR_SHARING_VIOLATION).ok() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The file it is on.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Numbers mean nobody here: a named pipe says nothing of who calls, and only its owner can write to it.
+pub fn own_ids() -> (u32, u32) {
+    (0, 0)
+}
+
+/// What runs a line for the shell.
+pub fn shell(line: &str) -> Vec<String> {
+    vec![cmd(), "/d".into(), "/s".into(), "/c".into(), line.into()]
+}
+
+/// The system's own cmd, whatever `PATH` and `ComSpec` say.
+pub(super) fn cmd() -> String {
+    let mut buffer = [0_u16; 260];
+    // SAFETY: the call fills at most as much as there is.
+    let length = unsafe { GetSystemDirectoryW(buffer.as_mut_ptr(), 260) };
+    let folder = buffer.get(..usize::try_from(length).unwrap_or(0)).filter(|folder| !folder.is_empty());
+    let folder = folder.map_or_else(|| r"C:\Windows\System32".into(), String::from_utf16_lossy);
+    format!(r"{folder}\cmd.exe")
+}
+
+/// Where a service says that it is ready: not here, where `ready` has other ways.
+#[derive(Debug)]
+pub enum NotifySocket {}
+
+impl NotifySocket {
+    /// There is none.
+    pub fn bind(_path: &Path) -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "Windows has no notify socket; use another ready"))
+    }
+
+    /// Never.
+    pub fn receive(&self) -> std::future::Ready<io::Result<String>> {
+        match *self {}
+    }
+}

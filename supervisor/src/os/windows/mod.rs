@@ -1,0 +1,39 @@
+//! Windows.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `handle` | handles: owned, lent, duplicated |
+//! | `wait` | a callback when a handle is signalled |
+//! | `command_line` | arguments → one line that the other side splits as it was |
+//! | `spawn` | a process, suspended, into its job, resumed |
+//! | `process` | a process handle: wait, exit code, terminate |
+//! | `console` | Ctrl-Break, as close to SIGTERM as it gets |
+//! | `job` | the job object of a service: all its processes |
+//! | `tree` | what belongs to a run: its job; scans |
+//! | `pipe` | the outputs of services, and moving what is in them into files |
+//! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
+//! | `usage` | descendants, CPU time and memory |
+//! | `host` | this process and its host: clock, lock, folders |
+
+mod command_line;
+mod console;
+mod handle;
+mod host;
+mod job;
+mod outlet;
+pub mod pipe;
+mod process;
+mod spawn;
+mod tree;
+mod usage;
+mod wait;
+
+pub use handle::{Borrowed, Handle, borrow};
+pub use host::{
+    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, instance_of, limit_number, now,
+    null_device, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
+};
+pub use process::{Children, Process, orphans_reaped};
+pub use spawn::spawn;
+pub use tree::{Cgroup, Cgroups, Left, Tree, scan};
+pub use usage::{descendants, orphans, usage_of};

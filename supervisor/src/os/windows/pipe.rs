@@ -1,0 +1,306 @@
+//! The outputs of services: pipes that this supervisor owns, and moving what is in them into files.
+//!
+//! Nothing is held in between: what has not been written to the file yet is in the pipe, which is looked at, written
+//! out, and only then relieved of what was written. A pipe is watched by a read of no bytes, which ends when there are
+//! some. What is lost or doubled when the supervisor is killed stands in `outlet`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::path::Path;
+use std::ptr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::ERROR_IO_PENDING;
+use windows_sys::Win32::Storage::FileSystem::{
+    BY_HANDLE_FILE_INFORMATION, FILE_FLAG_BACKUP_SEMANTICS, FILE_READ_ATTRIBUTES, FILE_STANDARD_INFO,
+    FileStandardInfo, GetFileInformationByHandle, GetFileInformationByHandleEx, ReadFile,
+};
+use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
+
+use super::Handle;
+use super::handle::done;
+use super::outlet::{self, Outlet};
+use super::wait::Wait;
+use crate::os::Ids;
+
+/// What is moved at once.
+const MOST: usize = 64 * 1024;
+
+/// The supervisor's end of one output of a service.
+#[derive(Debug)]
+pub struct Output(Arc<Outlet>);
+
+impl Output {
+    /// Opens the output of a path, making its pipe if it is not there or nobody has kept it.
+    pub fn open(path: &Path, _ids: Option<&Ids>) -> io::Result<Self> {
+        Outlet::open(path).map(Self)
+    }
+
+    /// Who this output is, among all of this supervisor.
+    pub fn identity(&self) -> (u64, u64) {
+        (0, self.0.number())
+    }
+
+    /// A handle for the service.
+    pub fn for_service(path: &Path) -> io::Result<Handle> {
+        let outlet = Outlet::find(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Handle::of_outlet(outlet.writer()?, outlet))
+    }
+
+    /// Its size stays as it is: Windows fixes it when a pipe is made.
+    pub fn resize(&self, _bytes: usize) {}
+
+    /// Bytes that wait in it.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting().unwrap_or(0)
+    }
+
+    /// Moves up to so many bytes to the file's position. `WouldBlock`: there are none.
+    pub fn transfer(&self, mut file: &File, most: usize) -> io::Result<usize> {
+        let mut buffer = vec![0; most.min(MOST).min(self.0.waiting()?)];
+        let seen = self.0.peek(&mut buffer)?;
+        let written = file.write(&buffer[..seen])?;
+        let mut taken = 0;
+        while taken < written {
+            taken += self.0.take(&mut buffer[taken..written])?;
+        }
+        Ok(written)
+    }
+
+    /// Copies what waits, taking nothing.
+    pub fn peek(&self, peeker: &mut Peeker, most: usize) -> io::Result<usize> {
+        let most = most.min(peeker.bytes.len());
+        self.0.peek(&mut peeker.bytes[..most])
+    }
+
+    /// Throws away up to a buffer of what waits; says how much.
+    pub fn discard(&self) -> io::Result<usize> {
+        let waiting = self.0.waiting()?.min(MOST);
+        if waiting == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.0.take(&mut vec![0; waiting])
+    }
+}
+
+/// Where a look ahead goes.
+#[derive(Debug)]
+pub struct Peeker {
+    /// What was seen last.
+    pub bytes: Vec<u8>,
+}
+
+impl Peeker {
+    /// A new one.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { bytes: vec![0; MOST] })
+    }
+}
+
+/// Waits for many outputs at once, and for a wake from another thread.
+pub struct Poller {
+    news: mpsc::Receiver<u64>,
+    tell: mpsc::Sender<u64>,
+    watches: RefCell<HashMap<u64, Watch>>,
+    /// Those that are not waited for: new ones, and those that had something.
+    idle: RefCell<Vec<u64>>,
+}
+
+/// Ends a [`Poller::wait`] from another thread.
+#[derive(Debug, Clone)]
+pub struct Waker(mpsc::Sender<u64>);
+
+impl Waker {
+    /// Ends the current or the next wait.
+    pub fn wake(&self) {
+        // Fails only when nobody waits any more.
+        let _ = self.0.send(WAKE);
+    }
+}
+
+const WAKE: u64 = u64::MAX;
+
+impl Poller {
+    /// A new one, and what ends its waits.
+    pub fn new() -> io::Result<(Self, Waker)> {
+        let (tell, news) = mpsc::channel();
+        let waker = Waker(tell.clone());
+        Ok((Self { news, tell, watches: RefCell::default(), idle: RefCell::default() }, waker))
+    }
+
+    /// Watches an output under a key.
+    pub fn add(&self, output: &Output, key: u64) -> io::Result<()> {
+        let watch = Watch::new(Arc::clone(&output.0), key, self.tell.clone())?;
+        self.watches.borrow_mut().insert(key, watch);
+        self.idle.borrow_mut().push(key);
+        Ok(())
+    }
+
+    /// No longer watches an output.
+    pub fn remove(&self, output: &Output) {
+        self.watches.borrow_mut().retain(|_, watch| !Arc::ptr_eq(&watch.outlet, &output.0));
+    }
+
+    /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+        ready.clear();
+        self.watch_idle(ready);
+        let mut news = match timeout {
+            _ if !ready.is_empty() => self.news.try_recv().ok(),
+            Some(timeout) => self.news.recv_timeout(timeout).ok(),
+            None => self.news.recv().ok(),
+        };
+        while let Some(key) = news {
+            let mut watches = self.watches.borrow_mut();
+            if let Some(watch) = watches.get_mut(&key).filter(|watch| watch.is_pending) {
+                watch.is_pending = false;
+                self.idle.borrow_mut().push(key);
+                ready.push(key);
+            }
+            news = self.news.try_recv().ok();
+        }
+        Ok(())
+    }
+
+    /// Waits for those that have nothing; those that have something are ready.
+    fn watch_idle(&self, ready: &mut Vec<u64>) {
+        let mut watches = self.watches.borrow_mut();
+        self.idle.borrow_mut().retain(|key| {
+            let Some(watch) = watches.get_mut(key) else { return false };
+            if watch.outlet.waiting().is_ok_and(|waiting| waiting > 0) {
+                ready.push(*key);
+                return true;
+            }
+            if let Err(error) = watch.begin() {
+                tracing::error!(%error, "watching an output failed");
+            }
+            false
+        });
+    }
+}
+
+/// A read of no bytes, which ends when there are some.
+struct Watch {
+    outlet: Arc<Outlet>,
+    event: OwnedHandle,
+    /// The system writes into it while the read is under way: it has a place of its own, and only `begin` and `drop`
+    /// touch it.
+    operation: *mut OVERLAPPED,
+    is_pending: bool,
+    wait: Option<Wait>,
+}
+
+// SAFETY: the operation is ours alone.
+unsafe impl Send for Watch {}
+
+impl Watch {
+    fn new(outlet: Arc<Outlet>, key: u64, tell: mpsc::Sender<u64>) -> io::Result<Self> {
+        let event = outlet::event(false)?;
+        let wait = Wait::new(event.try_clone()?, false, move || {
+            // Fails only when the poller is gone, and with it this.
+            let _ = tell.send(key);
+        })?;
+        let operation =
+            Box::into_raw(Box::new(OVERLAPPED { hEvent: event.as_raw_handle(), ..Default::default() }));
+        Ok(Self { outlet, event, operation, is_pending: false, wait: Some(wait) })
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let mut nothing = [0_u8; 1];
+        // SAFETY: no read is under way, and a read of no bytes touches no buffer.
+        let begun = done(unsafe {
+            *self.operation = OVERLAPPED { hEvent: self.event.as_raw_handle(), ..Default::default() };
+            let reader = self.outlet.reader().as_raw_handle();
+            ReadFile(reader, nothing.as_mut_ptr(), 0, ptr::null_mut(), self.operation)
+        });
+        match begun {
+            Err(error) if error.raw_os_error() != i32::try_from(ERROR_IO_PENDING).ok() => Err(error),
+            // One that has ended already signals its event as well.
+            _ => {
+                self.is_pending = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // First: it would eat the signal that the end of the read is waited for by.
+        self.wait = None;
+        let mut ignored = 0;
+        // SAFETY: after this wait the system no longer knows the operation.
+        unsafe {
+            if self.is_pending {
+                let reader = self.outlet.reader().as_raw_handle();
+                CancelIoEx(reader, self.operation);
+                GetOverlappedResult(reader, self.operation, &raw mut ignored, 1);
+            }
+            drop(Box::from_raw(self.operation));
+        }
+    }
+}
+
+/// Opens a log file at its end; makes it and its folder if need be.
+pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    Ok((file, end))
+}
+
+/// Whether a path still names an open file, so that a follower sees a rotation. Not by its times: a new file gets those
+/// of the one whose name it took over.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let current = OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES).open(path)?;
+    Ok(id_of(file)? == id_of(&current)?)
+}
+
+/// Volume and number of a file.
+fn id_of(file: &File) -> io::Result<(u32, u64)> {
+    let mut info = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the call fills the structure.
+    done(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut info) })?;
+    Ok((info.dwVolumeSerialNumber, u64::from(info.nFileIndexHigh) << 32 | u64::from(info.nFileIndexLow)))
+}
+
+/// Volume and number of a folder.
+pub(super) fn id_of_folder(path: &Path) -> io::Result<(u32, u64)> {
+    let mut options = OpenOptions::new();
+    id_of(&options.access_mode(FILE_READ_ATTRIBUTES).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)?)
+}
+
+/// Sleeps for a moment shorter than any timer of a runtime is good for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that sleeps; Linux has its own call for it"
+)]
+pub fn pause(moment: Duration) {
+    std::thread::sleep(moment);
+}
+
+/// Whether a file has no name any more.
+pub fn is_removed(file: &File) -> bool {
+    let mut info = FILE_STANDARD_INFO::default();
+    let size = u32::try_from(size_of::<FILE_STANDARD_INFO>()).expect("small");
+    // SAFETY: a structure of the class and size that are named.
+    let asked = done(unsafe {
+        GetFileInformationByHandleEx(file.as_raw_handle(), FileStandardInfo, (&raw mut info).cast(), size)
+    });
+    asked.is_ok() && (info.DeletePending || info.NumberOfLinks == 0)
+}
+
+/// Reads at a place, whatever the position; Windows moves it, so it is put back.
+pub fn read_at(mut file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let position = file.stream_position()?;
+    let read = file.seek_read(buffer, at);
+    file.seek(SeekFrom::Start(position))?;
+    read
+}

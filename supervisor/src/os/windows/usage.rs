@@ -1,0 +1,75 @@
+//! Who descends from whom, and what they use.
+
+use std::collections::BTreeMap;
+use std::os::windows::io::AsRawHandle;
+
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
+use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
+use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
+
+use super::handle::{done, own};
+use super::process::{open_pid, start_time, times};
+
+/// Nobody: orphans come to no process here, and the job of their service knows them.
+pub fn orphans(_is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
+    Vec::new()
+}
+
+/// A process and everything below it, itself first.
+///
+/// A child remembers its parent's pid even when somebody else has got it: whoever is older than his parent is no child.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let children = children();
+    let started = |pid: u32| start_time(&open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?);
+    let (mut all, mut next) = (vec![root], 0);
+    while let Some(pid) = all.get(next).copied() {
+        next += 1;
+        let Some(parent) = started(pid) else { continue };
+        let of_it = children.get(&pid).into_iter().flatten().copied();
+        let younger = of_it.filter(|child| started(*child).is_some_and(|start| start >= parent));
+        let new: Vec<u32> = younger.filter(|child| !all.contains(child)).collect();
+        all.extend(new);
+    }
+    all
+}
+
+/// The children of every process, by the pid they remember.
+fn children() -> BTreeMap<u32, Vec<u32>> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let size = u32::try_from(size_of::<PROCESSENTRY32W>()).expect("small");
+    let mut entry = PROCESSENTRY32W { dwSize: size, ..Default::default() };
+    // SAFETY: the handle is new and ours, and the structure says how long it is.
+    unsafe {
+        let Ok(snapshot) = own(CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0)) else { return children };
+        let mut more = Process32FirstW(snapshot.as_raw_handle(), &raw mut entry);
+        while more != 0 {
+            children.entry(entry.th32ParentProcessID).or_default().push(entry.th32ProcessID);
+            more = Process32NextW(snapshot.as_raw_handle(), &raw mut entry);
+        }
+    }
+    children
+}
+
+/// CPU time in seconds and resident memory in bytes of a set of processes.
+pub fn usage_of(pids: &[u32]) -> (f64, u64) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the CPU time of a process is far below 2^52 units of 100 ns"
+    )]
+    let seconds = |units: u64| units as f64 / 1e7;
+    pids.iter()
+        .filter_map(|pid| used(*pid))
+        .fold((0.0, 0), |(cpu, memory), (units, bytes)| (cpu + seconds(units), memory + bytes))
+}
+
+fn used(pid: u32) -> Option<(u64, u64)> {
+    let process = open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
+    let (_, cpu) = times(&process)?;
+    let size = u32::try_from(size_of::<PROCESS_MEMORY_COUNTERS>()).expect("small");
+    let mut memory = PROCESS_MEMORY_COUNTERS { cb: size, ..Default::default() };
+    // SAFETY: the structure says how long it is.
+    done(unsafe { K32GetProcessMemoryInfo(process.as_raw_handle(), &raw mut memory, size) }).ok()?;
+    Some((cpu, u64::try_from(memory.WorkingSetSize).unwrap_or(0)))
+}

@@ -1,0 +1,82 @@
+//! A callback when a handle is signalled: on a thread of the system's, which watches many at once.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::io;
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::ptr;
+
+use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::System::Threading::{
+    INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEINWAITTHREAD, WT_EXECUTEONLYONCE,
+};
+
+use super::handle::done;
+
+type Callback = Box<dyn Fn() + Send + Sync>;
+
+/// Calls until it is dropped. The callback must neither block nor panic, nor drop this.
+pub(super) struct Wait {
+    registration: HANDLE,
+    callback: *mut Callback,
+    /// Open for as long as it is watched.
+    _object: OwnedHandle,
+}
+
+// SAFETY: both pointers are only used by `drop`, and the callback itself may be called and dropped on any thread.
+unsafe impl Send for Wait {}
+// SAFETY: nothing can be done with a shared one.
+unsafe impl Sync for Wait {}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wait")
+    }
+}
+
+impl Wait {
+    /// Once, for what stays signalled; else each time that the object is.
+    pub(super) fn new(
+        object: OwnedHandle,
+        once: bool,
+        callback: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let callback: *mut Callback = Box::into_raw(Box::new(Box::new(callback)));
+        let mut registration = ptr::null_mut();
+        let flags = WT_EXECUTEINWAITTHREAD | if once { WT_EXECUTEONLYONCE } else { 0 };
+        // SAFETY: the object stays open and the callback in place until `drop` has unregistered both.
+        let registered = done(unsafe {
+            let context = callback.cast_const().cast();
+            RegisterWaitForSingleObject(
+                &raw mut registration,
+                object.as_raw_handle(),
+                Some(called),
+                context,
+                INFINITE,
+                flags,
+            )
+        });
+        if let Err(error) = registered {
+            // SAFETY: made above, and nobody has it.
+            drop(unsafe { Box::from_raw(callback) });
+            return Err(error);
+        }
+        Ok(Self { registration, callback, _object: object })
+    }
+}
+
+unsafe extern "system" fn called(context: *mut c_void, _timed_out: bool) {
+    // SAFETY: the callback of a `Wait` that is not dropped before this returns.
+    let callback = unsafe { &*context.cast::<Callback>() };
+    callback();
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // SAFETY: registered by `new`. Returns once no call is under way, so that the callback is ours again.
+        unsafe {
+            UnregisterWaitEx(self.registration, INVALID_HANDLE_VALUE);
+            drop(Box::from_raw(self.callback));
+        }
+    }
+}
