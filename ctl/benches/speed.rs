@@ -4,7 +4,11 @@
 //! fails on a number: ratios belong into a note, not into a test.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement reads the clock, runs commands and prints")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a measurement reads the clock, runs commands and prints"
+)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -39,7 +43,10 @@ impl Bench {
         let compiled = Command::new("cc").arg("-O2").arg("-o").arg(&bare).arg(source).status();
         assert!(compiled.is_ok_and(|status| status.success()), "a C compiler is needed");
         let binaries = Path::new(env!("CARGO_BIN_EXE_ctl")).parent().expect("a folder").to_path_buf();
-        assert!(binaries.join("supervisor").is_file(), "build first: cargo build --release --workspace --bins");
+        assert!(
+            binaries.join("supervisor").is_file(),
+            "build first: cargo build --release --workspace --bins"
+        );
         Self { folder, bare, binaries }
     }
 
@@ -75,10 +82,15 @@ impl Bench {
         for (name, cgroups) in [("with cgroups", true), ("without", false)] {
             let stamps = self.path(&format!("stamps-{cgroups}"));
             self.write(&format!(
-                "[services.one]\ncommand = [{:?}, \"stamp\", {:?}]\nrestart = {{ min_uptime = \"0s\" }}\n",
-                self.bare, stamps
+                "[services.one]\ncommand = [\"{}\", \"stamp\", \"{}\"]\nrestart = {{ min_uptime = \"0s\" }}\n",
+                self.bare.display(),
+                stamps.display()
             ));
-            if cgroups { self.ctl(&["up", "-d", "--wait"]) } else { self.up_without_cgroups() };
+            if cgroups {
+                self.ctl(&["up", "-d", "--wait"])
+            } else {
+                self.up_without_cgroups()
+            };
             let mut times = Vec::new();
             for round in 0..RESTARTS {
                 let (count, pid) = (round + 1, self.pid_of("stamp"));
@@ -89,7 +101,11 @@ impl Bench {
                 times.push((newest(&stamps, count + 1) - began) / 1e6);
             }
             self.ctl(&["down"]);
-            row(&format!("SIGKILL -> new process in main, {name}, ms (median)"), median(&mut times), median(&mut bare.clone()));
+            row(
+                &format!("SIGKILL -> new process in main, {name}, ms (median)"),
+                median(&mut times),
+                median(&mut bare.clone()),
+            );
         }
     }
 
@@ -115,18 +131,36 @@ impl Bench {
             let mut file = String::new();
             for number in 0..MANY {
                 let stamps = self.path("many.stamps");
-                let _ = writeln!(file, "[services.s{number}]\ncommand = [{:?}, \"stamp\", {stamps:?}]", self.bare);
+                let _ = writeln!(
+                    file,
+                    "[services.s{number}]\ncommand = [\"{}\", \"stamp\", \"{}\"]",
+                    self.bare.display(),
+                    stamps.display()
+                );
             }
             self.write(&file);
-            if cgroups { self.ctl(&["up", "-d", "--wait"]) } else { self.up_without_cgroups() };
+            if cgroups {
+                self.ctl(&["up", "-d", "--wait"])
+            } else {
+                self.up_without_cgroups()
+            };
             let (mut start, mut stop) = (Vec::new(), Vec::new());
             for _ in 0..5 {
                 stop.push(self.ctl(&["stop", "--all"]).as_secs_f64() * 1e3);
                 start.push(self.ctl(&["start", "--all"]).as_secs_f64() * 1e3);
             }
-            row(&format!("start of {MANY}, command to all running, {name}, ms"), median(&mut start), median(&mut bare_start));
-            row(&format!("stop of {MANY}, verified gone, {name}, ms"), median(&mut stop), median(&mut bare_stop));
-            let mut status: Vec<f64> = (0..50).map(|_| self.ctl(&["status", "--json"]).as_secs_f64() * 1e3).collect();
+            row(
+                &format!("start of {MANY}, command to all running, {name}, ms"),
+                median(&mut start),
+                median(&mut bare_start),
+            );
+            row(
+                &format!("stop of {MANY}, verified gone, {name}, ms"),
+                median(&mut stop),
+                median(&mut bare_stop),
+            );
+            let mut status: Vec<f64> =
+                (0..50).map(|_| self.ctl(&["status", "--json"]).as_secs_f64() * 1e3).collect();
             row(&format!("ctl status --json of {MANY}, {name}, ms"), median(&mut status), f64::NAN);
             if cgroups {
                 self.size();
@@ -137,29 +171,43 @@ impl Bench {
 
     /// Memory, and wake-ups while nothing happens.
     fn size(&self) {
-        let daemons: Vec<u32> = ["supervisor", "health-monitor", "port-monitor"].map(|name| self.pid_of(name)).into();
+        let daemons: Vec<u32> =
+            ["supervisor", "health-monitor", "port-monitor"].map(|name| self.pid_of(name)).into();
         let pss: f64 = daemons.iter().map(|pid| pss(*pid)).sum();
         row("three daemons together, MB of PSS", pss, f64::NAN);
         let before: Vec<u64> = daemons.iter().map(|pid| switches(*pid)).collect();
         let seconds = 10.0;
         thread::park_timeout(Duration::from_secs(10));
-        for ((name, pid), before) in ["supervisor", "health-monitor", "port-monitor"].iter().zip(&daemons).zip(before) {
+        for ((name, pid), before) in
+            ["supervisor", "health-monitor", "port-monitor"].iter().zip(&daemons).zip(before)
+        {
             #[expect(clippy::cast_precision_loss, reason = "a small count")]
-            row(&format!("wake-ups a second, idle, {name}"), (switches(*pid) - before) as f64 / seconds, f64::NAN);
+            row(
+                &format!("wake-ups a second, idle, {name}"),
+                (switches(*pid) - before) as f64 / seconds,
+                f64::NAN,
+            );
         }
     }
 
     /// Many services that exit at once, for ever.
     fn storm(&self) {
-        let mut file = String::from("[defaults]\nrestart = { initial = \"1ms\", max_wait = \"1ms\", max = 1000000000 }\n");
+        let mut file = String::from(
+            "[defaults]\nrestart = { initial = \"1ms\", max_wait = \"1ms\", max = 1000000000 }\n",
+        );
         for number in 0..MANY {
             let _ = writeln!(file, "[services.s{number}]\ncommand = \"/bin/true\"");
         }
         self.write(&file);
         self.ctl(&["up", "-d"]);
-        let mut times: Vec<f64> = (0..100).map(|_| self.ctl(&["status", "--json"]).as_secs_f64() * 1e3).collect();
+        let mut times: Vec<f64> =
+            (0..100).map(|_| self.ctl(&["status", "--json"]).as_secs_f64() * 1e3).collect();
         row("status while 100 services crash-loop, ms (median)", median(&mut times), f64::NAN);
-        row("status while 100 services crash-loop, ms (worst of 100)", times.last().copied().unwrap_or(0.0), f64::NAN);
+        row(
+            "status while 100 services crash-loop, ms (worst of 100)",
+            times.last().copied().unwrap_or(0.0),
+            f64::NAN,
+        );
         self.ctl(&["down"]);
     }
 
@@ -169,7 +217,8 @@ impl Bench {
             let target = self.path("cat.log");
             let mut cat = Vec::new();
             for _ in 0..3 {
-                let line = format!("{} flood {blocks} {size} | cat > {}", self.bare.display(), target.display());
+                let line =
+                    format!("{} flood {blocks} {size} | cat > {}", self.bare.display(), target.display());
                 let began = Instant::now();
                 Command::new("sh").args(["-c", &line]).status().expect("sh runs");
                 cat.push(began.elapsed().as_secs_f64());
@@ -181,7 +230,9 @@ impl Bench {
                 done.display(),
                 self.bare.display()
             );
-            self.write(&format!("[services.flood]\nshell = {line:?}\nlog = {{ keep = 3, compress = false }}\n"));
+            self.write(&format!(
+                "[services.flood]\nshell = {line:?}\nlog = {{ keep = 3, compress = false }}\n"
+            ));
             let mut ours = Vec::new();
             let mut cpu = 0.0;
             for _ in 0..3 {
@@ -216,7 +267,8 @@ impl Bench {
             return supervisor;
         }
         loop {
-            let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap_or_default();
+            let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))
+                .unwrap_or_default();
             for pid in children.split_whitespace() {
                 let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 if command.contains(name) && !command.is_empty() {
@@ -266,15 +318,22 @@ fn switches(pid: u32) -> u64 {
     for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let text = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
-        total += line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        total += line
+            .and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or(0);
     }
     total
 }
 
 fn cpu_seconds(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<f64> =
-        text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').filter_map(|f| f.parse().ok()).collect();
+    let fields: Vec<f64> = text
+        .rsplit_once(") ")
+        .map_or("", |(_, rest)| rest)
+        .split(' ')
+        .filter_map(|f| f.parse().ok())
+        .collect();
     // The state is no number: utime and stime are fields 14 and 15 of proc(5), the 11th and 12th after it.
     (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
 }

@@ -85,9 +85,10 @@ fn elsewhere(root: &Path) -> PathBuf {
 
 /// FNV-1a: no secret depends on it, only that every daemon gets the same eight digits.
 fn fnv(path: &Path) -> u32 {
-    path.as_os_str().as_encoded_bytes().iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    path.as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Whether FIFOs can be made below a path, by the kind of the file system it will be on.

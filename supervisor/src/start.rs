@@ -81,7 +81,7 @@ fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
 }
 
 /// Runs until told to end.
-pub fn run(args: Args) -> Result<Over, StartError> {
+pub fn run(args: &Args) -> Result<Over, StartError> {
     if args.detach {
         os::detach();
     }
@@ -99,7 +99,13 @@ pub fn run(args: Args) -> Result<Over, StartError> {
         }
     };
     let home = Home::at(&config.supervisor.home);
-    let folders = [home.root().into(), home.run().join("fifo"), home.run().join("notify"), home.state(), home.journal()];
+    let folders = [
+        home.root().into(),
+        home.run().join("fifo"),
+        home.run().join("notify"),
+        home.state(),
+        home.journal(),
+    ];
     for folder in folders.into_iter().chain([home.log()]) {
         step(&format!("making {}", folder.display()), os::create_private_dir(&folder))?;
     }
@@ -111,7 +117,8 @@ pub fn run(args: Args) -> Result<Over, StartError> {
     }
     step("becoming a subreaper", os::subreaper())?;
     let instance = step("naming this home", instance(&home))?;
-    let cgroups = Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
+    let cgroups =
+        Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
     let endpoint = home.endpoint("supervisor");
     let start = Start {
         config,
@@ -177,7 +184,9 @@ impl Api {
         let body = move || {
             let runtime = match runtime() {
                 Ok(runtime) => runtime,
-                Err(error) => return drop(bound.send(Err(StartError::Io("starting the runtime".into(), error)))),
+                Err(error) => {
+                    return drop(bound.send(Err(StartError::Io("starting the runtime".into(), error))));
+                }
             };
             runtime.block_on(async {
                 let listener = match bind(&endpoint) {
@@ -217,8 +226,10 @@ impl Api {
 
 /// This process's environment, less what is meant for it alone.
 fn own_env() -> Env {
-    let own = |name: &str| name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_");
-    let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let own =
+        |name: &str| name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_");
+    let text = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     text.filter(|(name, _)| !own(name)).collect()
 }
 

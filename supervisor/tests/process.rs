@@ -25,9 +25,12 @@ fn launch(script: &str, mark: &str) -> Launch {
 
 fn start(script: &str, mark: &str, cgroup: Option<&Cgroups>) -> (Process, Tree) {
     let null = os::null_device().expect("/dev/null");
-    let cgroup = cgroup.map(|cgroups| std::sync::Arc::new(cgroups.service(mark.split('/').nth(1).expect("a service")).expect("made")));
+    let cgroup = cgroup.map(|cgroups| {
+        std::sync::Arc::new(cgroups.service(mark.split('/').nth(1).expect("a service")).expect("made"))
+    });
     let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
-    let process = os::spawn(&launch(script, mark), &fds, cgroup.as_ref().map(|c| c.descriptor())).expect("started");
+    let process =
+        os::spawn(&launch(script, mark), &fds, cgroup.as_ref().map(|c| c.descriptor())).expect("started");
     let service = mark.split('/').nth(1).expect("a service");
     let tree = Tree::new(process.identity(), mark.split('/').next().expect("an instance"), service, cgroup);
     (process, tree)
@@ -65,9 +68,10 @@ fn exits_are_read_as_they_were() {
 #[test]
 fn what_can_not_run_is_an_error_at_once_and_leaves_nothing() {
     let null = os::null_device().expect("/dev/null");
-    for (program, cwd, step) in
-        [("/no/such/program", "/", "executing /no/such/program"), ("/bin/sh", "/no/such/folder", "entering /no/such/folder")]
-    {
+    for (program, cwd, step) in [
+        ("/no/such/program", "/", "executing /no/such/program"),
+        ("/bin/sh", "/no/such/folder", "entering /no/such/folder"),
+    ] {
         let launch = Launch {
             program: CString::new(program).expect("no NUL"),
             cwd: CString::new(cwd).expect("no NUL"),
@@ -83,7 +87,10 @@ fn what_can_not_run_is_an_error_at_once_and_leaves_nothing() {
 fn a_service_begins_with_default_signals_an_empty_mask_and_a_session_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
-    let script = format!("grep -E '^Sig(Ign|Blk)' /proc/self/status > {0}.tmp; ps -o sid= -p $$ >> {0}.tmp; mv {0}.tmp {0}", out.display());
+    let script = format!(
+        "grep -E '^Sig(Ign|Blk)' /proc/self/status > {0}.tmp; ps -o sid= -p $$ >> {0}.tmp; mv {0}.tmp {0}",
+        out.display()
+    );
     let (process, _) = start(&script, "t3/signals/1", None);
     assert_eq!(wait(&process), Exit::Code(0));
     let text = std::fs::read_to_string(&out).expect("written");
@@ -100,7 +107,12 @@ fn limits_umask_and_nice_are_set() {
     let null = os::null_device().expect("/dev/null");
     let nofile = os::limit_number("nofile").expect("it has one");
     let script = format!("echo $(ulimit -n) $(umask) $(nice) > {}", out.display());
-    let launch = Launch { limits: vec![(nofile, Some(123))], umask: Some(0o27), nice: Some(5), ..launch(&script, "t4/l/1") };
+    let launch = Launch {
+        limits: vec![(nofile, Some(123))],
+        umask: Some(0o27),
+        nice: Some(5),
+        ..launch(&script, "t4/l/1")
+    };
     let process = os::spawn(&launch, &[null.as_fd(), null.as_fd(), null.as_fd()], None).expect("started");
     assert_eq!(wait(&process), Exit::Code(0));
     assert_eq!(std::fs::read_to_string(&out).expect("written").trim(), "123 0027 5");
@@ -114,18 +126,16 @@ fn family_is_swept(cgroup: Option<&Cgroups>, mark: &str) {
     os::subreaper().expect("a subreaper");
     let instance = mark.split('/').next().expect("an instance");
     let (process, tree) = start(FAMILY, mark, cgroup);
-    until("the whole family", || os::scan(instance, &std::collections::HashMap::new()).len() >= 7);
+    until("the whole family", || os::scan(instance, &std::collections::BTreeMap::new()).len() >= 7);
 
     process.signal(os::signal::KILL).expect("killed");
     until("its end", || process.has_exited());
     tree.kill_group();
     assert_eq!(process.reap(), Exit::Signal("SIGKILL".into()));
     let me = process.pid();
-    until("a clean sweep", || {
-        tree.kill_leftovers(|| os::orphans(|pid| pid == me)) == Left::Nothing
-    });
+    until("a clean sweep", || tree.kill_leftovers(|| os::orphans(|pid| pid == me)) == Left::Nothing);
     assert!(tree.group_is_empty(&os::orphans(|pid| pid == me)));
-    assert_eq!(os::scan(instance, &std::collections::HashMap::new()), []);
+    assert_eq!(os::scan(instance, &std::collections::BTreeMap::new()), []);
 }
 
 #[test]
@@ -140,7 +150,8 @@ fn a_sweep_leaves_no_child_setsid_child_or_daemon_with_a_cgroup() {
             family_is_swept(Some(&cgroups), "t6/family/1");
             cgroups.clean_up();
         }
-        Err(why) => println!("SKIPPED: no cgroups here: {why}"),
+        #[expect(clippy::print_stderr, reason = "a skip is said aloud")]
+        Err(why) => eprintln!("SKIPPED: no cgroups here: {why}"),
     }
 }
 

@@ -30,7 +30,8 @@ fn nothing_is_started_from_it_and_every_error_is_said() {
 
 #[test]
 fn a_program_that_is_not_there_is_an_error_before_anything_starts() {
-    let system = System::new("[services.web]\ncommand = \"no-such-program\"\n[services.db]\ncommand = \"sleep 1\"\n");
+    let system =
+        System::new("[services.web]\ncommand = \"no-such-program\"\n[services.db]\ncommand = \"sleep 1\"\n");
     let answer = system.ctl(&["up", "-d"]);
     assert_eq!(answer.code, 2);
     assert!(answer.err.contains("no-such-program"), "{}", answer.err);

@@ -119,7 +119,9 @@ impl System {
     #[track_caller]
     pub(crate) fn until_restarted(&self, before: &Service) -> Service {
         let name = before.name();
-        self.until(&name, "restarted", |now| now.state() == "running" && now.incarnation() > before.incarnation())
+        self.until(&name, "restarted", |now| {
+            now.state() == "running" && now.incarnation() > before.incarnation()
+        })
     }
 
     /// The messages of `ctl why`.
@@ -127,7 +129,10 @@ impl System {
         let answer = self.ctl(&["why", name, "--json"]);
         let value: Value = serde_json::from_str(&answer.out).unwrap_or(Value::Null);
         let events = value["events"].as_array().cloned().unwrap_or_default();
-        events.iter().map(|event| format!("{}: {}", text(&event["source"]), text(&event["message"]))).collect()
+        events
+            .iter()
+            .map(|event| format!("{}: {}", text(&event["source"]), text(&event["message"])))
+            .collect()
     }
 
     /// Everything that happened, for a story that fails.
@@ -179,7 +184,11 @@ impl Drop for System {
 impl Answer {
     fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
     }
 
     /// Holds that it did what was asked.
@@ -257,7 +266,8 @@ pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
 
 /// Sends a signal.
 pub(crate) fn kill(pid: u32, signal: &str) {
-    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status();
+    let sent =
+        Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status();
     assert!(sent.is_ok(), "kill is there");
 }
 
@@ -278,7 +288,10 @@ pub(crate) fn binaries() -> PathBuf {
     let ctl = Path::new(env!("CARGO_BIN_EXE_ctl"));
     let folder = ctl.parent().expect("a folder").to_path_buf();
     for name in ["supervisor", "health-monitor", "port-monitor", "deploy"] {
-        assert!(folder.join(name).is_file(), "{name} is not built: run `cargo build --workspace --bins` first");
+        assert!(
+            folder.join(name).is_file(),
+            "{name} is not built: run `cargo build --workspace --bins` first"
+        );
     }
     folder
 }
@@ -292,7 +305,7 @@ pub(crate) fn wants(program: &str, path: Option<PathBuf>) -> Option<PathBuf> {
     let required = std::env::var("SERENO_TEST_REQUIRE").unwrap_or_default();
     if path.is_none() {
         assert!(!required.split(',').any(|name| name == program), "{program} is required here and not found");
-        println!("SKIPPED: there is no {program}");
+        eprintln!("SKIPPED: there is no {program}");
     }
     path
 }
@@ -301,13 +314,16 @@ pub(crate) fn wants(program: &str, path: Option<PathBuf>) -> Option<PathBuf> {
 fn marked(text: &str) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
         let is_marked = environ.split(|byte| *byte == 0).any(|variable| {
             variable.starts_with(b"SERENO_UNIT=") && String::from_utf8_lossy(variable).contains(text)
         });
         if is_marked && lives(pid) {
-            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+            let command =
+                fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
             found.push((pid, command));
         }
     }
@@ -326,7 +342,8 @@ impl Page {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let answer = std::sync::Arc::new(std::sync::Mutex::new("200 OK\r\n\r\n{\"status\":\"ok\"}".to_string()));
+        let answer =
+            std::sync::Arc::new(std::sync::Mutex::new("200 OK\r\n\r\n{\"status\":\"ok\"}".to_string()));
         let shared = std::sync::Arc::clone(&answer);
         thread::spawn(move || {
             for stream in listener.incoming() {

@@ -46,7 +46,10 @@ fn rotation_loses_no_line_and_cuts_none() {
     }
     assert!(system.path(".sereno/log/talker.out.log.2").exists(), "it was rotated");
     for number in 1..=2 {
-        assert!(system.log(&format!("talker.out.log.{number}")).ends_with(b"\n"), "cut in the middle of a line");
+        assert!(
+            system.log(&format!("talker.out.log.{number}")).ends_with(b"\n"),
+            "cut in the middle of a line"
+        );
     }
 }
 
@@ -70,7 +73,7 @@ fn follow_sees_both_streams_over_a_restart() {
         }
     });
     let mut seen = String::new();
-    let mut sees = |what: &str, times: usize| {
+    let mut shows = |what: &str, times: usize| {
         eventually(what, || {
             while let Ok(text) = lines.try_recv() {
                 seen = text;
@@ -78,11 +81,11 @@ fn follow_sees_both_streams_over_a_restart() {
             seen.matches(what).count() >= times
         });
     };
-    sees("begin", 1);
-    sees("problem", 1);
+    shows("begin", 1);
+    shows("problem", 1);
     system.ctl(&["restart", "web"]).succeeded();
-    sees("begin", 2);
-    sees("problem", 2);
+    shows("begin", 2);
+    shows("problem", 2);
     follow.kill().expect("killed");
     follow.wait().expect("gone");
 }
@@ -98,7 +101,9 @@ fn many_services_are_told_apart_and_n_is_kept() {
         "#,
     )
     .up();
-    eventually("both", || system.log("a.out.log").ends_with(b"a5\n") && system.log("b.out.log").ends_with(b"b5\n"));
+    eventually("both", || {
+        system.log("a.out.log").ends_with(b"a5\n") && system.log("b.out.log").ends_with(b"b5\n")
+    });
     let out = system.ctl(&["logs", "-n", "2"]).succeeded().out;
     let mut lines: Vec<&str> = out.lines().collect();
     lines.sort_unstable();
@@ -117,7 +122,8 @@ fn a_disk_that_is_full_stops_no_service_and_recovers() {
     );
     std::fs::write(system.path("full"), "a file where the folder should be").expect("written");
     let system = system.up();
-    let dropping = system.until("talker", "dropping", |talker| talker.0["log"]["dropped_bytes"].as_u64() > Some(0));
+    let dropping =
+        system.until("talker", "dropping", |talker| talker.0["log"]["dropped_bytes"].as_u64() > Some(0));
     assert!(dropping.reason().contains("its log can not be written"), "{}", dropping.0);
     std::fs::remove_file(system.path("full")).expect("removed");
     let log = system.path("full/talker.log");

@@ -5,7 +5,11 @@
 //! a story that fails says what it saw last. At its end every process of it is gone, or it fails.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "the ceiling of a test is real time, and the commands are run as a person runs them")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the ceiling of a test is real time, and the commands are run as a person runs them"
+)]
 
 mod adoption;
 mod broken_file;

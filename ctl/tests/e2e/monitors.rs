@@ -52,10 +52,16 @@ fn a_frozen_monitor_stops_nobody_and_sees_again() {
     ))
     .up();
     let web = system.service("web");
-    let pid = u32::try_from(monitor(&system, "health-monitor")["pid"].as_u64().expect("a pid")).expect("a pid");
+    let pid =
+        u32::try_from(monitor(&system, "health-monitor")["pid"].as_u64().expect("a pid")).expect("a pid");
     kill(pid, "STOP");
     let status = system.status();
-    let row = status["monitors"].as_array().expect("monitors").iter().find(|m| m["name"] == "health-monitor").cloned();
+    let row = status["monitors"]
+        .as_array()
+        .expect("monitors")
+        .iter()
+        .find(|m| m["name"] == "health-monitor")
+        .cloned();
     assert_eq!(row.expect("a row")["state"], "unreachable");
     assert_eq!(system.ctl(&["restart", "web", "--timeout", "1s"]).code, 1, "nobody can say that it is ready");
     kill(pid, "CONT");

@@ -13,8 +13,11 @@ fn python_speaks_the_contract_over_the_unix_socket() {
     let Some(python) = wants("python", python) else { return };
     let has_grpc = Command::new(&python).args(["-c", "import grpc, grpc_tools"]).output();
     if !has_grpc.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("SERENO_TEST_PYTHON").is_none(), "that python has no grpcio and grpcio-tools");
-        println!("SKIPPED: python has no grpcio and grpcio-tools");
+        assert!(
+            std::env::var_os("SERENO_TEST_PYTHON").is_none(),
+            "that python has no grpcio and grpcio-tools"
+        );
+        eprintln!("SKIPPED: python has no grpcio and grpcio-tools");
         return;
     }
     let port = free_port();
@@ -23,7 +26,6 @@ fn python_speaks_the_contract_over_the_unix_socket() {
         [monitors.disk]
         kind = "disk"
         managed = false
-        program = "none"
         [services.web]
         command = "sleep 1000"
         ready = "started"

@@ -27,7 +27,8 @@ fn a_page_that_never_answers_and_clients_that_never_read_delay_nobody() {
     page.answer("");
 
     // A follower that is frozen, and one that opens a connection and says nothing.
-    let mut follower = system.command(&["logs", "-f", "talker"]).stdout(Stdio::piped()).spawn().expect("ctl runs");
+    let mut follower =
+        system.command(&["logs", "-f", "talker"]).stdout(Stdio::piped()).spawn().expect("ctl runs");
     let mut first = [0; 64];
     follower.stdout.as_mut().expect("piped").read_exact(&mut first).expect("it follows");
     let mut silent = UnixStream::connect(system.path(".sereno/run/supervisor.sock")).expect("connected");

@@ -36,7 +36,11 @@ fn stop_works_in_backoff_starting_and_stopping() {
         first.join().expect("no panic").succeeded();
     });
     assert_eq!(system.service("stopping").state(), "stopped");
-    assert!(system.why("stopping").iter().any(|line| line.contains("SIGKILL to")), "{:?}", system.why("stopping"));
+    assert!(
+        system.why("stopping").iter().any(|line| line.contains("SIGKILL to")),
+        "{:?}",
+        system.why("stopping")
+    );
     assert_eq!(system.ctl(&["status"]).code, 0, "stopped by hand is as wanted");
 }
 
@@ -51,7 +55,10 @@ fn two_restarts_at_once_make_one_new_run() {
     .up();
     let before = system.service("web");
     thread::scope(|scope| {
-        let both = [scope.spawn(|| system.ctl(&["restart", "web"])), scope.spawn(|| system.ctl(&["restart", "web"]))];
+        let both = [
+            scope.spawn(|| system.ctl(&["restart", "web"])),
+            scope.spawn(|| system.ctl(&["restart", "web"])),
+        ];
         for one in both {
             one.join().expect("no panic").succeeded();
         }

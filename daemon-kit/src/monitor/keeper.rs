@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -190,6 +191,8 @@ impl<P: Probe> Keeper<P> {
                 return Entry { kind, row: row(view), running: None };
             }
         };
+        // A run that was ready before this monitor first heard of the target has had its time to start.
+        let start_period = if before.is_none() && !starting { Duration::ZERO } else { target.start_period };
         if let Some(Entry { row: known, running: Some(running), .. }) = before
             && running.target.borrow().continues_in(&target)
         {
@@ -205,7 +208,7 @@ impl<P: Probe> Keeper<P> {
         }
         match self.probe.prepare(&target) {
             Ok(check) => {
-                let running = self.start(received, target, check);
+                let running = self.start(received, target, start_period, check);
                 Entry { kind, row: row(unknown("")), running: Some(running) }
             }
             Err(error) => {
@@ -222,9 +225,15 @@ impl<P: Probe> Keeper<P> {
         View::unknown(key.clone(), incarnation, format!("can not be checked: {error}"))
     }
 
-    fn start(&mut self, received: Instant, target: Arc<Target>, check: P::Check) -> Running {
+    fn start(
+        &mut self,
+        received: Instant,
+        target: Arc<Target>,
+        start_period: Duration,
+        check: P::Check,
+    ) -> Running {
         self.epoch += 1;
-        let flip = Flip::new(target.rule, received, target.start_period);
+        let flip = Flip::new(target.rule, received, start_period);
         let (target, watched) = watch::channel(target);
         let (orders, queue) = mpsc::channel(WAITERS);
         let watch = Watch {

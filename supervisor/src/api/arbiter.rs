@@ -96,7 +96,9 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         caller(&request)?;
         let report = requests::report(request.into_inner())?;
         if !self.manager.ask(|reply| Command::Report(report, reply)).await? {
-            return Err(Status::failed_precondition("session: attach first, by WatchTargets with this session"));
+            return Err(Status::failed_precondition(
+                "session: attach first, by WatchTargets with this session",
+            ));
         }
         Ok(Response::new(v1::ReportHealthResponse {}))
     }

@@ -81,7 +81,11 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             retry_after: until.map(to_wire),
         }),
         dropped_log_bytes: service.dropped,
-        checks: service.checks.into_iter().map(|check| self::check(check, &service.name, service.incarnation)).collect(),
+        checks: service
+            .checks
+            .into_iter()
+            .map(|check| self::check(check, &service.name, service.incarnation))
+            .collect(),
         status_text: service.status_text,
     }
 }
@@ -96,7 +100,8 @@ fn last_exit(exit: Exit, at: Option<SystemTime>) -> v1::LastExit {
 }
 
 fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::CheckStatus {
-    let result = check.report.map(|(report, age)| result(report, age, service, check.id.as_str(), incarnation));
+    let result =
+        check.report.map(|(report, age)| result(report, age, service, check.id.as_str(), incarnation));
     v1::CheckStatus {
         check: check.id.to_string(),
         monitor: check.monitor,
@@ -106,7 +111,13 @@ fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::Check
     }
 }
 
-fn result(report: Report, age: Duration, service: &proto::Name, check: &str, incarnation: u64) -> v1::CheckResult {
+fn result(
+    report: Report,
+    age: Duration,
+    service: &proto::Name,
+    check: &str,
+    incarnation: u64,
+) -> v1::CheckResult {
     let state = match report.passing {
         Some(true) => v1::CheckState::Passing,
         Some(false) => v1::CheckState::Failing,
@@ -136,8 +147,17 @@ pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
 }
 
 fn target(target: Target) -> v1::Target {
-    let Check { interval, timeout, retry_interval, start_period, failures, window, successes, on_failure, .. } =
-        target.check;
+    let Check {
+        interval,
+        timeout,
+        retry_interval,
+        start_period,
+        failures,
+        window,
+        successes,
+        on_failure,
+        ..
+    } = target.check;
     v1::Target {
         service: target.service.to_string(),
         incarnation: target.incarnation,
@@ -165,7 +185,9 @@ fn spec(spec: CheckSpec) -> v1::target::Spec {
             cwd: cwd.display().to_string(),
             env: env.into_iter().collect(),
         }),
-        CheckSpec::Options(values) => v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() }),
+        CheckSpec::Options(values) => {
+            v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() })
+        }
     }
 }
 

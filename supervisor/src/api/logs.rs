@@ -94,14 +94,12 @@ async fn go_on(mut source: Source, to: Sender) {
             continue;
         }
         let more = async {
-            match &mut source.progress {
-                Some(progress) => progress.changed().await.is_ok(),
-                // A daemon writes its own log: looked at again while somebody follows it.
-                None => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                    true
-                }
+            if let Some(progress) = &mut source.progress {
+                return progress.changed().await.is_ok();
             }
+            // A daemon writes its own log: looked at again while somebody follows it.
+            tokio::time::sleep(LOOK_AGAIN).await;
+            true
         };
         tokio::select! {
             more = more => if !more { return },
@@ -113,7 +111,7 @@ async fn go_on(mut source: Source, to: Sender) {
 /// One read, where a slow disk delays nobody.
 async fn step(mut source: Source) -> Option<(Source, Option<Chunk>)> {
     let read = tokio::task::spawn_blocking(move || {
-        let chunk = source.reader.next();
+        let chunk = source.reader.step();
         (source, chunk)
     });
     let (source, chunk) = read.await.ok()?;

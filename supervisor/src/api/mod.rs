@@ -42,8 +42,12 @@ pub fn routes(manager: &Handle, journal: std::path::PathBuf, shutdown: &Shutdown
     let operator = operator::Operator::new(manager.clone(), journal, shutdown.clone());
     let arbiter = arbiter::Arbiter::new(manager.clone(), shutdown.clone());
     let limit = proto::MAX_MESSAGE;
-    Routes::new(SupervisorServer::new(operator).max_decoding_message_size(limit).max_encoding_message_size(limit))
-        .add_service(ArbiterServer::new(arbiter).max_decoding_message_size(limit).max_encoding_message_size(limit))
+    Routes::new(
+        SupervisorServer::new(operator).max_decoding_message_size(limit).max_encoding_message_size(limit),
+    )
+    .add_service(
+        ArbiterServer::new(arbiter).max_decoding_message_size(limit).max_encoding_message_size(limit),
+    )
 }
 
 impl From<Gone> for Status {
@@ -58,7 +62,9 @@ fn caller<T>(request: &Request<T>) -> Result<String, Status> {
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
     let Some(uid) = peer.uid else { return Ok("a local client".into()) };
     if uid != 0 && uid != os::own_ids().0 {
-        return Err(Status::permission_denied(format!("uid {uid} has no role here: owner and root are operators")));
+        return Err(Status::permission_denied(format!(
+            "uid {uid} has no role here: owner and root are operators"
+        )));
     }
     let pid = peer.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
     Ok(format!("uid {uid}{pid}"))

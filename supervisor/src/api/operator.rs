@@ -52,12 +52,12 @@ async fn status(manager: &Handle, sampler: &Arc<Sampler>, usage: bool) -> Result
         return Ok(convert::status(view, &|_| None));
     }
     let sampler = Arc::clone(sampler);
-    let sampled = tokio::task::spawn_blocking(move || {
-        let samples = sampler.sample(&view);
-        (view, samples)
+    let measured = tokio::task::spawn_blocking(move || {
+        let usage = sampler.sample(&view);
+        (view, usage)
     });
-    let (view, samples) = sampled.await.map_err(|_| Status::internal("sampling failed"))?;
-    Ok(convert::status(view, &|name| samples.get(name).copied()))
+    let (view, usage) = measured.await.map_err(|_| Status::internal("sampling failed"))?;
+    Ok(convert::status(view, &|name| usage.get(name).copied()))
 }
 
 /// A stream of the newest status.
@@ -150,22 +150,32 @@ impl v1::supervisor_server::Supervisor for Operator {
         Ok(Response::new(v1::StopResponse { outcomes }))
     }
 
-    async fn restart(&self, request: Request<v1::RestartRequest>) -> Result<Response<v1::RestartResponse>, Status> {
+    async fn restart(
+        &self,
+        request: Request<v1::RestartRequest>,
+    ) -> Result<Response<v1::RestartResponse>, Status> {
         let who = caller(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Restart).await?;
         Ok(Response::new(v1::RestartResponse { outcomes }))
     }
 
-    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+    async fn reload(
+        &self,
+        request: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
         caller(&request)?;
         Err(not_yet("Reload"))
     }
 
-    async fn signal(&self, request: Request<v1::SignalRequest>) -> Result<Response<v1::SignalResponse>, Status> {
+    async fn signal(
+        &self,
+        request: Request<v1::SignalRequest>,
+    ) -> Result<Response<v1::SignalResponse>, Status> {
         let who = caller(&request)?;
         let request = request.into_inner();
-        let number = signal::number(&request.signal)
-            .ok_or_else(|| Status::invalid_argument(format!("signal: there is no signal {:?}", request.signal)))?;
+        let number = signal::number(&request.signal).ok_or_else(|| {
+            Status::invalid_argument(format!("signal: there is no signal {:?}", request.signal))
+        })?;
         let operation = Operation::Signal { number, main_only: request.main_only };
         let outcomes = self.operate(who, request.selection, operation).await?;
         Ok(Response::new(v1::SignalResponse { outcomes }))
@@ -185,7 +195,10 @@ impl v1::supervisor_server::Supervisor for Operator {
         Ok(Response::new(v1::PauseResponse { outcomes }))
     }
 
-    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ResumeResponse>, Status> {
         let who = caller(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Resume).await?;
         Ok(Response::new(v1::ResumeResponse { outcomes }))
@@ -239,11 +252,17 @@ impl v1::supervisor_server::Supervisor for Operator {
             let folder = self.journal.clone();
             let read = tokio::task::spawn_blocking(move || {
                 let all = journal::read_all(&folder);
-                if why { chain::chain(all.iter(), &service, incarnation) } else { newest(all, &service, limit) }
+                if why {
+                    chain::chain(&all.iter(), &service, incarnation)
+                } else {
+                    newest(all, &service, limit)
+                }
             });
             events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
         }
-        Ok(Response::new(v1::GetTimelineResponse { events: events.into_iter().map(convert::event).collect() }))
+        Ok(Response::new(v1::GetTimelineResponse {
+            events: events.into_iter().map(convert::event).collect(),
+        }))
     }
 
     async fn watch_events(
@@ -294,7 +313,10 @@ impl v1::supervisor_server::Supervisor for Operator {
         Ok(Response::new(v1::ShutdownResponse {}))
     }
 
-    async fn upgrade(&self, request: Request<v1::UpgradeRequest>) -> Result<Response<v1::UpgradeResponse>, Status> {
+    async fn upgrade(
+        &self,
+        request: Request<v1::UpgradeRequest>,
+    ) -> Result<Response<v1::UpgradeResponse>, Status> {
         caller(&request)?;
         Err(not_yet("Upgrade"))
     }

@@ -29,7 +29,10 @@ pub(super) fn some_selection(wire: Option<v1::Selection>) -> Selection {
 }
 
 /// A duration in a field; absent is `None`.
-pub(super) fn duration(field: &'static str, wire: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+pub(super) fn duration(
+    field: &'static str,
+    wire: Option<prost_types::Duration>,
+) -> Result<Option<Duration>, Status> {
     if wire.is_none() {
         return Ok(None);
     }
@@ -60,12 +63,12 @@ pub(super) fn hello(wire: v1::WatchTargetsRequest) -> Result<Hello, Status> {
 
 /// What a monitor reports. Services and checks that we do not know are passed over later: the set may just have changed.
 pub(super) fn report(wire: v1::ReportHealthRequest) -> Result<Report, Status> {
-    let results = wire.results.into_iter().map(result).collect::<Result<_, _>>()?;
+    let results = wire.results.iter().map(result).collect::<Result<_, _>>()?;
     let blind = wire.blind.then_some(wire.blind_reason);
     Ok(Report { monitor: name("monitor", &wire.monitor)?, session: wire.session, blind, results })
 }
 
-fn result(wire: v1::CheckResult) -> Result<CheckResult, Status> {
+fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
     let passing = match wire.state() {
         v1::CheckState::Passing => Some(true),
         v1::CheckState::Failing => Some(false),

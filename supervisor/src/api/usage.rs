@@ -32,7 +32,8 @@ impl Sampler {
     pub(super) fn sample(&self, view: &View) -> HashMap<String, Sample> {
         let mut all = self.0.lock().expect("nobody panics while holding it");
         let processes = view.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
-        let running: Vec<&ServiceView> = view.services.iter().chain(processes).filter(|view| view.pid != 0).collect();
+        let running: Vec<&ServiceView> =
+            view.services.iter().chain(processes).filter(|view| view.pid != 0).collect();
         all.retain(|name, last| {
             running.iter().any(|view| view.name.as_str() == name && view.incarnation == last.incarnation)
         });
@@ -60,5 +61,8 @@ fn measure(all: &mut HashMap<String, Last>, service: &ServiceView) {
         // A child that ended took its time with it: less than before is no usage below zero.
         Sample { cpu_percent: 100.0 * (cpu_seconds - last.cpu_seconds).max(0.0) / passed, memory_bytes }
     });
-    all.insert(service.name.to_string(), Last { incarnation: service.incarnation, at: now, cpu_seconds, sample });
+    all.insert(
+        service.name.to_string(),
+        Last { incarnation: service.incarnation, at: now, cpu_seconds, sample },
+    );
 }

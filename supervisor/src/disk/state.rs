@@ -83,7 +83,9 @@ fn parse(bytes: &[u8]) -> Result<State, String> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("the state has no head line")?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "the head line of the state is no text")?;
     let fields: Vec<&str> = head.split(' ').collect();
-    let ["sereno-state", version, sum] = fields[..] else { return Err("the file is no state of ours".into()) };
+    let ["sereno-state", version, sum] = fields[..] else {
+        return Err("the file is no state of ours".into());
+    };
     match version.parse::<u32>() {
         Ok(version) if version <= VERSION => {}
         _ => return Err(format!("the state has version {version}, this program reads up to {VERSION}")),
@@ -115,8 +117,12 @@ mod tests {
             last_exit: None,
             phase: SavedPhase::Stopped,
         };
-        let entry =
-            Entry { unit, process: Some(Identity { pid: 12, start: 99 }), cgroup: None, paused: Some(Pause { until: None }) };
+        let entry = Entry {
+            unit,
+            process: Some(Identity { pid: 12, start: 99 }),
+            cgroup: None,
+            paused: Some(Pause { until: None }),
+        };
         State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
     }
 

@@ -127,7 +127,9 @@ fn replay(text: &str, after: u64) -> Replay {
                 }
             }
             ["pid", service, incarnation, pid, start] => {
-                if let (Ok(incarnation), Ok(pid), Ok(start)) = (incarnation.parse(), pid.parse(), start.parse()) {
+                if let (Ok(incarnation), Ok(pid), Ok(start)) =
+                    (incarnation.parse(), pid.parse(), start.parse())
+                {
                     let run = Intended { incarnation, identity: Some(Identity { pid, start }), ready: None };
                     replay.runs.insert(service.into(), run);
                 }
@@ -191,7 +193,8 @@ mod tests {
 
     #[test]
     fn readiness_is_remembered_of_the_run_it_was_said_of() {
-        let text = "1 start web 2\n2 pid web 2 10 20\n3 ready web 2 5000\n4 ready api 9 6000\n5 ready web 1 7000\n";
+        let text =
+            "1 start web 2\n2 pid web 2 10 20\n3 ready web 2 5000\n4 ready api 9 6000\n5 ready web 1 7000\n";
         let replay = super::replay(text, 0);
         assert_eq!(replay.runs["web"].ready, Some(Duration::from_secs(5)));
         assert_eq!(replay.ready["api"], (9, Some(Duration::from_secs(6))));

@@ -8,7 +8,11 @@ use super::{Event, Kind};
 /// it, what else was said on the way, and what became of it.
 ///
 /// Events are in order of their numbers. Causes decide what belongs; numbers only decide the order of lines.
-pub fn chain<'a>(events: impl Iterator<Item = &'a Event> + Clone, service: &str, incarnation: u64) -> Vec<Event> {
+pub fn chain<'a>(
+    events: &(impl Iterator<Item = &'a Event> + Clone),
+    service: &str,
+    incarnation: u64,
+) -> Vec<Event> {
     let of_service = || events.clone().filter(|event| event.service == service);
     let milestone = |event: &&Event| match event.kind {
         Kind::Start => incarnation == 0 || event.incarnation == incarnation,
@@ -51,7 +55,7 @@ mod tests {
     }
 
     fn messages(events: &[Event], service: &str, incarnation: u64) -> Vec<String> {
-        chain(events.iter(), service, incarnation).into_iter().map(|event| event.message).collect()
+        chain(&events.iter(), service, incarnation).into_iter().map(|event| event.message).collect()
     }
 
     #[test]
@@ -69,7 +73,8 @@ mod tests {
             event(10, 9, "web", 2, Kind::Start, "start 2"),
             event(11, 10, "web", 2, Kind::Ready, "ready 2"),
         ];
-        let expected = ["health failed", "accepted", "port failed too", "SIGTERM", "exit 0", "start 2", "ready 2"];
+        let expected =
+            ["health failed", "accepted", "port failed too", "SIGTERM", "exit 0", "start 2", "ready 2"];
         assert_eq!(messages(&events, "web", 0), expected);
         assert_eq!(messages(&events, "web", 2), expected);
         assert_eq!(messages(&events, "web", 1), ["up", "start 1", "ready 1"]);

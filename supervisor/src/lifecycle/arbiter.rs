@@ -208,6 +208,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_holds_answers() {
+        use Decision::{Accepted, HeldDependency, InGrace, Merged, NotWanted, Paused, Stale};
         let mut all = Case {
             asked: 3,
             not_wanted: Some("stopped"),
@@ -230,7 +231,6 @@ mod tests {
                 _ => all.suspect = None,
             }
         }
-        use Decision::{Accepted, HeldDependency, InGrace, Merged, NotWanted, Paused, Stale};
         assert_eq!(answers, [Stale, NotWanted, Merged, Paused, InGrace, HeldDependency, Accepted]);
         assert_eq!(
             ask(&Case { asked: 5, ..case() }, &mut ledger, at(1.0)).decision,

@@ -176,7 +176,7 @@ impl Unit {
                 }
             }
             (false, Phase::Alive(_) | Phase::Stopping { .. }) => {
-                unit.observe(now, super::Fact::Exited(Exit::Unknown))
+                unit.observe(now, super::Fact::Exited(Exit::Unknown));
             }
             _ => {}
         }

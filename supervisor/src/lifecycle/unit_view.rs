@@ -19,11 +19,15 @@ impl Unit {
             Phase::Idle(Rest::Failed(_)) => State::Failed,
             Phase::Due { at } if *at > now => State::Backoff,
             Phase::Due { .. } if !self.gate => State::Waiting,
-            Phase::Due { .. } | Phase::Spawning => State::Starting,
             Phase::Alive(run) if run.ready_at.is_some() => State::Running,
-            Phase::Alive(_) => State::Starting,
+            Phase::Due { .. } | Phase::Spawning | Phase::Alive(_) => State::Starting,
             Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => State::Stopping,
         }
+    }
+
+    /// Changes whenever something changes that others see.
+    pub fn fingerprint(&self, now: Moment) -> (State, u64, u32) {
+        (self.state(now), self.incarnation, self.streak)
     }
 
     /// Why it is not simply running or stopped; what a dependency is missing is not known here.

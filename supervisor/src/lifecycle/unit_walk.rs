@@ -10,6 +10,7 @@ use super::{Action, Exit, Fact, Moment, Request, State, Unit};
 
 /// The processes of one service, as the operating system would have them.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about a made-up world, each on its own")]
 struct World {
     leader: bool,
     leftovers: bool,

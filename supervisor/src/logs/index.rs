@@ -37,7 +37,8 @@ impl Index {
             return;
         }
         self.last = Some(now);
-        let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+        let millis =
+            now.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
         let mut record = [0; 16];
         record[..8].copy_from_slice(&offset.to_le_bytes());
         record[8..].copy_from_slice(&millis.to_le_bytes());
@@ -67,9 +68,12 @@ pub(super) fn read(log: &Path) -> Vec<(u64, SystemTime)> {
     let end = fs::metadata(log).map_or(0, |meta| meta.len());
     let mut records: Vec<(u64, SystemTime)> = Vec::with_capacity(bytes.len() / 16);
     for record in bytes.chunks_exact(16) {
-        let number = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
+        let number =
+            |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
         let offset = number(&record[..8]);
-        let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(number(&record[8..]))) else { continue };
+        let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(number(&record[8..]))) else {
+            continue;
+        };
         if offset <= end && records.last().is_none_or(|(last, _)| *last <= offset) {
             records.push((offset, time));
         }

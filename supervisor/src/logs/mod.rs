@@ -131,12 +131,25 @@ pub enum LogEvent {
 
 /// What the control loop asks of the threads.
 enum Command {
-    Open { key: Key, output: Output, keep: Keep, shared: Arc<Shared> },
-    Change { key: Key, keep: Keep },
+    Open {
+        key: Key,
+        output: Output,
+        keep: Keep,
+        shared: Arc<Shared>,
+    },
+    Change {
+        key: Key,
+        keep: Keep,
+    },
     /// Moves what is left, then forgets the stream.
-    Close { key: Key },
+    Close {
+        key: Key,
+    },
     /// Looks for a line; `None` no longer does.
-    Look { key: Key, pattern: Option<(regex::bytes::Regex, u64)> },
+    Look {
+        key: Key,
+        pattern: Option<(regex::bytes::Regex, u64)>,
+    },
     Rotated(rotate::Rotated),
     /// Moves what is left in every pipe, then ends.
     End,
@@ -167,7 +180,8 @@ impl Logs {
         let logs = Self { commands, waker };
         let rotator = rotate::Rotator::start(logs.clone())?;
         let pump = pump::Pump::new(poller, inbox, rotator, Box::new(events))?;
-        let thread = thread::Builder::new().name("logs".into()).stack_size(256 * 1024).spawn(move || pump.run())?;
+        let thread =
+            thread::Builder::new().name("logs".into()).stack_size(256 * 1024).spawn(move || pump.run())?;
         Ok((logs, Threads(thread)))
     }
 
@@ -189,7 +203,8 @@ impl Logs {
     /// Tells when a line of this run matches; `None` no longer does.
     pub fn look_for(&self, key: Key, pattern: Option<(&regex::Regex, u64)>) {
         let pattern = pattern.map(|(regex, incarnation)| {
-            let bytes = regex::bytes::Regex::new(regex.as_str()).expect("a pattern for text is one for bytes");
+            let bytes =
+                regex::bytes::Regex::new(regex.as_str()).expect("a pattern for text is one for bytes");
             (bytes, incarnation)
         });
         self.send(Command::Look { key, pattern });

@@ -33,7 +33,16 @@ impl Pump {
         tell: Box<dyn Fn(LogEvent) + Send>,
     ) -> io::Result<Self> {
         let peeker = Peeker::new()?;
-        Ok(Self { poller, inbox, rotator, peeker, streams: HashMap::new(), keys: HashMap::new(), next: 0, tell })
+        Ok(Self {
+            poller,
+            inbox,
+            rotator,
+            peeker,
+            streams: HashMap::new(),
+            keys: HashMap::new(),
+            next: 0,
+            tell,
+        })
     }
 
     pub(super) fn run(mut self) {

@@ -60,7 +60,7 @@ impl Reader {
     }
 
     /// The next bytes; `None`: there are none now.
-    pub fn next(&mut self) -> io::Result<Option<Chunk>> {
+    pub fn step(&mut self) -> io::Result<Option<Chunk>> {
         loop {
             if self.files.is_empty() {
                 match File::open(&self.path) {
@@ -114,7 +114,8 @@ impl Part {
         }
         // To where the next time begins, so that each chunk has its own.
         let border = self.times.iter().map(|(offset, _)| *offset).find(|offset| *offset > self.position);
-        let most = border.map_or(CHUNK, |border| usize::try_from(border - self.position).unwrap_or(CHUNK).min(CHUNK));
+        let most = border
+            .map_or(CHUNK, |border| usize::try_from(border - self.position).unwrap_or(CHUNK).min(CHUNK));
         let mut data = vec![0; most];
         let read = pipe::read_at(&self.file, &mut data, self.position)?;
         if read == 0 {
@@ -169,7 +170,7 @@ mod tests {
 
     fn all(reader: &mut Reader) -> String {
         let mut text = Vec::new();
-        while let Some(chunk) = reader.next().expect("it can be read") {
+        while let Some(chunk) = reader.step().expect("it can be read") {
             text.extend(chunk.data);
         }
         String::from_utf8(text).expect("text")
@@ -228,7 +229,7 @@ mod tests {
         index.note(6, at(30));
         let mut reader = Reader::tail(&path, 99, Some(at(15)));
         let mut seen = Vec::new();
-        while let Some(chunk) = reader.next().expect("it can be read") {
+        while let Some(chunk) = reader.step().expect("it can be read") {
             seen.push((String::from_utf8(chunk.data).expect("text"), chunk.time));
         }
         assert_eq!(seen, [("bb\n".into(), Some(at(20))), ("cc\n".into(), Some(at(30)))]);

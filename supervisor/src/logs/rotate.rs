@@ -17,7 +17,10 @@ pub(super) struct Rotated {
 }
 
 enum Job {
-    Rotate { key: Key, keep: Keep },
+    Rotate {
+        key: Key,
+        keep: Keep,
+    },
     /// Closing a large file that is no longer linked frees its blocks: not on the stream's time.
     Close(File),
 }
@@ -28,7 +31,10 @@ pub(super) struct Rotator(mpsc::Sender<Job>);
 impl Rotator {
     pub(super) fn start(answers: Logs) -> io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
-        thread::Builder::new().name("rotate".into()).stack_size(256 * 1024).spawn(move || run(&jobs, &answers))?;
+        thread::Builder::new()
+            .name("rotate".into())
+            .stack_size(256 * 1024)
+            .spawn(move || run(&jobs, &answers))?;
         Ok(Self(sender))
     }
 

@@ -126,12 +126,11 @@ impl Stream {
             Sink::Broken { retry_at, .. } if *retry_at <= now => self.retry(now),
             _ => {}
         }
-        let moved = match &mut self.sink {
-            Sink::File(open) => open.transfer(&self.output, &self.keep, &self.key, rotator, peeker),
-            _ => {
-                self.discard();
-                return;
-            }
+        let moved = if let Sink::File(open) = &mut self.sink {
+            open.transfer(&self.output, &self.keep, &self.key, rotator, peeker)
+        } else {
+            self.discard();
+            return;
         };
         match moved {
             Ok(0) => {}
@@ -297,7 +296,8 @@ impl Open {
     fn to_line_end(&self, output: &Output, keep: &Keep, peeker: &mut Peeker) -> io::Result<usize> {
         let mut last = [0];
         let ends = self.position == 0
-            || os::pipe::read_at(&self.file, &mut last, self.position - 1).is_ok_and(|read| read == 1 && last == *b"\n");
+            || os::pipe::read_at(&self.file, &mut last, self.position - 1)
+                .is_ok_and(|read| read == 1 && last == *b"\n");
         if ends || self.position > keep.max_size.saturating_add(LONGEST_LINE) {
             return Ok(0);
         }

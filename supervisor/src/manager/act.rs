@@ -30,7 +30,9 @@ impl Manager {
         self.forget_who_left();
         self.begin_scan();
         let now = os::now();
-        if self.world.journal.next_seq() != before {
+        let seen = self.services.values().map(|service| service.unit.fingerprint(now)).collect();
+        if self.world.journal.next_seq() != before || seen != self.seen {
+            self.seen = seen;
             self.changed();
             self.checkpoint.due.get_or_insert(now + CHECKPOINT_AFTER);
         }
@@ -49,7 +51,8 @@ impl Manager {
                 acted = true;
                 self.perform(&name, &action, now);
             }
-            let notes = self.services.get_mut(&name).map(|service| service.unit.take_notes()).unwrap_or_default();
+            let notes =
+                self.services.get_mut(&name).map(|service| service.unit.take_notes()).unwrap_or_default();
             for note in notes {
                 acted = true;
                 self.write_down(&name, &note, now);
@@ -131,7 +134,8 @@ impl Manager {
             let Some(service) = self.services.get_mut(&name).filter(|_| follows) else { continue };
             let older = service.unit.began().is_some_and(|own| own < began);
             if older && service.unit.is_started() {
-                service.cause = self.world.tell(service, Kind::Decision, seq, format!("restart, as {on} restarted"));
+                service.cause =
+                    self.world.tell(service, Kind::Decision, seq, format!("restart, as {on} restarted"));
                 service.unit.request(now, Request::Restart);
             }
         }
@@ -163,14 +167,16 @@ impl Manager {
         if self.stop_queue.is_empty() {
             return;
         }
-        let is_up = |name: &Name| self.services.get(name).is_some_and(|s| s.unit.is_wanted() || !s.unit.is_down());
+        let is_up =
+            |name: &Name| self.services.get(name).is_some_and(|s| s.unit.is_wanted() || !s.unit.is_down());
         let held: BTreeSet<&Name> = self
             .graph
             .iter()
             .filter(|(other, edges)| !edges.is_empty() && self.stop_queue.contains(*other) && is_up(other))
             .flat_map(|(_, edges)| edges.keys())
             .collect();
-        let mut due: Vec<Name> = self.stop_queue.iter().filter(|name| !held.contains(name)).cloned().collect();
+        let mut due: Vec<Name> =
+            self.stop_queue.iter().filter(|name| !held.contains(name)).cloned().collect();
         // Monitors watch until the last service is gone.
         let services_up = self.services.values().any(|s| s.is_users() && !s.unit.is_down());
         let watch_on = self.going == Some(false) && services_up;

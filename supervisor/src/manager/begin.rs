@@ -1,7 +1,7 @@
 //! The state an earlier supervisor left, and going on from there: what runs is adopted, what is gone is started again
 //! by policy, and nothing is started twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::disk::applied::Applied;
 use crate::disk::state::{self, Entry, State};
 use crate::disk::wal::{Replay, Wal};
 use crate::journal::{Journal, Kind};
+use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::saved::Saved;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{Fact, Moment, Request, Unit};
@@ -61,8 +62,11 @@ impl Found {
         let seq = state.as_ref().map_or(0, |state| state.seq);
         let (wal, replay) = Wal::open(wal_path, seq)?;
         // Without a trace of an earlier one there is nobody to look for.
-        let first = state.is_none() && replay.runs.is_empty() && seq == 0 && !state_path.with_extension("json.damaged").exists();
-        let marked = if first { Vec::new() } else { os::scan(instance, &HashMap::new()) };
+        let first = state.is_none()
+            && replay.runs.is_empty()
+            && seq == 0
+            && !state_path.with_extension("json.damaged").exists();
+        let marked = if first { Vec::new() } else { os::scan(instance, &BTreeMap::new()) };
         Ok((Self { state, replay, marked, same_boot }, wal))
     }
 
@@ -90,7 +94,8 @@ impl Found {
     /// The oldest process of the newest run that carries the mark: it started the others.
     fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
         let of_it = self.marked.iter().filter(|m| m.service == name.as_str() && m.incarnation >= incarnation);
-        let leader = of_it.max_by_key(|m| (m.incarnation, std::cmp::Reverse((m.identity.start, m.identity.pid))))?;
+        let leader =
+            of_it.max_by_key(|m| (m.incarnation, std::cmp::Reverse((m.identity.start, m.identity.pid))))?;
         adopt(leader.incarnation, leader.identity)
     }
 
@@ -138,7 +143,7 @@ impl Manager {
             journal,
             wal,
             null: start.null,
-            fifos: HashMap::new(),
+            fifos: BTreeMap::new(),
             dirty: false,
         };
         let (handle, commands, changes, targets) = channels();
@@ -149,17 +154,18 @@ impl Manager {
             world,
             services: BTreeMap::new(),
             attachments: BTreeMap::new(),
-            brake: Default::default(),
+            brake: HostBrake::default(),
             exits: Exits::new(),
             commands,
             happened,
             tell,
-            stop_queue: Default::default(),
-            leaving: Default::default(),
-            scan_wanted: Default::default(),
+            stop_queue: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            scan_wanted: BTreeSet::new(),
             scanning: false,
             notify: BTreeMap::new(),
             going: None,
+            seen: Vec::new(),
             changes,
             targets,
             checkpoint: Checkpoint::default(),
@@ -174,11 +180,12 @@ impl Manager {
         let now = os::now();
         let how = if called_by_up { "up" } else { "started again" };
         let seq = self.world.tell_own(Kind::Daemon, format!("supervisor pid {} {how}", std::process::id()));
-        let specs: Vec<_> = self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+        let specs: Vec<_> =
+            self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
         for (name, spec) in specs {
             let autostart = spec.autostart;
             let known = found.entry(&name).is_some() || found.last_incarnation(&name) > 0;
-            self.take_up_service(name.clone(), Role::Service, spec, found, seq, now);
+            self.take_up_service(&name, Role::Service, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
             // After a boot or a crash only what was wanted is; `up` wants every autostart service.
             if autostart && (called_by_up || !known) && !service.unit.is_alive() {
@@ -189,10 +196,12 @@ impl Manager {
             }
         }
         let monitors: Vec<_> = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
-        let monitors: Vec<_> =
-            monitors.into_iter().map(|(name, m)| (name.clone(), monitor_service(name, m, &self.world.home))).collect();
+        let monitors: Vec<_> = monitors
+            .into_iter()
+            .map(|(name, m)| (name.clone(), monitor_service(name, m, &self.world.home)))
+            .collect();
         for (name, (spec, env)) in monitors {
-            self.take_up_service(name.clone(), Role::Monitor, spec, found, seq, now);
+            self.take_up_service(&name, Role::Monitor, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
             service.extra_env = env;
             if called_by_up && !service.unit.is_alive() {
@@ -212,23 +221,23 @@ impl Manager {
 
     fn take_up_service(
         &mut self,
-        name: Name,
+        name: &Name,
         role: Role,
         spec: daemon_kit::file::Service,
         found: &Found,
         seq: u64,
         now: Moment,
     ) {
-        let (rules, seed) = (Rules::of(&spec), seed(&name, now));
-        let leader = found.leader(&name);
-        let entry = found.entry(&name);
+        let (rules, seed) = (Rules::of(&spec), seed(name, now));
+        let leader = found.leader(name);
+        let entry = found.entry(name);
         let saved = entry.map(|entry| entry.unit.clone()).or_else(|| leader.is_some().then(Saved::unknown));
         let mut unit = match &saved {
             None => Unit::new(rules, seed),
             Some(saved) if !found.same_boot => Unit::after_boot(rules, saved, now, seed),
             Some(saved) => Unit::restore(rules, saved, leader.is_some(), now, seed),
         };
-        unit.skip_incarnations(found.last_incarnation(&name));
+        unit.skip_incarnations(found.last_incarnation(name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
         service.cause = seq;
         service.cgroup = self.find_cgroup(entry);
@@ -238,7 +247,7 @@ impl Manager {
         }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
-            service.unit.was_ready(found.ready_at(&name, incarnation));
+            service.unit.was_ready(found.ready_at(name, incarnation));
             let message = format!("adopted pid {} (incarnation {incarnation})", process.pid());
             service.adopt(&self.world, process, incarnation, true);
             // Its output has waited in the FIFO for somebody to come.
@@ -248,10 +257,10 @@ impl Manager {
             service.began = self.world.tell(&service, Kind::Start, seq, message);
         } else if saved.is_some() && found.same_boot {
             // Its leader is gone: what it left behind is found by its mark.
-            service.tree = None;
+            service.needs_scan(now);
         }
         self.services.insert(name.clone(), service);
-        self.watch_exit(&name);
+        self.watch_exit(name);
     }
 
     /// The cgroup that an adopted run is in; the next run of any other gets a new one.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use daemon_kit::Home;
 use daemon_kit::file::{self, Config, Env, Monitor};
-use proto::v1::Effect;
 use proto::Name;
+use proto::v1::Effect;
 
 use super::Manager;
 use super::command::{ConfigError, Plan, Source, Step};
@@ -47,7 +47,8 @@ pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> (f
         let path = own.parent()?.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
         path.is_file().then(|| path.display().to_string())
     };
-    let program = monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
+    let program =
+        monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
     let mut argv = vec![program];
     argv.extend(monitor.args.iter().cloned());
     let mut service = file::Service::new(file::Command::Argv(argv), home.root().to_path_buf());
@@ -109,8 +110,10 @@ impl Manager {
     /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
     fn steps(&self, config: &Config) -> Vec<Step> {
         let users = self.services.values().filter(|service| service.is_users());
-        let old: BTreeMap<&Name, &Service> =
-            users.filter(|s| !self.leaving.contains(&s.name)).map(|service| (&service.name, service)).collect();
+        let old: BTreeMap<&Name, &Service> = users
+            .filter(|s| !self.leaving.contains(&s.name))
+            .map(|service| (&service.name, service))
+            .collect();
         let stop = |name: &Name| Step { service: name.clone(), effect: Effect::Stop, changes: Vec::new() };
         let mut steps: Vec<Step> = deps::order(&self.graph)
             .iter()
@@ -148,20 +151,17 @@ impl Manager {
             let spec = config.services[&name].clone();
             let autostart = spec.autostart;
             self.leaving.remove(&name);
-            match self.services.get_mut(&name) {
-                Some(service) => {
-                    if step.effect != Effect::None {
-                        service.change(spec);
-                        for which in crate::logs::Which::BOTH {
-                            let keep = self.world.keep(service, which);
-                            self.world.logs.change(crate::service::world::key(&name, which), keep);
-                        }
+            if let Some(service) = self.services.get_mut(&name) {
+                if step.effect != Effect::None {
+                    service.change(spec);
+                    for which in crate::logs::Which::BOTH {
+                        let keep = self.world.keep(service, which);
+                        self.world.logs.change(crate::service::world::key(&name, which), keep);
                     }
                 }
-                None => {
-                    let service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
-                    self.services.insert(name.clone(), service);
-                }
+            } else {
+                let service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
+                self.services.insert(name.clone(), service);
             }
             let alive = self.services[&name].unit.is_alive();
             if step.effect == Effect::Restart {

@@ -42,9 +42,9 @@ use proto::Name;
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::applied::About;
+use crate::lifecycle::{Moment, State};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
-use crate::lifecycle::Moment;
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked};
 use crate::service::{Service, World};
@@ -112,6 +112,8 @@ pub struct Manager {
     notify: BTreeMap<Name, tokio::task::AbortHandle>,
     /// Shutdown is under way; `true`: the services stay.
     going: Option<bool>,
+    /// What could be seen of every unit at the end of the last turn.
+    seen: Vec<(State, u64, u32)>,
     changes: watch::Sender<u64>,
     targets: watch::Sender<u64>,
     checkpoint: Checkpoint,

@@ -32,7 +32,9 @@ impl Manager {
     pub(super) fn attach(&mut self, hello: Hello) -> (u64, watch::Receiver<bool>) {
         let (replaced, ends) = watch::channel(false);
         let id = self.attachments.keys().next_back().map_or(1, |last| last + 1);
-        let same = |a: &Attachment| a.monitor == hello.monitor && (a.session != hello.session || a.kind == hello.kind);
+        let same = |a: &Attachment| {
+            a.monitor == hello.monitor && (a.session != hello.session || a.kind == hello.kind)
+        };
         let known = self.is_attached(&hello.monitor);
         self.attachments.retain(|_, attachment| {
             let stays = !same(attachment);
@@ -167,7 +169,15 @@ impl Manager {
         }
     }
 
-    fn say(&mut self, monitor: &Name, name: &Name, kind: Kind, cause: u64, message: String, evidence: String) -> u64 {
+    fn say(
+        &mut self,
+        monitor: &Name,
+        name: &Name,
+        kind: Kind,
+        cause: u64,
+        message: String,
+        evidence: String,
+    ) -> u64 {
         let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
         let (source, service) = (monitor.as_str(), Some(name));
         self.world.journal.add(Entry { cause, source, service, incarnation, kind, message, evidence })
@@ -202,7 +212,10 @@ impl Manager {
         let state = service.unit.state(now);
         let not_wanted = if self.going.is_some() {
             Some("the supervisor is shutting down")
-        } else if self.stop_queue.contains(&service.name) || state == State::Stopped || !service.unit.is_wanted() {
+        } else if self.stop_queue.contains(&service.name)
+            || state == State::Stopped
+            || !service.unit.is_wanted()
+        {
             Some("stopped by a person")
         } else if state == State::Completed {
             Some("it has completed")
@@ -230,7 +243,8 @@ impl Manager {
     pub(super) fn brake_holds(&self, now: Moment) -> Option<(String, Duration)> {
         let brake = &self.config.supervisor.brake;
         let checked = || self.services.values().filter(|s| s.unit.is_ready() && !s.spec.checks.is_empty());
-        let intervals = checked().flat_map(|service| service.spec.checks.values().map(|check| check.interval));
+        let intervals =
+            checked().flat_map(|service| service.spec.checks.values().map(|check| check.interval));
         let longest = intervals.max().unwrap_or_default();
         let why = self.brake.holds(brake, checked().count(), longest, now)?;
         Some((why, brake.window.max(longest)))
@@ -249,7 +263,10 @@ impl Manager {
         }
         let held = ruling.decision.is_held();
         let again = held
-            && service.held.as_ref().is_some_and(|held| held.decision == ruling.decision && held.check == ask.check);
+            && service
+                .held
+                .as_ref()
+                .is_some_and(|held| held.decision == ruling.decision && held.check == ask.check);
         if held {
             let service = self.services.get_mut(name).expect("it was just found");
             service.held = Some(Held {
@@ -296,7 +313,8 @@ fn grace(service: &Service, check: &Name, now: Moment) -> Option<Duration> {
 fn is_bad(service: &Service) -> bool {
     service.unit.marks().is_some_and(|marks| {
         marks.iter().any(|(id, mark)| {
-            let counts = service.spec.checks.get(id).is_some_and(|check| check.on_failure == OnFailure::Restart);
+            let counts =
+                service.spec.checks.get(id).is_some_and(|check| check.on_failure == OnFailure::Restart);
             counts && mark.is_bad()
         })
     })

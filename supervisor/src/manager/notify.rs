@@ -18,9 +18,11 @@ impl Manager {
             .filter(|service| wants(&service.spec.ready))
             .map(|service| service.name.clone())
             .collect();
-        self.notify.retain(|name, task| wanted.contains(name) || {
-            task.abort();
-            false
+        self.notify.retain(|name, task| {
+            wanted.contains(name) || {
+                task.abort();
+                false
+            }
         });
         for name in wanted {
             if !self.notify.contains_key(&name)

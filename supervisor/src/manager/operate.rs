@@ -118,7 +118,13 @@ impl Manager {
         self.services.get_mut(name).expect("it was just selected")
     }
 
-    fn start(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+    fn start(
+        &mut self,
+        name: &Name,
+        seq: u64,
+        now: Moment,
+        outcome: &dyn Fn(bool, String) -> Outcome,
+    ) -> Outcome {
         self.stop_queue.remove(name);
         let service = self.service(name);
         service.cause = seq;
@@ -126,9 +132,16 @@ impl Manager {
         outcome(true, if answer == Answer::Already { "already up".into() } else { "starting".into() })
     }
 
-    fn stop(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+    fn stop(
+        &mut self,
+        name: &Name,
+        seq: u64,
+        now: Moment,
+        outcome: &dyn Fn(bool, String) -> Outcome,
+    ) -> Outcome {
         let is_up = |other: &&Name| self.services.get(*other).is_some_and(|service| service.unit.is_alive());
-        let dependants: Vec<&str> = deps::dependants(&self.graph, name).filter(is_up).map(Name::as_str).collect();
+        let dependants: Vec<&str> =
+            deps::dependants(&self.graph, name).filter(is_up).map(Name::as_str).collect();
         let note = match dependants[..] {
             [] => String::new(),
             _ => format!("; {} depends on it and stays up", dependants.join(", ")),
@@ -144,7 +157,13 @@ impl Manager {
         outcome(true, format!("stopping{note}"))
     }
 
-    fn restart(&mut self, name: &Name, seq: u64, now: Moment, outcome: &dyn Fn(bool, String) -> Outcome) -> Outcome {
+    fn restart(
+        &mut self,
+        name: &Name,
+        seq: u64,
+        now: Moment,
+        outcome: &dyn Fn(bool, String) -> Outcome,
+    ) -> Outcome {
         self.stop_queue.remove(name);
         let service = self.service(name);
         let answer = service.unit.request(now, Request::Restart);
@@ -185,8 +204,9 @@ impl Manager {
         let recent = self.world.journal.recent();
         let first = recent.front().map_or(0, |event| event.seq);
         if why {
-            let events = chain::chain(recent.iter(), service, incarnation);
-            let older = first > 1 && events.first().is_none_or(|event| event.cause != 0 && event.cause < first);
+            let events = chain::chain(&recent.iter(), service, incarnation);
+            let older =
+                first > 1 && events.first().is_none_or(|event| event.cause != 0 && event.cause < first);
             return (events, older);
         }
         let of_it = |event: &&Event| service.is_empty() || event.service == service;
@@ -217,7 +237,12 @@ impl Manager {
             }));
             if !service.is_users() {
                 // What a daemon has to say it writes itself.
-                files.push(LogFile { path: self.own_log(&name), service: name, which: Which::Out, shared: None });
+                files.push(LogFile {
+                    path: self.own_log(&name),
+                    service: name,
+                    which: Which::Out,
+                    shared: None,
+                });
             }
         }
         Ok(files)
@@ -227,7 +252,10 @@ impl Manager {
         self.world.home.log().join(format!("{daemon}.log"))
     }
 
-    fn plan(&self, source: &super::command::Source) -> Result<super::command::Plan, super::command::ConfigError> {
+    fn plan(
+        &self,
+        source: &super::command::Source,
+    ) -> Result<super::command::Plan, super::command::ConfigError> {
         let (config, _) = configure::read(source)?;
         self.plan_for(&config, source)
     }

@@ -71,7 +71,8 @@ impl Manager {
         let waits = |service: &&Service| {
             service.pending.as_ref().is_some_and(|p| matches!(p.what, Waiting::Drain | Waiting::Sweep))
         };
-        let names: Vec<Name> = self.services.values().filter(waits).map(|service| service.name.clone()).collect();
+        let names: Vec<Name> =
+            self.services.values().filter(waits).map(|service| service.name.clone()).collect();
         if names.is_empty() {
             return;
         }
@@ -95,15 +96,18 @@ impl Manager {
 
     /// Children of ours that lead no run.
     fn orphans(&self) -> Vec<u32> {
-        let runs = self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
+        let runs =
+            self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
         let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
         os::orphans(|pid| leaders.contains(&pid))
     }
 
     /// Leftovers whose time to look again has come.
     pub(super) fn look_at_pending(&mut self, now: Moment) {
-        let due = |service: &&Service| service.pending.as_ref().is_some_and(|pending| pending.next_try <= now);
-        let names: Vec<Name> = self.services.values().filter(due).map(|service| service.name.clone()).collect();
+        let due =
+            |service: &&Service| service.pending.as_ref().is_some_and(|pending| pending.next_try <= now);
+        let names: Vec<Name> =
+            self.services.values().filter(due).map(|service| service.name.clone()).collect();
         if names.is_empty() {
             return;
         }
@@ -137,7 +141,8 @@ impl Manager {
     }
 
     pub(super) fn sweep(&mut self, name: &Name, now: Moment) {
-        let runs = self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
+        let runs =
+            self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
         let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
         self.sweep_with(name, || os::orphans(|pid| leaders.contains(&pid)), now);
     }
@@ -166,7 +171,8 @@ impl Manager {
         }
         self.scanning = true;
         let wanted = std::mem::take(&mut self.scan_wanted);
-        let (instance, fifos, tell) = (self.world.instance.clone(), self.world.fifos.clone(), self.tell.clone());
+        let (instance, fifos, tell) =
+            (self.world.instance.clone(), self.world.fifos.clone(), self.tell.clone());
         tokio::task::spawn_blocking(move || {
             let found = os::scan(&instance, &fifos);
             // Fails only if the manager has ended.
@@ -184,7 +190,9 @@ impl Manager {
                 continue;
             }
             let of_it: Vec<&Marked> = found.iter().filter(|marked| marked.service == name.as_str()).collect();
-            of_it.iter().for_each(|marked| marked.kill());
+            for marked in &of_it {
+                marked.kill();
+            }
             if let Some(fact) = service.scanned(of_it.len(), now) {
                 service.unit.observe(now, fact);
             } else if of_it.is_empty() {
@@ -208,7 +216,9 @@ impl Manager {
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
             Happened::Checkpointed { seq, result } => {
                 self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };
-                match result.and_then(|()| self.world.wal.checkpointed(seq).map_err(|error| error.to_string())) {
+                match result
+                    .and_then(|()| self.world.wal.checkpointed(seq).map_err(|error| error.to_string()))
+                {
                     Ok(()) => {}
                     Err(error) => tracing::error!("writing the state failed: {error}"),
                 }

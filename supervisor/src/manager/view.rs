@@ -38,7 +38,8 @@ impl Manager {
             configured.iter().map(|(name, monitor)| self.view_monitor(name, monitor, now)).collect();
         // Those that no file names, one for each name.
         let strangers = self.attachments.values().filter(|a| !configured.contains_key(&a.monitor));
-        let strangers: BTreeMap<&Name, _> = strangers.map(|attachment| (&attachment.monitor, attachment)).collect();
+        let strangers: BTreeMap<&Name, _> =
+            strangers.map(|attachment| (&attachment.monitor, attachment)).collect();
         views.extend(strangers.into_iter().map(|(name, attachment)| MonitorView {
             name: name.clone(),
             kind: attachment.kind.clone(),
@@ -57,7 +58,8 @@ impl Manager {
         MonitorView {
             name: name.clone(),
             kind: monitor.kinds.first().cloned().unwrap_or_default(),
-            endpoint: endpoint.unwrap_or_else(|| configure::monitor_endpoint(name, monitor, &self.world.home)),
+            endpoint: endpoint
+                .unwrap_or_else(|| configure::monitor_endpoint(name, monitor, &self.world.home)),
             managed: monitor.managed,
             attached: attachment.is_some(),
             blind: attachment.and_then(|attachment| attachment.blind.clone()),
@@ -73,10 +75,12 @@ impl Manager {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
         };
-        let reason = reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
+        let reason =
+            reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {
             let said = service.reports.of(id);
-            let monitor = said.map(|(monitor, _)| monitor.to_string()).unwrap_or_else(|| self.monitor_of(&check.kind));
+            let monitor =
+                said.map_or_else(|| self.monitor_of(&check.kind), |(monitor, _)| monitor.to_string());
             CheckView {
                 id: id.clone(),
                 monitor,
@@ -101,9 +105,10 @@ impl Manager {
             last_exit: unit.last_exit().map(|exit| (exit.clone(), service.ended_at)),
             tags: service.spec.tags.clone(),
             paused: service.pause.map(|pause| pause.until.map(|until| until.since(now))),
-            held: service.held.as_ref().map(|held| {
-                (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))
-            }),
+            held: service
+                .held
+                .as_ref()
+                .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
             status_text: service.status_text.clone(),
             checks: checks.collect(),

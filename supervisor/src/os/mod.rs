@@ -26,7 +26,9 @@ mod windows;
 pub use windows::*;
 
 #[cfg(not(any(target_os = "linux", windows)))]
-compile_error!("Sereno's supervisor runs on Linux and Windows in this version; other systems want a file in supervisor/src/os");
+compile_error!(
+    "Sereno's supervisor runs on Linux and Windows in this version; other systems want a file in supervisor/src/os"
+);
 
 use std::ffi::CString;
 use std::path::PathBuf;

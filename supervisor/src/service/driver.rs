@@ -121,7 +121,8 @@ impl Service {
             .intend(self.name.as_str(), incarnation)
             .map_err(|error| format!("writing the log of intents: {error}"))?;
         let fds = [os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
-        let launch = self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
+        let launch =
+            self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         os::spawn(launch, &fds, cgroup).map_err(|error| error.to_string())
     }
@@ -153,7 +154,8 @@ impl Service {
         if let Some(argv) = self.spec.stop.command.clone() {
             match self.run_stop_command(world, &argv) {
                 Ok(()) => {
-                    self.cause = world.tell(self, Kind::Signal, self.cause, format!("runs {}", argv.join(" ")));
+                    self.cause =
+                        world.tell(self, Kind::Signal, self.cause, format!("runs {}", argv.join(" ")));
                     return;
                 }
                 Err(error) => tracing::warn!(service = %self.name, "stop.command could not run: {error}"),
@@ -191,11 +193,13 @@ impl Service {
         let mut plan = Plan::of(&self.spec, argv, &world.env, &self.extra_env, &world.host)?;
         let incarnation = self.unit.incarnation();
         let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
-        let (out, err) = (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
+        let (out, err) =
+            (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
         let launch = plan.run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        let process = os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup)
-            .map_err(|error| error.to_string())?;
+        let process =
+            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup)
+                .map_err(|error| error.to_string())?;
         self.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }
@@ -231,9 +235,14 @@ impl Service {
         self.cause = world.tell(self, Kind::Exit, self.cause, message);
         if run.adopted && self.cgroup.is_none() {
             // Its orphans went to somebody else: only a scan finds them.
-            self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
+            self.needs_scan(now);
         }
         Some(Fact::Exited(exit))
+    }
+
+    /// What its last run left behind is looked for on the whole host before the next one begins.
+    pub fn needs_scan(&mut self, now: Moment) {
+        self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
     }
 
     /// Waits until the group is empty. `orphans`: children of the supervisor that lead no run.

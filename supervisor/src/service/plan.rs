@@ -69,7 +69,8 @@ impl Plan {
     /// The start of one run.
     pub fn run(&mut self, instance: &str, service: &Name, incarnation: u64) -> &Launch {
         let mark = os::mark(instance, service.as_str(), incarnation);
-        self.launch.env[self.mark] = CString::new(format!("{MARK}={mark}")).expect("names and numbers have no NUL");
+        self.launch.env[self.mark] =
+            CString::new(format!("{MARK}={mark}")).expect("names and numbers have no NUL");
         &self.launch
     }
 

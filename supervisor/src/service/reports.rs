@@ -76,7 +76,11 @@ impl Reports {
     pub fn summary(&self) -> String {
         let words = self.by_check.keys().filter_map(|check| {
             let (_, report) = self.of(check)?;
-            Some(if report.detail.is_empty() { check.to_string() } else { format!("{check} {}", report.detail) })
+            Some(if report.detail.is_empty() {
+                check.to_string()
+            } else {
+                format!("{check} {}", report.detail)
+            })
         });
         // Checks in the order of a start: a port is open before a page is served.
         let mut words: Vec<String> = words.collect();

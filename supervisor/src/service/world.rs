@@ -1,6 +1,6 @@
 //! What all services share.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub struct World {
     /// Stdin of every service.
     pub null: Handle,
     /// Device and inode of every FIFO, and whose it is.
-    pub fifos: HashMap<(u64, u64), String>,
+    pub fifos: BTreeMap<(u64, u64), String>,
     /// A checkpoint is due.
     pub dirty: bool,
 }
@@ -88,6 +88,13 @@ impl World {
             max_size: log.max_size,
             keep: log.keep,
             compress: log.compress,
+        }
+    }
+
+    /// Takes new settings for its outputs over.
+    pub fn keep_differently(&self, service: &Service) {
+        for which in Which::BOTH {
+            self.logs.change(key(&service.name, which), self.keep(service, which));
         }
     }
 

@@ -35,7 +35,8 @@ impl Cgroups {
         }
         let own = own_v2_cgroup().ok_or("no cgroup v2 is mounted")?;
         let cgroups = Self { base: own.join(format!("sereno-{instance}")) };
-        let trial = cgroups.service("probe").map_err(|error| format!("{}: {error}", cgroups.base.display()))?;
+        let trial =
+            cgroups.service("probe").map_err(|error| format!("{}: {error}", cgroups.base.display()))?;
         let result = spawn::can_enter(trial.descriptor()).map_err(|error| format!("entering one: {error}"));
         let killable = trial.path.join("cgroup.kill").exists();
         let _ = fs::remove_dir(&trial.path);

@@ -35,7 +35,7 @@ pub(super) type Entry = unsafe extern "C" fn(*mut libc::c_void) -> !;
 /// async-signal-safe calls, and all signals are blocked, as the child shares this memory.
 #[cfg(target_arch = "x86_64")]
 pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc::c_void) -> io::Result<i32> {
-    let result: isize;
+    let result: i64;
     // SAFETY: the child has nothing of this frame but what the registers hold: it calls `entry` on its own stack.
     unsafe {
         std::arch::asm!(
@@ -47,7 +47,7 @@ pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc:
             "call r8",
             "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => result,
+            inlateout("rax") libc::SYS_clone3 => result,
             in("rdi") std::ptr::from_ref(args),
             in("rsi") size_of::<CloneArgs>(),
             in("r8") entry,
@@ -65,7 +65,7 @@ pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc:
 /// As above.
 #[cfg(target_arch = "aarch64")]
 pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc::c_void) -> io::Result<i32> {
-    let result: isize;
+    let result: i64;
     // SAFETY: as above.
     unsafe {
         std::arch::asm!(
@@ -89,7 +89,7 @@ pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc:
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("clone3 wants its two instructions for this processor: see supervisor/src/os/linux/clone.rs");
 
-fn finish(result: isize) -> io::Result<i32> {
+fn finish(result: i64) -> io::Result<i32> {
     if result < 0 {
         return Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EINVAL)));
     }

@@ -29,7 +29,8 @@ pub fn now() -> Moment {
 
 /// Which boot this is: pids and times mean nothing in another.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".into(), |id| id.trim().into())
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".into(), |id| id.trim().into())
 }
 
 /// A name for this home that a copy of it does not share: where it is, in which pid namespace, and a random id in it.
@@ -113,8 +114,13 @@ pub struct Lock(File);
 impl Lock {
     /// Takes it; `None`: somebody else has it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file =
-            fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 file.set_len(0)?;

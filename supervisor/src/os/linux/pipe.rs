@@ -37,7 +37,10 @@ impl Output {
         let fifo = rustix::fs::open(path, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fifo)?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Fifo {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no FIFO is in its place"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something that is no FIFO is in its place",
+            ));
         }
         Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
     }
@@ -75,7 +78,7 @@ impl Output {
 
     /// Throws away up to a buffer of what waits; says how much.
     pub fn discard(&self) -> io::Result<usize> {
-        let mut buffer = [0_u8; 64 * 1024];
+        let mut buffer = [0_u8; 16 * 1024];
         Ok(rustix::io::read(&self.fifo, &mut buffer)?)
     }
 }
@@ -92,7 +95,8 @@ pub struct Peeker {
 impl Peeker {
     /// A new one.
     pub fn new() -> io::Result<Self> {
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
+        let (reader, writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
         Ok(Self { reader, writer, bytes: vec![0; 64 * 1024] })
     }
 

@@ -1,6 +1,6 @@
 //! Reading `/proc`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -82,7 +82,9 @@ pub fn descendants(root: u32) -> Vec<u32> {
     let (mut all, mut next) = (vec![root], 0);
     while let Some(pid) = all.get(next).copied() {
         next += 1;
-        all.extend(children(pid).into_iter().filter(|child| stat(*child).is_some_and(|stat| !stat.is_zombie())));
+        all.extend(
+            children(pid).into_iter().filter(|child| stat(*child).is_some_and(|stat| !stat.is_zombie())),
+        );
     }
     all
 }
@@ -92,9 +94,9 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
     #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    pids.iter().filter_map(|pid| stat(*pid)).fold((0.0, 0), |(cpu, memory), stat| {
-        (cpu + seconds(stat.ticks), memory + stat.pages * page)
-    })
+    pids.iter()
+        .filter_map(|pid| stat(*pid))
+        .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.pages * page))
 }
 
 /// The mark of a process: service and incarnation, if it is one of this instance.
@@ -115,14 +117,14 @@ fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
 ///
 /// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
 /// processes with a mark of their own service are never taken for another's.
-pub fn scan(instance: &str, fifos: &HashMap<(u64, u64), String>) -> Vec<Marked> {
+pub fn scan(instance: &str, fifos: &BTreeMap<(u64, u64), String>) -> Vec<Marked> {
     let ours = ancestors(std::process::id());
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| !ours.contains(pid)).filter_map(|pid| belongs(pid, instance, fifos)).collect()
 }
 
-fn belongs(pid: u32, instance: &str, fifos: &HashMap<(u64, u64), String>) -> Option<Marked> {
+fn belongs(pid: u32, instance: &str, fifos: &BTreeMap<(u64, u64), String>) -> Option<Marked> {
     let environ = environ(pid)?;
     let marked = parse_mark(&environ, instance);
     if marked.is_none() && has_other_mark(&environ) {
@@ -147,12 +149,12 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
 }
 
 fn has_other_mark(environ: &[u8]) -> bool {
-    environ.split(|byte| *byte == 0).any(|entry| {
-        entry.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='))
-    })
+    environ
+        .split(|byte| *byte == 0)
+        .any(|entry| entry.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
 }
 
-fn fifo_holder(pid: u32, fifos: &HashMap<(u64, u64), String>) -> Option<String> {
+fn fifo_holder(pid: u32, fifos: &BTreeMap<(u64, u64), String>) -> Option<String> {
     if fifos.is_empty() {
         return None;
     }

@@ -60,7 +60,8 @@ impl Process {
     /// Whether it has ended.
     pub fn has_exited(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
-        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
+        rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))
+            .is_ok_and(|n| n > 0)
     }
 
     /// How it ended, and it is gone for good. To be called after [`exited`](Self::exited).
@@ -69,8 +70,8 @@ impl Process {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
             return match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
                 Ok(Some(status)) => {
-                    let code = status.exit_status().and_then(|code| i32::try_from(code).ok());
-                    let by = status.terminating_signal().and_then(|signal| i32::try_from(signal).ok());
+                    let code = status.exit_status();
+                    let by = status.terminating_signal();
                     exit_of(code, by)
                 }
                 Ok(None) | Err(_) => Exit::Unknown,
@@ -79,7 +80,7 @@ impl Process {
         // Somebody else's child: while it is a zombie its status can be read, afterwards the kernel may still tell.
         proc::zombie_status(self.identity)
             .or_else(|| pidfd_status(&self.pidfd))
-            .map_or(Exit::Unknown, |status| exit_of_wait_status(status))
+            .map_or(Exit::Unknown, exit_of_wait_status)
     }
 
     /// Reaps a child that never became a service.
@@ -153,7 +154,13 @@ pub(super) fn send(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // Real-time signals have no name in rustix; the call is the same.
     // SAFETY: a system call with a valid descriptor and no memory.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            number,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     if result == 0 {
         return Ok(());

@@ -43,7 +43,11 @@ enum Step {
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
 /// here, not an exit code later.
-pub fn spawn(launch: &Launch, fds: &[BorrowedFd<'_>], cgroup: Option<BorrowedFd<'_>>) -> Result<Process, SpawnError> {
+pub fn spawn(
+    launch: &Launch,
+    fds: &[BorrowedFd<'_>],
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Process, SpawnError> {
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
     let args = pointers(&launch.args);
     let env = pointers(&launch.env);

@@ -15,9 +15,9 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, ERROR_MORE_DATA, GetLastError};
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_BREAKAWAY_OK,
-    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_BASIC_LIMIT_INFORMATION,
-    JOBOBJECT_BASIC_PROCESS_ID_LIST, JobObjectBasicAccountingInformation, JobObjectBasicLimitInformation,
-    JobObjectBasicProcessIdList, OpenJobObjectW, QueryInformationJobObject, SetInformationJobObject,
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_BASIC_PROCESS_ID_LIST,
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicAccountingInformation, JobObjectBasicProcessIdList,
+    JobObjectExtendedLimitInformation, OpenJobObjectW, QueryInformationJobObject, SetInformationJobObject,
     TerminateJobObject,
 };
 use windows_sys::Win32::System::SystemServices::{
@@ -103,19 +103,13 @@ impl Job {
 
     /// Lets its processes start others outside of it: a monitor starts a supervisor that must not end with the monitor.
     pub(super) fn allow_leaving(&self) -> io::Result<()> {
-        let limits = JOBOBJECT_BASIC_LIMIT_INFORMATION {
-            LimitFlags: JOB_OBJECT_LIMIT_BREAKAWAY_OK,
-            ..Default::default()
-        };
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_BREAKAWAY_OK;
         // SAFETY: a structure of the class and size that are named.
         done(unsafe {
-            let size = size(&limits);
-            SetInformationJobObject(
-                self.0.as_raw_handle(),
-                JobObjectBasicLimitInformation,
-                (&raw const limits).cast(),
-                size,
-            )
+            let (job, class, size) =
+                (self.0.as_raw_handle(), JobObjectExtendedLimitInformation, size(&limits));
+            SetInformationJobObject(job, class, (&raw const limits).cast(), size)
         })
     }
 

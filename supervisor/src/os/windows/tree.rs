@@ -1,6 +1,6 @@
 //! What belongs to a run: its job. The system itself knows who is in it, so that there is nobody to look for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,8 +103,7 @@ impl Tree {
 /// Jobs can be opened by name but not listed: only the services that `outputs` names are looked at. Right after the
 /// start of a supervisor nobody is named yet; whoever its files say nothing of is ended when his service is started
 /// again (see [`Job::make`]), and one whose service no file names any more is not found.
-#[expect(clippy::implicit_hasher, reason = "the one map of outputs there is")]
-pub fn scan(instance: &str, outputs: &HashMap<(u64, u64), String>) -> Vec<Marked> {
+pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Vec<Marked> {
     let services: BTreeSet<&str> = outputs.values().map(String::as_str).collect();
     let of = |service: &str| {
         let pids = Job::find(instance, service).map(|job| job.pids()).unwrap_or_default();

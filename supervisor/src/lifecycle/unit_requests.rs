@@ -1,0 +1,74 @@
+//! What people want, and what that changes at once.
+
+use super::{Answer, Ended, Moment, Phase, Rest, Stage, Unit, WhyEnd};
+
+impl Unit {
+    pub(super) fn start(&mut self, now: Moment) -> Answer {
+        let was_wanted = std::mem::replace(&mut self.wanted, true);
+        match &mut self.phase {
+            Phase::Alive(_) | Phase::Spawning => return Answer::Already,
+            Phase::Idle(_) => self.phase = Phase::Due { at: now },
+            Phase::Due { at } => *at = now.min(*at),
+            // The stop is finished first; `swept` sees that it is wanted up again.
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } if was_wanted => {
+                return Answer::Already;
+            }
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+        }
+        self.streak = 0;
+        Answer::Accepted
+    }
+
+    pub(super) fn stop(&mut self) -> Answer {
+        let was_wanted = std::mem::replace(&mut self.wanted, false);
+        match &self.phase {
+            // Given up or ended well, a person's stop still says: not wanted any more.
+            Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Idle(Rest::Stopped),
+            Phase::Alive(_) | Phase::Spawning => return self.end_run(WhyEnd::Stop),
+            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+        }
+        if was_wanted { Answer::Accepted } else { Answer::Already }
+    }
+
+    pub(super) fn restart(&mut self, now: Moment) -> Answer {
+        self.wanted = true;
+        self.streak = 0;
+        match &mut self.phase {
+            Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Due { at: now },
+            Phase::Alive(_) => return self.end_run(WhyEnd::Restart),
+            Phase::Spawning => return Answer::Already,
+            Phase::Stopping { end, .. }
+            | Phase::Draining { last: Ended { end, .. }, .. }
+            | Phase::Sweeping { last: Ended { end, .. }, .. } => {
+                let was = std::mem::replace(end, WhyEnd::Restart);
+                return if was == WhyEnd::Restart { Answer::Already } else { Answer::Accepted };
+            }
+        }
+        Answer::Accepted
+    }
+
+    pub(super) fn reset(&mut self, now: Moment) -> Answer {
+        self.streak = 0;
+        self.starts = u64::from(matches!(self.phase, Phase::Alive(_) | Phase::Stopping { .. }));
+        match &mut self.phase {
+            Phase::Idle(Rest::Failed(_)) if self.wanted => self.phase = Phase::Due { at: now },
+            Phase::Due { at } => *at = now.min(*at),
+            _ => {}
+        }
+        Answer::Accepted
+    }
+
+    /// Begins to end what runs; the signal goes out with the next poll.
+    pub(crate) fn end_run(&mut self, end: WhyEnd) -> Answer {
+        match std::mem::replace(&mut self.phase, Phase::Spawning) {
+            Phase::Alive(run) => {
+                self.phase = Phase::Stopping { run, stage: Stage::Untold, end };
+                Answer::Accepted
+            }
+            other => {
+                self.phase = other;
+                Answer::Already
+            }
+        }
+    }
+}
