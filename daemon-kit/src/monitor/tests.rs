@@ -270,6 +270,23 @@ async fn another_spec_or_another_home_counts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_to_a_ready_run_gives_it_no_time_to_start() {
+    let period = Some(to_wire(S * 3600));
+    let mut late = Scene::with(v1::Target { start_period: period, ..wire("web", "port") }).await;
+    for _ in 0..3 {
+        late.look().await.fail();
+    }
+    late.shows(|board| board.rows[0].view.state == State::Failing).await;
+
+    let mut early = Scene::with(v1::Target { start_period: period, ..starting() }).await;
+    for _ in 0..3 {
+        early.look().await.fail();
+    }
+    early.shows_failures(3).await;
+    assert_eq!(early.view().state, State::Unknown, "its start period runs");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_set_again_changes_nothing() {
     let mut scene = Scene::with(wire("web", "port")).await;
     scene.look().await.fail();
