@@ -37,6 +37,12 @@ pub struct Args {
     /// Run the file that was applied last in this home, instead of a sereno.toml
     #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
     pub resume: Option<PathBuf>,
+    /// Only say whether this program could take over from the one that runs in this home
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub check_state: Option<PathBuf>,
+    /// Descriptor of the lock, handed over by the image before this one
+    #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
+    pub lock: Option<i32>,
     /// Leave the terminal's session: closing it is no news then
     #[arg(long)]
     pub detach: bool,
@@ -82,9 +88,13 @@ fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
 
 /// Runs until told to end.
 pub fn run(args: &Args) -> Result<Over, StartError> {
+    if let Some(home) = &args.check_state {
+        return check_state(home);
+    }
     if args.detach {
         os::detach();
     }
+    os::one_heap();
     let env = own_env();
     let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
     let (config, applied, called_by_up) = match &args.resume {
@@ -109,7 +119,10 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     for folder in folders.into_iter().chain([home.log()]) {
         step(&format!("making {}", folder.display()), os::create_private_dir(&folder))?;
     }
-    let lock = take_lock(&home.lock())?;
+    let lock = match args.lock {
+        Some(number) => step("taking the lock over", Lock::inherit(number))?,
+        None => take_lock(&home.lock())?,
+    };
     step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
     if called_by_up {
@@ -130,9 +143,37 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         null: step("opening the null device", os::null_device())?,
         called_by_up,
     };
+    let root = start.home.root().to_path_buf();
     let over = supervise(start, &endpoint, under_init)?;
-    drop(lock);
+    if let Over::HandOver(binary) = &over {
+        return Err(hand_over(binary, &root, &lock));
+    }
     Ok(over)
+}
+
+/// Becomes the new program; if it will not have it after all, the one that runs now goes on.
+fn hand_over(binary: &Path, home: &Path, lock: &Lock) -> StartError {
+    let number = match lock.hand_over() {
+        Ok(number) => number,
+        Err(error) => return StartError::Io("handing the lock over".into(), error),
+    };
+    let args = ["--resume".into(), home.display().to_string(), "--lock".into(), number.to_string()];
+    let refused = os::exec(binary, &args);
+    tracing::error!(error = %refused, "{} could not be executed; the running program goes on", binary.display());
+    let again = os::exec(Path::new("/proc/self/exe"), &args);
+    StartError::Io(format!("executing {}", binary.display()), again)
+}
+
+/// Whether this program understands what the running one would hand over: reads it, and says its own version.
+fn check_state(home: &Path) -> Result<Over, StartError> {
+    resume(home)?;
+    let path = Home::at(home).state().join("state.json");
+    step("reading the state", crate::disk::state::check(&path).map_err(io::Error::other))?;
+    #[expect(clippy::print_stdout, reason = "the answer to the supervisor that asks")]
+    {
+        println!("{}", env!("CARGO_PKG_VERSION"));
+    }
+    Ok(Over::Kept)
 }
 
 /// The manager here, the API on a thread of its own, until it is over.

@@ -1,9 +1,10 @@
 //! `logs`: what services wrote, byte for byte.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use proto::time::{to_wire, unstamp};
-use proto::v1::{LogStream, ReadLogsRequest, ReadLogsResponse, Selection};
+use proto::v1::{LogPlace, LogPosition, LogStream, ReadLogsRequest, ReadLogsResponse, Selection};
 use proto::{Endpoint, Name, UNARY_DEADLINE};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(super) async fn run(args: &Logs, place: &Place, out: &mut Out) -> Result<Don
         follow: args.follow,
         stream: stream.into(),
         since: args.since.map(to_wire),
+        after: Vec::new(),
     };
     show(&place.located.supervisor, request, out).await
 }
@@ -44,9 +46,10 @@ pub(super) async fn show(
 ) -> Result<Done, Failure> {
     let mut supervisor = Supervisor::connect(endpoint).await?;
     let mut writer = Writer::new(&supervisor, &request, out).await?;
+    let mut places = BTreeMap::new();
     loop {
         let end = match supervisor.read_logs(request.clone()).await {
-            Ok(mut feed) => pour(&mut feed, &mut writer, out).await,
+            Ok(mut feed) => pour(&mut feed, &mut writer, &mut places, out).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = end
@@ -66,13 +69,27 @@ pub(super) async fn show(
                 return Err(failure);
             }
         };
-        // The services have been writing meanwhile; the next supervisor has seen that after the last one went.
+        // The services have been writing meanwhile: goes on where it was, and with what has come from others since.
         request.lines = u32::MAX;
         request.since = Some(to_wire(gone.elapsed()));
+        request.after =
+            places.iter().map(|((service, stream), place)| position(service, *stream, *place)).collect();
     }
 }
 
-async fn pour(feed: &mut Feed<ReadLogsResponse>, writer: &mut Writer, out: &mut Out) -> Result<(), Failure> {
+/// Where each output has been shown up to.
+type Places = BTreeMap<(String, i32), LogPlace>;
+
+fn position(service: &str, stream: i32, place: LogPlace) -> LogPosition {
+    LogPosition { service: service.into(), stream, place: Some(place) }
+}
+
+async fn pour(
+    feed: &mut Feed<ReadLogsResponse>,
+    writer: &mut Writer,
+    places: &mut Places,
+    out: &mut Out,
+) -> Result<(), Failure> {
     loop {
         // What has come is shown before more is waited for; a flood is written in large pieces.
         let next = tokio::select! {
@@ -84,7 +101,12 @@ async fn pour(feed: &mut Feed<ReadLogsResponse>, writer: &mut Writer, out: &mut 
             }
         };
         match next {
-            Some(piece) => writer.write(&piece, out)?,
+            Some(piece) => {
+                writer.write(&piece, out)?;
+                if let Some(end) = piece.end {
+                    places.insert((piece.service, piece.stream), end);
+                }
+            }
             None => return Ok(()),
         }
     }

@@ -11,7 +11,7 @@
 //! | [`describe`] | `describe` |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
-//! `upgrade` and `completions` are short enough to stand here.
+//! `completions` is short enough to stand here.
 
 mod act;
 mod config;
@@ -23,13 +23,11 @@ mod settle;
 mod spawn;
 mod status;
 mod up;
+mod upgrade;
 
 use clap::CommandFactory as _;
-use proto::v1::UpgradeRequest;
-use serde_json::json;
 
 use crate::args::{Args, Command};
-use crate::client::Supervisor;
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -62,18 +60,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Events(events) => events::journal(events, place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
-        Command::Upgrade(upgrade) => {
-            let binary = upgrade.binary.map(|path| std::path::absolute(&path).unwrap_or(path));
-            let binary = binary.map(|path| path.display().to_string()).unwrap_or_default();
-            let supervisor = Supervisor::connect(&place.located.supervisor).await?;
-            let version = supervisor.upgrade(UpgradeRequest { binary }).await?.version;
-            if out.json {
-                out.document(&json!({ "version": version }))?;
-            } else {
-                out.line(&format!("supervisor  version {version}"))?;
-            }
-            Ok(Done::Well)
-        }
+        Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
         Command::Completions(_) | Command::Check(_) => Ok(Done::Well),
     }
 }

@@ -151,6 +151,7 @@ async fn follow(began: Instant, endpoint: &Endpoint, place: &Place, out: &mut Ou
         follow: true,
         stream: LogStream::Unspecified.into(),
         since: Some(to_wire(began.elapsed())),
+        after: Vec::new(),
     };
     let stopped = tokio::select! {
         end = logs::show(endpoint, request, out) => Some(end),

@@ -39,6 +39,7 @@ fn log(service: &str, data: &[u8]) -> ReadLogsResponse {
         stream: LogStream::Stdout.into(),
         data: data.to_vec(),
         time: None,
+        end: None,
     }
 }
 

@@ -23,3 +23,4 @@ mod monitors;
 mod other_language;
 mod slow_peers;
 mod stop;
+mod upgrade;

@@ -7,7 +7,7 @@ use proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::logs::{Chunk, Reader, Shared, Which};
+use crate::logs::{Chunk, Place, Reader, Shared, Which};
 use crate::manager::command::LogFile;
 
 type Sender = mpsc::Sender<Result<v1::ReadLogsResponse, Status>>;
@@ -21,6 +21,8 @@ pub(super) struct Request {
     pub(super) lines: u32,
     pub(super) since: Option<Duration>,
     pub(super) follow: bool,
+    /// Where a follower was when its stream was cut off.
+    pub(super) after: Vec<(String, Which, Place)>,
 }
 
 struct Source {
@@ -39,7 +41,13 @@ pub(super) async fn read(request: Request, to: Sender) {
         .map(|file| {
             // Subscribed before the first read: what comes in between is not missed.
             let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
-            let reader = Reader::tail(&file.path, lines, since);
+            let of_it = |(service, which, _): &&(String, Which, Place)| {
+                *service == file.service.as_str() && *which == file.which
+            };
+            let reader = match request.after.iter().find(of_it) {
+                Some((_, _, place)) => Reader::after(&file.path, *place),
+                None => Reader::tail(&file.path, lines, since),
+            };
             Source { file, reader, progress }
         })
         .collect();
@@ -134,6 +142,7 @@ async fn send(source: &Source, chunk: Chunk, to: &Sender) -> Option<()> {
         stream: stream.into(),
         data: chunk.data,
         time: chunk.time.map(proto::time::stamp),
+        end: Some(v1::LogPlace { file: chunk.end.file, offset: chunk.end.offset }),
     };
     to.send(Ok(response)).await.ok()
 }

@@ -298,8 +298,8 @@ impl v1::supervisor_server::Supervisor for Operator {
         });
         // A client that does not read holds this many chunks and no more.
         let (sender, receiver) = mpsc::channel(4);
-        let (lines, follow) = (request.lines, request.follow);
-        tokio::spawn(logs::read(logs::Request { files, lines, since, follow }, sender));
+        let (lines, follow, after) = (request.lines, request.follow, requests::places(&request.after));
+        tokio::spawn(logs::read(logs::Request { files, lines, since, follow, after }, sender));
         Ok(Response::new(self.shutdown.end(ReceiverStream::new(receiver)).boxed()))
     }
 
@@ -317,8 +317,15 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::UpgradeRequest>,
     ) -> Result<Response<v1::UpgradeResponse>, Status> {
-        caller(&request)?;
-        Err(not_yet("Upgrade"))
+        let who = caller(&request)?;
+        let binary = request.into_inner().binary;
+        let binary = (!binary.is_empty()).then(|| PathBuf::from(binary));
+        if binary.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(Status::invalid_argument("binary: is not an absolute path"));
+        }
+        let version = self.manager.ask(|reply| Command::Upgrade { binary, who, reply }).await?;
+        let version = version.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(v1::UpgradeResponse { version }))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proto::{Name, v1};
 use tonic::Status;
 
+use crate::logs::{Place, Which};
 use crate::manager::command::{Ask, CheckResult, ConfigError, Hello, Report, Selection, Source};
 
 /// A name in a field.
@@ -48,6 +49,20 @@ pub(super) fn source(wire: Option<v1::Source>) -> Result<Source, Status> {
         return Err(Status::invalid_argument(format!("source.path: {:?} is not absolute", wire.path)));
     }
     Ok(Source { path, text: wire.text, env: wire.env.into_iter().collect() })
+}
+
+/// Where a follower was; what makes no sense is passed over, and read from its end as if nothing had been said.
+pub(super) fn places(wire: &[v1::LogPosition]) -> Vec<(String, Which, Place)> {
+    let place = |position: &v1::LogPosition| {
+        let which = match position.stream() {
+            v1::LogStream::Stdout => Which::Out,
+            v1::LogStream::Stderr => Which::Err,
+            v1::LogStream::Unspecified => return None,
+        };
+        let at = position.place?;
+        Some((position.service.clone(), which, Place { file: at.file, offset: at.offset }))
+    };
+    wire.iter().filter_map(place).collect()
 }
 
 /// A monitor that attaches.

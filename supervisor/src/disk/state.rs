@@ -67,6 +67,12 @@ pub fn load(path: &Path) -> Option<State> {
     }
 }
 
+/// Whether it can be read; touches nothing.
+pub fn check(path: &Path) -> Result<(), String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    parse(&bytes).map(|_| ())
+}
+
 /// Writes it.
 pub fn save(path: &Path, state: &State) -> io::Result<()> {
     replace(path, &render(state))

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use crate::os::pipe::{Output, Waker};
 
-pub use read::{Chunk, Reader};
+pub use read::{Chunk, Place, Reader};
 
 /// Which of its outputs a service wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

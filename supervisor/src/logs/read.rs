@@ -12,6 +12,9 @@ use crate::os::pipe;
 /// What one step of reading holds at most.
 const CHUNK: usize = 64 * 1024;
 
+/// How many files of one stream are looked through at most.
+const MOST_FILES: u32 = 100;
+
 /// How far back a search for lines goes in one file.
 const FARTHEST: u64 = 64 * 1024 * 1024;
 
@@ -22,6 +25,17 @@ pub struct Chunk {
     pub data: Vec<u8>,
     /// Unknown where the index is.
     pub time: Option<SystemTime>,
+    /// Where it ends: who knows this can go on from here, also after a rotation or with another supervisor.
+    pub end: Place,
+}
+
+/// A place in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the file: a rotation does not change it.
+    pub file: u64,
+    /// Bytes from its beginning.
+    pub offset: u64,
 }
 
 /// Reads one stream forwards, from somewhere in its past.
@@ -35,6 +49,7 @@ pub struct Reader {
 #[derive(Debug)]
 struct Part {
     file: File,
+    number: u64,
     position: u64,
     times: VecDeque<(u64, SystemTime)>,
 }
@@ -49,12 +64,32 @@ impl Reader {
             if number > 0 && missing == 0 {
                 break;
             }
-            let Ok(file) = File::open(&path) else { continue };
-            let times = index::read(&path);
-            let Ok((position, found)) = back(&file, missing) else { continue };
+            let Ok(mut part) = Part::open(&path, 0) else { continue };
+            let Ok((position, found)) = back(&part.file, missing) else { continue };
             missing = missing.saturating_sub(found);
-            let position = since.map_or(position, |since| position.max(first_after(&times, since, &file)));
-            files.push_front(Part { file, position, times: times.into() });
+            let times = index::read(&path);
+            part.position =
+                since.map_or(position, |since| position.max(first_after(&times, since, &part.file)));
+            part.times = times.into();
+            files.push_front(part);
+        }
+        Self { path: path.into(), files }
+    }
+
+    /// Goes on from a place; from the oldest file that is not compressed yet, where that one is gone.
+    pub fn after(path: &Path, place: Place) -> Self {
+        let mut files = VecDeque::new();
+        for number in 0..=MOST_FILES {
+            let path = if number == 0 { path.to_path_buf() } else { rotate::numbered(path, number, false) };
+            let Ok(mut part) = Part::open(&path, 0) else { break };
+            let is_it = part.number == place.file;
+            if is_it {
+                part.position = place.offset;
+            }
+            files.push_front(part);
+            if is_it {
+                break;
+            }
         }
         Self { path: path.into(), files }
     }
@@ -63,8 +98,8 @@ impl Reader {
     pub fn step(&mut self) -> io::Result<Option<Chunk>> {
         loop {
             if self.files.is_empty() {
-                match File::open(&self.path) {
-                    Ok(file) => self.files.push_back(Part { file, position: 0, times: VecDeque::new() }),
+                match Part::open(&self.path, 0) {
+                    Ok(part) => self.files.push_back(part),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(error),
                 }
@@ -82,7 +117,14 @@ impl Reader {
             if let Some(chunk) = part.next()? {
                 return Ok(Some(chunk));
             }
-            self.files.pop_front();
+            let done = self.files.pop_front().expect("still there");
+            if self.files.is_empty() {
+                // More than one rotation may have come since it was opened.
+                *self = Self::after(&self.path, Place { file: done.number, offset: done.position });
+                if self.files.front().is_some_and(|part| part.number == done.number) {
+                    self.files.pop_front();
+                }
+            }
         }
     }
 
@@ -95,6 +137,12 @@ impl Reader {
 }
 
 impl Part {
+    fn open(path: &Path, position: u64) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let number = pipe::file_number(&file)?;
+        Ok(Self { file, number, position, times: VecDeque::new() })
+    }
+
     fn next(&mut self) -> io::Result<Option<Chunk>> {
         if self.file.metadata()?.len() < self.position {
             // Truncated by somebody.
@@ -123,7 +171,8 @@ impl Part {
         }
         data.truncate(read);
         self.position += u64::try_from(read).unwrap_or(0);
-        Ok(Some(Chunk { data, time }))
+        let end = Place { file: self.number, offset: self.position };
+        Ok(Some(Chunk { data, time, end }))
     }
 }
 
@@ -215,6 +264,25 @@ mod tests {
         assert_eq!(all(&mut reader), "two\n");
         fs::write(&path, "3\n").expect("truncated");
         assert_eq!(all(&mut reader), "3\n");
+    }
+
+    #[test]
+    fn who_knows_a_place_goes_on_from_there_over_rotations() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.log");
+        fs::write(&path, "one\n").expect("written");
+        let mut reader = Reader::tail(&path, 9, None);
+        let place = reader.step().expect("readable").expect("a chunk").end;
+        fs::write(folder.path().join("spare"), "keeps its number from being used again").expect("written");
+        for (number, text) in [(2, "one\ntwo\n"), (1, "three\n"), (0, "four\n")] {
+            let target = if number == 0 { path.clone() } else { rotate::numbered(&path, number, false) };
+            if number == 2 {
+                fs::rename(&path, &target).expect("renamed");
+            }
+            fs::write(&target, text).expect("written");
+        }
+        assert_eq!(all(&mut Reader::after(&path, place)), "two\nthree\nfour\n");
+        assert_eq!(all(&mut reader), "two\nthree\nfour\n", "also for one that was reading all the time");
     }
 
     #[test]

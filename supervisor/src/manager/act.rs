@@ -1,7 +1,6 @@
 //! What is to be done: units polled, actions performed, notes written down.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use proto::Name;
 
@@ -13,17 +12,21 @@ use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
 use crate::os;
 use crate::service::Service;
 
+/// Starts in one turn: a host full of services that crash at once must not keep a person waiting.
+const SPAWNS: usize = 4;
+
 impl Manager {
     /// Polls until nothing is to be done any more.
     pub(super) fn settle(&mut self) {
         let before = self.world.journal.next_seq();
+        let mut spawns = 0;
         loop {
             let now = os::now();
             self.services.values_mut().for_each(|service| service.end_pause(now));
             self.look_at_pending(now);
             self.stop_who_can_be_stopped(now);
             self.open_and_close_gates(now);
-            if !self.act(now) {
+            if !self.act(now, &mut spawns) {
                 break;
             }
         }
@@ -42,13 +45,21 @@ impl Manager {
         }
     }
 
-    /// One round over all services; whether anything was done.
-    fn act(&mut self, now: Moment) -> bool {
-        let names: Vec<Name> = self.services.keys().cloned().collect();
+    /// One round over all services, beginning where the last turn had to end; whether anything was done, and may go on.
+    fn act(&mut self, now: Moment, spawns: &mut usize) -> bool {
+        let from = self.next.take();
+        let names: Vec<Name> = match &from {
+            Some(from) => {
+                let after = self.services.range::<Name, _>(from..).map(|(name, _)| name.clone());
+                after.chain(self.services.range::<Name, _>(..from).map(|(name, _)| name.clone())).collect()
+            }
+            None => self.services.keys().cloned().collect(),
+        };
         let mut acted = false;
         for name in names {
             while let Some(action) = self.services.get_mut(&name).and_then(|service| service.unit.poll(now)) {
                 acted = true;
+                *spawns += usize::from(matches!(action, Action::Spawn(_)));
                 self.perform(&name, &action, now);
             }
             let notes =
@@ -56,6 +67,10 @@ impl Manager {
             for note in notes {
                 acted = true;
                 self.write_down(&name, &note, now);
+            }
+            if *spawns >= SPAWNS {
+                self.next = Some(name);
+                return false;
             }
         }
         acted
@@ -212,7 +227,7 @@ impl Manager {
     }
 
     /// Everything the next supervisor wants to know.
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
         let entry = |service: &Service| Entry {
             unit: service.unit.save(),
@@ -236,33 +251,31 @@ impl Manager {
         let (state, path, tell) = (self.state(), self.state_path.clone(), self.tell.clone());
         tokio::task::spawn_blocking(move || {
             let result = state::save(&path, &state).map_err(|error| error.to_string());
+            os::trim_heap();
             let _ = tell.send(Happened::Checkpointed { seq: state.seq, result });
         });
     }
 
     /// The last words: what is to be found by the next supervisor.
-    pub(super) fn finish(&mut self, over: Over) {
+    pub(super) fn finish(&mut self, over: &Over) {
         let message = match over {
             Over::Down => "down: everything is stopped",
             Over::Kept => "down: services stay",
+            Over::HandOver(_) => "hands over",
         };
-        self.world.tell_own(Kind::Daemon, message.into());
-        self.world.journal.flush();
-        let state = self.state();
-        match state::save(&self.state_path, &state) {
-            Ok(()) => {
-                if let Err(error) = self.world.wal.checkpointed(state.seq) {
-                    tracing::error!(%error, "emptying the log of intents failed");
-                }
-            }
-            Err(error) => tracing::error!(%error, "writing the state failed"),
+        if !matches!(over, Over::HandOver(_)) {
+            self.world.tell_own(Kind::Daemon, message.into());
         }
-        if over == Over::Down
+        self.world.journal.flush();
+        if let Err(error) = self.save_state() {
+            tracing::error!("{error}");
+        }
+        if *over == Over::Down
             && let Some(cgroups) = &self.world.cgroups
         {
             self.services.clear();
             cgroups.clean_up();
         }
-        tracing::info!(at = ?SystemTime::now(), "{message}");
+        tracing::info!("{message}");
     }
 }

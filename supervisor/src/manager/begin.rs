@@ -164,7 +164,11 @@ impl Manager {
             scan_wanted: BTreeSet::new(),
             scanning: false,
             notify: BTreeMap::new(),
+            trial: None,
+            handing_over: None,
+            own_binary: std::env::current_exe()?,
             going: None,
+            next: None,
             seen: Vec::new(),
             changes,
             targets,
@@ -249,7 +253,8 @@ impl Manager {
             service.unit.skip_incarnations(incarnation);
             service.unit.was_ready(found.ready_at(name, incarnation));
             let message = format!("adopted pid {} (incarnation {incarnation})", process.pid());
-            service.adopt(&self.world, process, incarnation, true);
+            let adopted = !process.is_child();
+            service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for somebody to come.
             if let Err(error) = self.world.open_outputs(&mut service, None) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
@@ -273,6 +278,8 @@ impl Manager {
     /// What needs the runtime: once, before the first turn.
     pub(super) fn begin(&mut self) {
         self.listen_for_notify();
+        // Who ended while one image of this process handed over to the next is waited for by nobody else.
+        self.children_ended();
         self.changed();
         self.targets_changed();
     }

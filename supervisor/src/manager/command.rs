@@ -75,6 +75,15 @@ pub enum Command {
     Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
     /// Where the outputs of services are kept.
     LogFiles(Selection, Reply<Result<Vec<LogFile>, String>>),
+    /// Another program takes this process over: its version, once it is sure that it can.
+    Upgrade {
+        /// Its path; `None`: where the running one was started from.
+        binary: Option<PathBuf>,
+        /// Who wants it.
+        who: String,
+        /// Its version.
+        reply: Reply<Result<String, UpgradeError>>,
+    },
     /// Ends the supervisor.
     Shutdown {
         /// The services stay.
@@ -179,6 +188,17 @@ pub enum ConfigError {
     /// Everything is about to stop.
     #[error("the supervisor is shutting down")]
     Going,
+}
+
+/// Why the running program goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    /// Something else is under way.
+    #[error("an upgrade or a shutdown is under way already")]
+    Busy,
+    /// The new program can not start, or does not understand the state.
+    #[error("the new program is refused, the running one goes on: {0}")]
+    Refused(String),
 }
 
 /// A monitor that attaches.

@@ -15,6 +15,7 @@
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
+//! | `upgrade` | another program takes this process over |
 //! | `begin` | the state an earlier supervisor left |
 //! | `view` | what others see |
 
@@ -28,6 +29,7 @@ mod notify;
 mod operate;
 mod select;
 mod turn;
+mod upgrade;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +44,9 @@ use proto::Name;
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::applied::About;
-use crate::lifecycle::{Moment, State};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
+use crate::lifecycle::{Moment, State};
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked};
 use crate::service::{Service, World};
@@ -74,17 +76,21 @@ enum Ended {
     Leader(Name, u64),
     /// A `stop.command`.
     Stopper(Name),
+    /// The trial of a new program.
+    Trial,
 }
 
 type Exits = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send>>>;
 
 /// How the loop ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
     /// Everything was stopped.
     Down,
     /// The services were left running.
     Kept,
+    /// This program takes the process over, services and all.
+    HandOver(PathBuf),
 }
 
 /// Owner of every service.
@@ -110,8 +116,15 @@ pub struct Manager {
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
     notify: BTreeMap<Name, tokio::task::AbortHandle>,
+    /// A new program that is being tried, and one that has passed.
+    trial: Option<upgrade::Trial>,
+    handing_over: Option<PathBuf>,
+    /// Where this program was started from.
+    own_binary: PathBuf,
     /// Shutdown is under way; `true`: the services stay.
     going: Option<bool>,
+    /// Where the next turn goes on, if the last one had to end early.
+    next: Option<Name>,
     /// What could be seen of every unit at the end of the last turn.
     seen: Vec<(State, u64, u32)>,
     changes: watch::Sender<u64>,
@@ -147,7 +160,7 @@ impl Manager {
         loop {
             self.settle();
             if let Some(over) = self.is_over() {
-                self.finish(over);
+                self.finish(&over);
                 return over;
             }
             let deadline = self.deadline();
@@ -172,6 +185,9 @@ impl Manager {
     }
 
     fn is_over(&self) -> Option<Over> {
+        if let Some(binary) = &self.handing_over {
+            return Some(Over::HandOver(binary.clone()));
+        }
         let keep = self.going?;
         let all_down = self.services.values().all(|service| {
             if keep && service.is_users() { true } else { service.unit.is_down() && service.run.is_none() }
@@ -180,6 +196,9 @@ impl Manager {
     }
 
     fn deadline(&self) -> Option<Moment> {
+        if self.next.is_some() {
+            return Some(Moment::default());
+        }
         let services = self.services.values().filter_map(Service::deadline).min();
         [services, self.checkpoint.due].into_iter().flatten().min()
     }

@@ -37,6 +37,7 @@ impl Manager {
                 drop(reply.send((recent, self.world.journal.subscribe())));
             }
             Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
+            Command::Upgrade { binary, who, reply } => self.upgrade(binary, reply, &who),
             Command::Shutdown { keep, who } => self.shut_down(keep, &who),
         }
     }

@@ -47,6 +47,7 @@ impl Manager {
                 self.targets_changed();
             }
             Ended::Stopper(name) => self.stopper_ended(name),
+            Ended::Trial => self.trial_ended(),
         }
     }
 
@@ -85,6 +86,9 @@ impl Manager {
 
     /// The run or command that a child of ours leads.
     fn leads(&self, pid: u32) -> Option<Ended> {
+        if self.trial.as_ref().is_some_and(|trial| trial.run.process.pid() == pid) {
+            return Some(Ended::Trial);
+        }
         self.services.values().find_map(|service| {
             let is = |run: &crate::service::Run| run.process.pid() == pid;
             if let Some(run) = service.run.as_ref().filter(|run| is(run)) {

@@ -132,9 +132,46 @@ impl Lock {
         }
     }
 
-    /// The file it is on.
-    pub fn file(&self) -> &File {
-        &self.0
+    /// The one that an earlier image of this process held: its number came on the command line.
+    pub fn inherit(number: i32) -> io::Result<Self> {
+        use std::os::fd::{AsRawFd, FromRawFd};
+        // SAFETY: the image before this one kept exactly this descriptor open for us, and nobody else knows of it.
+        let file = unsafe { File::from_raw_fd(number) };
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
+        debug_assert_eq!(file.as_raw_fd(), number);
+        Ok(Self(file))
+    }
+
+    /// Keeps it open over the next exec; its number, for [`inherit`](Self::inherit).
+    pub fn hand_over(&self) -> io::Result<i32> {
+        use std::os::fd::AsRawFd;
+        rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())?;
+        Ok(self.0.as_raw_fd())
+    }
+}
+
+/// Becomes another program in the same process; returns only if that failed.
+pub fn exec(program: &Path, args: &[String]) -> io::Error {
+    use std::os::unix::process::CommandExt;
+    #[expect(clippy::disallowed_methods, reason = "replaces this process; nothing is started")]
+    std::process::Command::new(program).args(args).exec()
+}
+
+/// One heap for all threads: they allocate little, and each heap of their own keeps pages that nobody needs.
+pub fn one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a parameter of the allocator, before other threads exist.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives back what reading a file, or a rush of starts, needed and nothing needs any more.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the allocator's own call, safe from any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

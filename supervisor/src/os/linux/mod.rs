@@ -22,8 +22,9 @@ mod tree;
 
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
-    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, instance_of, limit_number, now,
-    null_device, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
+    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now,
+    null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
+    trim_heap,
 };
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};

@@ -193,6 +193,11 @@ pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok((ours.dev(), ours.ino()) == (current.dev(), current.ino()))
 }
 
+/// The number of a file: what stays the same when it is renamed.
+pub fn file_number(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.ino())
+}
+
 /// Sleeps for a moment shorter than any timer of a runtime is good for.
 pub fn pause(moment: std::time::Duration) {
     let time = rustix::thread::Timespec { tv_sec: 0, tv_nsec: i64::from(moment.subsec_nanos()) };

@@ -57,6 +57,11 @@ impl Process {
         })
     }
 
+    /// Whether it is a child of this process: then its orphans come to us as well.
+    pub fn is_child(&self) -> bool {
+        self.is_child
+    }
+
     /// Whether it has ended.
     pub fn has_exited(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];

@@ -8,8 +8,13 @@ use std::path::Path;
 use std::ptr;
 use std::time::Duration;
 
-use windows_sys::Win32::Foundation::ERROR_SHARING_VIOLATION;
-use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+use windows_sys::Win32::Foundation::{
+    CloseHandle, ERROR_SHARING_VIOLATION, GetHandleInformation, HANDLE_FLAG_INHERIT, SetHandleInformation,
+};
+use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType};
+use windows_sys::Win32::System::Console::{
+    GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE,
+};
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
@@ -81,8 +86,30 @@ pub fn limit_number(_name: &str) -> Option<u32> {
     None
 }
 
-/// Who starts a supervisor says that it gets no console; it can not leave one unseen later.
-pub fn detach() {}
+/// Lets go of what the caller's caller had open: a child inherits that too, and whoever waits for the end of ctl's output
+/// would wait for the supervisor's. Its own standard handles stay, and are not passed on. To be called before anything
+/// is opened. (That it has no console is said by who starts it.)
+pub fn detach() {
+    // Numbers are given out from the lowest one, four apart.
+    const HIGHEST: usize = 0x4000;
+    // SAFETY: nothing of ours is inheritable, so that who is was there before us; a number that is no handle is an error.
+    unsafe {
+        let own = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(|which| GetStdHandle(which));
+        for handle in (4..HIGHEST).step_by(4).map(ptr::without_provenance_mut) {
+            let mut flags = 0;
+            let inherited =
+                GetHandleInformation(handle, &raw mut flags) != 0 && flags & HANDLE_FLAG_INHERIT != 0;
+            if !inherited || !matches!(GetFileType(handle), FILE_TYPE_DISK | FILE_TYPE_PIPE) {
+                continue;
+            }
+            if own.contains(&handle) {
+                SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0);
+            } else {
+                CloseHandle(handle);
+            }
+        }
+    }
+}
 
 /// Nothing to read, nowhere to write.
 pub fn null_device() -> io::Result<Handle> {
@@ -161,3 +188,9 @@ impl NotifySocket {
         match *self {}
     }
 }
+
+/// Windows has one heap for all threads.
+pub fn one_heap() {}
+
+/// Windows gives back by itself what is not needed.
+pub fn trim_heap() {}

@@ -263,6 +263,11 @@ pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok(id_of(file)? == id_of(&current)?)
 }
 
+/// The number of a file: what stays the same when it is renamed.
+pub fn file_number(file: &File) -> io::Result<u64> {
+    Ok(id_of(file)?.1)
+}
+
 /// Volume and number of a file.
 fn id_of(file: &File) -> io::Result<(u32, u64)> {
     let mut info = BY_HANDLE_FILE_INFORMATION::default();

@@ -1,0 +1,115 @@
+//! `ctl upgrade`: another program takes this process over. Children stay children, and whatever they do meanwhile waits:
+//! their exits as zombies, their output in the FIFOs.
+//!
+//! The new program is first run as a child that reads the state and says its version: what can not start, or does not
+//! understand what would be handed over, is refused while the old one runs on.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+
+use super::command::{Reply, UpgradeError};
+use super::{Ended, Manager};
+use crate::disk::state;
+use crate::journal::Kind;
+use crate::lifecycle::Exit;
+use crate::os::{self, Launch};
+use crate::service::Run;
+
+/// A new program that is being tried.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) run: Run,
+    binary: PathBuf,
+    reply: Reply<Result<String, UpgradeError>>,
+    began: Instant,
+}
+
+impl Manager {
+    pub(super) fn upgrade(
+        &mut self,
+        binary: Option<PathBuf>,
+        reply: Reply<Result<String, UpgradeError>>,
+        who: &str,
+    ) {
+        if self.going.is_some() || self.trial.is_some() || self.handing_over.is_some() {
+            drop(reply.send(Err(UpgradeError::Busy)));
+            return;
+        }
+        let binary = binary.unwrap_or_else(|| self.own_binary.clone());
+        self.world.tell_own(Kind::Operator, format!("upgrade to {} by {who}", binary.display()));
+        // What the trial reads is what would be handed over now.
+        let started = self.save_state().and_then(|()| self.start_trial(&binary));
+        match started {
+            Ok(run) => {
+                self.trial = Some(Trial { run, binary, reply, began: Instant::now() });
+                self.watch_trial();
+            }
+            Err(error) => drop(reply.send(Err(UpgradeError::Refused(error)))),
+        }
+    }
+
+    fn start_trial(&self, binary: &Path) -> Result<Run, String> {
+        let text = |text: &str| CString::new(text).map_err(|_| "the path holds a NUL character".to_string());
+        let program = binary.to_str().ok_or("the path is no text")?;
+        let home = self.world.home.root().to_str().ok_or("the home is no text")?;
+        let env: Result<Vec<CString>, String> =
+            self.world.env.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect();
+        let launch = Launch {
+            program: text(program)?,
+            args: vec![text("supervisor")?, text("--check-state")?, text(home)?],
+            env: env?,
+            cwd: text("/")?,
+            umask: None,
+            nice: None,
+            limits: self.world.host.limits.clone(),
+            ids: None,
+        };
+        let said = os::open_private(&self.said_path()).map_err(|error| error.to_string())?;
+        let said = os::Handle::from(said);
+        let fds = [os::borrow(&self.world.null), os::borrow(&said), os::borrow(&said)];
+        let process = os::spawn(&launch, &fds, None).map_err(|error| error.to_string())?;
+        Ok(Run { process, incarnation: 0, adopted: false })
+    }
+
+    fn said_path(&self) -> PathBuf {
+        self.world.home.run().join("upgrade.out")
+    }
+
+    fn watch_trial(&mut self) {
+        use futures_util::FutureExt;
+        let Some(trial) = &self.trial else { return };
+        if let Ok(exited) = trial.run.process.exited() {
+            self.exits.push(Box::pin(exited.map(|()| Ended::Trial)));
+        }
+    }
+
+    /// The new program has said what it had to say.
+    pub(super) fn trial_ended(&mut self) {
+        let Some(trial) = self.trial.take() else { return };
+        let exit = trial.run.process.reap();
+        let said = std::fs::read_to_string(self.said_path()).unwrap_or_default();
+        let said = said.trim().to_string();
+        if exit != Exit::Code(0) {
+            let why = if said.is_empty() { exit.to_string() } else { said };
+            self.world.tell_own(Kind::Daemon, format!("upgrade refused: {why}"));
+            drop(trial.reply.send(Err(UpgradeError::Refused(why))));
+            return;
+        }
+        tracing::info!(version = %said, took = ?trial.began.elapsed(), "hands over to {}", trial.binary.display());
+        self.world.tell_own(Kind::Daemon, format!("hands over to {} {said}", trial.binary.display()));
+        drop(trial.reply.send(Ok(said)));
+        self.handing_over = Some(trial.binary);
+    }
+
+    /// The state as it is now, on disk.
+    pub(super) fn save_state(&mut self) -> Result<(), String> {
+        let state = self.state();
+        state::save(&self.state_path, &state).map_err(|error| format!("writing the state: {error}"))?;
+        self.world
+            .wal
+            .checkpointed(state.seq)
+            .map_err(|error| format!("emptying the log of intents: {error}"))
+    }
+}
