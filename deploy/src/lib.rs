@@ -6,6 +6,7 @@
 //! | [`service`] | the program that the demo keeps up, and every way to break it |
 //! | [`port`] | who holds a port |
 //! | [`progress`] | pure: what is new in a status |
+//! | `storm` | `cargo deploy storm`: everything killed at random moments, and nothing lost by it (Linux) |
 //! | [`place`] | where the demo lies, and how its lines are pasted |
 //! | `binaries` | builds the programs, and copies them where they may run while the tree is built again |
 //! | `control` | runs `ctl` |
@@ -23,5 +24,7 @@ pub mod place;
 pub mod port;
 pub mod progress;
 pub mod service;
+#[cfg(target_os = "linux")]
+pub mod storm;
 
 pub use failure::Failure;

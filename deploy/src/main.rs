@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(target_os = "linux")]
+use deploy::storm;
 use deploy::{Failure, demo, service};
 
 /// Puts Sereno on a machine, and shows it at work
@@ -34,6 +36,39 @@ enum Command {
         #[arg(long)]
         port: u16,
     },
+    /// Kill everything at random moments, and see that no line is lost and nothing runs twice
+    #[cfg(target_os = "linux")]
+    Storm {
+        /// How long
+        #[arg(long, default_value_t = 2.0, value_parser = minutes)]
+        minutes: f64,
+        /// What chance begins with, to do the same again; without it any
+        #[arg(long)]
+        seed: Option<u64>,
+        /// How many services
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=500))]
+        services: u16,
+        /// Do without cgroups, as for a user who can not make any
+        #[arg(long)]
+        without_cgroups: bool,
+    },
+    /// What the storm keeps up
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    StormService(storm::service::Args),
+}
+
+#[cfg(target_os = "linux")]
+fn minutes(text: &str) -> Result<f64, String> {
+    const MOST: f64 = 7.0 * 24.0 * 60.0;
+    let minutes = text.parse::<f64>().map_err(|error| error.to_string())?;
+    let fits = (0.0..=MOST).contains(&minutes);
+    fits.then_some(minutes).ok_or_else(|| format!("must be from 0 to {MOST}"))
+}
+
+#[cfg(target_os = "linux")]
+fn exit_code(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn main() -> ExitCode {
@@ -44,6 +79,12 @@ fn main() -> ExitCode {
         Command::DemoService { name, port } => {
             service::run(&name, port, &mut out).map_err(|source| Failure::Serve { port, source })
         }
+        #[cfg(target_os = "linux")]
+        Command::Storm { minutes, seed, services, without_cgroups } => {
+            storm::start(minutes, seed, services.into(), !without_cgroups, &mut out).map(exit_code)
+        }
+        #[cfg(target_os = "linux")]
+        Command::StormService(args) => storm::service::run(&args).map_err(Failure::Say),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reading it is no reason to fail differently.

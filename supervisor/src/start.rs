@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use daemon_kit::Home;
+use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
 use daemon_kit::chassis::{Shutdown, bind, serve};
@@ -17,9 +18,11 @@ use proto::Endpoint;
 
 use crate::api;
 use crate::disk::applied::{self, Applied};
+use crate::disk::launch;
 use crate::manager::command::{Command, ConfigError, Source};
 use crate::manager::{self, Handle, Manager, Over, Start};
-use crate::os::{self, Cgroups, Lock};
+use crate::os::{self, Cgroups, Kept, Lock};
+use crate::service::sockets;
 
 /// How long another supervisor of this home may take to go.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
@@ -43,6 +46,9 @@ pub struct Args {
     /// Descriptor of the lock, handed over by the image before this one
     #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
     pub lock: Option<i32>,
+    /// A monitor starts it again: the pid of the one that died
+    #[arg(long, value_name = "PID", hide = true, requires = "resume")]
+    pub revive: Option<u32>,
     /// Leave the terminal's session: closing it is no news then
     #[arg(long)]
     pub detach: bool,
@@ -94,6 +100,12 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     if args.detach {
         os::detach();
     }
+    if let (Some(_), Some(home)) = (args.revive, &args.resume) {
+        let launch = step("reading how it was started", Launch::read(&Home::at(home)))?;
+        if !step("leaving its caller", os::come_back(&launch))? {
+            return Ok(Over::Kept);
+        }
+    }
     os::one_heap();
     let env = own_env();
     let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
@@ -121,18 +133,26 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     }
     let lock = match args.lock {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
-        None => take_lock(&home.lock())?,
+        None => take_lock(&home.lock(), args.revive)?,
     };
     step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
     if called_by_up {
         step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
+    if args.revive.is_none()
+        && let Err(error) = launch::record(&home, &config, under_init)
+    {
+        tracing::error!(%error, "nobody will start it again: writing down how it was started failed");
+    }
     step("becoming a subreaper", os::subreaper())?;
     let instance = step("naming this home", instance(&home))?;
     let cgroups =
         Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
     let endpoint = home.endpoint("supervisor");
+    let sockets_path = home.run().join("sockets.json");
+    // What this process has itself from the image before it nobody else needs to hand over.
+    let kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
     let start = Start {
         config,
         applied,
@@ -141,6 +161,8 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         host: os::raise_descriptor_limit(),
         cgroups,
         null: step("opening the null device", os::null_device())?,
+        inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.sockets().collect() },
+        kept,
         called_by_up,
     };
     let root = start.home.root().to_path_buf();
@@ -290,10 +312,16 @@ fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     Ok((config, applied))
 }
 
-fn take_lock(path: &Path) -> Result<Lock, StartError> {
+/// `dead`: a monitor started us in place of this one; if there has been another since, it is for nothing.
+fn take_lock(path: &Path, dead: Option<u32>) -> Result<Lock, StartError> {
     let what = format!("locking {}", path.display());
     let until = os::now() + LOCK_WITHIN;
     loop {
+        let named = std::fs::read_to_string(path).unwrap_or_default();
+        let successor = named.trim().parse::<u32>().is_ok_and(|pid| dead.is_some_and(|dead| pid != dead));
+        if successor {
+            return Err(StartError::AlreadyRunning(path.into(), named.trim().into()));
+        }
         if let Some(lock) = step(&what, Lock::take(path))? {
             return Ok(lock);
         }

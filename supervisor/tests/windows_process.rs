@@ -31,6 +31,7 @@ fn launch(program: &str, args: &[&str], mark: &str, more: &[(&str, &str)]) -> La
         nice: None,
         limits: Vec::new(),
         ids: None,
+        listens: false,
     }
 }
 
@@ -363,6 +364,13 @@ fn a_lock_is_one_supervisors_until_it_is_gone() {
     let lock = os::Lock::take(&path).expect("no error").expect("free");
     assert!(os::Lock::take(&path).expect("no error").is_none());
     assert_eq!(fs::read_to_string(&path).expect("others may read it").trim(), std::process::id().to_string());
+    drop(lock);
+    let lock = os::Lock::take(&path).expect("no error").expect("free again");
+    let number = lock.hand_over().expect("an open handle");
+    // As when this program is another from here on.
+    std::mem::forget(lock);
+    let lock = os::Lock::inherit(number).expect("it came over");
+    assert!(os::Lock::take(&path).expect("no error").is_none(), "held all the time");
     drop(lock);
     assert!(os::Lock::take(&path).expect("no error").is_some());
 }

@@ -22,5 +22,6 @@ mod logs;
 mod monitors;
 mod other_language;
 mod slow_peers;
+mod sockets;
 mod stop;
 mod upgrade;

@@ -8,11 +8,16 @@
 //! | [`listen`] | [`bind`] an endpoint, and who is at the other end |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`connect`] | a lazy channel to an endpoint |
+//! | [`launch`] | how the supervisor was started, for who starts it again |
+//! | `keep` | what a supervisor and a keeper of its open files say to each other (Linux) |
 //! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
 //!
 //! A daemon's `main` is: settings, logging, [`bind`], build, [`serve::serve`]. What can fail comes before serving.
 
 pub mod connect;
+#[cfg(target_os = "linux")]
+pub mod keep;
+pub mod launch;
 pub mod listen;
 pub mod logging;
 pub mod serve;

@@ -228,6 +228,9 @@ mod tests {
     fn a_broken_file_says_where() {
         let (_dir, path) = file("[x\n");
         let error = load::<Settings>("x", Some(&path), [], []).expect_err("refused").to_string();
-        assert!(error.starts_with("parse /") && error.contains("line 1"), "{error}");
+        assert!(
+            error.starts_with(&format!("parse {}", path.display())) && error.contains("line 1"),
+            "{error}"
+        );
     }
 }

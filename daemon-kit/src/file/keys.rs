@@ -36,9 +36,10 @@ tables! {
     MONITOR = "monitor" ["args" "endpoint" "kind" "managed" "program"];
     SERVICE = "service" [
         "autostart" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"
-        "linux" "log" "macos" "nice" "port" "ready" "ready_timeout" "restart" "shell" "stop" "tags" "umask" "user"
-        "windows"
-    ] later ["memory_max" "schedule" "sockets" "watch" "watchdog"];
+        "linux" "log" "macos" "nice" "port" "ready" "ready_timeout" "restart" "shell" "sockets" "stop" "tags" "umask"
+        "user" "windows"
+    ] later ["memory_max" "schedule" "watch" "watchdog"];
+    SOCKET = "socket" ["listen" "name"];
     DEPENDENCY = "dependency" ["on" "restart"];
     RESTART = "restart" [
         "delay" "factor" "give_up" "initial" "jitter" "max" "max_wait" "min_uptime" "monitor_budget" "policy"

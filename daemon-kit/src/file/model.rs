@@ -99,8 +99,19 @@ pub struct Service {
     pub checks: BTreeMap<Name, Check>,
     /// Where and how its output is kept.
     pub log: Log,
+    /// Bound by the supervisor, and handed over at each start.
+    pub sockets: Vec<Socket>,
     /// For selectors `tag:x`.
     pub tags: Vec<String>,
+}
+
+/// One of `sockets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Socket {
+    /// As in `LISTEN_FDNAMES`.
+    pub name: String,
+    /// Where it listens.
+    pub listen: std::net::SocketAddr,
 }
 
 /// What runs.

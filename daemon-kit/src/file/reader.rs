@@ -57,6 +57,11 @@ impl<'a> Reader<'a> {
         Some(Self { template: self.template, ..reader })
     }
 
+    /// A table in hand, with its own keys.
+    pub(super) fn table(&self, node: &'a Node, keys: &Keys) -> Option<Self> {
+        Self::new(self.scope, node, self.service, keys)
+    }
+
     /// A value as it is.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         self.table.get(key)

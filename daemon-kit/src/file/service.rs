@@ -1,6 +1,7 @@
 //! `[services.NAME]`: what runs, where, with what, and how it is ended. Restarts and checks have files of their own.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use proto::Name;
 use super::check::{self, Checks};
 use super::keys;
 use super::model::{
-    Command, Dependency, DependencyOn, EnvInherit, Log, Ready, RestartPolicy, Service, Stop, StopTo,
+    Command, Dependency, DependencyOn, EnvInherit, Log, Ready, RestartPolicy, Service, Socket, Stop, StopTo,
 };
 use super::problem::{Scope, Wrong};
 use super::reader::Reader;
@@ -42,6 +43,7 @@ impl Service {
             stop: Stop::default(),
             checks: BTreeMap::new(),
             log: Log::default(),
+            sockets: Vec::new(),
             tags: Vec::new(),
         }
     }
@@ -89,8 +91,50 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
         stop: stop(&table),
         checks,
         log: log(&table),
+        sockets: sockets(&table),
         tags: table.list("tags", "names", tag).unwrap_or_default(),
     }
+}
+
+fn sockets(table: &Reader<'_>) -> Vec<Socket> {
+    let Some(node) = table.get("sockets") else { return Vec::new() };
+    let Some(items) = node.list() else {
+        table.bad(node, "must be a list of tables such as { name = \"http\", listen = \"127.0.0.1:8000\" }");
+        return Vec::new();
+    };
+    let mut sockets: Vec<Socket> = Vec::new();
+    for item in items {
+        let Some(entry) = table.table(item, &keys::SOCKET) else { continue };
+        let name = entry.opt("name", socket_name);
+        let listen = entry.opt("listen", address);
+        match (name, listen) {
+            (Some(name), _) if sockets.iter().any(|socket| socket.name == name) => {
+                table.bad(item, "has the name of another socket");
+            }
+            (Some(name), Some(listen)) => sockets.push(Socket { name, listen }),
+            _ if entry.get("name").is_none() || entry.get("listen").is_none() => {
+                entry.lacks("needs a name and listen");
+            }
+            _ => {}
+        }
+    }
+    sockets
+}
+
+/// Names stand in `LISTEN_FDNAMES`, with a colon between them.
+fn socket_name(node: &Node) -> Result<String, Wrong> {
+    let text = filled(node)?;
+    match Name::new(&text) {
+        Ok(_) if !text.contains(':') => Ok(text),
+        Ok(_) => Err("must not hold a colon".into()),
+        Err(error) => Err(error.to_string().into()),
+    }
+}
+
+fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+    filled(node)?
+        .parse()
+        .map_err(|_| "must be an address and a port, such as 127.0.0.1:8000 or [::]:8000".into())
 }
 
 fn command(table: &Reader<'_>) -> Command {

@@ -16,6 +16,7 @@
 //! | `flip` | pure: when is a check failing |
 //! | `schedule` | one task a target: wait, check, count |
 //! | `doubt` | was this process itself away |
+//! | `guard` | starts a supervisor that died, and keeps what it held (Linux) |
 //! | `keeper` | the one task that owns what is known |
 //! | `board` | what is known, as everybody sees it |
 //! | `report` | pure: what the supervisor is told and asked, and when |
@@ -28,6 +29,8 @@ mod api;
 mod board;
 mod doubt;
 mod flip;
+#[cfg(target_os = "linux")]
+mod guard;
 mod keeper;
 mod link;
 pub mod probe;

@@ -128,6 +128,10 @@ pub fn start<P: Probe>(
         shutdown.on_signals()?;
         let listener = bind(&identity.endpoint)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
+        #[cfg(target_os = "linux")]
+        if let Some(guard) = super::guard::Guard::of(&identity, env) {
+            guard.spawn(shutdown.clone());
+        }
         super::run(identity, probe, listener, shutdown).await?;
         Ok(())
     });

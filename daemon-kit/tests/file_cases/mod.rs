@@ -10,7 +10,16 @@ pub(crate) const LINES: &[(&str, &str)] = &[
     ("\"a b\" = 1", "3:1: services.web.\"a b\": is not a known key"),
     ("memory_max = \"1GB\"", "3:1: services.web.memory_max: is not in this version"),
     ("watchdog.cpu_idle = \"5m\"", "3:1: services.web.watchdog: is not in this version"),
-    ("sockets = []", "3:1: services.web.sockets: is not in this version"),
+    ("watch = true", "3:1: services.web.watch: is not in this version"),
+    (
+        "sockets = 3",
+        "3:11: services.web.sockets = 3: must be a list of tables such as { name = \"http\", listen = \"127.0.0.1:8000\" }",
+    ),
+    ("sockets = [{ name = \"a\" }]", "3:12: services.web.sockets[0]: needs a name and listen"),
+    (
+        "sockets = [{ name = \"a\", listen = \"8000\" }]",
+        "3:35: services.web.sockets[0].listen = \"8000\": must be an address and a port, such as 127.0.0.1:8000 or [::]:8000",
+    ),
     ("watch = true", "3:1: services.web.watch: is not in this version"),
     ("schedule = \"daily\"", "3:1: services.web.schedule: is not in this version"),
     ("instances = 2", "3:13: services.web.instances = 2: other than 1 is not in this version"),

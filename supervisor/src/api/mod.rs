@@ -2,9 +2,9 @@
 //!
 //! | file | what it serves |
 //! |---|---|
-//! | [`operator`] | `Supervisor`: people and `ctl` |
-//! | [`arbiter`] | `Arbiter`: monitors |
-//! | [`logs`] | `ReadLogs`, from the files |
+//! | `operator` | `Supervisor`: people and `ctl` |
+//! | `arbiter` | `Arbiter`: monitors |
+//! | `logs` | `ReadLogs`, from the files |
 //! | `convert` | domain → wire |
 //! | `requests` | wire → domain, errors name the field |
 //! | `usage` | CPU and memory, sampled when asked for |

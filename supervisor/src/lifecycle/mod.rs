@@ -23,7 +23,7 @@
 //! | [`policy`] | how long to wait, and whether an end is a success |
 //! | [`ready`] | whether a run is ready, stable, or too late |
 //! | [`event`] | what goes into a unit and what comes out |
-//! | [`unit`] | one service |
+//! | `unit` | one service |
 //! | [`saved`] | a unit written down and read back |
 //! | [`deps`] | who may start and who must stop first |
 //! | [`arbiter`] | the answer to a monitor |

@@ -10,7 +10,7 @@ use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
 use crate::os;
-use crate::service::Service;
+use crate::service::{Service, sockets};
 
 /// Starts in one turn: a host full of services that crash at once must not keep a person waiting.
 const SPAWNS: usize = 4;
@@ -31,6 +31,7 @@ impl Manager {
             }
         }
         self.forget_who_left();
+        self.close_sockets_of_the_stopped();
         self.begin_scan();
         let now = os::now();
         let seen = self.services.values().map(|service| service.unit.fingerprint(now)).collect();
@@ -208,6 +209,17 @@ impl Manager {
         }
     }
 
+    /// A person stopped it: its address is free for others.
+    fn close_sockets_of_the_stopped(&mut self) {
+        let Self { services, world, .. } = self;
+        for service in services.values_mut() {
+            if !service.unit.is_wanted() && service.unit.is_down() && !service.sockets.is_empty() {
+                service.sockets.clear();
+                world.keepers.closed(service.name.as_str());
+            }
+        }
+    }
+
     fn forget_who_left(&mut self) {
         let gone: Vec<Name> = self
             .leaving
@@ -267,6 +279,13 @@ impl Manager {
             self.world.tell_own(Kind::Daemon, message.into());
         }
         self.world.journal.flush();
+        if let Over::HandOver(_) = over {
+            let held = self.services.iter_mut();
+            let held = held.map(|(name, service)| (name.clone(), std::mem::take(&mut service.sockets)));
+            if let Err(error) = sockets::leave(held, &self.world.home.run().join("sockets.json")) {
+                tracing::error!(%error, "handing the held sockets over failed");
+            }
+        }
         if let Err(error) = self.save_state() {
             tracing::error!("{error}");
         }

@@ -21,7 +21,8 @@ use crate::lifecycle::saved::Saved;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{Fact, Moment, Request, Unit};
 use crate::logs::Logs;
-use crate::os::{self, Cgroup, Cgroups, Handle as File, Host, Identity, Marked, Process};
+use crate::os::{self, Cgroup, Cgroups, Handle as File, Host, Identity, Keep, Kept, Marked, Process};
+use crate::service::sockets::Inherited;
 use crate::service::{Pause, Role, Service, World};
 
 /// What a manager is made of.
@@ -41,6 +42,10 @@ pub struct Start {
     pub cgroups: Option<Cgroups>,
     /// Stdin of every service.
     pub null: File,
+    /// Sockets that the image of this process before this one left open.
+    pub inherited: Inherited,
+    /// What the monitors kept for us.
+    pub kept: Kept,
     /// `up` called it: autostart services are started, also those stopped by hand.
     pub called_by_up: bool,
 }
@@ -51,12 +56,13 @@ pub struct Found {
     state: Option<State>,
     replay: Replay,
     marked: Vec<Marked>,
+    kept: Kept,
     same_boot: bool,
 }
 
 impl Found {
     /// Reads the state, then the log of intents beyond it, then looks at who runs.
-    fn read(state_path: &Path, wal_path: &Path, instance: &str) -> std::io::Result<(Self, Wal)> {
+    fn read(state_path: &Path, wal_path: &Path, instance: &str, kept: Kept) -> std::io::Result<(Self, Wal)> {
         let state = state::load(state_path);
         let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
         let seq = state.as_ref().map_or(0, |state| state.seq);
@@ -67,7 +73,7 @@ impl Found {
             && seq == 0
             && !state_path.with_extension("json.damaged").exists();
         let marked = if first { Vec::new() } else { os::scan(instance, &BTreeMap::new()) };
-        Ok((Self { state, replay, marked, same_boot }, wal))
+        Ok((Self { state, replay, marked, kept, same_boot }, wal))
     }
 
     fn entry(&self, name: &Name) -> Option<&Entry> {
@@ -82,13 +88,19 @@ impl Found {
         let saved = self.entry(name).and_then(|entry| Some((entry.unit.incarnation, entry.process?)));
         let intended = self.replay.runs.get(name.as_str());
         match intended.map(|run| (run.incarnation, run.identity)) {
-            Some((incarnation, Some(identity))) => adopt(incarnation, identity),
+            Some((incarnation, Some(identity))) => self.take_hold(name, incarnation, identity),
             // Killed between the spawn and the line after it: only its mark tells.
             Some((incarnation, None)) => self.marked_leader(name, incarnation),
             None => saved
-                .and_then(|(incarnation, identity)| adopt(incarnation, identity))
+                .and_then(|(incarnation, identity)| self.take_hold(name, incarnation, identity))
                 .or_else(|| self.state.is_none().then(|| self.marked_leader(name, 0)).flatten()),
         }
+    }
+
+    /// A leader that lives, or that has ended meanwhile and of which somebody knows how.
+    fn take_hold(&self, name: &Name, incarnation: u64, identity: Identity) -> Option<(u64, Process)> {
+        let ended = || Some((incarnation, self.kept.process(name.as_str(), identity)?));
+        adopt(incarnation, identity).or_else(ended)
     }
 
     /// The oldest process of the newest run that carries the mark: it started the others.
@@ -128,7 +140,8 @@ impl Manager {
     /// Makes one. Everything that can fail comes here; running does not fail.
     pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
         let state_path = start.home.state().join("state.json");
-        let (found, wal) = Found::read(&state_path, &start.home.run().join("wal"), &start.instance)?;
+        let (found, wal) =
+            Found::read(&state_path, &start.home.run().join("wal"), &start.instance, start.kept)?;
         let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
         let to_manager = tell.clone();
         let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
@@ -143,7 +156,9 @@ impl Manager {
             journal,
             wal,
             null: start.null,
+            keepers: Keep::start(&start.home)?,
             fifos: BTreeMap::new(),
+            inherited: start.inherited,
             dirty: false,
         };
         let (handle, commands, changes, targets) = channels();
@@ -173,10 +188,14 @@ impl Manager {
             changes,
             targets,
             checkpoint: Checkpoint::default(),
+            kept: Kept::default(),
             state_path,
             began: os::now(),
         };
         manager.take_up(&found, start.called_by_up);
+        manager.kept = found.kept;
+        // Only now that all is named that is to be kept: what is not named is let go.
+        manager.world.keepers.connect_all();
         Ok((manager, handle, threads))
     }
 
@@ -252,7 +271,11 @@ impl Manager {
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
             service.unit.was_ready(found.ready_at(name, incarnation));
-            let message = format!("adopted pid {} (incarnation {incarnation})", process.pid());
+            if let Err(error) = service.hold_sockets(&mut self.world.inherited) {
+                tracing::error!(service = %name, "{error}");
+            }
+            let how = if process.has_exited() { "ended meanwhile:" } else { "adopted" };
+            let message = format!("{how} pid {} (incarnation {incarnation})", process.pid());
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for somebody to come.
@@ -261,6 +284,10 @@ impl Manager {
             }
             service.began = self.world.tell(&service, Kind::Start, seq, message);
         } else if saved.is_some() && found.same_boot {
+            // What it wrote last has waited in the FIFO as well.
+            if let Err(error) = self.world.open_outputs(&mut service, None) {
+                tracing::error!(service = %name, %error, "opening its outputs failed");
+            }
             // Its leader is gone: what it left behind is found by its mark.
             service.needs_scan(now);
         }

@@ -13,6 +13,7 @@ use super::Manager;
 use super::command::{ConfigError, Plan, Source, Step};
 use super::diff::diff;
 use crate::disk::applied::{self, About, Applied};
+use crate::disk::launch;
 use crate::journal::Kind;
 use crate::lifecycle::deps::{self, Graph};
 use crate::lifecycle::{Fact, Moment, Request};
@@ -95,6 +96,9 @@ impl Manager {
             return Err(ConfigError::Moved);
         }
         applied::save(&self.world.home.state(), &applied)?;
+        if let Err(error) = launch::update(&self.world.home, &config) {
+            tracing::error!(%error, "writing down how the supervisor was started failed");
+        }
         let changed = now_plan.steps.iter().filter(|step| step.effect != Effect::None).count();
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());

@@ -16,7 +16,7 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
             }
         )+};
     }
-    compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits);
+    compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits, sockets);
     compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags);
     let effect = match (restart, changes.is_empty()) {
         (true, _) => Effect::Restart,

@@ -130,6 +130,8 @@ pub struct Manager {
     changes: watch::Sender<u64>,
     targets: watch::Sender<u64>,
     checkpoint: Checkpoint,
+    /// What the monitors kept for us and nobody has asked for yet.
+    kept: os::Kept,
     state_path: PathBuf,
     began: Moment,
 }

@@ -56,6 +56,7 @@ impl Manager {
         if !known {
             self.tell_of_monitor(&monitor, "attached".into());
         }
+        self.world.keepers.connect(monitor.as_str());
         self.watched_again(os::now());
         self.changed();
         (id, ends)

@@ -34,7 +34,13 @@ impl Manager {
     }
 
     fn listen(&mut self, name: &Name) -> io::Result<()> {
-        let socket = NotifySocket::bind(&self.world.notify_path(name))?;
+        let kept = self.kept.notify(name.as_str()).and_then(|socket| NotifySocket::take_over(socket).ok());
+        let socket = match kept {
+            // What was said while nobody supervised is still in it.
+            Some(socket) => socket,
+            None => NotifySocket::bind(&self.world.notify_path(name))?,
+        };
+        self.world.keepers.notify(name.as_str(), &socket);
         let (tell, service) = (self.tell.clone(), name.clone());
         let task = tokio::spawn(async move {
             while let Ok(text) = socket.receive().await {

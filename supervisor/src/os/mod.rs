@@ -61,6 +61,8 @@ pub struct Launch {
     pub limits: Vec<(u32, Option<u64>)>,
     /// User, group and supplementary groups; `None`: the supervisor's own.
     pub ids: Option<Ids>,
+    /// Whether it is told its own pid as `LISTEN_PID`, for the sockets handed over from descriptor 3 on.
+    pub listens: bool,
 }
 
 /// Whom a process runs as.

@@ -100,8 +100,10 @@ impl Service {
             if self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify)) {
                 extra.insert("NOTIFY_SOCKET".into(), world.notify_path(&self.name).display().to_string());
             }
+            extra.extend(self.socket_env());
             self.plan = Some(Plan::make(&self.spec, &world.env, &extra, &world.host)?);
         }
+        self.hold_sockets(&mut world.inherited)?;
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
         world.open_outputs(self, ids.as_ref()).map_err(|error| format!("its outputs: {error}"))?;
         if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
@@ -120,7 +122,8 @@ impl Service {
             .wal
             .intend(self.name.as_str(), incarnation)
             .map_err(|error| format!("writing the log of intents: {error}"))?;
-        let fds = [os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
+        let mut fds = vec![os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
+        fds.extend(self.sockets.iter().map(|held| os::borrow(&held.handle)));
         let launch =
             self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
@@ -130,6 +133,10 @@ impl Service {
     /// Takes hold of a process as the current run.
     pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
         let identity = process.identity();
+        world.keepers.process(self.name.as_str(), &process);
+        for held in &self.sockets {
+            world.keepers.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
+        }
         self.tree = Some(Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone()));
         self.run = Some(Run { process, incarnation, adopted });
     }

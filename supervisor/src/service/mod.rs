@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
 pub mod plan;
 pub mod reports;
+pub mod sockets;
 pub mod world;
 
 use std::collections::BTreeMap;
@@ -65,6 +67,8 @@ pub struct Service {
     pub pending: Option<Pending>,
     /// A `stop.command` that is under way.
     pub stopper: Option<Run>,
+    /// Sockets that are bound for it.
+    pub sockets: Vec<sockets::Held>,
     /// Its stdout and stderr, as they are kept.
     pub outputs: [Arc<Shared>; 2],
     /// They are ready to be written to.
@@ -130,6 +134,7 @@ impl Service {
             cgroup: None,
             pending: None,
             stopper: None,
+            sockets: Vec::new(),
             outputs: Default::default(),
             outputs_open: false,
             reports: Reports::default(),

@@ -61,6 +61,7 @@ impl Plan {
                 nice: service.nice,
                 limits: limits(service, host)?,
                 ids: ids(service)?,
+                listens: extra.contains_key("LISTEN_FDS"),
             },
             mark,
         })

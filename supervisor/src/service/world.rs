@@ -12,7 +12,7 @@ use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Keep, Key, Logs, Which};
 use crate::os::pipe::Output;
-use crate::os::{Cgroups, Handle, Host, Ids};
+use crate::os::{Cgroups, Handle, Host, Ids, Keep as Keepers};
 
 use super::Service;
 
@@ -37,8 +37,12 @@ pub struct World {
     pub wal: Wal,
     /// Stdin of every service.
     pub null: Handle,
+    /// Who keeps copies for the next supervisor.
+    pub keepers: Keepers,
     /// Device and inode of every FIFO, and whose it is.
     pub fifos: BTreeMap<(u64, u64), String>,
+    /// Sockets that were bound before us.
+    pub inherited: super::sockets::Inherited,
     /// A checkpoint is due.
     pub dirty: bool,
 }
@@ -106,6 +110,7 @@ impl World {
         for which in Which::BOTH {
             let output = Output::open(&self.home.fifo(&service.name, which.word()), ids)?;
             self.fifos.insert(output.identity(), service.name.to_string());
+            self.keepers.output(service.name.as_str(), which.word(), &output);
             let keep = self.keep(service, which);
             self.logs.open(key(&service.name, which), output, keep, service.output(which));
         }
@@ -119,6 +124,7 @@ impl World {
             self.logs.close(key(&service.name, which));
         }
         service.outputs_open = false;
+        self.keepers.forget(service.name.as_str());
         self.fifos.retain(|_, owner| owner != service.name.as_str());
     }
 }

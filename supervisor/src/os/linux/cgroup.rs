@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags};
@@ -95,6 +96,11 @@ impl Cgroup {
 
     /// Kills everything in it and below it.
     pub fn kill(&self) -> io::Result<()> {
+        // A supervisor that a monitor started, and that could not leave the monitor's cgroup.
+        static OWN: OnceLock<Option<PathBuf>> = OnceLock::new();
+        if OWN.get_or_init(own_v2_cgroup).as_ref().is_some_and(|own| own.starts_with(&self.path)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
         self.spent.store(true, Ordering::Relaxed);
         rustix::io::write(&file, b"1")?;
@@ -132,7 +138,7 @@ fn remove(path: &Path) {
 }
 
 /// The v2 cgroup of this process, as a path in the file system.
-fn own_v2_cgroup() -> Option<PathBuf> {
+pub(super) fn own_v2_cgroup() -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;

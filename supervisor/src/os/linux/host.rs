@@ -134,12 +134,7 @@ impl Lock {
 
     /// The one that an earlier image of this process held: its number came on the command line.
     pub fn inherit(number: i32) -> io::Result<Self> {
-        use std::os::fd::{AsRawFd, FromRawFd};
-        // SAFETY: the image before this one kept exactly this descriptor open for us, and nobody else knows of it.
-        let file = unsafe { File::from_raw_fd(number) };
-        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
-        debug_assert_eq!(file.as_raw_fd(), number);
-        Ok(Self(file))
+        Ok(Self(take_over(number)?.into()))
     }
 
     /// Keeps it open over the next exec; its number, for [`inherit`](Self::inherit).
@@ -148,6 +143,35 @@ impl Lock {
         rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())?;
         Ok(self.0.as_raw_fd())
     }
+}
+
+/// Listens on a TCP address; what connects waits until somebody accepts, whoever that will be.
+pub fn listen(address: std::net::SocketAddr) -> io::Result<OwnedFd> {
+    const BACKLOG: i32 = 4096;
+    let socket = OwnedFd::from(std::net::TcpListener::bind(address)?);
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// Gives a descriptor up to the next image of this process; its number, for [`take_over`].
+pub fn leave_open(descriptor: OwnedFd) -> io::Result<i32> {
+    use std::os::fd::IntoRawFd;
+    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+    // Nobody closes it here any more: whoever runs next owns it.
+    Ok(descriptor.into_raw_fd())
+}
+
+/// A descriptor that the image of this process before this one left open.
+pub fn take_over(number: i32) -> io::Result<OwnedFd> {
+    use std::os::fd::{BorrowedFd, FromRawFd};
+    if number < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: only asked whether it is open; what is not open is refused by the kernel.
+    let lent = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_setfd(lent, rustix::io::FdFlags::CLOEXEC)?;
+    // SAFETY: the image before this one gave exactly this descriptor up to us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Becomes another program in the same process; returns only if that failed.
@@ -202,6 +226,13 @@ impl NotifySocket {
         Ok(Self(socket))
     }
 
+    /// One that an earlier supervisor bound, with what was said into it since. Needs a tokio runtime.
+    pub fn take_over(socket: OwnedFd) -> io::Result<Self> {
+        let socket = std::os::unix::net::UnixDatagram::from(socket);
+        socket.set_nonblocking(true)?;
+        Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
+    }
+
     /// The next message; what is no text is passed over.
     pub async fn receive(&self) -> io::Result<String> {
         let mut buffer = [0; 4096];
@@ -211,5 +242,11 @@ impl NotifySocket {
                 return Ok(text.into());
             }
         }
+    }
+}
+
+impl std::os::fd::AsFd for NotifySocket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

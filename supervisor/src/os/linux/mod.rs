@@ -9,23 +9,29 @@
 //! | `cgroup` | a cgroup v2 for each service, where one can be made |
 //! | `proc` | reading `/proc` |
 //! | `pipe` | FIFOs and `splice` |
+//! | `again` | how this process was started, and being started again like that |
+//! | `keep` | copies of what only this process holds, with the monitors |
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
+mod again;
 mod cgroup;
 mod clone;
 mod host;
+mod keep;
 pub mod pipe;
 mod proc;
 mod process;
 mod spawn;
 mod tree;
 
+pub use again::{come_back, surroundings};
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
-    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now,
-    null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
-    trim_heap,
+    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, leave_open,
+    limit_number, listen, now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit,
+    random_id, shell, subreaper, take_over, trim_heap,
 };
+pub use keep::{Keep, Kept};
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;

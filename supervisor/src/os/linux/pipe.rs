@@ -45,6 +45,11 @@ impl Output {
         Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
     }
 
+    /// Another descriptor of the same end.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.fifo.try_clone()
+    }
+
     /// Device and inode: who holds this FIFO belongs to its service.
     pub fn identity(&self) -> (u64, u64) {
         self.identity

@@ -37,6 +37,18 @@ impl Process {
         Some(Self { identity, pidfd, is_child })
     }
 
+    /// One that ended while nobody supervised, by the pidfd that somebody kept: how it ended can still be read.
+    pub(super) fn kept(identity: Identity, pidfd: OwnedFd) -> Self {
+        Self { identity, pidfd, is_child: false }
+    }
+
+    /// One that ended while nobody supervised, as long as nobody has reaped it.
+    pub(super) fn unreaped(identity: Identity) -> Option<Self> {
+        let pidfd = rustix::process::pidfd_open(pid(identity.pid)?, PidfdFlags::empty()).ok()?;
+        let stat = proc::stat(identity.pid)?;
+        (stat.start == identity.start && stat.is_zombie()).then(|| Self::kept(identity, pidfd))
+    }
+
     /// Who it is.
     pub fn identity(&self) -> Identity {
         self.identity

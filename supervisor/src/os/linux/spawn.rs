@@ -13,6 +13,9 @@ use crate::os::{Identity, Launch, SpawnError};
 /// Stack of the child until it execs; it makes a dozen system calls, none deep.
 const STACK: usize = 64 * 1024;
 
+/// Room for any pid; only the child itself knows its own.
+const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
+
 /// What the child reads, and where it writes why it failed. It shares our memory, so plain pointers are all it needs.
 struct Child {
     program: *const libc::c_char,
@@ -24,6 +27,8 @@ struct Child {
     nice: Option<i32>,
     limits: *const [(u32, Option<u64>)],
     ids: Option<(u32, u32, *const [u32])>,
+    /// Where the digits of `LISTEN_PID` go; null: it is not told.
+    listen_pid: *mut u8,
     failed: (Step, i32),
 }
 
@@ -50,7 +55,11 @@ pub fn spawn(
 ) -> Result<Process, SpawnError> {
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
     let args = pointers(&launch.args);
-    let env = pointers(&launch.env);
+    let mut env = pointers(&launch.env);
+    let mut listen_pid = *LISTEN_PID;
+    if launch.listens {
+        env.insert(0, listen_pid.as_ptr().cast());
+    }
     // Sources above every target, so that no `dup2` overwrites a source still to come.
     let high: Vec<OwnedFd> = fds
         .iter()
@@ -68,6 +77,7 @@ pub fn spawn(
         nice: launch.nice,
         limits: ptr::from_ref(launch.limits.as_slice()),
         ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
+        listen_pid: if launch.listens { listen_pid.as_mut_ptr() } else { ptr::null_mut() },
         failed: (Step::None, 0),
     };
     let (pid, pidfd) = vfork(&mut child, cgroup).map_err(|error| failed("cloning", error))?;
@@ -137,6 +147,7 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         nice: None,
         limits: ptr::from_ref(&[]),
         ids: None,
+        listen_pid: ptr::null_mut(),
         failed: (Step::None, 0),
     };
     let (pid, pidfd) = vfork(&mut child, Some(cgroup))?;
@@ -205,6 +216,14 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
     let check = |result: libc::c_long, step| if result < 0 { Err(step) } else { Ok(()) };
     // SAFETY: all pointers are into the memory of the parent, which waits.
     unsafe {
+        if !child.listen_pid.is_null() {
+            // Ten digits with leading zeros: a number all the same, and nothing to move.
+            let mut rest = libc::getpid();
+            for place in (11..21).rev() {
+                *child.listen_pid.add(place) = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+                rest /= 10;
+            }
+        }
         for (target, source) in (0..).zip(&*child.fds) {
             check(libc::c_long::from(libc::dup2(*source, target)), Step::Descriptors)?;
         }

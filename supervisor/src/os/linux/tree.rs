@@ -52,6 +52,10 @@ impl Tree {
 
     /// Kills the group while its leader, dead or alive, still holds its number.
     pub fn kill_group(&self) {
+        // The leader of an adopted run may be long gone, and its number somebody else's.
+        if proc::start_time(self.leader.pid).is_some_and(|start| start != self.leader.start) {
+            return;
+        }
         if let Some(group) = process::pid(self.leader.pid) {
             // Gone already is what we want.
             let _ = kill_process_group(group, Signal::KILL);

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
+use std::os::windows::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::ptr;
 use std::time::Duration;
 
@@ -17,9 +20,10 @@ use windows_sys::Win32::System::Console::{
 };
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
+use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS};
 use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
-use super::handle::{Handle, wide};
+use super::handle::{Handle, done, wide};
 use super::pipe;
 use crate::lifecycle::Moment;
 
@@ -137,19 +141,53 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);
         match options.open(path) {
-            Ok(file) => {
-                file.set_len(0)?;
-                io::Write::write_all(&mut &file, format!("{}\n", std::process::id()).as_bytes())?;
-                Ok(Some(Self(file)))
-            }
+            Ok(file) => Self(file).signed().map(Some),
             Err(error) if error.raw_os_error() == i32::try_from(ERROR_SHARING_VIOLATION).ok() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The file it is on.
-    pub fn file(&self) -> &File {
-        &self.0
+    /// The one that the program before this one held: its number came on the command line.
+    pub fn inherit(number: i32) -> io::Result<Self> {
+        let handle = ptr::without_provenance_mut(usize::try_from(number).map_err(io::Error::other)?);
+        // SAFETY: a number that is no handle is an error here; the program before this one kept it open for us, and
+        // nobody else here knows of it.
+        let file = unsafe {
+            done(SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0))?;
+            File::from_raw_handle(handle)
+        };
+        Self(file).signed()
+    }
+
+    /// Lets the next program inherit it; its number, for [`inherit`](Self::inherit).
+    pub fn hand_over(&self) -> io::Result<i32> {
+        let handle = self.0.as_raw_handle();
+        // SAFETY: the handle is open.
+        done(unsafe { SetHandleInformation(handle, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) })?;
+        i32::try_from(handle.addr()).map_err(io::Error::other)
+    }
+
+    /// Says in it whose it is.
+    fn signed(self) -> io::Result<Self> {
+        let mut file = &self.0;
+        file.seek(SeekFrom::Start(0))?;
+        file.set_len(0)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        Ok(self)
+    }
+}
+
+/// Goes on as another program: a new process here, which inherits the lock. Returns only if that failed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one thing that is started for itself; what is not handed over is dropped by the system, as at an exec"
+)]
+pub fn exec(program: &Path, args: &[String]) -> io::Error {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match command.creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP).spawn() {
+        Ok(_) => std::process::exit(0),
+        Err(error) => error,
     }
 }
 
@@ -171,22 +209,6 @@ pub(super) fn cmd() -> String {
     let folder = buffer.get(..usize::try_from(length).unwrap_or(0)).filter(|folder| !folder.is_empty());
     let folder = folder.map_or_else(|| r"C:\Windows\System32".into(), String::from_utf16_lossy);
     format!(r"{folder}\cmd.exe")
-}
-
-/// Where a service says that it is ready: not here, where `ready` has other ways.
-#[derive(Debug)]
-pub enum NotifySocket {}
-
-impl NotifySocket {
-    /// There is none.
-    pub fn bind(_path: &Path) -> io::Result<Self> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "Windows has no notify socket; use another ready"))
-    }
-
-    /// Never.
-    pub fn receive(&self) -> std::future::Ready<io::Result<String>> {
-        match *self {}
-    }
 }
 
 /// Windows has one heap for all threads.

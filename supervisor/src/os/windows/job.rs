@@ -79,6 +79,13 @@ impl Job {
         Ok(job)
     }
 
+    /// For a process that is no service's: without a name, so that nobody else finds it.
+    pub(super) fn unnamed() -> io::Result<Arc<Self>> {
+        // SAFETY: no memory; the handle is new.
+        let handle = unsafe { own(CreateJobObjectW(ptr::null(), ptr::null())) }?;
+        Ok(Arc::new(Self(handle)))
+    }
+
     fn empty(&self) -> io::Result<()> {
         let until = super::now() + GONE_WITHIN;
         while self.count() > 0 {

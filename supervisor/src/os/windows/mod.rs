@@ -9,17 +9,21 @@
 //! | `process` | a process handle: wait, exit code, terminate |
 //! | `console` | Ctrl-Break, as close to SIGTERM as it gets |
 //! | `job` | the job object of a service: all its processes |
+//! | `keep` | what is kept for the next supervisor: nothing here |
 //! | `tree` | what belongs to a run: its job; scans |
 //! | `pipe` | the outputs of services, and moving what is in them into files |
 //! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
 //! | `usage` | descendants, CPU time and memory |
+//! | `absent` | what Windows has not, or needs not |
 //! | `host` | this process and its host: clock, lock, folders |
 
+mod absent;
 mod command_line;
 mod console;
 mod handle;
 mod host;
 mod job;
+mod keep;
 mod outlet;
 pub mod pipe;
 mod process;
@@ -28,12 +32,14 @@ mod tree;
 mod usage;
 mod wait;
 
+pub use absent::{Cgroup, Cgroups, NotifySocket, leave_open, listen, take_over};
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
-    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, instance_of, limit_number, now,
-    null_device, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
+    Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,
+    one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
 };
+pub use keep::{Keep, Kept, come_back, surroundings};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
-pub use tree::{Cgroup, Cgroups, Left, Tree, scan};
+pub use tree::{Left, Tree, scan};
 pub use usage::{descendants, orphans, usage_of};

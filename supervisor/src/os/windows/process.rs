@@ -70,6 +70,11 @@ impl Process {
         })
     }
 
+    /// Whether nothing of it is lost to us: its job has its orphans, whoever started it.
+    pub fn is_child(&self) -> bool {
+        true
+    }
+
     /// Whether it has ended.
     pub fn has_exited(&self) -> bool {
         has_ended(&self.handle)

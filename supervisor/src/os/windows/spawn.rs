@@ -51,9 +51,11 @@ pub fn spawn(
     let executing = |cause| failed(&format!("executing {program}"), cause);
     std::fs::metadata(program).map_err(executing)?;
 
-    let (instance, service) = mark(&launch.env)
-        .ok_or_else(|| refused("marking it", format!("{MARK} is not in its environment")))?;
-    let job = Job::make(instance, service).map_err(|error| failed("making its job", error))?;
+    let job = match mark(&launch.env) {
+        Some((instance, service)) => Job::make(instance, service),
+        None => Job::unnamed(),
+    };
+    let job = job.map_err(|error| failed("making its job", error))?;
     if is_monitor(&launch.env) {
         job.allow_leaving().map_err(|error| failed("opening its job", error))?;
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
+use super::absent::Cgroup;
 use super::job::Job;
-use super::{Borrowed, Process, console, process};
+use super::{Process, console, process};
 use crate::os::{Identity, Marked, signal};
 
 /// The processes of one run.
@@ -125,62 +125,5 @@ impl Marked {
             // One that is gone is no error, and one that may not be killed is found again by the next scan.
             let _ = process.signal(signal::KILL);
         }
-    }
-}
-
-/// There are none here.
-#[derive(Debug, Clone)]
-pub enum Cgroups {}
-
-/// There is none here.
-#[derive(Debug)]
-pub enum Cgroup {}
-
-impl Cgroups {
-    /// Says why there are none.
-    pub fn probe(_instance: &str) -> Result<Self, String> {
-        Err("Windows has job objects instead".into())
-    }
-
-    /// Never.
-    pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
-        match *self {}
-    }
-
-    /// Never.
-    pub fn clean_up(&self) {
-        match *self {}
-    }
-}
-
-impl Cgroup {
-    /// There is none.
-    pub fn open(_path: PathBuf) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Never.
-    pub fn path(&self) -> &Path {
-        match *self {}
-    }
-
-    /// Never.
-    pub fn descriptor(&self) -> Borrowed<'_> {
-        match *self {}
-    }
-
-    /// Never.
-    pub fn is_populated(&self) -> bool {
-        match *self {}
-    }
-
-    /// Never.
-    pub fn is_spent(&self) -> bool {
-        match *self {}
-    }
-
-    /// Never.
-    pub fn pids(&self) -> Vec<u32> {
-        match *self {}
     }
 }

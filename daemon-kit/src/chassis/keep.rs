@@ -1,0 +1,230 @@
+//! What a supervisor and a keeper say to each other: one word a message, at most one open file with it.
+//!
+//! A keeper (a monitor) holds copies of what only the supervisor had: the next one asks for them. Messages keep their
+//! borders (`SOCK_SEQPACKET`), so there is nothing to frame; a word that is not known is passed over.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use crate::Home;
+
+/// Longest message.
+const LONGEST: usize = 1024;
+/// Supervisors that may wait to be let in: the one that died, the next, and one that was a little slower.
+const BACKLOG: i32 = 8;
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Everything that is to be kept follows …
+    Begin,
+    /// … and was said: what was kept before and not named since is let go.
+    Done,
+    /// With a file: keep it under this name, and hand it to the next supervisor. Also the answer to [`Give`](Self::Give).
+    Keep {
+        /// The name.
+        name: String,
+        /// What the next supervisor wants to know of it.
+        note: String,
+    },
+    /// With a file: only hold it open, so that what is in it is not lost.
+    Hold {
+        /// The name.
+        name: String,
+    },
+    /// Let it go.
+    Drop {
+        /// The name.
+        name: String,
+    },
+    /// Hand over what is kept.
+    Give,
+    /// Everything was handed over.
+    End,
+    /// Of a later version.
+    Unknown,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin => f.write_str("begin"),
+            Self::Done => f.write_str("done"),
+            Self::Keep { name, note } => write!(f, "keep {name} {note}"),
+            Self::Hold { name } => write!(f, "hold {name}"),
+            Self::Drop { name } => write!(f, "drop {name}"),
+            Self::Give => f.write_str("give"),
+            Self::End => f.write_str("end"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Word {
+    fn parse(text: &str) -> Self {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let (name, note) = rest.split_once(' ').unwrap_or((rest, ""));
+        let name = name.to_owned();
+        match verb {
+            "begin" => Self::Begin,
+            "done" => Self::Done,
+            "keep" => Self::Keep { name, note: note.to_owned() },
+            "hold" => Self::Hold { name },
+            "drop" => Self::Drop { name },
+            "give" => Self::Give,
+            "end" => Self::End,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Where a monitor keeps.
+pub fn path(home: &Home, monitor: &str) -> PathBuf {
+    home.run().join(format!("keep-{monitor}.sock"))
+}
+
+/// Every place in this home where a monitor keeps, or has kept.
+pub fn paths(home: &Home) -> Vec<PathBuf> {
+    let entries = fs::read_dir(home.run()).into_iter().flatten().flatten();
+    let is_keep =
+        |name: &str| name.strip_prefix("keep-").is_some_and(|name| name.strip_suffix(".sock").is_some());
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_keep))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Listens where only the owner can connect; whoever listened there before is gone.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = socket()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Nobody can connect before `listen`, so there is no moment at which others may.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A supervisor's connection to one keeper.
+#[derive(Debug)]
+pub struct Link(UnixStream);
+
+impl Link {
+    /// Connects; this and every word takes at most so long.
+    pub fn connect(path: &Path, patience: Duration) -> io::Result<Self> {
+        let link = Self(UnixStream::from(socket()?));
+        link.0.set_write_timeout(Some(patience))?;
+        link.set_patience(patience)?;
+        rustix::net::connect(&link.0, &SocketAddrUnix::new(path)?)?;
+        Ok(link)
+    }
+
+    /// How long [`receive`](Self::receive) waits.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(patience.max(Duration::from_millis(1))))
+    }
+
+    /// Says a word; `WouldBlock`: the keeper is too slow.
+    pub fn send(&self, word: &Word, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        send(&self.0, word, file)
+    }
+
+    /// The next word; `WouldBlock`: none came in time. `None`: the keeper is gone.
+    pub fn receive(&self) -> io::Result<Option<(Word, Option<OwnedFd>)>> {
+        receive(&self.0)
+    }
+}
+
+/// Says a word, with or without a file.
+pub fn send(socket: impl AsFd, word: &Word, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let text = word.to_string();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
+    if !files.is_empty() {
+        let fits = control.push(SendAncillaryMessage::ScmRights(&files));
+        debug_assert!(fits, "there is room for one");
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The next word and the file that came with it; `None`: the other side is gone.
+pub fn receive(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd>)>> {
+    let mut bytes = [0_u8; LONGEST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let received = rustix::net::recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let word = bytes.get(..received.bytes).and_then(|text| std::str::from_utf8(text).ok());
+    Ok(Some((word.map_or(Word::Unknown, Word::parse), file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_as_it_was_said() {
+        let name = || "pid/web:0".to_string();
+        for word in [
+            Word::Begin,
+            Word::Done,
+            Word::Keep { name: name(), note: "3 812 99887".into() },
+            Word::Keep { name: name(), note: String::new() },
+            Word::Hold { name: name() },
+            Word::Drop { name: name() },
+            Word::Give,
+            Word::End,
+        ] {
+            assert_eq!(Word::parse(&word.to_string()), word);
+        }
+        assert_eq!(Word::parse("sing"), Word::Unknown);
+    }
+
+    #[test]
+    fn a_file_arrives_with_its_word_and_silence_ends_in_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keep-x.sock");
+        let listener = listen(&path).expect("listens");
+        let link = Link::connect(&path, Duration::from_millis(20)).expect("connects");
+        let (keeper, _) = listener.accept().expect("comes");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let word = Word::Hold { name: "fifo/web.out".into() };
+        link.send(&word, Some(writer.as_fd())).expect("sent");
+        drop(writer);
+        let (said, file) = receive(&keeper).expect("received").expect("a word");
+        assert_eq!(said, word);
+        rustix::io::write(file.expect("a file"), b"x").expect("it is the pipe");
+        assert_eq!(rustix::io::read(&reader, &mut [0_u8; 2]).expect("read"), 1);
+        assert_eq!(link.receive().expect_err("nobody speaks").kind(), io::ErrorKind::WouldBlock);
+        drop(keeper);
+        assert!(link.receive().expect("an end").is_none());
+    }
+}

@@ -1,0 +1,133 @@
+//! Who of a storm lives, as the kernel says it, and ending one of them without ever meeting a stranger.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A process that belongs to a service or a monitor of the storm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Its number.
+    pub(super) pid: u32,
+    /// Whose it is.
+    pub(super) service: String,
+    /// Of which run.
+    pub(super) incarnation: u64,
+}
+
+/// Everybody who lives and carries a mark of the home in `folder`, or says on the command line that it is of the storm.
+pub(super) fn look(folder: &Path) -> Vec<Seen> {
+    let id = fs::read_to_string(folder.join("home/state/instance")).unwrap_or_default();
+    let mark = format!(".{}/", id.trim());
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let known = |pid| {
+        let (service, incarnation) =
+            marked(pid, &mark).filter(|_| !id.is_empty()).or_else(|| named(pid, folder))?;
+        start_of(pid)?;
+        Some(Seen { pid, service, incarnation })
+    };
+    pids.filter_map(known).collect()
+}
+
+/// By service: the runs of which somebody lives, and who.
+pub(super) fn by_run(seen: &[Seen]) -> BTreeMap<&str, BTreeMap<u64, Vec<u32>>> {
+    let mut runs = BTreeMap::<&str, BTreeMap<u64, Vec<u32>>>::new();
+    for one in seen {
+        runs.entry(&one.service).or_default().entry(one.incarnation).or_default().push(one.pid);
+    }
+    runs
+}
+
+fn marked(pid: u32, mark: &str) -> Option<(String, u64)> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let unit = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SERENO_UNIT="))?;
+    unit_of(std::str::from_utf8(unit).ok()?, mark)
+}
+
+fn unit_of(unit: &str, mark: &str) -> Option<(String, u64)> {
+    let (_, rest) = unit.split_once(mark)?;
+    let (service, incarnation) = rest.rsplit_once('/')?;
+    Some((service.into(), incarnation.parse().ok()?))
+}
+
+/// The helpers of a service say themselves whose they are: some have shed their environment.
+fn named(pid: u32, folder: &Path) -> Option<(String, u64)> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line);
+    let words: Vec<&str> = line.split('\0').collect();
+    let after = |flag: &str| words.iter().skip_while(|word| **word != flag).nth(1).copied();
+    let of_storm =
+        words.contains(&"storm-service") && after("--folder").is_some_and(|f| Path::new(f) == folder);
+    let incarnation = after("--incarnation").filter(|_| of_storm)?.parse().ok()?;
+    Some((after("--name")?.into(), incarnation))
+}
+
+/// When a living process started, in ticks since boot; a zombie does not live.
+pub(super) fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    if rest.starts_with(['Z', 'X']) {
+        return None;
+    }
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+/// The pid of the supervisor of the home in `folder`, if one lives.
+pub(super) fn supervisor(folder: &Path) -> Option<u32> {
+    let text = fs::read_to_string(folder.join("home/run/supervisor.lock")).ok()?;
+    let pid = text.trim().parse().ok()?;
+    // A number that was left in the file may be anybody's by now.
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line).into_owned();
+    let is_ours = line.contains("supervisor") && line.contains(&*folder.to_string_lossy());
+    (is_ours && start_of(pid).is_some()).then_some(pid)
+}
+
+/// Kills the process that `still` recognises. It is held while it is asked, so that nobody else can have its number.
+pub(super) fn kill(pid: u32, still: impl Fn() -> bool) -> io::Result<bool> {
+    let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+    let held = match pidfd_open(number, PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH) => return Ok(false),
+        opened => opened?,
+    };
+    if !still() {
+        return Ok(false);
+    }
+    match pidfd_send_signal(&held, Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        sent => Ok(sent.map(|()| true)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_of_this_home_is_read_and_no_other() {
+        assert_eq!(unit_of("fe01.22.f000.0011aa/s1/17", ".0011aa/"), Some(("s1".into(), 17)));
+        assert_eq!(unit_of("fe01.22.f000.0011ab/s1/17", ".0011aa/"), None);
+        assert_eq!(unit_of("fe01.22.f000.0011aa/s1/x", ".0011aa/"), None);
+    }
+
+    #[test]
+    fn we_live_and_a_stranger_is_not_killed() {
+        let me = std::process::id();
+        assert!(start_of(me).is_some());
+        assert!(!kill(me, || false).expect("asked"));
+        assert!(!kill(u32::MAX, || true).expect("asked"));
+    }
+
+    #[test]
+    fn runs_are_told_apart() {
+        let seen = |pid, service: &str, incarnation| Seen { pid, service: service.into(), incarnation };
+        let all = [seen(1, "a", 1), seen(2, "a", 1), seen(3, "a", 2), seen(4, "b", 1)];
+        let runs = by_run(&all);
+        assert_eq!(runs["a"][&1], [1, 2]);
+        assert_eq!((runs["a"].len(), runs["b"].len()), (2, 1));
+    }
+}

@@ -1,0 +1,91 @@
+//! Pure: what the journal says of starts. A number that was given to two processes, or an event that is there twice, is
+//! seen here.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What a journal tells.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// By service and run: the pid that was started or adopted.
+    pub pids: BTreeMap<(String, u64), u32>,
+    /// How many starts it has.
+    pub starts: u64,
+    /// How many runs were taken over by another supervisor.
+    pub adoptions: u64,
+    /// What can not be.
+    pub wrong: Vec<String>,
+}
+
+/// Reads all of its files, oldest first, as one text.
+pub fn read(text: &str) -> Told {
+    let mut told = Told::default();
+    let mut started = BTreeMap::new();
+    let mut seq = 0;
+    for event in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let number = event["seq"].as_u64().unwrap_or(0);
+        if number <= seq {
+            told.wrong.push(format!("journal: event {number} follows event {seq}"));
+        }
+        seq = seq.max(number);
+        let Some((service, run, pid)) = start(&event) else { continue };
+        let key = (service.to_string(), run);
+        let adopted = event["message"].as_str().is_some_and(|message| message.starts_with("adopted"));
+        if adopted {
+            told.adoptions += 1;
+        } else {
+            told.starts += 1;
+            if let Some(other) = started.insert(key.clone(), pid) {
+                told.wrong
+                    .push(format!("journal: {service} {run} was started twice: pid {other} and pid {pid}"));
+            }
+        }
+        if let Some(other) = told.pids.insert(key, pid).filter(|other| *other != pid) {
+            told.wrong.push(format!("journal: {service} {run} is pid {other} and pid {pid}"));
+        }
+    }
+    told
+}
+
+/// Service, run and pid of an event that tells of a start or an adoption.
+fn start(event: &Value) -> Option<(&str, u64, u32)> {
+    if event["kind"] != "start" {
+        return None;
+    }
+    let pid = event["message"].as_str()?.split_once("pid ")?.1.split(' ').next()?.parse().ok()?;
+    Some((event["service"].as_str()?, event["incarnation"].as_u64()?, pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, run: u64, message: &str) -> String {
+        format!(
+            "{{\"seq\":{seq},\"kind\":\"start\",\"service\":\"s\",\"incarnation\":{run},\"message\":\"{message} (incarnation {run})\"}}\n"
+        )
+    }
+
+    #[test]
+    fn starts_and_adoptions_are_counted() {
+        let text = event(1, 1, "start pid 10") + "half a li\n" + &event(2, 1, "adopted pid 10");
+        let told = read(&(text + &event(5, 2, "start pid 11")));
+        assert_eq!((told.starts, told.adoptions, told.pids.len()), (2, 1, 2));
+        assert_eq!(told.wrong, [""; 0]);
+    }
+
+    #[test]
+    fn a_number_used_twice_is_seen() {
+        let told = read(&(event(1, 4, "start pid 10") + &event(2, 4, "start pid 11")));
+        assert_eq!(told.wrong[0], "journal: s 4 was started twice: pid 10 and pid 11");
+        let told = read(&(event(1, 4, "start pid 10") + &event(2, 4, "adopted pid 12")));
+        assert_eq!(told.wrong, ["journal: s 4 is pid 10 and pid 12"]);
+    }
+
+    #[test]
+    fn an_event_that_is_there_twice_is_seen() {
+        let told = read(&(event(3, 1, "start pid 10") + &event(3, 2, "start pid 11")));
+        assert_eq!(told.wrong, ["journal: event 3 follows event 3"]);
+    }
+}

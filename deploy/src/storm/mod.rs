@@ -1,0 +1,229 @@
+//! `cargo deploy storm`: everything is killed at random moments, and in the end every line that a service wrote is there
+//! once, no run was started twice, and nothing is left behind.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`setup`] | its folder, its `sereno.toml`, and `ctl` for it |
+//! | [`service`] | the program that it keeps up: writes numbered lines, and is as awkward as it is told to be |
+//! | `rage` | what is killed, and when |
+//! | `census` | who lives, by the kernel's word |
+//! | `verdict` | what was written down, held against what else was |
+//! | [`lines`], [`journal`] | pure: what is wrong with a log, with a journal |
+//!
+//! ```text
+//! prepare ─▶ up ─▶ rage ─▶ calm, up ─▶ every service runs once ─▶ down ─▶ nobody is left ─▶ verdict
+//!                   └──────── a thread looks whether two runs of one service live ┘
+//! ```
+
+mod census;
+pub mod journal;
+pub mod lines;
+mod rage;
+pub mod service;
+pub mod setup;
+mod verdict;
+mod watch;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rage::{Rage, Tally};
+pub use setup::Storm;
+use verdict::Verdict;
+
+use crate::place::Place;
+use crate::{Failure, binaries};
+
+/// Longer than a monitor's longest wait.
+const SETTLES_WITHIN: Duration = Duration::from_secs(90);
+/// How long nothing may come back after `down`.
+const STAYS_DOWN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often is said how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// Builds everything, and lets it storm; whether all was well.
+pub fn start(
+    minutes: f64,
+    seed: Option<u64>,
+    services: usize,
+    cgroups: bool,
+    out: &mut dyn Write,
+) -> Result<bool, Failure> {
+    let place = Place::find()?;
+    // Beside the demo, in the target folder.
+    let folder = place.bin().ancestors().nth(2).map(|target| target.join("storm")).unwrap_or_default();
+    let storm = Storm {
+        bin: folder.join("bin"),
+        folder: folder.join("here"),
+        time: Duration::from_secs_f64(minutes * 60.0),
+        seed: seed.unwrap_or_else(|| fastrand::u64(0..1_000_000)),
+        services,
+        cgroups,
+    };
+    if storm.config().exists() && storm.bin.join("ctl").exists() {
+        // What an earlier storm left when it was interrupted.
+        storm.ctl(&["down"])?;
+    }
+    writeln!(out, "building supervisor, health-monitor, port-monitor and ctl")?;
+    install(&binaries::build(&place)?, &storm.bin).map_err(|source| Failure::Copy {
+        from: "the programs".into(),
+        to: storm.bin.clone(),
+        source,
+    })?;
+    run(&storm, out)
+}
+
+/// Lets it storm; whether all was well. What was found is said on `out`, the last line being the sum of it.
+pub fn run(storm: &Storm, out: &mut dyn Write) -> Result<bool, Failure> {
+    let (seed, count) = (storm.seed, storm.services);
+    let with = if storm.cgroups { "with" } else { "without" };
+    writeln!(out, "storm: seed {seed}, {count} services, {} s, {with} cgroups", storm.time.as_secs())?;
+    out.flush()?;
+    storm.prepare()?;
+    let mut rage = Rage::new(storm)?;
+    rage.up()?;
+    let over = AtomicBool::new(false);
+    let (raged, overlaps) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| watch::watch(&storm.folder, &over));
+        let raged = rage_and_settle(storm, &mut rage, out);
+        over.store(true, Ordering::Release);
+        (raged, watching.join().unwrap_or_else(|_| vec!["the thread that looks has panicked".into()]))
+    });
+    raged?;
+    rage.tally.wrong.extend(overlaps);
+    end(storm, &mut rage)?;
+    let found = verdict::find(storm, &rage.tally.unread)?;
+    report(storm, &rage.tally, &found, out)
+}
+
+fn rage_and_settle(storm: &Storm, rage: &mut Rage<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    let began = now();
+    let mut told = began;
+    rage.rage(|tally| {
+        if now().duration_since(told) > TELL_EVERY {
+            told = now();
+            let (seconds, blows) = (told.duration_since(began).as_secs(), tally.blows.values().sum::<u64>());
+            writeln!(out, "  {seconds} s: {blows} blows, {} wrong", tally.wrong.len())?;
+            out.flush()?;
+        }
+        Ok(())
+    })?;
+    fs::write(storm.folder.join("calm"), "")?;
+    rage.up()?;
+    let began = now();
+    loop {
+        let status = rage.status()?;
+        let services = status["services"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let run = services.iter().filter(|service| service["state"] == "running").count();
+        let seen = census::look(&storm.folder);
+        let runs = census::by_run(&seen);
+        let once =
+            storm.names().iter().filter(|name| runs.get(name.as_str()).is_some_and(|r| r.len() == 1)).count();
+        if run == storm.services && once == storm.services {
+            return Ok(());
+        }
+        if now().duration_since(began) > SETTLES_WITHIN {
+            let shown: Vec<String> =
+                services.iter().map(|s| format!("{} {} {}", s["name"], s["state"], s["reason"])).collect();
+            rage.wrong(format!("not every service runs once: {shown:?}, alive are {runs:?}"));
+            return Ok(());
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+}
+
+/// `ctl down` is final: nobody is left, and nobody comes back.
+fn end(storm: &Storm, rage: &mut Rage<'_>) -> Result<(), Failure> {
+    rage.note("ctl down");
+    let answer = storm.ctl(&["down"])?;
+    if answer.code != Some(0) {
+        rage.wrong(format!("ctl down: {:?}, {}", answer.code, answer.err.trim()));
+    }
+    let left = census::look(&storm.folder);
+    if !left.is_empty() {
+        rage.wrong(format!("left behind by ctl down: {left:?}"));
+    }
+    let began = now();
+    while now().duration_since(began) < STAYS_DOWN {
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    let back = (census::supervisor(&storm.folder), census::look(&storm.folder));
+    if back != (None, Vec::new()) {
+        rage.wrong(format!("alive {} s after ctl down: {back:?}", STAYS_DOWN.as_secs()));
+    }
+    Ok(())
+}
+
+fn report(storm: &Storm, tally: &Tally, found: &Verdict, out: &mut dyn Write) -> Result<bool, Failure> {
+    for (what, times) in &tally.blows {
+        writeln!(out, "  {times:>6}  {what}")?;
+    }
+    let mut without = tally.without.clone();
+    without.sort_unstable();
+    let at = |share: usize| {
+        without.get(without.len() * share / 100).or(without.last()).map_or(0, Duration::as_millis)
+    };
+    writeln!(
+        out,
+        "  without control: {} times, {} by itself back; median {} ms, 95 % {} ms, longest {} ms",
+        without.len(),
+        tally.revived,
+        at(50),
+        at(95),
+        without.last().map_or(0, Duration::as_millis),
+    )?;
+    let (starts, adoptions) = found.starts;
+    writeln!(
+        out,
+        "  {} runs said they were there; journal: {starts} starts, {adoptions} adoptions",
+        found.runs
+    )?;
+    if found.unheard > 0 {
+        writeln!(
+            out,
+            "  {} last lines went with runs that ended while nobody held their pipe",
+            found.unheard
+        )?;
+    }
+    let wrong: Vec<&String> = tally.wrong.iter().chain(&found.wrong).collect();
+    for what in &wrong {
+        writeln!(out, "  WRONG: {what}")?;
+    }
+    let (seed, lines, blows) = (storm.seed, found.lines, tally.blows.values().sum::<u64>());
+    if wrong.is_empty() {
+        writeln!(out, "storm: all well: {blows} blows, {lines} lines, each there once (seed {seed})")?;
+    } else {
+        let here = storm.folder.display();
+        writeln!(
+            out,
+            "storm: {} wrong after {blows} blows and {lines} lines (seed {seed}; see {here})",
+            wrong.len()
+        )?;
+    }
+    out.flush()?;
+    Ok(wrong.is_empty())
+}
+
+/// Copies the programs, and this one, where they stay while the tree is built again.
+fn install(built: &[std::path::PathBuf], bin: &Path) -> io::Result<()> {
+    fs::create_dir_all(bin)?;
+    let own = std::env::current_exe()?;
+    for from in built.iter().chain([&own]) {
+        let to = bin.join(from.file_name().unwrap_or_default());
+        // One that still runs keeps its own file.
+        match fs::remove_file(&to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::copy(from, &to)?,
+        };
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is watched has the real clock only")]
+fn now() -> Instant {
+    Instant::now()
+}

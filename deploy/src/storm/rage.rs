@@ -1,0 +1,409 @@
+//! The storm itself: what is killed, and when. Chance decides, from the seed; what it hits is a matter of the moment.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+use super::census;
+use super::now;
+use super::service::note_of;
+use super::setup::{Answer, Asked, Storm};
+use crate::Failure;
+
+/// Within this time a supervisor that was killed comes back by itself, or is brought back.
+const MOMENT: Duration = Duration::from_millis(400);
+/// Nothing takes longer unless it is broken.
+const CEILING: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const MONITORS: [&str; 2] = ["health-monitor", "port-monitor"];
+
+/// What is done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// The supervisor, whatever it does.
+    Supervisor,
+    /// A monitor.
+    Monitor,
+    /// The leader of a run.
+    Service,
+    /// A leader, and while its successor is started the supervisor.
+    Spawn,
+    /// A `ctl stop` or `ctl restart`, and meanwhile the supervisor or the leader, or nobody.
+    Stop,
+    /// The supervisor, while a log is put aside.
+    Rotation,
+    /// The supervisor, and while its successor takes everything over, that one.
+    Adoption,
+    /// A `ctl upgrade`, and meanwhile the supervisor, a leader, or nobody.
+    Upgrade,
+    /// Supervisor and leader at once.
+    Both,
+    /// Supervisor and monitors at once.
+    Daemons,
+}
+
+/// Each as often as it stands here.
+const BLOWS: [Blow; 18] = [
+    Blow::Supervisor,
+    Blow::Supervisor,
+    Blow::Monitor,
+    Blow::Service,
+    Blow::Service,
+    Blow::Spawn,
+    Blow::Spawn,
+    Blow::Spawn,
+    Blow::Stop,
+    Blow::Stop,
+    Blow::Stop,
+    Blow::Rotation,
+    Blow::Rotation,
+    Blow::Adoption,
+    Blow::Adoption,
+    Blow::Upgrade,
+    Blow::Upgrade,
+    Blow::Both,
+];
+
+/// What a storm has done and seen.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// How often what was killed.
+    pub(super) blows: BTreeMap<&'static str, u64>,
+    /// For each death of the supervisor, how long nobody answered.
+    pub(super) without: Vec<Duration>,
+    /// How many of them it came back from by itself.
+    pub(super) revived: u64,
+    /// From when to when nobody read what services wrote.
+    pub(super) unread: Vec<(SystemTime, SystemTime)>,
+    /// What should not have been.
+    pub(super) wrong: Vec<String>,
+}
+
+/// One that rages.
+#[derive(Debug)]
+pub(super) struct Rage<'a> {
+    storm: &'a Storm,
+    chance: fastrand::Rng,
+    names: Vec<String>,
+    began: Instant,
+    diary: File,
+    /// Since when the supervisor is dead by our hand.
+    down: Option<(Instant, SystemTime)>,
+    /// What it has done and seen.
+    pub(super) tally: Tally,
+}
+
+impl<'a> Rage<'a> {
+    /// One that has not begun.
+    pub(super) fn new(storm: &'a Storm) -> Result<Self, Failure> {
+        Ok(Self {
+            storm,
+            chance: fastrand::Rng::with_seed(storm.seed),
+            names: storm.names(),
+            began: now(),
+            diary: File::create(storm.folder.join("diary"))?,
+            down: None,
+            tally: Tally::default(),
+        })
+    }
+
+    /// Strikes until the time is over, or too much is wrong to go on.
+    pub(super) fn rage(
+        &mut self,
+        mut tell: impl FnMut(&Tally) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        const ENOUGH: usize = 5;
+        while now().duration_since(self.began) < self.storm.time && self.tally.wrong.len() < ENOUGH {
+            let blow = if self.chance.u32(0..40) == 0 {
+                Blow::Daemons
+            } else {
+                BLOWS[self.chance.usize(0..BLOWS.len())]
+            };
+            self.must_live();
+            self.revive()?;
+            self.strike(blow)?;
+            self.revive()?;
+            tell(&self.tally)?;
+            self.pause(300_000);
+        }
+        Ok(())
+    }
+
+    fn strike(&mut self, blow: Blow) -> Result<(), Failure> {
+        let name = self.names[self.chance.usize(0..self.names.len())].clone();
+        match blow {
+            Blow::Supervisor => drop(self.kill_supervisor("supervisor")),
+            Blow::Monitor => self.kill_monitor(),
+            Blow::Service => drop(self.kill_leader(&name, "service")),
+            Blow::Spawn => {
+                self.kill_leader(&name, "service");
+                self.pause(8_000);
+                self.kill_supervisor("supervisor, during a spawn");
+            }
+            Blow::Stop => self.during_stop(&name)?,
+            Blow::Rotation => self.during_rotation(),
+            Blow::Adoption => self.during_adoption()?,
+            Blow::Upgrade => self.during_upgrade(&name)?,
+            Blow::Both => {
+                if self.chance.bool() {
+                    self.kill_leader(&name, "service");
+                    self.kill_supervisor("supervisor, with a service");
+                } else {
+                    self.kill_supervisor("supervisor, with a service");
+                    self.kill_leader(&name, "service");
+                }
+            }
+            Blow::Daemons => {
+                self.kill_monitor();
+                if self.chance.bool() {
+                    self.kill_monitor();
+                }
+                self.kill_supervisor("supervisor, with monitors");
+            }
+        }
+        Ok(())
+    }
+
+    fn during_stop(&mut self, name: &str) -> Result<(), Failure> {
+        let verb = if self.chance.bool() { "stop" } else { "restart" };
+        self.note(&format!("ctl {verb} {name}"));
+        let asked = self.storm.ask(&[verb, name])?;
+        match self.chance.u32(0..4) {
+            0 => {
+                let answer = self.heard(asked, &format!("ctl {verb} {name}"))?;
+                if verb == "stop" {
+                    self.nobody_left(name, &answer);
+                }
+            }
+            1 => {
+                self.pause(40_000);
+                self.kill_leader(name, "service, during a stop");
+                self.heard(asked, &format!("ctl {verb} {name}"))?;
+            }
+            _ => {
+                let most = if self.chance.bool() { 40_000 } else { 400_000 };
+                self.pause(most);
+                self.kill_supervisor("supervisor, during a stop");
+                self.revive()?;
+                self.heard(asked, &format!("ctl {verb} {name}"))?;
+            }
+        }
+        let asked = self.storm.ask(&["start", name])?;
+        self.heard(asked, &format!("ctl start {name}")).map(drop)
+    }
+
+    /// Stopped means stopped.
+    fn nobody_left(&mut self, name: &str, answer: &Answer) {
+        if answer.code != Some(0) {
+            return self.wrong(format!("ctl stop {name}: {:?}, {}", answer.code, answer.err.trim()));
+        }
+        let left: Vec<_> =
+            census::look(&self.storm.folder).into_iter().filter(|seen| seen.service == name).collect();
+        if !left.is_empty() {
+            self.wrong(format!("ctl stop {name}: said to be stopped, but {left:?}"));
+        }
+    }
+
+    fn during_rotation(&mut self) {
+        let began = now();
+        let log = |name: &String| self.storm.folder.join("home/log").join(format!("{name}.out.log"));
+        let full = self.storm.rotate_at().saturating_sub(1_024);
+        let is_full =
+            |name: &String| fs::metadata(log(name)).is_ok_and(|meta| (full..2 * full).contains(&meta.len()));
+        while !self.names.iter().any(is_full) {
+            if now().duration_since(began) > Duration::from_secs(3) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
+        self.pause(12_000);
+        self.kill_supervisor("supervisor, during a rotation");
+    }
+
+    fn during_adoption(&mut self) -> Result<(), Failure> {
+        for _ in 0..self.chance.u32(1..4) {
+            let Some(dead) = self.kill_supervisor("supervisor, during an adoption") else { return Ok(()) };
+            self.note("ctl up -d");
+            let asked = self.storm.ask(&["up", "-d"])?;
+            let began = now();
+            while census::supervisor(&self.storm.folder).is_none_or(|pid| pid == dead) {
+                if now().duration_since(began) > CEILING {
+                    self.wrong("no supervisor came after a SIGKILL".into());
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_micros(300));
+            }
+            self.pause(60_000);
+            self.kill_supervisor("supervisor, during an adoption");
+            self.heard(asked, "ctl up -d")?;
+        }
+        Ok(())
+    }
+
+    fn during_upgrade(&mut self, name: &str) -> Result<(), Failure> {
+        self.note("ctl upgrade");
+        let asked = self.storm.ask(&["upgrade"])?;
+        let whom = self.chance.u32(0..4);
+        match whom {
+            0 => {}
+            1 => {
+                self.pause(60_000);
+                self.kill_leader(name, "service, during an upgrade");
+            }
+            _ => {
+                self.pause(100_000);
+                self.kill_supervisor("supervisor, during an upgrade");
+                self.revive()?;
+            }
+        }
+        let answer = self.heard(asked, "ctl upgrade")?;
+        if whom < 2 {
+            *self.tally.blows.entry("upgrade that nobody disturbed").or_default() += 1;
+            if answer.code != Some(0) {
+                self.wrong(format!("ctl upgrade: {:?}, {}", answer.code, answer.err.trim()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills the supervisor; the pid it had.
+    fn kill_supervisor(&mut self, how: &'static str) -> Option<u32> {
+        let folder = self.storm.folder.clone();
+        let pid = census::supervisor(&folder)?;
+        let before = (now(), SystemTime::now());
+        if self.kill(pid, how, || census::supervisor(&folder) == Some(pid)) {
+            self.down.get_or_insert(before);
+            return Some(pid);
+        }
+        None
+    }
+
+    fn kill_leader(&mut self, name: &str, how: &'static str) -> Option<u32> {
+        let seen = census::look(&self.storm.folder);
+        let newest = seen.iter().filter(|seen| seen.service == name).map(|seen| seen.incarnation).max()?;
+        let text = fs::read_to_string(note_of(&self.storm.folder, name, newest)).ok()?;
+        let (pid, start) = text.trim().split_once(' ')?;
+        let (pid, start) = (pid.parse().ok()?, start.parse().ok()?);
+        self.kill(pid, how, || census::start_of(pid) == Some(start)).then_some(pid)
+    }
+
+    fn kill_monitor(&mut self) {
+        let monitor = MONITORS[self.chance.usize(0..MONITORS.len())];
+        let folder = self.storm.folder.clone();
+        let Some(seen) = census::look(&folder).into_iter().find(|seen| seen.service == monitor) else {
+            return;
+        };
+        let start = census::start_of(seen.pid);
+        self.kill(seen.pid, "monitor", || start.is_some() && census::start_of(seen.pid) == start);
+    }
+
+    fn kill(&mut self, pid: u32, how: &'static str, still: impl Fn() -> bool) -> bool {
+        match census::kill(pid, still) {
+            Ok(true) => {
+                self.note(&format!("SIGKILL to pid {pid}: {how}"));
+                *self.tally.blows.entry(how).or_default() += 1;
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.wrong(format!("pid {pid} could not be killed: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Waits until somebody supervises again, and calls `ctl up` if nobody comes by himself.
+    pub(super) fn revive(&mut self) -> Result<(), Failure> {
+        let Some((since, wall)) = self.down else { return Ok(()) };
+        let mut called = false;
+        loop {
+            if self.answers()? {
+                let without = now().duration_since(since);
+                self.note(&format!(
+                    "back after {} ms{}",
+                    without.as_millis(),
+                    if called { "" } else { ", by itself" }
+                ));
+                self.tally.without.push(without);
+                self.tally.revived += u64::from(!called);
+                self.tally.unread.push((wall, SystemTime::now()));
+                self.down = None;
+                return Ok(());
+            }
+            let waited = now().duration_since(since);
+            if waited > MOMENT && !called {
+                called = true;
+                self.up()?;
+            }
+            if waited > CEILING {
+                self.wrong(format!("nobody supervises {} s after a SIGKILL", waited.as_secs()));
+                self.down = None;
+                return Ok(());
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// Nobody but us ends the supervisor.
+    fn must_live(&mut self) {
+        if census::supervisor(&self.storm.folder).is_none() {
+            self.wrong("the supervisor died, and nobody had killed it".into());
+            self.down = Some((now(), SystemTime::now()));
+        }
+    }
+
+    /// `ctl up`, which must work whenever nobody is killed meanwhile.
+    pub(super) fn up(&mut self) -> Result<(), Failure> {
+        self.note("ctl up -d");
+        let answer = self.storm.ctl(&["up", "-d"])?;
+        if answer.code != Some(0) {
+            self.wrong(format!("ctl up -d: {:?}, {}", answer.code, answer.err.trim()));
+        }
+        Ok(())
+    }
+
+    fn answers(&self) -> Result<bool, Failure> {
+        if census::supervisor(&self.storm.folder).is_none() {
+            return Ok(false);
+        }
+        let status = self.status()?;
+        Ok(status["supervisor"]["state"] == "up")
+    }
+
+    /// What `ctl status --json` says.
+    pub(super) fn status(&self) -> Result<Value, Failure> {
+        let answer = self.storm.ctl(&["status", "--json"])?;
+        Ok(serde_json::from_str(&answer.out).unwrap_or(Value::Null))
+    }
+
+    /// Waits for a `ctl` that was under way; whatever it answers, it must not hang.
+    fn heard(&mut self, asked: Asked, what: &str) -> Result<Answer, Failure> {
+        let answer = asked.answer()?;
+        let said = format!("{}{}", answer.out, answer.err);
+        self.note(&format!("{what}: {:?} {}", answer.code, said.trim().replace('\n', " | ")));
+        if answer.code.is_none() {
+            self.wrong(format!("{what}: did not end"));
+        }
+        Ok(answer)
+    }
+
+    /// Up to so many microseconds.
+    fn pause(&mut self, most: u64) {
+        let micros = self.chance.u64(0..most);
+        std::thread::park_timeout(Duration::from_micros(micros));
+    }
+
+    pub(super) fn note(&mut self, what: &str) {
+        let at = now().duration_since(self.began).as_secs_f64();
+        // A diary that can not be written is missed only by who reads it.
+        let _ = writeln!(self.diary, "{at:9.3}  {what}");
+    }
+
+    pub(super) fn wrong(&mut self, what: String) {
+        self.note(&format!("WRONG: {what}"));
+        self.tally.wrong.push(what);
+    }
+}

@@ -1,0 +1,62 @@
+//! `home/state/launch.json`: how this supervisor was started, for the monitors that guard it.
+
+use std::io;
+use std::path::PathBuf;
+
+use daemon_kit::Home;
+use daemon_kit::chassis::launch::Launch;
+use daemon_kit::file::Config;
+
+use super::replace;
+use crate::os;
+
+/// Writes down how this process was started. To be called before it changes its limits.
+pub fn record(home: &Home, config: &Config, under_init: bool) -> io::Result<()> {
+    let text = |text: std::ffi::OsString| text.into_string().ok();
+    let vars = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+    let mut launch = Launch {
+        program: named(std::env::current_exe()?),
+        cwd: std::env::current_dir().unwrap_or_else(|_| home.root().into()),
+        env: vars.filter(|(name, _)| Launch::hands_on(name)).collect(),
+        under_init,
+        ..Launch::default()
+    };
+    os::surroundings(&mut launch);
+    write(home, launch, config)
+}
+
+/// Writes down what a changed file says about the guard.
+pub fn update(home: &Home, config: &Config) -> io::Result<()> {
+    write(home, Launch::read(home)?, config)
+}
+
+fn write(home: &Home, launch: Launch, config: &Config) -> io::Result<()> {
+    let guard = &config.supervisor.guard;
+    let mut monitors: Vec<_> = config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
+    // Ours guard; one of somebody else's may not, and would only be waited for.
+    monitors.sort_by_key(|(_, monitor)| monitor.program.is_some());
+    let launch = Launch {
+        guard: guard.enabled,
+        hang: u64::try_from(guard.hang.as_millis()).unwrap_or(u64::MAX),
+        guards: monitors.into_iter().map(|(name, _)| name.to_string()).collect(),
+        ..launch
+    };
+    replace(&Launch::path(home), &launch.to_bytes()?)
+}
+
+/// The path of a program that was replaced since it was started: what stands there now is what is started next.
+fn named(program: PathBuf) -> PathBuf {
+    let text = program.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
+    text.map(PathBuf::from).unwrap_or(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_program_is_looked_for_where_it_was() {
+        assert_eq!(named("/bin/supervisor (deleted)".into()), PathBuf::from("/bin/supervisor"));
+        assert_eq!(named("/bin/supervisor".into()), PathBuf::from("/bin/supervisor"));
+    }
+}

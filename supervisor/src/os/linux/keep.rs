@@ -1,0 +1,299 @@
+//! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds. The next supervisor asks
+//! for them before it adopts.
+//!
+//! A thread of its own talks to the keepers, so that a slow one delays nobody: a word that takes too long ends the
+//! connection, and everything is said again later.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use daemon_kit::Home;
+use daemon_kit::chassis::keep::{self, Link, Word};
+
+use super::host::NotifySocket;
+use super::pipe::Output;
+use super::process::Process;
+use crate::lifecycle::Moment;
+use crate::os::{Identity, now};
+
+/// What one word to a keeper may take.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// When a keeper that was too slow is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long all keepers together may take to hand over.
+const HANDED_OVER: Duration = Duration::from_millis(200);
+/// How long the others may take once one has: they keep the same.
+const THE_OTHERS: Duration = Duration::from_millis(20);
+
+/// What the thread is told.
+enum Order {
+    Keep {
+        word: Word,
+        file: OwnedFd,
+    },
+    Forget(String),
+    /// The sockets that listen for a service are closed.
+    Closed(String),
+    /// A monitor that may be a new process.
+    Connect(PathBuf),
+}
+
+/// Has copies kept by whoever keeps; never blocks.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    home: Home,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Keep {
+    /// Starts the thread.
+    pub fn start(home: &Home) -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let keepers = Keepers { kept: BTreeMap::new(), links: BTreeMap::new() };
+        let body = move || keepers.run(&inbox);
+        thread::Builder::new().name("keep".into()).stack_size(128 * 1024).spawn(body)?;
+        Ok(Self { home: home.clone(), orders })
+    }
+
+    /// The process that leads the current run of a service.
+    pub fn process(&self, service: &str, process: &Process) {
+        let Identity { pid, start } = process.identity();
+        let word = Word::Keep { name: format!("pid/{service}"), note: format!("{pid} {start}") };
+        self.keep(word, process.descriptor().try_clone_to_owned());
+    }
+
+    /// One output of a service: what is in it stays while anybody holds it.
+    pub fn output(&self, service: &str, stream: &str, output: &Output) {
+        self.keep(Word::Hold { name: format!("fifo/{service}.{stream}") }, output.copy());
+    }
+
+    /// A socket that listens for a service.
+    pub fn socket(&self, service: &str, name: &str, address: SocketAddr, socket: &OwnedFd) {
+        let word = Word::Keep { name: format!("socket/{service}/{name}"), note: address.to_string() };
+        self.keep(word, socket.try_clone());
+    }
+
+    /// Where a service says that it is ready.
+    pub fn notify(&self, service: &str, socket: &NotifySocket) {
+        let word = Word::Keep { name: format!("notify/{service}"), note: String::new() };
+        self.keep(word, socket.as_fd().try_clone_to_owned());
+    }
+
+    /// Nothing of a service is kept any longer.
+    pub fn forget(&self, service: &str) {
+        self.order(Order::Forget(service.into()));
+    }
+
+    /// The sockets that listen for a service are closed: nobody may go on holding their addresses.
+    pub fn closed(&self, service: &str) {
+        self.order(Order::Closed(service.into()));
+    }
+
+    /// A monitor has attached: what it is to keep is said to it from the beginning.
+    pub fn connect(&self, monitor: &str) {
+        self.order(Order::Connect(keep::path(&self.home, monitor)));
+    }
+
+    /// The same for everybody who keeps now.
+    pub fn connect_all(&self) {
+        for path in keep::paths(&self.home) {
+            self.order(Order::Connect(path));
+        }
+    }
+
+    fn keep(&self, word: Word, file: io::Result<OwnedFd>) {
+        // Without a descriptor to spare nothing is kept, and all else goes on.
+        if let Ok(file) = file {
+            self.order(Order::Keep { word, file });
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // Fails only if the thread has panicked.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// The thread's own: everything that is to be kept, and who keeps it.
+struct Keepers {
+    kept: BTreeMap<String, (Word, OwnedFd)>,
+    links: BTreeMap<PathBuf, Keeper>,
+}
+
+enum Keeper {
+    Connected(Link),
+    TooSlow(Moment),
+}
+
+impl Keepers {
+    fn run(mut self, inbox: &mpsc::Receiver<Order>) {
+        loop {
+            let due = self.links.values().filter_map(Keeper::due).min();
+            let order = match due {
+                Some(due) => inbox.recv_timeout(due.since(now())),
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(Order::Keep { word, file }) => {
+                    let (Word::Keep { name, .. } | Word::Hold { name }) = &word else { continue };
+                    let name = name.clone();
+                    self.say(&word, Some(&file));
+                    self.kept.insert(name, (word, file));
+                }
+                Ok(Order::Forget(service)) => self.forget(&service),
+                Ok(Order::Closed(service)) => self.drop_sockets(&service),
+                Ok(Order::Connect(path)) => self.connect(path),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let is_due = |keeper: &Keeper| keeper.due().is_some_and(|due| due <= now());
+            let due: Vec<PathBuf> =
+                self.links.iter().filter(|(_, link)| is_due(link)).map(|(path, _)| path.clone()).collect();
+            for path in due {
+                self.connect(path);
+            }
+        }
+    }
+
+    fn forget(&mut self, service: &str) {
+        let names = [format!("pid/{service}"), format!("notify/{service}")]
+            .into_iter()
+            .chain(["out", "err"].map(|stream| format!("fifo/{service}.{stream}")));
+        self.drop_all(names);
+        self.drop_sockets(service);
+    }
+
+    fn drop_sockets(&mut self, service: &str) {
+        let begin = format!("socket/{service}/");
+        let names: Vec<String> = self.kept.keys().filter(|name| name.starts_with(&begin)).cloned().collect();
+        self.drop_all(names.into_iter());
+    }
+
+    fn drop_all(&mut self, names: impl Iterator<Item = String>) {
+        for name in names {
+            if self.kept.remove(&name).is_some() {
+                self.say(&Word::Drop { name }, None);
+            }
+        }
+    }
+
+    /// Says a word to every keeper; one that is gone is forgotten, one that is too slow is told everything later.
+    fn say(&mut self, word: &Word, file: Option<&OwnedFd>) {
+        self.links.retain(|_, keeper| {
+            let Keeper::Connected(link) = keeper else { return true };
+            keeper_after(link.send(word, file.map(AsFd::as_fd)), keeper)
+        });
+    }
+
+    fn connect(&mut self, path: PathBuf) {
+        // A monitor attaches once for each kind: whoever is listening has heard everything.
+        if let Some(Keeper::Connected(link)) = self.links.get(&path)
+            && link.send(&Word::End, None).is_ok()
+        {
+            return;
+        }
+        // No monitor of ours, or one that is gone: the next one attaches.
+        self.links.remove(&path);
+        let Ok(link) = Link::connect(&path, PATIENCE) else { return };
+        let all = || {
+            link.send(&Word::Begin, None)?;
+            for (word, file) in self.kept.values() {
+                link.send(word, Some(file.as_fd()))?;
+            }
+            link.send(&Word::Done, None)
+        };
+        let said = all();
+        let mut keeper = Keeper::Connected(link);
+        if keeper_after(said, &mut keeper) {
+            self.links.insert(path, keeper);
+        }
+    }
+}
+
+impl Keeper {
+    fn due(&self) -> Option<Moment> {
+        match self {
+            Self::Connected(_) => None,
+            Self::TooSlow(due) => Some(*due),
+        }
+    }
+}
+
+/// What a keeper is after a word to it; `false`: gone.
+fn keeper_after(said: io::Result<()>, keeper: &mut Keeper) -> bool {
+    match said {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            *keeper = Keeper::TooSlow(now() + RETRY);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// What the keepers handed over.
+#[derive(Debug, Default)]
+pub struct Kept(BTreeMap<String, (String, OwnedFd)>);
+
+impl Kept {
+    /// Asks all of them; those that do not answer soon have kept nothing.
+    pub fn ask(home: &Home) -> Self {
+        let ask = |path: PathBuf| {
+            let link = Link::connect(&path, PATIENCE).ok()?;
+            link.send(&Word::Give, None).ok()?;
+            Some(link)
+        };
+        let links: Vec<Link> = keep::paths(home).into_iter().filter_map(ask).collect();
+        let mut kept = Self::default();
+        let mut until = now() + HANDED_OVER;
+        for link in links {
+            if kept.receive(&link, until).is_ok() {
+                until = until.min(now() + THE_OTHERS);
+            }
+        }
+        kept
+    }
+
+    fn receive(&mut self, link: &Link, until: Moment) -> io::Result<()> {
+        loop {
+            link.set_patience(until.since(now()))?;
+            match link.receive()? {
+                Some((Word::Keep { name, note }, Some(file))) => drop(self.0.insert(name, (note, file))),
+                Some((Word::End, _)) => return Ok(()),
+                Some(_) => {}
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+            if until <= now() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// A process that has ended since: a keeper can tell how, or it is still a zombie.
+    pub fn process(&self, service: &str, identity: Identity) -> Option<Process> {
+        let note = format!("{} {}", identity.pid, identity.start);
+        let kept = self.0.get(&format!("pid/{service}")).filter(|(of, _)| *of == note);
+        let pidfd = kept.and_then(|(_, pidfd)| pidfd.try_clone().ok());
+        pidfd.map(|pidfd| Process::kept(identity, pidfd)).or_else(|| Process::unreaped(identity))
+    }
+
+    /// Where a service said, or will say, that it is ready.
+    pub fn notify(&mut self, service: &str) -> Option<OwnedFd> {
+        self.0.remove(&format!("notify/{service}")).map(|(_, file)| file)
+    }
+
+    /// Every socket that listens for a service, by service and name.
+    pub fn sockets(&self) -> impl Iterator<Item = ((String, String), (SocketAddr, OwnedFd))> {
+        self.0.iter().filter_map(|(name, (note, file))| {
+            let (service, socket) = name.strip_prefix("socket/")?.split_once('/')?;
+            let address = note.parse().ok()?;
+            Some(((service.into(), socket.into()), (address, file.try_clone().ok()?)))
+        })
+    }
+}

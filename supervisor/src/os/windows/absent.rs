@@ -1,0 +1,106 @@
+//! What Windows has not, or needs not: the words that Linux has for it, so that nobody above asks which system it is.
+
+use std::future::Ready;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::{Borrowed, Handle};
+
+fn refused<T>(why: &str) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
+}
+
+/// There are none here: a job does the same.
+#[derive(Debug, Clone)]
+pub enum Cgroups {}
+
+/// There is none here.
+#[derive(Debug)]
+pub enum Cgroup {}
+
+impl Cgroups {
+    /// Says why there are none.
+    pub fn probe(_instance: &str) -> Result<Self, String> {
+        Err("Windows has job objects instead".into())
+    }
+
+    /// Never.
+    pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn clean_up(&self) {
+        match *self {}
+    }
+}
+
+impl Cgroup {
+    /// There is none.
+    pub fn open(_path: PathBuf) -> io::Result<Self> {
+        refused("Windows has no cgroups")
+    }
+
+    /// Never.
+    pub fn path(&self) -> &Path {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn descriptor(&self) -> Borrowed<'_> {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn is_populated(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn is_spent(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never.
+    pub fn pids(&self) -> Vec<u32> {
+        match *self {}
+    }
+}
+
+/// Where a service says that it is ready: not here, where `ready` has other ways.
+#[derive(Debug)]
+pub enum NotifySocket {}
+
+impl NotifySocket {
+    /// There is none.
+    pub fn bind(_path: &Path) -> io::Result<Self> {
+        refused("Windows has no notify socket; use another ready")
+    }
+
+    /// There is none.
+    pub fn take_over(_socket: Handle) -> io::Result<Self> {
+        refused("Windows has no notify socket")
+    }
+
+    /// Never.
+    pub fn receive(&self) -> Ready<io::Result<String>> {
+        match *self {}
+    }
+}
+
+/// No program here knows what to do with a socket that was opened for it.
+pub fn listen(_address: SocketAddr) -> io::Result<Handle> {
+    refused("held sockets are not in this version on Windows")
+}
+
+/// There is none to leave open.
+pub fn leave_open(handle: Handle) -> io::Result<i32> {
+    drop(handle);
+    refused("held sockets are not in this version on Windows")
+}
+
+/// None was left open.
+pub fn take_over(_number: i32) -> io::Result<Handle> {
+    refused("held sockets are not in this version on Windows")
+}

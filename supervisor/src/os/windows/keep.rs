@@ -1,0 +1,82 @@
+//! Nobody is asked to keep anything here: outputs are kept by the services themselves (`outlet`), jobs have names, and
+//! nobody guards on Windows yet.
+
+use std::io;
+use std::net::SocketAddr;
+
+use daemon_kit::Home;
+use daemon_kit::chassis::launch::Launch;
+
+use super::handle::Handle;
+use super::pipe::Output;
+use super::process::Process;
+use crate::os::{Identity, NotifySocket};
+
+/// Keeps nothing.
+#[derive(Debug, Clone)]
+pub struct Keep;
+
+impl Keep {
+    /// Never fails.
+    pub fn start(_home: &Home) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Nothing to keep.
+    pub fn process(&self, _service: &str, _process: &Process) {}
+
+    /// Nothing to keep.
+    pub fn output(&self, _service: &str, _stream: &str, _output: &Output) {}
+
+    /// Nothing to keep.
+    pub fn socket(&self, _service: &str, _name: &str, _address: SocketAddr, _socket: &Handle) {}
+
+    /// Nothing to keep.
+    pub fn notify(&self, _service: &str, _socket: &NotifySocket) {}
+
+    /// Nothing is kept.
+    pub fn forget(&self, _service: &str) {}
+
+    /// Nothing is kept.
+    pub fn closed(&self, _service: &str) {}
+
+    /// Nobody keeps.
+    pub fn connect(&self, _monitor: &str) {}
+
+    /// Nobody keeps.
+    pub fn connect_all(&self) {}
+}
+
+/// Nothing.
+#[derive(Debug, Default)]
+pub struct Kept {}
+
+impl Kept {
+    /// Nobody is asked.
+    pub fn ask(_home: &Home) -> Self {
+        Self {}
+    }
+
+    /// Nobody knows.
+    pub fn process(&self, _service: &str, _identity: Identity) -> Option<Process> {
+        None
+    }
+
+    /// None.
+    pub fn notify(&mut self, _service: &str) -> Option<Handle> {
+        None
+    }
+
+    /// None.
+    pub fn sockets(&self) -> impl Iterator<Item = ((String, String), (SocketAddr, Handle))> {
+        std::iter::empty()
+    }
+}
+
+/// Nothing that another start would need.
+pub fn surroundings(_launch: &mut Launch) {}
+
+/// Nobody calls it back here.
+pub fn come_back(_launch: &Launch) -> io::Result<bool> {
+    Ok(true)
+}

@@ -1,0 +1,96 @@
+//! Held sockets: bound here, handed over at each start, so that connections wait while the service is down.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use daemon_kit::file::Socket;
+use proto::Name;
+use serde::{Deserialize, Serialize};
+
+use super::Service;
+use crate::os::{self, Handle};
+
+/// A bound socket of a service.
+#[derive(Debug)]
+pub struct Held {
+    /// As in the settings.
+    pub socket: Socket,
+    /// The socket itself.
+    pub handle: Handle,
+}
+
+/// Sockets that an earlier image or supervisor bound, by service and name, until their service asks for them.
+pub type Inherited = BTreeMap<(String, String), (SocketAddr, Handle)>;
+
+impl Service {
+    /// Binds what is not bound yet; what is bound and no longer wanted is closed.
+    pub fn hold_sockets(&mut self, inherited: &mut Inherited) -> Result<(), String> {
+        let wanted = self.spec.sockets.clone();
+        let mut held = std::mem::take(&mut self.sockets);
+        for socket in wanted {
+            let same = |held: &Held| held.socket == socket;
+            let handle = if let Some(place) = held.iter().position(same) {
+                held.swap_remove(place).handle
+            } else {
+                let key = (self.name.to_string(), socket.name.clone());
+                match inherited.remove(&key).filter(|(address, _)| *address == socket.listen) {
+                    Some((_, handle)) => handle,
+                    None => os::listen(socket.listen).map_err(|error| {
+                        format!("socket {}: listening on {}: {error}", socket.name, socket.listen)
+                    })?,
+                }
+            };
+            self.sockets.push(Held { socket, handle });
+        }
+        Ok(())
+    }
+
+    /// What a start is told of them.
+    pub fn socket_env(&self) -> impl Iterator<Item = (String, String)> + use<> {
+        let names: Vec<&str> = self.spec.sockets.iter().map(|socket| socket.name.as_str()).collect();
+        let told = (!names.is_empty()).then(|| {
+            [
+                ("LISTEN_FDS".to_string(), names.len().to_string()),
+                ("LISTEN_FDNAMES".to_string(), names.join(":")),
+            ]
+        });
+        told.into_iter().flatten()
+    }
+}
+
+/// One socket, as one image of this process tells the next.
+#[derive(Debug, Serialize, Deserialize)]
+struct Left {
+    service: String,
+    name: String,
+    listen: SocketAddr,
+    number: i32,
+}
+
+/// Leaves every held socket open for the next image, and writes down which is which.
+pub fn leave(services: impl Iterator<Item = (Name, Vec<Held>)>, path: &Path) -> std::io::Result<()> {
+    let mut left = Vec::new();
+    for (service, sockets) in services {
+        for held in sockets {
+            left.push(Left {
+                service: service.to_string(),
+                name: held.socket.name.clone(),
+                listen: held.socket.listen,
+                number: os::leave_open(held.handle)?,
+            });
+        }
+    }
+    crate::disk::replace(path, &serde_json::to_vec(&left)?)
+}
+
+/// What the image before this one left.
+pub fn take(path: &Path) -> Inherited {
+    let read = std::fs::read(path).ok();
+    let left: Vec<Left> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let taken = left.into_iter().filter_map(|left| {
+        let handle = os::take_over(left.number).ok()?;
+        Some(((left.service, left.name), (left.listen, handle)))
+    });
+    taken.collect()
+}
