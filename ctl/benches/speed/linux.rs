@@ -124,7 +124,7 @@ impl Bench {
             bare_stop.push(numbers.next().expect("two"));
         }
         for (name, cgroups) in [("with cgroups", true), ("without", false)] {
-            let mut file = String::new();
+            let mut file = String::from("[defaults]\nrestart = { min_uptime = \"0s\" }\n");
             for number in 0..MANY {
                 let stamps = self.path("many.stamps");
                 let _ = writeln!(

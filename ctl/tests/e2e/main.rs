@@ -16,6 +16,7 @@ mod broken_file;
 mod checks;
 mod crash_loop;
 mod dependencies;
+mod guard;
 mod harness;
 mod leftovers;
 mod logs;

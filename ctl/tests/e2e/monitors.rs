@@ -8,8 +8,8 @@ fn monitor(system: &System, name: &str) -> serde_json::Value {
     monitors.into_iter().find(|monitor| monitor["name"] == name).unwrap_or_default()
 }
 
-#[test]
-fn a_killed_monitor_is_back_attached_and_counting() {
+/// A service whose health the story decides, checked every 200 ms.
+fn watched() -> (Page, System) {
     let page = Page::serve();
     let system = System::new(&format!(
         r#"
@@ -20,6 +20,12 @@ fn a_killed_monitor_is_back_attached_and_counting() {
         page.port
     ))
     .up();
+    (page, system)
+}
+
+#[test]
+fn a_killed_monitor_is_back_attached_and_counting() {
+    let (page, system) = watched();
     let web = system.service("web");
     for name in ["health-monitor", "port-monitor"] {
         let before = monitor(&system, name);
@@ -41,16 +47,7 @@ fn a_killed_monitor_is_back_attached_and_counting() {
 
 #[test]
 fn a_frozen_monitor_stops_nobody_and_sees_again() {
-    let page = Page::serve();
-    let system = System::new(&format!(
-        r#"
-        [services.web]
-        command = "sleep 1000"
-        health = {{ url = "http://127.0.0.1:{}/", interval = "200ms", timeout = "100ms", failures = 2 }}
-        "#,
-        page.port
-    ))
-    .up();
+    let (_page, system) = watched();
     let web = system.service("web");
     let pid =
         u32::try_from(monitor(&system, "health-monitor")["pid"].as_u64().expect("a pid")).expect("a pid");

@@ -30,6 +30,14 @@ fn ask(port: u16) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// Ends the other thread also when this one fails.
+struct Ends<'a>(&'a AtomicBool);
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_connection_is_refused_over_restarts_and_upgrades_and_stop_closes_them() {
     let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
@@ -48,13 +56,6 @@ fn no_connection_is_refused_over_restarts_and_upgrades_and_stop_closes_them() {
     let system = system.up();
 
     let (going, asked, refused) = (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
-    /// Ends the other thread also when this one fails.
-    struct Ends<'a>(&'a AtomicBool);
-    impl Drop for Ends<'_> {
-        fn drop(&mut self) {
-            self.0.store(false, Ordering::Relaxed);
-        }
-    }
     std::thread::scope(|scope| {
         let _ends = Ends(&going);
         scope.spawn(|| {

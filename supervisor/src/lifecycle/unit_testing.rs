@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{Budget, GiveUp, Policy, Ready, RestartPolicy, Success};
+use daemon_kit::file::{Ready, RestartPolicy};
 use proto::Name;
 
 use super::super::ready::{CheckFact, CheckRule, ReadyRules};
@@ -10,19 +10,7 @@ use super::{Moment, Rules, Unit};
 
 /// The defaults of the contract.
 pub(crate) fn policy() -> RestartPolicy {
-    RestartPolicy {
-        policy: Policy::Always,
-        success: vec![Success::Code(0)],
-        delay: Duration::ZERO,
-        initial: Duration::from_millis(500),
-        factor: 2.0,
-        max_wait: Duration::from_secs(60),
-        jitter: 0.1,
-        max: 50,
-        min_uptime: Duration::from_secs(30),
-        give_up: GiveUp::Stop,
-        monitor_budget: Budget { max: 10, within: Duration::from_secs(3600) },
-    }
+    RestartPolicy::default()
 }
 
 /// Rules with these conditions; each check among them has an interval of 10 s and a time-out of 2 s.
