@@ -31,15 +31,16 @@ pub fn read(text: &str) -> Told {
         seq = seq.max(number);
         let Some((service, run, pid)) = start(&event) else { continue };
         let key = (service.to_string(), run);
-        let adopted = event["message"].as_str().is_some_and(|message| message.starts_with("adopted"));
-        if adopted {
-            told.adoptions += 1;
-        } else {
+        let began = event["message"].as_str().is_some_and(|message| message.starts_with("start "));
+        if began {
             told.starts += 1;
             if let Some(other) = started.insert(key.clone(), pid) {
                 told.wrong
                     .push(format!("journal: {service} {run} was started twice: pid {other} and pid {pid}"));
             }
+        } else {
+            // Taken over, alive or dead.
+            told.adoptions += 1;
         }
         if let Some(other) = told.pids.insert(key, pid).filter(|other| *other != pid) {
             told.wrong.push(format!("journal: {service} {run} is pid {other} and pid {pid}"));

@@ -65,8 +65,12 @@ pub fn start(
         cgroups,
     };
     if storm.config().exists() && storm.bin.join("ctl").exists() {
-        // What an earlier storm left when it was interrupted.
+        // What an earlier storm left when it was interrupted; who outlives even this is a stranger to the next one.
         storm.ctl(&["down"])?;
+        for seen in census::look(&storm.folder) {
+            let start = census::start_of(seen.pid);
+            census::kill(seen.pid, || start.is_some() && census::start_of(seen.pid) == start)?;
+        }
     }
     writeln!(out, "building supervisor, health-monitor, port-monitor and ctl")?;
     install(&binaries::build(&place)?, &storm.bin).map_err(|source| Failure::Copy {

@@ -14,7 +14,12 @@ use super::setup::{Answer, Asked, Storm};
 use crate::Failure;
 
 /// Within this time a supervisor that was killed comes back by itself, or is brought back.
-const MOMENT: Duration = Duration::from_millis(400);
+const MOMENT: Duration = Duration::from_millis(600);
+/// A guard loses patience with a supervisor that dies so often in a row before it has lived for so long.
+const SHORT_LIVES: u32 = 8;
+const LONG_LIFE: Duration = Duration::from_secs(11);
+/// A monitor that was started again holds copies of every pipe after this time.
+const KEEPS_AGAIN: Duration = Duration::from_secs(2);
 /// Nothing takes longer unless it is broken.
 const CEILING: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -76,7 +81,7 @@ pub(super) struct Tally {
     pub(super) without: Vec<Duration>,
     /// How many of them it came back from by itself.
     pub(super) revived: u64,
-    /// From when to when nobody read what services wrote.
+    /// From when to when nobody read what services wrote, and perhaps nobody held it either.
     pub(super) unread: Vec<(SystemTime, SystemTime)>,
     /// What should not have been.
     pub(super) wrong: Vec<String>,
@@ -92,8 +97,25 @@ pub(super) struct Rage<'a> {
     diary: File,
     /// Since when the supervisor is dead by our hand.
     down: Option<(Instant, SystemTime)>,
+    /// How often it has died in a row.
+    short_lives: u32,
+    /// Until when it is let live.
+    spared_until: Option<Instant>,
+    /// When a monitor was hit last.
+    monitor_hit: Option<Instant>,
     /// What it has done and seen.
     pub(super) tally: Tally,
+}
+
+/// How a supervisor that was killed came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    /// It had not been killed.
+    NeverGone,
+    /// A monitor started it.
+    ByItself,
+    /// `ctl up` was needed.
+    Called,
 }
 
 impl<'a> Rage<'a> {
@@ -106,6 +128,9 @@ impl<'a> Rage<'a> {
             began: now(),
             diary: File::create(storm.folder.join("diary"))?,
             down: None,
+            short_lives: 0,
+            spared_until: None,
+            monitor_hit: None,
             tally: Tally::default(),
         })
     }
@@ -116,18 +141,43 @@ impl<'a> Rage<'a> {
         mut tell: impl FnMut(&Tally) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         const ENOUGH: usize = 5;
+        self.first_strike()?;
         while now().duration_since(self.began) < self.storm.time && self.tally.wrong.len() < ENOUGH {
-            let blow = if self.chance.u32(0..40) == 0 {
-                Blow::Daemons
-            } else {
-                BLOWS[self.chance.usize(0..BLOWS.len())]
-            };
+            let blow = self.draw();
             self.must_live();
             self.revive()?;
             self.strike(blow)?;
             self.revive()?;
             tell(&self.tally)?;
             self.pause(300_000);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) -> Blow {
+        if self.spared_until.is_some_and(|until| now() < until) {
+            return if self.chance.u32(0..8) == 0 { Blow::Monitor } else { Blow::Service };
+        }
+        if self.short_lives >= SHORT_LIVES {
+            self.short_lives = 0;
+            // Else it goes on, and `ctl up` must do what the guard no longer does at once.
+            if self.chance.bool() {
+                self.spared_until = Some(now() + LONG_LIFE);
+                return Blow::Service;
+            }
+        }
+        if self.chance.u32(0..40) == 0 { Blow::Daemons } else { BLOWS[self.chance.usize(0..BLOWS.len())] }
+    }
+
+    /// Before anything has been written down: the supervisor and the leader of a family, a moment after the first start.
+    fn first_strike(&mut self) -> Result<(), Failure> {
+        if let Some(name) = self.names.get(5).or(self.names.get(2)).cloned()
+            && self.chance.bool()
+        {
+            self.pause(150_000);
+            self.kill_leader(&name, "service");
+            self.kill_supervisor("supervisor, with a service");
+            self.revive()?;
         }
         Ok(())
     }
@@ -170,12 +220,16 @@ impl<'a> Rage<'a> {
     fn during_stop(&mut self, name: &str) -> Result<(), Failure> {
         let verb = if self.chance.bool() { "stop" } else { "restart" };
         self.note(&format!("ctl {verb} {name}"));
-        let asked = self.storm.ask(&[verb, name])?;
+        let asked = self.storm.ask(&[verb, name, "--timeout", "5s"])?;
         match self.chance.u32(0..4) {
             0 => {
                 let answer = self.heard(asked, &format!("ctl {verb} {name}"))?;
                 if verb == "stop" {
                     self.nobody_left(name, &answer);
+                    self.kill_supervisor("supervisor, after a stop");
+                    if self.revive()? == Back::ByItself {
+                        self.nobody_left(name, &answer);
+                    }
                 }
             }
             1 => {
@@ -191,7 +245,7 @@ impl<'a> Rage<'a> {
                 self.heard(asked, &format!("ctl {verb} {name}"))?;
             }
         }
-        let asked = self.storm.ask(&["start", name])?;
+        let asked = self.storm.ask(&["start", name, "--timeout", "5s"])?;
         self.heard(asked, &format!("ctl start {name}")).map(drop)
     }
 
@@ -276,6 +330,7 @@ impl<'a> Rage<'a> {
         let before = (now(), SystemTime::now());
         if self.kill(pid, how, || census::supervisor(&folder) == Some(pid)) {
             self.down.get_or_insert(before);
+            self.short_lives += 1;
             return Some(pid);
         }
         None
@@ -297,6 +352,7 @@ impl<'a> Rage<'a> {
             return;
         };
         let start = census::start_of(seen.pid);
+        self.monitor_hit = Some(now());
         self.kill(seen.pid, "monitor", || start.is_some() && census::start_of(seen.pid) == start);
     }
 
@@ -316,8 +372,8 @@ impl<'a> Rage<'a> {
     }
 
     /// Waits until somebody supervises again, and calls `ctl up` if nobody comes by himself.
-    pub(super) fn revive(&mut self) -> Result<(), Failure> {
-        let Some((since, wall)) = self.down else { return Ok(()) };
+    pub(super) fn revive(&mut self) -> Result<Back, Failure> {
+        let Some((since, wall)) = self.down else { return Ok(Back::NeverGone) };
         let mut called = false;
         loop {
             if self.answers()? {
@@ -329,9 +385,13 @@ impl<'a> Rage<'a> {
                 ));
                 self.tally.without.push(without);
                 self.tally.revived += u64::from(!called);
-                self.tally.unread.push((wall, SystemTime::now()));
+                let held = !called
+                    && self.monitor_hit.is_none_or(|hit| since.saturating_duration_since(hit) > KEEPS_AGAIN);
+                if !held {
+                    self.tally.unread.push((wall, SystemTime::now()));
+                }
                 self.down = None;
-                return Ok(());
+                return Ok(if called { Back::Called } else { Back::ByItself });
             }
             let waited = now().duration_since(since);
             if waited > MOMENT && !called {
@@ -341,7 +401,7 @@ impl<'a> Rage<'a> {
             if waited > CEILING {
                 self.wrong(format!("nobody supervises {} s after a SIGKILL", waited.as_secs()));
                 self.down = None;
-                return Ok(());
+                return Ok(Back::Called);
             }
             std::thread::park_timeout(LOOK_AGAIN);
         }

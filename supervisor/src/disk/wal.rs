@@ -18,6 +18,8 @@ pub struct Wal {
     file: File,
     length: u64,
     seq: u64,
+    /// The last number before `down`, while that is under way.
+    before_down: Option<u64>,
 }
 
 /// The last run of a service that the log knows of.
@@ -59,12 +61,12 @@ impl Wal {
             length += 1;
             (&file).write_all(b"\n")?;
         }
-        Ok((Self { file, length, seq: replay.seq }, replay))
+        Ok((Self { file, length, seq: replay.seq, before_down: None }, replay))
     }
 
-    /// The last number used.
+    /// The last number that a checkpoint may hold: while a `down` is under way it stays in the log.
     pub fn seq(&self) -> u64 {
-        self.seq
+        self.before_down.unwrap_or(self.seq)
     }
 
     /// A process of this incarnation is about to be started.
@@ -84,7 +86,18 @@ impl Wal {
 
     /// All services are to go, and the supervisor after them.
     pub fn down(&mut self) -> io::Result<()> {
+        self.before_down.get_or_insert(self.seq);
         self.append(format_args!("down"))
+    }
+
+    /// They are gone: the next checkpoint holds it all.
+    pub fn is_down(&mut self) {
+        self.before_down = None;
+    }
+
+    /// A person wants them up again: a `down` that was interrupted is not finished.
+    pub fn up(&mut self) -> io::Result<()> {
+        self.append(format_args!("up"))
     }
 
     /// Whether it is time to make a checkpoint although things go on happening.
@@ -145,6 +158,7 @@ fn replay(text: &str, after: u64) -> Replay {
                 }
             }
             ["down"] => replay.down = true,
+            ["up"] => replay.down = false,
             _ => continue,
         }
         replay.seq = replay.seq.max(seq);
@@ -181,6 +195,24 @@ mod tests {
         wal.down().expect("written");
         let (_, replay) = Wal::open(&path, 3).expect("opened");
         assert_eq!((replay.down, replay.seq, replay.runs.len()), (true, 4, 0));
+    }
+
+    #[test]
+    fn a_down_outlives_checkpoints_until_it_is_done_or_called_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wal");
+        let (mut wal, _) = Wal::open(&path, 0).expect("opened");
+        wal.intend("web", 1).expect("written");
+        wal.down().expect("written");
+        let seq = wal.seq();
+        wal.checkpointed(seq).expect("kept");
+        assert!(Wal::open(&path, seq).expect("opened").1.down, "killed now, it is to be finished");
+        let (mut next, _) = Wal::open(&path, seq).expect("opened");
+        next.up().expect("written");
+        assert!(!Wal::open(&path, seq).expect("opened").1.down, "a person has changed their mind");
+        wal.is_down();
+        wal.checkpointed(wal.seq()).expect("cut");
+        assert_eq!(path.metadata().expect("there").len(), 0);
     }
 
     #[test]

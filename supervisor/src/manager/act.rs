@@ -260,10 +260,14 @@ impl Manager {
         }
         self.checkpoint.due = None;
         self.checkpoint.writing = true;
+        let first = !std::mem::replace(&mut self.checkpoint.any, true);
         let (state, path, tell) = (self.state(), self.state_path.clone(), self.tell.clone());
         tokio::task::spawn_blocking(move || {
             let result = state::save(&path, &state).map_err(|error| error.to_string());
             os::trim_heap();
+            if first {
+                os::trim_text();
+            }
             let _ = tell.send(Happened::Checkpointed { seq: state.seq, result });
         });
     }
@@ -285,6 +289,9 @@ impl Manager {
             if let Err(error) = sockets::leave(held, &self.world.home.run().join("sockets.json")) {
                 tracing::error!(%error, "handing the held sockets over failed");
             }
+        }
+        if *over == Over::Down {
+            self.world.wal.is_down();
         }
         if let Err(error) = self.save_state() {
             tracing::error!("{error}");

@@ -236,7 +236,11 @@ impl Manager {
             tracing::warn!(service = %stray.service, pid = stray.identity.pid, "ends a process that no file names");
             stray.kill();
         }
-        if found.replay.down && !called_by_up {
+        if found.replay.down && called_by_up {
+            if let Err(error) = self.world.wal.up() {
+                tracing::error!(%error, "writing the log of intents failed");
+            }
+        } else if found.replay.down {
             // Killed in the middle of `down`: started again only to finish it.
             self.shut_down(false, "a `down` that was interrupted");
         }

@@ -141,6 +141,8 @@ pub struct Manager {
 struct Checkpoint {
     due: Option<Moment>,
     writing: bool,
+    /// There has been one: the start is over.
+    any: bool,
 }
 
 /// How long changes are collected before the state is written.

@@ -132,6 +132,7 @@ impl Service {
 
     /// Takes hold of a process as the current run.
     pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
+        self.pending = None;
         let identity = process.identity();
         world.keepers.process(self.name.as_str(), &process);
         for held in &self.sockets {
@@ -273,6 +274,7 @@ impl Service {
 
     /// A scan found so many processes of this service, and killed them.
     pub fn scanned(&mut self, found: usize, now: Moment) -> Option<Fact> {
+        const AFTER_KILL: Duration = Duration::from_millis(5);
         let pending = self.pending.as_mut()?;
         let Waiting::Scan { left } = &mut pending.what else { return None };
         *left = if found > 0 { 2 } else { left.saturating_sub(1) };
@@ -282,6 +284,10 @@ impl Service {
             return Some(Fact::Swept);
         }
         *pending = Pending::new(pending.what, now);
+        if found > 0 {
+            // What was just killed gets a moment, and is looked for again.
+            pending.next_try = now + AFTER_KILL;
+        }
         None
     }
 

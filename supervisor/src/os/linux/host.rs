@@ -190,6 +190,24 @@ pub fn one_heap() {
     }
 }
 
+/// Gives back the pages of our own program that only a start needs: those that are used come back by themselves, from
+/// the page cache.
+pub fn trim_text() {
+    let Ok(own) = std::env::current_exe() else { return };
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with(&*own.to_string_lossy()))
+    {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        if let Some((Some(from), Some(to))) = range.map(|(from, to)| (number(from), number(to))) {
+            // SAFETY: program text, mapped from its file, never written to: what is dropped is read again.
+            unsafe {
+                libc::madvise(std::ptr::with_exposed_provenance_mut(from), to - from, libc::MADV_DONTNEED);
+            }
+        }
+    }
+}
+
 /// Gives back what reading a file, or a rush of starts, needed and nothing needs any more.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]

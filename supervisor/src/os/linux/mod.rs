@@ -29,7 +29,7 @@ pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
     Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, leave_open,
     limit_number, listen, now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit,
-    random_id, shell, subreaper, take_over, trim_heap,
+    random_id, shell, subreaper, take_over, trim_heap, trim_text,
 };
 pub use keep::{Keep, Kept};
 pub use proc::{descendants, orphans, scan, usage_of};

@@ -216,3 +216,6 @@ pub fn one_heap() {}
 
 /// Windows gives back by itself what is not needed.
 pub fn trim_heap() {}
+
+/// Windows trims a working set by itself.
+pub fn trim_text() {}
