@@ -23,6 +23,8 @@ use crate::wait::Waiting;
 const LEAVING: Duration = Duration::from_secs(120);
 /// One that accepts connections and says nothing is not on its way out, it hangs.
 const SILENT: Duration = Duration::from_secs(10);
+/// How long a supervisor that comes and goes is given to settle.
+const SETTLES: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[derive(Serialize)]
@@ -49,8 +51,13 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
     let loaded = place.load("nothing was started")?;
     let endpoint = &place.located.supervisor;
     let count = loaded.config.services.len();
-    let applied = apply(loaded, place).await?;
-    let now = applied.supervisor.status(false, UNARY_DEADLINE).await?;
+    let (applied, now) = loop {
+        match bring(&loaded, place).await {
+            // One that just died is being started again by a monitor: whoever is there in the end gets the file.
+            Err(Failure::NoSupervisor { .. }) if began.elapsed() < SETTLES => sleep(LOOK_AGAIN).await,
+            brought => break brought?,
+        }
+    };
     let pid = now.supervisor.as_ref().map(|supervisor| supervisor.pid);
     let foreground = !args.detach && !args.wait && !out.json;
     if foreground {
@@ -78,8 +85,15 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
     Ok(Done::when(well))
 }
 
+/// Makes the file the one that runs, and sees that it is.
+async fn bring(loaded: &Loaded, place: &Place) -> Result<(Applied, Status), Failure> {
+    let applied = apply(loaded, place).await?;
+    let now = applied.supervisor.status(false, UNARY_DEADLINE).await?;
+    Ok((applied, now))
+}
+
 /// Makes the file the one that runs, in whichever supervisor there is afterwards.
-async fn apply(loaded: Loaded, place: &Place) -> Result<Applied, Failure> {
+async fn apply(loaded: &Loaded, place: &Place) -> Result<Applied, Failure> {
     let endpoint = &place.located.supervisor;
     let running = match running(endpoint).await? {
         Some((supervisor, status)) => spawn::Started { supervisor, status, ours: false },
@@ -89,7 +103,7 @@ async fn apply(loaded: Loaded, place: &Place) -> Result<Applied, Failure> {
     if ours {
         return Ok(Applied { supervisor, started: true, before: None, steps: Vec::new() });
     }
-    let request = ApplyRequest { source: Some(loaded.source), plan: String::new(), start: true };
+    let request = ApplyRequest { source: Some(loaded.source.clone()), plan: String::new(), start: true };
     let steps = supervisor.apply(request).await?.steps;
     Ok(Applied { supervisor, started: false, before: Some(status), steps })
 }

@@ -69,3 +69,29 @@ fn npm_sh_node_leave_nothing_when_only_npm_is_killed() {
     system.until_restarted(&before);
     eventually("one family and no more", || relatives(&system) == 3);
 }
+
+fn an_adopted_family_is_swept_by_a_restart(system: System) {
+    let system = system.up();
+    eventually("the whole family", || relatives(&system) >= RELATIVES);
+    let (old, supervisor) = (system.processes(), system.supervisor());
+    // Its orphans go to another parent from now on: only their mark, or their cgroup, tells whose they are.
+    kill(supervisor, "KILL");
+    eventually("another supervisor", || {
+        system.supervisor() != supervisor && system.status()["supervisor"]["state"] == "up"
+    });
+    system.ctl(&["restart", "family", "daemon"]).succeeded();
+    let new = system.processes();
+    let left: Vec<_> = old.iter().filter(|one| one.1.contains("sleep 1000") && new.contains(one)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    system.down();
+}
+
+#[test]
+fn an_adopted_family_too_with_cgroups() {
+    an_adopted_family_is_swept_by_a_restart(System::new(FAMILY));
+}
+
+#[test]
+fn an_adopted_family_too_without_cgroups() {
+    an_adopted_family_is_swept_by_a_restart(System::new(FAMILY).without_cgroups());
+}

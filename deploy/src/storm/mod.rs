@@ -11,7 +11,7 @@
 //! | [`lines`], [`journal`] | pure: what is wrong with a log, with a journal |
 //!
 //! ```text
-//! prepare ─▶ up ─▶ rage ─▶ calm, up ─▶ every service runs once ─▶ down ─▶ nobody is left ─▶ verdict
+//! prepare ─▶ up ─▶ rage ─▶ calm ─▶ every service runs once ─▶ down ─▶ nobody is left ─▶ verdict
 //!                   └──────── a thread looks whether two runs of one service live ┘
 //! ```
 
@@ -117,7 +117,8 @@ fn rage_and_settle(storm: &Storm, rage: &mut Rage<'_>, out: &mut dyn Write) -> R
         Ok(())
     })?;
     fs::write(storm.folder.join("calm"), "")?;
-    rage.up()?;
+    // Without another `up`: what is wanted up must have been remembered over all that.
+    rage.revive()?;
     let began = now();
     loop {
         let status = rage.status()?;

@@ -42,6 +42,8 @@ pub struct Replay {
     pub runs: BTreeMap<String, Intended>,
     /// Runs of the checkpoint that have become ready since.
     pub ready: BTreeMap<String, (u64, Option<Duration>)>,
+    /// By service: whether it was wanted up in the end.
+    pub wants: BTreeMap<String, bool>,
     /// A `down` was under way: it is to be finished.
     pub down: bool,
 }
@@ -82,6 +84,11 @@ impl Wal {
     /// The current run became ready. Readiness that is said once would else be lost with the supervisor.
     pub fn ready(&mut self, service: &str, incarnation: u64, at: Duration) -> io::Result<()> {
         self.append(format_args!("ready {service} {incarnation} {}", at.as_millis()))
+    }
+
+    /// From now on it is wanted up, or no longer: what a person was told to be so must not be forgotten.
+    pub fn wanted(&mut self, service: &str, up: bool) -> io::Result<()> {
+        self.append(format_args!("want {service} {}", if up { "up" } else { "down" }))
     }
 
     /// All services are to go, and the supervisor after them.
@@ -157,6 +164,7 @@ fn replay(text: &str, after: u64) -> Replay {
                     }
                 }
             }
+            ["want", service, up] => drop(replay.wants.insert(service.into(), up == "up")),
             ["down"] => replay.down = true,
             ["up"] => replay.down = false,
             _ => continue,
@@ -213,6 +221,13 @@ mod tests {
         wal.is_down();
         wal.checkpointed(wal.seq()).expect("cut");
         assert_eq!(path.metadata().expect("there").len(), 0);
+    }
+
+    #[test]
+    fn what_was_wanted_last_counts() {
+        let said = replay("1 want web up\n2 want api up\n3 want web down\n", 1);
+        assert_eq!((said.wants.get("web"), said.wants.get("api")), (Some(&false), Some(&true)));
+        assert!(replay("1 want web up\n", 1).wants.is_empty(), "the checkpoint holds it");
     }
 
     #[test]

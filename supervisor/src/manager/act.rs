@@ -30,6 +30,7 @@ impl Manager {
                 break;
             }
         }
+        self.write_down_wants();
         self.forget_who_left();
         self.close_sockets_of_the_stopped();
         self.begin_scan();
@@ -43,6 +44,22 @@ impl Manager {
         self.world.journal.flush();
         if self.world.wal.is_large() || self.checkpoint.due.is_some_and(|due| due <= now) {
             self.write_checkpoint();
+        }
+    }
+
+    /// At once, and not with the next checkpoint: who was told "stopped" must find it stopped after a SIGKILL.
+    fn write_down_wants(&mut self) {
+        if self.going.is_some() {
+            // A `down` is a word of its own, and leaves what is wanted to the next `up`.
+            return;
+        }
+        let Self { services, world, .. } = self;
+        let changed = |service: &&mut Service| service.unit.is_wanted() != service.written_wanted;
+        for service in services.values_mut().filter(changed) {
+            service.written_wanted = service.unit.is_wanted();
+            if let Err(error) = world.wal.wanted(service.name.as_str(), service.written_wanted) {
+                tracing::error!(service = %service.name, %error, "writing the log of intents failed");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::saved::Saved;
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{Fact, Moment, Request, Unit};
+use crate::lifecycle::{Exit, Fact, Moment, Request, Unit};
 use crate::logs::Logs;
 use crate::os::{self, Cgroup, Cgroups, Handle as File, Host, Identity, Keep, Kept, Marked, Process};
 use crate::service::sockets::Inherited;
@@ -118,6 +118,24 @@ impl Found {
         marked.max().unwrap_or(0).max(intended)
     }
 
+    /// What is written down of a service, or what must be true of one that only the log of intents or its process
+    /// tells of.
+    fn saved(&self, name: &Name, runs: bool) -> Option<Saved> {
+        let known = || (runs || self.last_incarnation(name) > 0).then(Saved::unknown);
+        let saved = self.entry(name).map(|entry| entry.unit.clone()).or_else(known)?;
+        Some(Saved { wanted: self.want(name).unwrap_or(saved.wanted), ..saved })
+    }
+
+    /// What a person wanted of it since the checkpoint.
+    fn want(&self, name: &Name) -> Option<bool> {
+        self.replay.wants.get(name.as_str()).copied()
+    }
+
+    /// Whether a run was begun (or was about to be) since the checkpoint.
+    fn began_since(&self, name: &Name) -> bool {
+        self.same_boot && self.replay.runs.contains_key(name.as_str())
+    }
+
     /// When a run became ready, as far as the log of intents says.
     fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
         let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
@@ -211,7 +229,8 @@ impl Manager {
             self.take_up_service(&name, Role::Service, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
             // After a boot or a crash only what was wanted is; `up` wants every autostart service.
-            if autostart && (called_by_up || !known) && !service.unit.is_alive() {
+            let goes_on = service.unit.is_alive() && service.unit.is_wanted();
+            if autostart && (called_by_up || !known) && !goes_on {
                 // Nothing ran, and a person begins anew: what was counted before is over.
                 service.unit.request(now, Request::Reset);
                 service.cause = seq;
@@ -258,16 +277,23 @@ impl Manager {
         let (rules, seed) = (Rules::of(&spec), seed(name, now));
         let leader = found.leader(name);
         let entry = found.entry(name);
-        let saved = entry.map(|entry| entry.unit.clone()).or_else(|| leader.is_some().then(Saved::unknown));
+        let saved = found.saved(name, leader.is_some());
+        let died_unseen = leader.is_none() && found.began_since(name);
         let mut unit = match &saved {
             None => Unit::new(rules, seed),
             Some(saved) if !found.same_boot => Unit::after_boot(rules, saved, now, seed),
-            Some(saved) => Unit::restore(rules, saved, leader.is_some(), now, seed),
+            Some(saved) => Unit::restore(rules, saved, leader.is_some() || died_unseen, now, seed),
         };
+        if died_unseen {
+            unit.observe(now, Fact::Exited(Exit::Unknown));
+        }
+        if let Some(up) = found.want(name).filter(|up| entry.is_some_and(|entry| entry.unit.wanted != *up)) {
+            unit.request(now, if up { Request::Start } else { Request::Stop });
+        }
         unit.skip_incarnations(found.last_incarnation(name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
         service.cause = seq;
-        service.cgroup = self.find_cgroup(entry);
+        service.cgroup = self.find_cgroup(entry, leader.as_ref().map(|(_, process)| process.pid()));
         if let Some(pause) = entry.and_then(|entry| entry.paused).filter(|_| found.same_boot) {
             service.pause = Some(Pause { until: pause.until.map(Moment::since_boot) });
             service.unit.observe(now, Fact::Paused(true));
@@ -300,8 +326,12 @@ impl Manager {
     }
 
     /// The cgroup that an adopted run is in; the next run of any other gets a new one.
-    fn find_cgroup(&self, entry: Option<&Entry>) -> Option<Arc<Cgroup>> {
-        self.world.cgroups.as_ref()?;
+    fn find_cgroup(&self, entry: Option<&Entry>, leader: Option<u32>) -> Option<Arc<Cgroup>> {
+        let cgroups = self.world.cgroups.as_ref()?;
+        // What was written down may be of the run before: killed before the next checkpoint.
+        if let Some(cgroup) = leader.and_then(|leader| cgroups.of(leader)) {
+            return Some(Arc::new(cgroup));
+        }
         let path = PathBuf::from(entry?.cgroup.as_ref()?);
         Cgroup::open(path).ok().filter(Cgroup::is_populated).map(Arc::new)
     }
@@ -313,5 +343,26 @@ impl Manager {
         self.children_ended();
         self.changed();
         self.targets_changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::wal::Intended;
+
+    #[test]
+    fn a_run_that_came_and_went_after_the_checkpoint_is_neither_forgotten_nor_doubled() {
+        let name = Name::new("web").expect("a name");
+        let mut found = Found { same_boot: true, ..Found::default() };
+        assert!(found.saved(&name, false).is_none() && !found.began_since(&name), "never heard of");
+        let run = Intended { incarnation: 3, identity: None, ready: None };
+        found.replay.runs.insert("web".into(), run);
+        let saved = found.saved(&name, false).expect("it was wanted up");
+        assert!(saved.wanted && found.began_since(&name));
+        found.replay.wants.insert("web".into(), false);
+        assert!(!found.saved(&name, false).expect("known").wanted, "a person stopped it in the last moment");
+        found.same_boot = false;
+        assert!(!found.began_since(&name), "a reboot has swept it");
     }
 }

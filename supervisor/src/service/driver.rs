@@ -250,6 +250,7 @@ impl Service {
 
     /// What its last run left behind is looked for on the whole host before the next one begins.
     pub fn needs_scan(&mut self, now: Moment) {
+        self.unseen = true;
         self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
     }
 
@@ -261,9 +262,8 @@ impl Service {
 
     /// Ends what the run left behind. `orphans`: children of the supervisor that lead no run; asked for only if needed.
     pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: Moment) -> Option<Fact> {
-        let needs_scan = matches!(self.pending, Some(Pending { what: Waiting::Scan { .. }, .. }));
         let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
-        if left == Left::Nothing && (!self.unit.is_wanted() || needs_scan) {
+        if left == Left::Nothing && (!self.unit.is_wanted() || self.unseen) {
             // Before "stopped" is said, everybody on the host is looked at.
             let left = if self.cgroup.is_some() { 1 } else { 2 };
             self.pending = Some(Pending::new(Waiting::Scan { left }, now));
@@ -280,6 +280,7 @@ impl Service {
         *left = if found > 0 { 2 } else { left.saturating_sub(1) };
         if *left == 0 {
             self.pending = None;
+            self.unseen = false;
             self.tree = None;
             return Some(Fact::Swept);
         }

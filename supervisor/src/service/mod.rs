@@ -57,6 +57,8 @@ pub struct Service {
     pub unit: Unit,
     /// Everything for the next start; made when first needed.
     pub plan: Option<Plan>,
+    /// Whether it is wanted up, as far as that is written down.
+    pub written_wanted: bool,
     /// Its process.
     pub run: Option<Run>,
     /// The processes of the current or the last run, until they are gone.
@@ -65,6 +67,8 @@ pub struct Service {
     pub cgroup: Option<Arc<Cgroup>>,
     /// Waiting for leftovers to go.
     pub pending: Option<Pending>,
+    /// The last run may have left processes that only a look at the whole host finds.
+    pub unseen: bool,
     /// A `stop.command` that is under way.
     pub stopper: Option<Run>,
     /// Sockets that are bound for it.
@@ -127,12 +131,14 @@ impl Service {
             role,
             spec,
             extra_env: BTreeMap::new(),
+            written_wanted: unit.is_wanted(),
             unit,
             plan: None,
             run: None,
             tree: None,
             cgroup: None,
             pending: None,
+            unseen: false,
             stopper: None,
             sockets: Vec::new(),
             outputs: Default::default(),

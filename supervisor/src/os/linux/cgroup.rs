@@ -61,6 +61,14 @@ impl Cgroups {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
+    /// The one of a service that a process is in.
+    pub fn of(&self, pid: u32) -> Option<Cgroup> {
+        let path = v2_cgroup(&pid.to_string())?;
+        // The supervisor that made it may have been in another one itself.
+        let is_ours = |path: &&Path| path.parent().and_then(Path::file_name) == self.base.file_name();
+        Cgroup::open(path.ancestors().find(is_ours)?.into()).ok()
+    }
+
     /// Removes those that are empty.
     pub fn clean_up(&self) {
         remove(&self.base);
@@ -139,8 +147,12 @@ fn remove(path: &Path) {
 
 /// The v2 cgroup of this process, as a path in the file system.
 pub(super) fn own_v2_cgroup() -> Option<PathBuf> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
+    v2_cgroup("self")
+}
+
+fn v2_cgroup(process: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;

@@ -31,6 +31,11 @@ impl Cgroups {
     }
 
     /// Never.
+    pub fn of(&self, _pid: u32) -> Option<Cgroup> {
+        match *self {}
+    }
+
+    /// Never.
     pub fn clean_up(&self) {
         match *self {}
     }

@@ -1,0 +1,166 @@
+//! What it does with its own hands: kills, waits until somebody supervises again, asks `ctl`, and keeps a diary.
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::{Back, CEILING, Rage};
+use crate::Failure;
+use crate::storm::service::note_of;
+use crate::storm::setup::{Answer, Asked};
+use crate::storm::{census, now};
+
+/// Within this time a supervisor that was killed comes back by itself, or is brought back.
+const MOMENT: Duration = Duration::from_millis(600);
+/// A monitor that was started again holds copies of every pipe after this time.
+const KEEPS_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const MONITORS: [&str; 2] = ["health-monitor", "port-monitor"];
+
+impl Rage<'_> {
+    /// Kills the supervisor; the pid it had.
+    pub(super) fn kill_supervisor(&mut self, how: &'static str) -> Option<u32> {
+        let folder = self.storm.folder.clone();
+        let pid = census::supervisor(&folder)?;
+        let before = (now(), SystemTime::now());
+        if self.kill(pid, how, || census::supervisor(&folder) == Some(pid)) {
+            self.down.get_or_insert(before);
+            self.short_lives += 1;
+            return Some(pid);
+        }
+        None
+    }
+
+    pub(super) fn kill_leader(&mut self, name: &str, how: &'static str) -> Option<u32> {
+        let seen = census::look(&self.storm.folder);
+        let newest = seen.iter().filter(|seen| seen.service == name).map(|seen| seen.incarnation).max()?;
+        let text = fs::read_to_string(note_of(&self.storm.folder, name, newest)).ok()?;
+        let (pid, start) = text.trim().split_once(' ')?;
+        let (pid, start) = (pid.parse().ok()?, start.parse().ok()?);
+        self.kill(pid, how, || census::start_of(pid) == Some(start)).then_some(pid)
+    }
+
+    pub(super) fn kill_monitor(&mut self) {
+        let monitor = MONITORS[self.chance.usize(0..MONITORS.len())];
+        let folder = self.storm.folder.clone();
+        let Some(seen) = census::look(&folder).into_iter().find(|seen| seen.service == monitor) else {
+            return;
+        };
+        let start = census::start_of(seen.pid);
+        self.monitor_hit = Some(now());
+        self.kill(seen.pid, "monitor", || start.is_some() && census::start_of(seen.pid) == start);
+    }
+
+    pub(super) fn kill(&mut self, pid: u32, how: &'static str, still: impl Fn() -> bool) -> bool {
+        match census::kill(pid, still) {
+            Ok(true) => {
+                self.note(&format!("SIGKILL to pid {pid}: {how}"));
+                *self.tally.blows.entry(how).or_default() += 1;
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.wrong(format!("pid {pid} could not be killed: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Waits until somebody supervises again, and calls `ctl up` if nobody comes by himself.
+    pub(in crate::storm) fn revive(&mut self) -> Result<Back, Failure> {
+        let Some((since, wall)) = self.down else { return Ok(Back::NeverGone) };
+        let mut called = false;
+        loop {
+            if self.answers()? {
+                let without = now().duration_since(since);
+                self.note(&format!(
+                    "back after {} ms{}",
+                    without.as_millis(),
+                    if called { "" } else { ", by itself" }
+                ));
+                self.tally.without.push(without);
+                self.tally.revived += u64::from(!called);
+                let held = !called
+                    && self.monitor_hit.is_none_or(|hit| since.saturating_duration_since(hit) > KEEPS_AGAIN);
+                if !held {
+                    self.tally.unread.push((wall, SystemTime::now()));
+                }
+                self.down = None;
+                return Ok(if called { Back::Called } else { Back::ByItself });
+            }
+            let waited = now().duration_since(since);
+            if waited > MOMENT && !called {
+                called = true;
+                self.up()?;
+            }
+            if waited > CEILING {
+                self.wrong(format!("nobody supervises {} s after a SIGKILL", waited.as_secs()));
+                self.down = None;
+                return Ok(Back::Called);
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// Nobody but us ends the supervisor.
+    pub(super) fn must_live(&mut self) {
+        if census::supervisor(&self.storm.folder).is_none() {
+            self.wrong("the supervisor died, and nobody had killed it".into());
+            self.down = Some((now(), SystemTime::now()));
+        }
+    }
+
+    /// `ctl up`, which must work whenever nobody is killed meanwhile.
+    pub(in crate::storm) fn up(&mut self) -> Result<(), Failure> {
+        self.note("ctl up -d");
+        let answer = self.storm.ctl(&["up", "-d"])?;
+        if answer.code != Some(0) {
+            self.wrong(format!("ctl up -d: {:?}, {}", answer.code, answer.err.trim()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn answers(&self) -> Result<bool, Failure> {
+        if census::supervisor(&self.storm.folder).is_none() {
+            return Ok(false);
+        }
+        let status = self.status()?;
+        Ok(status["supervisor"]["state"] == "up")
+    }
+
+    /// What `ctl status --json` says.
+    pub(in crate::storm) fn status(&self) -> Result<Value, Failure> {
+        let answer = self.storm.ctl(&["status", "--json"])?;
+        Ok(serde_json::from_str(&answer.out).unwrap_or(Value::Null))
+    }
+
+    /// Waits for a `ctl` that was under way; whatever it answers, it must not hang.
+    pub(super) fn heard(&mut self, asked: Asked, what: &str) -> Result<Answer, Failure> {
+        let answer = asked.answer()?;
+        let said = format!("{}{}", answer.out, answer.err);
+        self.note(&format!("{what}: {:?} {}", answer.code, said.trim().replace('\n', " | ")));
+        if answer.code.is_none() {
+            self.wrong(format!("{what}: did not end"));
+        }
+        Ok(answer)
+    }
+
+    /// Up to so many microseconds.
+    pub(super) fn pause(&mut self, most: u64) {
+        let micros = self.chance.u64(0..most);
+        std::thread::park_timeout(Duration::from_micros(micros));
+    }
+
+    pub(in crate::storm) fn note(&mut self, what: &str) {
+        let at = now().duration_since(self.began).as_secs_f64();
+        // A diary that can not be written is missed only by who reads it.
+        let _ = writeln!(self.diary, "{at:9.3}  {what}");
+    }
+
+    pub(in crate::storm) fn wrong(&mut self, what: String) {
+        self.note(&format!("WRONG: {what}"));
+        self.tally.wrong.push(what);
+    }
+}
