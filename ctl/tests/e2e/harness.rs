@@ -145,7 +145,7 @@ impl System {
     /// The supervisor's pid.
     pub(crate) fn supervisor(&self) -> u32 {
         let text = fs::read_to_string(self.path(".sereno/run/supervisor.lock")).expect("it runs");
-        text.trim().parse().expect("a pid")
+        text.lines().next().and_then(|line| line.parse().ok()).expect("a pid")
     }
 
     /// What a service has written to an output.

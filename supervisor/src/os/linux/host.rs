@@ -123,8 +123,10 @@ impl Lock {
             .open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                file.set_len(0)?;
-                io::Write::write_all(&mut &file, format!("{}\n", std::process::id()).as_bytes())?;
+                // Never empty, whoever reads it meanwhile: the first line is a pid at every moment.
+                let line = format!("{}\n", std::process::id());
+                io::Write::write_all(&mut &file, line.as_bytes())?;
+                file.set_len(u64::try_from(line.len()).expect("a pid is short"))?;
                 Ok(Some(Self(file)))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
