@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,31 @@ pub fn save(path: &Path, state: &State) -> io::Result<()> {
     replace(path, &render(state))
 }
 
+/// Writes states one after the other, whoever asks: an older one never lies over a newer one.
+#[derive(Debug)]
+pub struct Saver {
+    path: PathBuf,
+    /// The number of the newest that was written.
+    newest: Mutex<u64>,
+}
+
+impl Saver {
+    /// To a file.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, newest: Mutex::new(0) }
+    }
+
+    /// Writes the state with this number, unless a newer one is there.
+    pub fn save(&self, number: u64, state: &State) -> io::Result<()> {
+        let mut newest = self.newest.lock().expect("nobody panics while holding it");
+        if number > *newest {
+            save(&self.path, state)?;
+            *newest = number;
+        }
+        Ok(())
+    }
+}
+
 fn render(state: &State) -> Vec<u8> {
     let body = serde_json::to_vec(state).expect("strings and numbers can be written");
     let mut text = format!("sereno-state {VERSION} {:08x}\n", checksum(&body)).into_bytes();
@@ -139,6 +165,16 @@ mod tests {
         assert_eq!(load(&path), None);
         save(&path, &state()).expect("written");
         assert_eq!(load(&path), Some(state()));
+    }
+
+    #[test]
+    fn an_older_state_never_lies_over_a_newer_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        let saver = Saver::new(path.clone());
+        saver.save(2, &State { seq: 9, ..state() }).expect("written");
+        saver.save(1, &State { seq: 8, ..state() }).expect("passed over");
+        assert_eq!(load(&path).map(|state| state.seq), Some(9));
     }
 
     #[test]

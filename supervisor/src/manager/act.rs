@@ -1,11 +1,12 @@
 //! What is to be done: units polled, actions performed, notes written down.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proto::Name;
 
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
-use crate::disk::state::{self, Entry, Pause, State};
+use crate::disk::state::{Entry, Pause, State};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
@@ -278,9 +279,11 @@ impl Manager {
         self.checkpoint.due = None;
         self.checkpoint.writing = true;
         let first = !std::mem::replace(&mut self.checkpoint.any, true);
-        let (state, path, tell) = (self.state(), self.state_path.clone(), self.tell.clone());
+        self.states += 1;
+        let (state, number) = (self.state(), self.states);
+        let (saver, tell) = (Arc::clone(&self.saver), self.tell.clone());
         tokio::task::spawn_blocking(move || {
-            let result = state::save(&path, &state).map_err(|error| error.to_string());
+            let result = saver.save(number, &state).map_err(|error| error.to_string());
             os::trim_heap();
             if first {
                 os::trim_text();

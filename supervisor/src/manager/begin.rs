@@ -13,7 +13,7 @@ use super::command::Handle;
 use super::configure::{graph, monitor_service, seed};
 use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::applied::Applied;
-use crate::disk::state::{self, Entry, State};
+use crate::disk::state::{self, Entry, Saver, State};
 use crate::disk::wal::{Replay, Wal};
 use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
@@ -207,7 +207,8 @@ impl Manager {
             targets,
             checkpoint: Checkpoint::default(),
             kept: Kept::default(),
-            state_path,
+            saver: Arc::new(Saver::new(state_path)),
+            states: 0,
             began: os::now(),
         };
         manager.take_up(&found, start.called_by_up);

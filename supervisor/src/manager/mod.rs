@@ -44,6 +44,7 @@ use proto::Name;
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::applied::About;
+use crate::disk::state::Saver;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::lifecycle::{Moment, State};
@@ -132,7 +133,9 @@ pub struct Manager {
     checkpoint: Checkpoint,
     /// What the monitors kept for us and nobody has asked for yet.
     kept: os::Kept,
-    state_path: PathBuf,
+    /// Writes the state down; how many states there have been.
+    saver: Arc<Saver>,
+    states: u64,
     began: Moment,
 }
 

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::command::{Reply, UpgradeError};
 use super::{Ended, Manager};
-use crate::disk::state;
 use crate::journal::Kind;
 use crate::lifecycle::Exit;
 use crate::os::{self, Launch};
@@ -107,7 +106,8 @@ impl Manager {
     /// The state as it is now, on disk.
     pub(super) fn save_state(&mut self) -> Result<(), String> {
         let state = self.state();
-        state::save(&self.state_path, &state).map_err(|error| format!("writing the state: {error}"))?;
+        self.states += 1;
+        self.saver.save(self.states, &state).map_err(|error| format!("writing the state: {error}"))?;
         self.world
             .wal
             .checkpointed(state.seq)
