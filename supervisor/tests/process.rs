@@ -30,8 +30,8 @@ fn start(script: &str, mark: &str, cgroup: Option<&Cgroups>) -> (Process, Tree) 
         std::sync::Arc::new(cgroups.service(mark.split('/').nth(1).expect("a service")).expect("made"))
     });
     let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
-    let process =
-        os::spawn(&launch(script, mark), &fds, cgroup.as_ref().map(|c| c.descriptor())).expect("started");
+    let process = os::spawn(&launch(script, mark), &fds, cgroup.as_ref().map(|c| c.descriptor()), None)
+        .expect("started");
     let service = mark.split('/').nth(1).expect("a service");
     let tree = Tree::new(process.identity(), mark.split('/').next().expect("an instance"), service, cgroup);
     (process, tree)
@@ -78,7 +78,7 @@ fn what_can_not_run_is_an_error_at_once_and_leaves_nothing() {
             cwd: CString::new(cwd).expect("no NUL"),
             ..launch("exit 0", "t2/none/1")
         };
-        let error = os::spawn(&launch, &[null.as_fd()], None).expect_err("refused");
+        let error = os::spawn(&launch, &[null.as_fd()], None, None).expect_err("refused");
         assert_eq!(error.step, step);
         assert_eq!(error.cause.kind(), std::io::ErrorKind::NotFound);
     }
@@ -114,7 +114,8 @@ fn limits_umask_and_nice_are_set() {
         nice: Some(5),
         ..launch(&script, "t4/l/1")
     };
-    let process = os::spawn(&launch, &[null.as_fd(), null.as_fd(), null.as_fd()], None).expect("started");
+    let process =
+        os::spawn(&launch, &[null.as_fd(), null.as_fd(), null.as_fd()], None, None).expect("started");
     assert_eq!(wait(&process), Exit::Code(0));
     assert_eq!(std::fs::read_to_string(&out).expect("written").trim(), "123 0027 5");
 }

@@ -44,7 +44,7 @@ fn fresh(service: &str) -> (String, String) {
 
 fn spawn(launch: &Launch, out: &Handle) -> Process {
     let null = os::null_device().expect("NUL");
-    os::spawn(launch, &[os::borrow(&null), os::borrow(out), os::borrow(out)], None).expect("started")
+    os::spawn(launch, &[os::borrow(&null), os::borrow(out), os::borrow(out)], None, None).expect("started")
 }
 
 fn shell(script: &str, mark: &str) -> Launch {
@@ -155,12 +155,13 @@ fn what_can_not_run_is_an_error_at_once() {
     let fds = [os::borrow(&null), os::borrow(&null), os::borrow(&null)];
     let (_, mark) = fresh("none");
     for program in [r"C:\no\such\program.exe", r"C:\no\such\script.bat"] {
-        let error = os::spawn(&launch(program, &[program], &mark, &[]), &fds, None).expect_err("refused");
+        let error =
+            os::spawn(&launch(program, &[program], &mark, &[]), &fds, None, None).expect_err("refused");
         assert_eq!(error.step, format!("executing {program}"));
         assert_eq!(error.cause.kind(), std::io::ErrorKind::NotFound, "{error}");
     }
     let elsewhere = Launch { cwd: text(r"C:\no\such\folder"), ..shell("exit 0", &mark) };
-    let error = os::spawn(&elsewhere, &fds, None).expect_err("refused");
+    let error = os::spawn(&elsewhere, &fds, None, None).expect_err("refused");
     assert_eq!(error.step, r"entering C:\no\such\folder");
 }
 

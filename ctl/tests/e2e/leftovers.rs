@@ -95,3 +95,28 @@ fn an_adopted_family_too_with_cgroups() {
 fn an_adopted_family_too_without_cgroups() {
     an_adopted_family_is_swept_by_a_restart(System::new(FAMILY).without_cgroups());
 }
+
+#[test]
+fn one_that_left_its_group_and_shed_its_mark_is_known_by_what_it_writes_to() {
+    let system = System::new(
+        r#"
+        [services.web]
+        shell = "env -i setsid sh -c 'echo $$ >> {here}/shed; exec sleep 1000' & exec sleep 1000"
+        "#,
+    )
+    .without_cgroups()
+    .up();
+    let shed = || -> Vec<u32> {
+        let text = std::fs::read_to_string(system.path("shed")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    eventually("one that shed its mark", || shed().len() == 1);
+    let before = system.service("web");
+    kill(before.pid(), "KILL");
+    system.until_restarted(&before);
+    eventually("that of the next run", || shed().len() == 2);
+    let lives = |pid: u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
+    assert_eq!(shed().into_iter().map(lives).collect::<Vec<_>>(), [false, true]);
+    system.down();
+    assert!(!shed().into_iter().any(lives), "also before `stopped` is said");
+}

@@ -31,6 +31,8 @@ pub struct Intended {
     pub identity: Option<Identity>,
     /// When it became ready, since boot.
     pub ready: Option<Duration>,
+    /// The number of the intent.
+    pub intent: u64,
 }
 
 /// What the log says beyond the checkpoint.
@@ -69,6 +71,11 @@ impl Wal {
     /// The last number that a checkpoint may hold: while a `down` is under way it stays in the log.
     pub fn seq(&self) -> u64 {
         self.before_down.unwrap_or(self.seq)
+    }
+
+    /// The last number used.
+    pub fn last(&self) -> u64 {
+        self.seq
     }
 
     /// A process of this incarnation is about to be started.
@@ -142,7 +149,7 @@ fn replay(text: &str, after: u64) -> Replay {
         match fields[..] {
             ["start", service, incarnation] => {
                 if let Ok(incarnation) = incarnation.parse() {
-                    let run = Intended { incarnation, identity: None, ready: None };
+                    let run = Intended { incarnation, identity: None, ready: None, intent: seq };
                     replay.runs.insert(service.into(), run);
                 }
             }
@@ -150,7 +157,8 @@ fn replay(text: &str, after: u64) -> Replay {
                 if let (Ok(incarnation), Ok(pid), Ok(start)) =
                     (incarnation.parse(), pid.parse(), start.parse())
                 {
-                    let run = Intended { incarnation, identity: Some(Identity { pid, start }), ready: None };
+                    let identity = Some(Identity { pid, start });
+                    let run = Intended { incarnation, identity, ready: None, intent: seq };
                     replay.runs.insert(service.into(), run);
                 }
             }
@@ -191,9 +199,9 @@ mod tests {
         drop(wal);
 
         let (mut wal, replay) = Wal::open(&path, 0).expect("opened");
-        let run = |incarnation, identity| Intended { incarnation, identity, ready: None };
-        assert_eq!(replay.runs["web"], run(1, Some(identity)));
-        assert_eq!(replay.runs["api"], run(7, None));
+        let run = |incarnation, identity, intent| Intended { incarnation, identity, ready: None, intent };
+        assert_eq!(replay.runs["web"], run(1, Some(identity), 2));
+        assert_eq!(replay.runs["api"], run(7, None, 3));
         let (_, later) = Wal::open(&path, 2).expect("opened");
         assert_eq!(later.runs.len(), 1, "what the checkpoint holds is not replayed");
 
@@ -234,7 +242,7 @@ mod tests {
     fn rubbish_and_half_lines_are_passed_over() {
         let text = "x\n1 start web\n2 start web one\n3 pid web 1 x y\n\u{0}\u{0}\n4 start api 2\n5 sta";
         let replay = super::replay(text, 0);
-        let run = Intended { incarnation: 2, identity: None, ready: None };
+        let run = Intended { incarnation: 2, identity: None, ready: None, intent: 4 };
         assert_eq!(replay.runs, BTreeMap::from([("api".to_string(), run)]));
     }
 

@@ -2,7 +2,7 @@
 //! by policy, and nothing is started twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use daemon_kit::Home;
@@ -11,17 +11,16 @@ use proto::Name;
 
 use super::command::Handle;
 use super::configure::{graph, monitor_service, seed};
+use super::found::{Found, state_path};
 use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::applied::Applied;
-use crate::disk::state::{self, Entry, Saver, State};
-use crate::disk::wal::{Replay, Wal};
+use crate::disk::state::{Entry, Saver};
 use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
-use crate::lifecycle::saved::Saved;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{Exit, Fact, Moment, Request, Unit};
 use crate::logs::Logs;
-use crate::os::{self, Cgroup, Cgroups, Handle as File, Host, Identity, Keep, Kept, Marked, Process};
+use crate::os::{self, Birth, Cgroup, Cgroups, Handle as File, Host, Keep, Kept};
 use crate::service::sockets::Inherited;
 use crate::service::{Pause, Role, Service, World};
 
@@ -50,116 +49,11 @@ pub struct Start {
     pub called_by_up: bool,
 }
 
-/// What an earlier supervisor left.
-#[derive(Debug, Default)]
-pub struct Found {
-    state: Option<State>,
-    replay: Replay,
-    marked: Vec<Marked>,
-    kept: Kept,
-    same_boot: bool,
-}
-
-impl Found {
-    /// Reads the state, then the log of intents beyond it, then looks at who runs.
-    fn read(state_path: &Path, wal_path: &Path, instance: &str, kept: Kept) -> std::io::Result<(Self, Wal)> {
-        let state = state::load(state_path);
-        let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
-        let seq = state.as_ref().map_or(0, |state| state.seq);
-        let (wal, replay) = Wal::open(wal_path, seq)?;
-        // Without a trace of an earlier one there is nobody to look for.
-        let first = state.is_none()
-            && replay.runs.is_empty()
-            && seq == 0
-            && !state_path.with_extension("json.damaged").exists();
-        let marked = if first { Vec::new() } else { os::scan(instance, &BTreeMap::new()) };
-        Ok((Self { state, replay, marked, kept, same_boot }, wal))
-    }
-
-    fn entry(&self, name: &Name) -> Option<&Entry> {
-        self.state.as_ref()?.services.get(name.as_str())
-    }
-
-    /// The process that leads the run of a service, if it still does.
-    fn leader(&self, name: &Name) -> Option<(u64, Process)> {
-        if !self.same_boot {
-            return None;
-        }
-        let saved = self.entry(name).and_then(|entry| Some((entry.unit.incarnation, entry.process?)));
-        let intended = self.replay.runs.get(name.as_str());
-        match intended.map(|run| (run.incarnation, run.identity)) {
-            Some((incarnation, Some(identity))) => self.take_hold(name, incarnation, identity),
-            // Killed between the spawn and the line after it: only its mark tells.
-            Some((incarnation, None)) => self.marked_leader(name, incarnation),
-            None => saved
-                .and_then(|(incarnation, identity)| self.take_hold(name, incarnation, identity))
-                .or_else(|| self.state.is_none().then(|| self.marked_leader(name, 0)).flatten()),
-        }
-    }
-
-    /// A leader that lives, or that has ended meanwhile and of which somebody knows how.
-    fn take_hold(&self, name: &Name, incarnation: u64, identity: Identity) -> Option<(u64, Process)> {
-        let ended = || Some((incarnation, self.kept.process(name.as_str(), identity)?));
-        adopt(incarnation, identity).or_else(ended)
-    }
-
-    /// The oldest process of the newest run that carries the mark: it started the others.
-    fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
-        let of_it = self.marked.iter().filter(|m| m.service == name.as_str() && m.incarnation >= incarnation);
-        let leader =
-            of_it.max_by_key(|m| (m.incarnation, std::cmp::Reverse((m.identity.start, m.identity.pid))))?;
-        adopt(leader.incarnation, leader.identity)
-    }
-
-    /// The last number used for a run of a service.
-    fn last_incarnation(&self, name: &Name) -> u64 {
-        let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
-        let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
-        marked.max().unwrap_or(0).max(intended)
-    }
-
-    /// What is written down of a service, or what must be true of one that only the log of intents or its process
-    /// tells of.
-    fn saved(&self, name: &Name, runs: bool) -> Option<Saved> {
-        let known = || (runs || self.last_incarnation(name) > 0).then(Saved::unknown);
-        let saved = self.entry(name).map(|entry| entry.unit.clone()).or_else(known)?;
-        Some(Saved { wanted: self.want(name).unwrap_or(saved.wanted), ..saved })
-    }
-
-    /// What a person wanted of it since the checkpoint.
-    fn want(&self, name: &Name) -> Option<bool> {
-        self.replay.wants.get(name.as_str()).copied()
-    }
-
-    /// Whether a run was begun (or was about to be) since the checkpoint.
-    fn began_since(&self, name: &Name) -> bool {
-        self.same_boot && self.replay.runs.contains_key(name.as_str())
-    }
-
-    /// When a run became ready, as far as the log of intents says.
-    fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
-        let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
-        let of_run = run.and_then(|run| run.ready);
-        let of_checkpoint = self.replay.ready.get(name.as_str()).filter(|(of, _)| *of == incarnation);
-        of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
-    }
-
-    /// Processes of services that no file names any more.
-    fn strays<'a>(&'a self, known: &'a BTreeMap<Name, Service>) -> impl Iterator<Item = &'a Marked> {
-        self.marked.iter().filter(|marked| !known.contains_key(marked.service.as_str()))
-    }
-}
-
-fn adopt(incarnation: u64, identity: Identity) -> Option<(u64, Process)> {
-    Some((incarnation, Process::adopt(identity)?))
-}
-
 impl Manager {
     /// Makes one. Everything that can fail comes here; running does not fail.
     pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
-        let state_path = start.home.state().join("state.json");
-        let (found, wal) =
-            Found::read(&state_path, &start.home.run().join("wal"), &start.instance, start.kept)?;
+        let (birth, born) = Birth::open(&start.home.run().join("birth"))?;
+        let (found, wal) = Found::read(&start.home, &start.instance, born, start.kept)?;
         let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
         let to_manager = tell.clone();
         let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
@@ -173,6 +67,7 @@ impl Manager {
             logs,
             journal,
             wal,
+            birth,
             null: start.null,
             keepers: Keep::start(&start.home)?,
             fifos: BTreeMap::new(),
@@ -207,7 +102,7 @@ impl Manager {
             targets,
             checkpoint: Checkpoint::default(),
             kept: Kept::default(),
-            saver: Arc::new(Saver::new(state_path)),
+            saver: Arc::new(Saver::new(state_path(&start.home))),
             states: 0,
             began: os::now(),
         };
@@ -279,7 +174,8 @@ impl Manager {
         let leader = found.leader(name);
         let entry = found.entry(name);
         let saved = found.saved(name, leader.is_some());
-        let died_unseen = leader.is_none() && found.began_since(name);
+        let not_born = leader.is_none() && found.was_not_born(name);
+        let died_unseen = leader.is_none() && !not_born && found.began_since(name);
         let mut unit = match &saved {
             None => Unit::new(rules, seed),
             Some(saved) if !found.same_boot => Unit::after_boot(rules, saved, now, seed),
@@ -287,6 +183,9 @@ impl Manager {
         };
         if died_unseen {
             unit.observe(now, Fact::Exited(Exit::Unknown));
+        } else if not_born && unit.is_wanted() {
+            // It was about to be started, so that is what is done.
+            unit.request(now, Request::Start);
         }
         if let Some(up) = found.want(name).filter(|up| entry.is_some_and(|entry| entry.unit.wanted != *up)) {
             unit.request(now, if up { Request::Start } else { Request::Stop });
@@ -344,26 +243,5 @@ impl Manager {
         self.children_ended();
         self.changed();
         self.targets_changed();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::wal::Intended;
-
-    #[test]
-    fn a_run_that_came_and_went_after_the_checkpoint_is_neither_forgotten_nor_doubled() {
-        let name = Name::new("web").expect("a name");
-        let mut found = Found { same_boot: true, ..Found::default() };
-        assert!(found.saved(&name, false).is_none() && !found.began_since(&name), "never heard of");
-        let run = Intended { incarnation: 3, identity: None, ready: None };
-        found.replay.runs.insert("web".into(), run);
-        let saved = found.saved(&name, false).expect("it was wanted up");
-        assert!(saved.wanted && found.began_since(&name));
-        found.replay.wants.insert("web".into(), false);
-        assert!(!found.saved(&name, false).expect("known").wanted, "a person stopped it in the last moment");
-        found.same_boot = false;
-        assert!(!found.began_since(&name), "a reboot has swept it");
     }
 }

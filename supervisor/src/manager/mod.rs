@@ -16,7 +16,8 @@
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
 //! | `upgrade` | another program takes this process over |
-//! | `begin` | the state an earlier supervisor left |
+//! | `begin` | going on from what an earlier supervisor left |
+//! | `found` | what it left: state, log of intents, processes |
 //! | `view` | what others see |
 
 mod act;
@@ -24,6 +25,7 @@ mod begin;
 pub mod command;
 mod configure;
 mod diff;
+mod found;
 mod monitors;
 mod notify;
 mod operate;
@@ -52,9 +54,10 @@ use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked};
 use crate::service::{Service, World};
 
-pub use begin::{Found, Start};
+pub use begin::Start;
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
+pub use found::Found;
 use monitors::Attachment;
 
 /// What happened that is no command.

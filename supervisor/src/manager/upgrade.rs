@@ -69,7 +69,7 @@ impl Manager {
         let said = os::open_private(&self.said_path()).map_err(|error| error.to_string())?;
         let said = os::Handle::from(said);
         let fds = [os::borrow(&self.world.null), os::borrow(&said), os::borrow(&said)];
-        let process = os::spawn(&launch, &fds, None).map_err(|error| error.to_string())?;
+        let process = os::spawn(&launch, &fds, None, None).map_err(|error| error.to_string())?;
         Ok(Run { process, incarnation: 0, adopted: false })
     }
 

@@ -86,6 +86,15 @@ pub struct SpawnError {
     pub cause: std::io::Error,
 }
 
+/// What stands in the file in which a child writes its pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Born {
+    /// Which intent it is about.
+    pub intent: u64,
+    /// The child; 0: it has not come about, or nobody wrote it down.
+    pub pid: u32,
+}
+
 /// A process that a scan found to belong to a service of this home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
@@ -95,6 +104,8 @@ pub struct Marked {
     pub service: String,
     /// Of which run; 0 where only a FIFO told.
     pub incarnation: u64,
+    /// Whether it can be the leader of a run: whoever it started and that stayed in its group can not.
+    pub leads: bool,
 }
 
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.

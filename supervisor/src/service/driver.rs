@@ -122,12 +122,13 @@ impl Service {
             .wal
             .intend(self.name.as_str(), incarnation)
             .map_err(|error| format!("writing the log of intents: {error}"))?;
+        world.birth.expect(world.wal.last());
         let mut fds = vec![os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
         fds.extend(self.sockets.iter().map(|held| os::borrow(&held.handle)));
         let launch =
             self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        os::spawn(launch, &fds, cgroup).map_err(|error| error.to_string())
+        os::spawn(launch, &fds, cgroup, Some(&world.birth)).map_err(|error| error.to_string())
     }
 
     /// Takes hold of a process as the current run.
@@ -138,7 +139,8 @@ impl Service {
         for held in &self.sockets {
             world.keepers.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
         }
-        self.tree = Some(Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone()));
+        let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone());
+        self.tree = Some(tree.writes_to(world.fifos_of(&self.name)));
         self.run = Some(Run { process, incarnation, adopted });
     }
 
@@ -206,7 +208,7 @@ impl Service {
         let launch = plan.run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup)
+            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)
                 .map_err(|error| error.to_string())?;
         self.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())

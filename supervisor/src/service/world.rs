@@ -12,7 +12,7 @@ use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Keep, Key, Logs, Which};
 use crate::os::pipe::Output;
-use crate::os::{Cgroups, Handle, Host, Ids, Keep as Keepers};
+use crate::os::{Birth, Cgroups, Handle, Host, Ids, Keep as Keepers};
 
 use super::Service;
 
@@ -35,6 +35,8 @@ pub struct World {
     pub journal: Journal,
     /// What was intended.
     pub wal: Wal,
+    /// Where a child writes its pid before anybody else can.
+    pub birth: Birth,
     /// Stdin of every service.
     pub null: Handle,
     /// Who keeps copies for the next supervisor.
@@ -78,6 +80,12 @@ impl World {
     /// Where a service says that it is ready.
     pub fn notify_path(&self, service: &Name) -> PathBuf {
         self.home.run().join("notify").join(service.file_stem())
+    }
+
+    /// Device and inode of its FIFOs, as far as they are there.
+    pub fn fifos_of(&self, service: &Name) -> impl Iterator<Item = (u64, u64)> {
+        let of = |which: Which| Output::identity_of(&self.home.fifo(service, which.word()));
+        Which::BOTH.into_iter().filter_map(of)
     }
 
     /// Where one output of a service is kept.

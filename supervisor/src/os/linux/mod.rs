@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `birth` | a child writes its pid down before it is another program |
 //! | `clone` | the two instructions around `clone3` that libc does not offer |
 //! | `spawn` | a process in its own session, from prepared strings, without a fork |
 //! | `process` | a pidfd: wait, reap, signal |
@@ -14,6 +15,7 @@
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
 mod again;
+mod birth;
 mod cgroup;
 mod clone;
 mod host;
@@ -25,6 +27,7 @@ mod spawn;
 mod tree;
 
 pub use again::{come_back, surroundings};
+pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
     Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, leave_open,

@@ -55,6 +55,13 @@ impl Output {
         self.identity
     }
 
+    /// The same, of one that is there, without opening it.
+    pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let meta = std::fs::symlink_metadata(path).ok()?;
+        Some((meta.dev(), meta.ino()))
+    }
+
     /// A fresh description for the service: what it does to its flags is its own business.
     pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
         Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)

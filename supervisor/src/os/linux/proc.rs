@@ -99,10 +99,22 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
         .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.pages * page))
 }
 
-/// The mark of a process: service and incarnation, if it is one of this instance.
-pub(super) fn mark_of(pid: u32, instance: &str) -> Option<(String, u64)> {
-    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    parse_mark(&environ, instance)
+/// Device and inode of FIFOs, and which service writes to each.
+pub(super) type Fifos = BTreeMap<(u64, u64), String>;
+
+/// Which service of this instance a process belongs to: by its mark, or by a FIFO it holds.
+pub(super) fn owner_of(pid: u32, instance: &str, fifos: &Fifos) -> Option<String> {
+    owner(pid, instance, fifos).map(|(service, _)| service)
+}
+
+/// The same with the run; 0 where only a FIFO told.
+fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
+    let environ = environ(pid)?;
+    let marked = parse_mark(&environ, instance);
+    if marked.is_none() && has_other_mark(&environ) {
+        return None;
+    }
+    marked.or_else(|| Some((fifo_holder(pid, fifos)?, 0)))
 }
 
 fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
@@ -117,22 +129,18 @@ fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
 ///
 /// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
 /// processes with a mark of their own service are never taken for another's.
-pub fn scan(instance: &str, fifos: &BTreeMap<(u64, u64), String>) -> Vec<Marked> {
+pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
     let ours = ancestors(std::process::id());
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| !ours.contains(pid)).filter_map(|pid| belongs(pid, instance, fifos)).collect()
 }
 
-fn belongs(pid: u32, instance: &str, fifos: &BTreeMap<(u64, u64), String>) -> Option<Marked> {
-    let environ = environ(pid)?;
-    let marked = parse_mark(&environ, instance);
-    if marked.is_none() && has_other_mark(&environ) {
-        return None;
-    }
-    let (service, incarnation) = marked.or_else(|| Some((fifo_holder(pid, fifos)?, 0)))?;
+fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
+    let (service, incarnation) = owner(pid, instance, fifos)?;
     let stat = stat(pid).filter(|stat| !stat.is_zombie())?;
-    Some(Marked { identity: Identity { pid, start: stat.start }, service, incarnation })
+    let identity = Identity { pid, start: stat.start };
+    Some(Marked { identity, service, incarnation, leads: stat.group == pid })
 }
 
 /// The environment of a living user process. One that is in the middle of an exec reads as empty: looked at again.
@@ -154,7 +162,7 @@ fn has_other_mark(environ: &[u8]) -> bool {
         .any(|entry| entry.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
 }
 
-fn fifo_holder(pid: u32, fifos: &BTreeMap<(u64, u64), String>) -> Option<String> {
+fn fifo_holder(pid: u32, fifos: &Fifos) -> Option<String> {
     if fifos.is_empty() {
         return None;
     }

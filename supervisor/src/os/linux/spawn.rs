@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::birth::Birth;
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
 use super::proc;
 use super::process::Process;
@@ -29,6 +31,8 @@ struct Child {
     ids: Option<(u32, u32, *const [u32])>,
     /// Where the digits of `LISTEN_PID` go; null: it is not told.
     listen_pid: *mut u8,
+    /// Where it writes its pid; null: nowhere.
+    birth: *const AtomicU32,
     failed: (Step, i32),
 }
 
@@ -44,7 +48,7 @@ enum Step {
     Exec,
 }
 
-/// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given.
+/// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given; it writes its pid to `birth`.
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
 /// here, not an exit code later.
@@ -52,6 +56,7 @@ pub fn spawn(
     launch: &Launch,
     fds: &[BorrowedFd<'_>],
     cgroup: Option<BorrowedFd<'_>>,
+    birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
     let args = pointers(&launch.args);
@@ -78,6 +83,7 @@ pub fn spawn(
         limits: ptr::from_ref(launch.limits.as_slice()),
         ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
         listen_pid: if launch.listens { listen_pid.as_mut_ptr() } else { ptr::null_mut() },
+        birth: birth.map_or(ptr::null(), Birth::pid),
         failed: (Step::None, 0),
     };
     let (pid, pidfd) = vfork(&mut child, cgroup).map_err(|error| failed("cloning", error))?;
@@ -148,6 +154,7 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         limits: ptr::from_ref(&[]),
         ids: None,
         listen_pid: ptr::null_mut(),
+        birth: ptr::null(),
         failed: (Step::None, 0),
     };
     let (pid, pidfd) = vfork(&mut child, Some(cgroup))?;
@@ -181,6 +188,9 @@ unsafe extern "C" fn run(argument: *mut libc::c_void) -> ! {
     // SAFETY: `argument` is the `Child` of `vfork`, which waits for us.
     unsafe {
         let child = &mut *argument.cast::<Child>();
+        if !child.birth.is_null() {
+            (*child.birth).store(u32::try_from(libc::getpid()).unwrap_or(0), Ordering::Release);
+        }
         libc::setsid();
         default_signals();
         if let Err(step) = prepare(child) {

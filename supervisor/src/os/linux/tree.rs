@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::cgroup::Cgroup;
+use super::proc::Fifos;
 use super::{proc, process};
 use crate::os::{Identity, Marked};
 
@@ -16,6 +17,8 @@ pub struct Tree {
     instance: String,
     service: String,
     cgroup: Option<Arc<Cgroup>>,
+    /// Its FIFOs: whoever holds one belongs to it.
+    outputs: Fifos,
 }
 
 /// What a round of killing found.
@@ -30,7 +33,14 @@ pub enum Left {
 impl Tree {
     /// Of the run that `leader` leads.
     pub fn new(leader: Identity, instance: &str, service: &str, cgroup: Option<Arc<Cgroup>>) -> Self {
-        Self { leader, instance: instance.into(), service: service.into(), cgroup }
+        Self { leader, instance: instance.into(), service: service.into(), cgroup, outputs: Fifos::new() }
+    }
+
+    /// With the FIFOs it writes to: device and inode.
+    #[must_use]
+    pub fn writes_to(mut self, outputs: impl Iterator<Item = (u64, u64)>) -> Self {
+        self.outputs = outputs.map(|output| (output, self.service.clone())).collect();
+        self
     }
 
     /// Whether the kernel itself knows who belongs to it.
@@ -142,7 +152,8 @@ impl Tree {
     fn is_ours(&self, pid: u32) -> bool {
         self.is_member(pid)
             || proc::stat(pid).is_some_and(|stat| !stat.is_zombie())
-                && proc::mark_of(pid, &self.instance).is_some_and(|(service, _)| service == self.service)
+                && proc::owner_of(pid, &self.instance, &self.outputs)
+                    .is_some_and(|owner| owner == self.service)
     }
 }
 

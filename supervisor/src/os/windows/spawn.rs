@@ -15,6 +15,7 @@ use windows_sys::Win32::System::Threading::{
     STARTF_USESTDHANDLES, STARTUPINFOEXW, STARTUPINFOW, TerminateProcess, UpdateProcThreadAttribute,
 };
 
+use super::absent::Birth;
 use super::command_line;
 use super::handle::{Borrowed, done, inheritable, own, wide};
 use super::job::Job;
@@ -29,6 +30,7 @@ pub fn spawn(
     launch: &Launch,
     fds: &[Borrowed<'_>],
     _cgroup: Option<Borrowed<'_>>,
+    _birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
     let refused = |step: &str, why: String| failed(step, io::Error::new(io::ErrorKind::InvalidInput, why));

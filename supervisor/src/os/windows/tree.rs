@@ -34,6 +34,12 @@ impl Tree {
         Self { leader, job: Job::find(instance, service) }
     }
 
+    /// What it writes to says nothing that its job does not.
+    #[must_use]
+    pub fn writes_to(self, _outputs: impl Iterator<Item = (u64, u64)>) -> Self {
+        self
+    }
+
     /// Whether the system itself knows who belongs to it.
     pub fn has_cgroup(&self) -> bool {
         self.job.is_some()
@@ -115,7 +121,7 @@ pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Vec<Marke
 fn marked(pid: u32, service: &str) -> Option<Marked> {
     let handle = process::open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
     let identity = Identity { pid, start: process::start_time(&handle)? };
-    Some(Marked { identity, service: service.into(), incarnation: 0 })
+    Some(Marked { identity, service: service.into(), incarnation: 0, leads: true })
 }
 
 impl Marked {

@@ -1,0 +1,188 @@
+//! What an earlier supervisor left: its state, the log of intents beyond it, and who runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use daemon_kit::Home;
+use proto::Name;
+
+use crate::disk::state::{self, Entry, State};
+use crate::disk::wal::{Replay, Wal};
+use crate::lifecycle::Moment;
+use crate::lifecycle::saved::Saved;
+use crate::logs::Which;
+use crate::os::pipe::Output;
+use crate::os::{self, Born, Identity, Kept, Marked, Process};
+use crate::service::Service;
+
+/// What an earlier supervisor left.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub(super) state: Option<State>,
+    pub(super) replay: Replay,
+    pub(super) marked: Vec<Marked>,
+    /// The last child that was started, as far as it wrote itself down.
+    pub(super) born: Born,
+    pub(super) kept: Kept,
+    pub(super) same_boot: bool,
+}
+
+impl Found {
+    /// Reads the state, then the log of intents beyond it, then looks at who runs.
+    pub(super) fn read(home: &Home, instance: &str, born: Born, kept: Kept) -> std::io::Result<(Self, Wal)> {
+        let (state_path, wal_path) = (state_path(home), home.run().join("wal"));
+        let state = state::load(&state_path);
+        let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
+        let seq = state.as_ref().map_or(0, |state| state.seq);
+        let (wal, replay) = Wal::open(&wal_path, seq)?;
+        // Without a trace of an earlier one there is nobody to look for.
+        let first = state.is_none()
+            && replay.runs.is_empty()
+            && seq == 0
+            && !state_path.with_extension("json.damaged").exists();
+        // One that wrote over its environment is known by what it writes to; only looked at where nothing else tells.
+        let unnamed = replay.runs.iter().filter(|(_, run)| run.identity.is_none());
+        let fifos = unnamed.filter_map(|(service, _)| Name::new(service).ok()).flat_map(|service| {
+            Which::BOTH.map(|which| {
+                Some((Output::identity_of(&home.fifo(&service, which.word()))?, service.to_string()))
+            })
+        });
+        let fifos = fifos.flatten().collect();
+        let marked = if first { Vec::new() } else { os::scan(instance, &fifos) };
+        Ok((Self { state, replay, marked, born, kept, same_boot }, wal))
+    }
+
+    pub(super) fn entry(&self, name: &Name) -> Option<&Entry> {
+        self.state.as_ref()?.services.get(name.as_str())
+    }
+
+    /// The process that leads the run of a service, if it still does.
+    pub(super) fn leader(&self, name: &Name) -> Option<(u64, Process)> {
+        if !self.same_boot {
+            return None;
+        }
+        let saved = self.entry(name).and_then(|entry| Some((entry.unit.incarnation, entry.process?)));
+        let intended = self.replay.runs.get(name.as_str());
+        match intended.map(|run| (run.incarnation, run.identity)) {
+            Some((incarnation, Some(identity))) => self.take_hold(name, incarnation, identity),
+            // Killed between the spawn and the line after it: the child wrote itself down.
+            Some((incarnation, None)) => self.newborn(name, incarnation),
+            None => saved
+                .and_then(|(incarnation, identity)| self.take_hold(name, incarnation, identity))
+                .or_else(|| self.state.is_none().then(|| self.marked_leader(name, 0)).flatten()),
+        }
+    }
+
+    /// A leader that lives, or that has ended meanwhile and of which somebody knows how.
+    pub(super) fn take_hold(
+        &self,
+        name: &Name,
+        incarnation: u64,
+        identity: Identity,
+    ) -> Option<(u64, Process)> {
+        let ended = || Some((incarnation, self.kept.process(name.as_str(), identity)?));
+        adopt(incarnation, identity).or_else(ended)
+    }
+
+    /// Who was started last, if it lives and is not somebody else by now.
+    pub(super) fn newborn(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
+        if !self.is_born_for(name) {
+            return self.marked_leader(name, incarnation);
+        }
+        let is_it = |m: &&Marked| m.identity.pid == self.born.pid && m.service == name.as_str();
+        let leader = self.marked.iter().find(is_it)?;
+        adopt(incarnation, leader.identity)
+    }
+
+    /// Whether the last child wrote itself down, or did not come about, for the last intent of this service.
+    pub(super) fn is_born_for(&self, name: &Name) -> bool {
+        self.replay.runs.get(name.as_str()).is_some_and(|run| run.intent == self.born.intent)
+    }
+
+    /// Intended, and killed before a child came about.
+    pub(super) fn was_not_born(&self, name: &Name) -> bool {
+        let run = self.replay.runs.get(name.as_str());
+        self.is_born_for(name) && self.born.pid == 0 && run.is_some_and(|run| run.identity.is_none())
+    }
+
+    /// The oldest process of the newest run that carries the mark: it started the others.
+    pub(super) fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
+        let of_it = self
+            .marked
+            .iter()
+            .filter(|m| m.service == name.as_str() && m.leads && m.incarnation >= incarnation);
+        let leader =
+            of_it.max_by_key(|m| (m.incarnation, std::cmp::Reverse((m.identity.start, m.identity.pid))))?;
+        adopt(leader.incarnation, leader.identity)
+    }
+
+    /// The last number used for a run of a service.
+    pub(super) fn last_incarnation(&self, name: &Name) -> u64 {
+        let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
+        let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
+        marked.max().unwrap_or(0).max(intended)
+    }
+
+    /// What is written down of a service, or what must be true of one that only the log of intents or its process
+    /// tells of.
+    pub(super) fn saved(&self, name: &Name, runs: bool) -> Option<Saved> {
+        let known = || (runs || self.last_incarnation(name) > 0).then(Saved::unknown);
+        let saved = self.entry(name).map(|entry| entry.unit.clone()).or_else(known)?;
+        Some(Saved { wanted: self.want(name).unwrap_or(saved.wanted), ..saved })
+    }
+
+    /// What a person wanted of it since the checkpoint.
+    pub(super) fn want(&self, name: &Name) -> Option<bool> {
+        self.replay.wants.get(name.as_str()).copied()
+    }
+
+    /// Whether a run was begun (or was about to be) since the checkpoint.
+    pub(super) fn began_since(&self, name: &Name) -> bool {
+        self.same_boot && self.replay.runs.contains_key(name.as_str())
+    }
+
+    /// When a run became ready, as far as the log of intents says.
+    pub(super) fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
+        let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
+        let of_run = run.and_then(|run| run.ready);
+        let of_checkpoint = self.replay.ready.get(name.as_str()).filter(|(of, _)| *of == incarnation);
+        of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
+    }
+
+    /// Processes of services that no file names any more.
+    pub(super) fn strays<'a>(
+        &'a self,
+        known: &'a BTreeMap<Name, Service>,
+    ) -> impl Iterator<Item = &'a Marked> {
+        self.marked.iter().filter(|marked| !known.contains_key(marked.service.as_str()))
+    }
+}
+
+pub(super) fn state_path(home: &Home) -> PathBuf {
+    home.state().join("state.json")
+}
+
+fn adopt(incarnation: u64, identity: Identity) -> Option<(u64, Process)> {
+    Some((incarnation, Process::adopt(identity)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::wal::Intended;
+
+    #[test]
+    fn a_run_that_came_and_went_after_the_checkpoint_is_neither_forgotten_nor_doubled() {
+        let name = Name::new("web").expect("a name");
+        let mut found = Found { same_boot: true, ..Found::default() };
+        assert!(found.saved(&name, false).is_none() && !found.began_since(&name), "never heard of");
+        let run = Intended { incarnation: 3, identity: None, ready: None, intent: 9 };
+        found.replay.runs.insert("web".into(), run);
+        let saved = found.saved(&name, false).expect("it was wanted up");
+        assert!(saved.wanted && found.began_since(&name));
+        found.replay.wants.insert("web".into(), false);
+        assert!(!found.saved(&name, false).expect("known").wanted, "a person stopped it in the last moment");
+        found.same_boot = false;
+        assert!(!found.began_since(&name), "a reboot has swept it");
+    }
+}
