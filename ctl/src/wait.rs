@@ -1,7 +1,7 @@
 //! Pure: when a service has become what was asked for, and what to say about it.
 
 use proto::time::lenient;
-use proto::v1::{Effect, Outcome, ServiceState, ServiceStatus, Status, Step, Wanted};
+use proto::v1::{Effect, Outcome, Reloading, ServiceState, ServiceStatus, Status, Step, Wanted};
 
 use crate::render::explain;
 use crate::render::time::span;
@@ -150,6 +150,14 @@ fn settled(item: &mut Item, status: &Status, hopeless: &[&str]) -> Option<Verdic
         let down = service.wanted() != Wanted::Up
             && matches!(state, ServiceState::Stopped | ServiceState::Completed | ServiceState::Failed);
         return down.then(|| verdict(service, true, &ended(service)));
+    }
+    let failed = |reload: &&Reloading| !reload.failed.is_empty() && item.before < Some(reload.incarnation);
+    if goal == Goal::Renewed
+        && !newer
+        && let Some(reload) = service.reload.as_ref().filter(failed)
+    {
+        let text = format!("{} goes on; {}", run(service), reload.failed);
+        return Some(verdict(service, false, &text));
     }
     match state {
         ServiceState::Running if newer || goal == Goal::Up => {

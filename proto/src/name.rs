@@ -59,6 +59,12 @@ impl Name {
         &self.0
     }
 
+    /// A key for a second one of the same name, in a map of names: itself no name that anybody could give.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self(format!("{}+", self.0).into())
+    }
+
     /// As a part of a file name: the `:` before the number of an instance is no good on Windows.
     pub fn file_stem(&self) -> String {
         self.0.replace(':', "@")

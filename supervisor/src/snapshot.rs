@@ -9,6 +9,7 @@ use proto::v1::Decision;
 use crate::disk::applied::About;
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
+use crate::service::Reload;
 use crate::service::reports::Report;
 
 /// Everything the supervisor knows.
@@ -90,6 +91,8 @@ pub struct ServiceView {
     pub dropped: u64,
     /// What it said over its notify socket.
     pub status_text: String,
+    /// A new run is to take the place of this one, or could not.
+    pub reload: Option<Reload>,
     /// Its checks.
     pub checks: Vec<CheckView>,
 }

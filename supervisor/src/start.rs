@@ -152,7 +152,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let endpoint = home.endpoint("supervisor");
     let sockets_path = home.run().join("sockets.json");
     // What this process has itself from the image before it nobody else needs to hand over.
-    let kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
+    let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
     let start = Start {
         config,
         applied,
@@ -161,7 +161,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         host: os::raise_descriptor_limit(),
         cgroups,
         null: step("opening the null device", os::null_device())?,
-        inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.sockets().collect() },
+        inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
         kept,
         called_by_up,
     };

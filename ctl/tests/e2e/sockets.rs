@@ -55,7 +55,46 @@ fn no_connection_is_refused_over_restarts_and_upgrades_and_stop_closes_them() {
     std::fs::write(system.path("server.py"), SERVER).expect("written");
     let system = system.up();
 
-    let (going, asked, refused) = (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
+    asked_meanwhile(port, || {
+        for _ in 0..3 {
+            let before = system.service("web");
+            system.ctl(&["restart", "web"]).succeeded();
+            system.until_restarted(&before);
+            let before = system.service("web");
+            kill(before.pid(), "KILL");
+            system.until_restarted(&before);
+            system.ctl(&["upgrade"]).succeeded();
+            let supervisor = system.supervisor();
+            kill(supervisor, "KILL");
+            crate::harness::eventually("another supervisor", || {
+                system.supervisor() != supervisor && system.status()["supervisor"]["state"] == "up"
+            });
+        }
+    });
+    assert_eq!(ask(port).expect("answered"), system.service("web").pid().to_string());
+    system.ctl(&["stop", "web"]).succeeded();
+    crate::harness::eventually("it is closed", || TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// Says when it is ready, and is asked to fail by a file.
+const NOTIFIER: &str = r#"
+import os, socket, sys, time
+if os.path.exists("broken"):
+    sys.exit(7)
+held = socket.socket(fileno=3)
+tell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+tell.connect(os.environ["NOTIFY_SOCKET"])
+tell.send(b"READY=1")
+while True:
+    peer, _ = held.accept()
+    peer.recv(100)
+    peer.sendall(b"%d" % os.getpid())
+    peer.close()
+"#;
+
+/// Asks for ever; every question must be answered, also by a run that is about to go.
+fn asked_meanwhile(port: u16, then: impl FnOnce()) {
+    let (going, asked, failed) = (AtomicBool::new(true), AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
         let _ends = Ends(&going);
         scope.spawn(|| {
@@ -67,23 +106,114 @@ fn no_connection_is_refused_over_restarts_and_upgrades_and_stop_closes_them() {
                 )
                 .is_err()
                 {
-                    refused.fetch_add(1, Ordering::Relaxed);
+                    failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        for _ in 0..3 {
-            let before = system.service("web");
-            system.ctl(&["restart", "web"]).succeeded();
-            system.until_restarted(&before);
-            let before = system.service("web");
-            kill(before.pid(), "KILL");
-            system.until_restarted(&before);
-            system.ctl(&["upgrade"]).succeeded();
-        }
+        then();
     });
     assert!(asked.load(Ordering::Relaxed) > 10);
-    assert_eq!(refused.load(Ordering::Relaxed), 0, "of {} connections", asked.load(Ordering::Relaxed));
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "of {}", asked.load(Ordering::Relaxed));
+}
+
+fn reloads(system: System, port: u16) {
+    std::fs::write(system.path("server.py"), NOTIFIER).expect("written");
+    let system = system.up();
+    let first = system.service("web");
+    asked_meanwhile(port, || {
+        for _ in 0..3 {
+            let before = system.service("web");
+            let answer = system.ctl(&["reload", "web"]).succeeded();
+            let after = system.service("web");
+            assert_eq!(after.incarnation(), before.incarnation() + 1, "{}", answer.out);
+            let gone = || !std::path::Path::new(&format!("/proc/{}", before.pid())).exists();
+            crate::harness::eventually("the old run has gone", gone);
+        }
+    });
     assert_eq!(ask(port).expect("answered"), system.service("web").pid().to_string());
-    system.ctl(&["stop", "web"]).succeeded();
-    crate::harness::eventually("it is closed", || TcpStream::connect(("127.0.0.1", port)).is_err());
+
+    // One that can not begin: the old one goes on, and it is said why.
+    std::fs::write(system.path("broken"), "").expect("written");
+    let before = system.service("web");
+    let answer = system.ctl(&["reload", "web"]);
+    assert_eq!(answer.code, 1, "{}", answer.out);
+    assert!(answer.out.contains("exit 7"), "{}", answer.out);
+    assert_eq!(system.service("web").pid(), before.pid());
+    std::fs::remove_file(system.path("broken")).expect("removed");
+    system.ctl(&["reload", "web"]).succeeded();
+    assert_eq!(system.service("web").incarnation(), first.incarnation() + 5, "no number is used twice");
+
+    // A SIGKILL of the supervisor after it: the new run is the one that is known.
+    let (before, supervisor) = (system.service("web"), system.supervisor());
+    kill(supervisor, "KILL");
+    crate::harness::eventually("another supervisor", || {
+        system.supervisor() != supervisor && system.status()["supervisor"]["state"] == "up"
+    });
+    assert_eq!(system.service("web").pid(), before.pid());
+    assert_eq!(ask(port).expect("answered"), before.pid().to_string());
+    system.down();
+}
+
+fn notifier(python: &std::path::Path, port: u16) -> System {
+    System::new(&format!(
+        r#"
+        [services.web]
+        command = ["{}", "{{here}}/server.py"]
+        sockets = [{{ name = "http", listen = "127.0.0.1:{port}" }}]
+        ready = "notify"
+        port = {port}
+        "#,
+        python.display()
+    ))
+}
+
+#[test]
+fn a_reload_begins_the_new_run_beside_the_old_one() {
+    let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
+    let port = free_port();
+    reloads(notifier(&python, port), port);
+}
+
+#[test]
+fn a_reload_too_without_cgroups() {
+    let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
+    let port = free_port();
+    reloads(notifier(&python, port).without_cgroups(), port);
+}
+
+#[test]
+fn a_supervisor_killed_in_the_middle_of_a_reload_leaves_one_run() {
+    let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
+    let port = free_port();
+    let system = notifier(&python, port);
+    let slow = NOTIFIER.replace("tell.send", "time.sleep(1000 if os.path.exists('slow') else 0); tell.send");
+    std::fs::write(system.path("server.py"), slow).expect("written");
+    let system = system.up();
+    let before = system.service("web");
+    std::fs::write(system.path("slow"), "").expect("written");
+    assert_eq!(system.ctl(&["reload", "web", "--timeout", "1s"]).code, 1);
+    let runs = || system.processes().iter().filter(|(_, command)| command.contains("server.py")).count();
+    crate::harness::eventually("two runs", || runs() == 2);
+    let supervisor = system.supervisor();
+    kill(supervisor, "KILL");
+    crate::harness::eventually("another supervisor", || {
+        system.supervisor() != supervisor && system.status()["supervisor"]["state"] == "up"
+    });
+    crate::harness::eventually("one run", || runs() == 1);
+    assert_eq!(system.service("web").pid(), before.pid(), "the one that was ready");
+    std::fs::remove_file(system.path("slow")).expect("removed");
+    system.ctl(&["reload", "web"]).succeeded();
+    assert_eq!(system.service("web").incarnation(), before.incarnation() + 2);
+    system.down();
+}
+
+#[test]
+fn a_reload_without_sockets_says_why_it_restarts() {
+    let system = System::new("[services.web]\ncommand = \"sleep 1000\"\n").up();
+    let answer = system.ctl(&["reload", "web"]).succeeded();
+    assert!(
+        answer.out.contains("without `sockets` a new run can not listen beside the old one"),
+        "{}",
+        answer.out
+    );
 }

@@ -81,6 +81,10 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             retry_after: until.map(to_wire),
         }),
         dropped_log_bytes: service.dropped,
+        reload: service.reload.as_ref().map(|reload| v1::Reloading {
+            incarnation: reload.incarnation,
+            failed: reload.failed.clone().unwrap_or_default(),
+        }),
         checks: service
             .checks
             .into_iter()

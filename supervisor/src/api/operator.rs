@@ -163,8 +163,9 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        caller(&request)?;
-        Err(not_yet("Reload"))
+        let who = caller(&request)?;
+        let outcomes = self.operate(who, request.into_inner().selection, Operation::Reload).await?;
+        Ok(Response::new(v1::ReloadResponse { outcomes }))
     }
 
     async fn signal(

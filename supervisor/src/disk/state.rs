@@ -144,6 +144,7 @@ mod tests {
         let unit = Saved {
             wanted: true,
             incarnation: 4,
+            reserved: 5,
             streak: 1,
             starts: 4,
             last_exit: None,

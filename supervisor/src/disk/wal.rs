@@ -44,6 +44,8 @@ pub struct Replay {
     pub runs: BTreeMap<String, Intended>,
     /// Runs of the checkpoint that have become ready since.
     pub ready: BTreeMap<String, (u64, Option<Duration>)>,
+    /// By service: the last number taken out for a run beside another.
+    pub beside: BTreeMap<String, u64>,
     /// By service: whether it was wanted up in the end.
     pub wants: BTreeMap<String, bool>,
     /// A `down` was under way: it is to be finished.
@@ -81,6 +83,11 @@ impl Wal {
     /// A process of this incarnation is about to be started.
     pub fn intend(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
         self.append(format_args!("start {service} {incarnation}"))
+    }
+
+    /// A number is taken out for a run beside the one that is there: until it takes its place, that one counts.
+    pub fn beside(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
+        self.append(format_args!("beside {service} {incarnation}"))
     }
 
     /// It was.
@@ -160,6 +167,11 @@ fn replay(text: &str, after: u64) -> Replay {
                     let identity = Some(Identity { pid, start });
                     let run = Intended { incarnation, identity, ready: None, intent: seq };
                     replay.runs.insert(service.into(), run);
+                }
+            }
+            ["beside", service, incarnation] => {
+                if let Ok(incarnation) = incarnation.parse() {
+                    replay.beside.insert(service.into(), incarnation);
                 }
             }
             ["ready", service, incarnation, at] => {

@@ -231,7 +231,7 @@ impl Readiness {
                 Ready::Started => "its start".into(),
                 Ready::Notify => "READY=1".into(),
                 Ready::Log(regex) => format!("a line matching {:?}", regex.as_str()),
-                Ready::Delay(delay) => format!("{} s to pass", delay.as_secs_f32()),
+                Ready::Delay(delay) => format!("{:.1} s to pass", delay.as_secs_f32()),
                 Ready::Check(id) => match self.marks.get(id) {
                     Some(mark) if mark.watched.is_none() => format!("{id} (no monitor watches it)"),
                     Some(mark) if mark.is_bad() => format!("{id} (failing)"),

@@ -16,6 +16,9 @@ pub struct Saved {
     pub wanted: bool,
     /// Of the current or the last run.
     pub incarnation: u64,
+    /// The highest number that was taken out for a run beside it.
+    #[serde(default)]
+    pub reserved: u64,
     /// Runs in a row that ended before they were stable.
     pub streak: u32,
     /// Spawns since the last reset.
@@ -99,6 +102,7 @@ impl Saved {
         Self {
             wanted: true,
             incarnation: 0,
+            reserved: 0,
             streak: 0,
             starts: 1,
             last_exit: None,
@@ -132,6 +136,7 @@ impl Unit {
         Saved {
             wanted: self.wanted,
             incarnation: self.incarnation,
+            reserved: self.reserved,
             streak: self.streak,
             starts: self.starts,
             last_exit: self.last_exit.clone().map(Into::into),
@@ -145,6 +150,7 @@ impl Unit {
         let mut unit = Self::new(rules, seed);
         unit.wanted = saved.wanted;
         unit.incarnation = saved.incarnation;
+        unit.reserved = saved.reserved;
         unit.streak = saved.streak;
         unit.starts = saved.starts;
         unit.last_exit = saved.last_exit.clone().map(Into::into);

@@ -44,6 +44,8 @@ pub struct Unit {
     pub(super) gate: bool,
     /// Of the current or the last run.
     pub(super) incarnation: u64,
+    /// The highest number that was taken out for a run beside this unit's.
+    pub(super) reserved: u64,
     pub(super) streak: u32,
     /// Spawns since the last reset.
     pub(super) starts: u64,
@@ -111,6 +113,7 @@ impl Unit {
             phase: Phase::Idle(Rest::Stopped),
             gate: true,
             incarnation: 0,
+            reserved: 0,
             streak: 0,
             starts: 0,
             last_exit: None,
@@ -170,7 +173,7 @@ impl Unit {
                     return None;
                 }
                 self.phase = Phase::Spawning;
-                self.incarnation += 1;
+                self.incarnation = self.incarnation.max(self.reserved) + 1;
                 self.starts += 1;
                 Some(Action::Spawn(self.incarnation))
             }
@@ -348,6 +351,9 @@ impl Unit {
         }
     }
 }
+
+#[path = "unit_succession.rs"]
+mod succession;
 
 #[path = "unit_requests.rs"]
 mod requests;

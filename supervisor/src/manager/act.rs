@@ -11,7 +11,7 @@ use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
 use crate::os;
-use crate::service::{Service, sockets};
+use crate::service::{Role, Service, sockets};
 
 /// Starts in one turn: a host full of services that crash at once must not keep a person waiting.
 const SPAWNS: usize = 4;
@@ -55,7 +55,9 @@ impl Manager {
             return;
         }
         let Self { services, world, .. } = self;
-        let changed = |service: &&mut Service| service.unit.is_wanted() != service.written_wanted;
+        let changed = |service: &&mut Service| {
+            !service.is_second() && service.unit.is_wanted() != service.written_wanted
+        };
         for service in services.values_mut().filter(changed) {
             service.written_wanted = service.unit.is_wanted();
             if let Err(error) = world.wal.wanted(service.name.as_str(), service.written_wanted) {
@@ -120,6 +122,11 @@ impl Manager {
     }
 
     fn write_down(&mut self, name: &Name, note: &Note, now: Moment) {
+        match (self.services.get(name).map(|service| &service.role), note) {
+            (Some(Role::Successor), Note::Ready(after)) => return self.take_its_place(name, *after, now),
+            (Some(Role::Successor), Note::GaveUp(reason)) => return self.reload_failed(name, reason),
+            _ => {}
+        }
         let Self { services, world, .. } = self;
         let Some(service) = services.get_mut(name) else { return };
         match note {
@@ -160,7 +167,7 @@ impl Manager {
     }
 
     /// Dependants that say so are restarted with what they depend on.
-    fn restart_dependants(&mut self, on: &Name, seq: u64, now: Moment) {
+    pub(super) fn restart_dependants(&mut self, on: &Name, seq: u64, now: Moment) {
         let Some(began) = self.services.get(on).and_then(|service| service.unit.began()) else { return };
         let names: Vec<Name> = deps::dependants(&self.graph, on).cloned().collect();
         for name in names {
@@ -247,7 +254,7 @@ impl Manager {
             .collect();
         for name in gone {
             self.leaving.remove(&name);
-            if let Some(mut service) = self.services.remove(&name) {
+            if let Some(mut service) = self.services.remove(&name).filter(|service| !service.is_second()) {
                 self.world.close_outputs(&mut service);
                 self.brake.well(&name);
             }
@@ -258,7 +265,10 @@ impl Manager {
 
     /// Everything the next supervisor wants to know.
     pub(super) fn state(&self) -> State {
-        let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
+        let services = self
+            .services
+            .values()
+            .filter(|service| !self.leaving.contains(&service.name) && !service.is_second());
         let entry = |service: &Service| Entry {
             unit: service.unit.save(),
             process: service.run.as_ref().map(|run| run.process.identity()),

@@ -200,6 +200,10 @@ impl Manager {
         }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
+            for other in found.other_runs(name, incarnation) {
+                tracing::warn!(service = %name, pid = other.identity.pid, "ends a process of another run");
+                other.kill();
+            }
             service.unit.was_ready(found.ready_at(name, incarnation));
             if let Err(error) = service.hold_sockets(&mut self.world.inherited) {
                 tracing::error!(service = %name, "{error}");

@@ -102,6 +102,8 @@ pub enum Operation {
     Stop,
     /// A new run.
     Restart,
+    /// A new run beside the old one, which goes when the new one is ready.
+    Reload,
     /// Counts cleared.
     Reset,
     /// A signal sent.

@@ -146,6 +146,9 @@ impl Manager {
         self.graph = graph(&config);
         for step in &mut steps {
             let name = step.service.clone();
+            if step.effect != Effect::None {
+                self.end_reload(&name, "its settings have changed", now);
+            }
             if step.effect == Effect::Stop {
                 self.leaving.insert(name.clone());
                 self.stop_queue.insert(name.clone());
@@ -205,8 +208,12 @@ impl Manager {
             .filter(|(_, monitor)| monitor.managed)
             .map(|(name, monitor)| (name.clone(), monitor_service(name, monitor, &home)))
             .collect();
-        let old: BTreeSet<Name> =
-            self.services.values().filter(|s| !s.is_users()).map(|service| service.name.clone()).collect();
+        let old: BTreeSet<Name> = self
+            .services
+            .values()
+            .filter(|s| s.role == Role::Monitor)
+            .map(|service| service.name.clone())
+            .collect();
         for name in old.iter().filter(|name| !wanted.contains_key(*name)) {
             self.leaving.insert(name.clone());
             self.stop_queue.insert(name.clone());

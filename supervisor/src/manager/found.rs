@@ -119,8 +119,9 @@ impl Found {
     /// The last number used for a run of a service.
     pub(super) fn last_incarnation(&self, name: &Name) -> u64 {
         let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
+        let beside = self.replay.beside.get(name.as_str()).copied().unwrap_or(0);
         let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
-        marked.max().unwrap_or(0).max(intended)
+        marked.max().unwrap_or(0).max(intended).max(beside)
     }
 
     /// What is written down of a service, or what must be true of one that only the log of intents or its process
@@ -147,6 +148,16 @@ impl Found {
         let of_run = run.and_then(|run| run.ready);
         let of_checkpoint = self.replay.ready.get(name.as_str()).filter(|(of, _)| *of == incarnation);
         of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
+    }
+
+    /// Processes of other runs than the one that goes on: a reload was under way.
+    pub(super) fn other_runs<'a>(
+        &'a self,
+        name: &'a Name,
+        incarnation: u64,
+    ) -> impl Iterator<Item = &'a Marked> {
+        let of_it = self.marked.iter().filter(|marked| marked.service == name.as_str());
+        of_it.filter(move |marked| marked.incarnation != 0 && marked.incarnation != incarnation)
     }
 
     /// Processes of services that no file names any more.

@@ -16,6 +16,7 @@
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
 //! | `upgrade` | another program takes this process over |
+//! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
 //! | `found` | what it left: state, log of intents, processes |
 //! | `view` | what others see |
@@ -29,6 +30,7 @@ mod found;
 mod monitors;
 mod notify;
 mod operate;
+mod reload;
 mod select;
 mod turn;
 mod upgrade;

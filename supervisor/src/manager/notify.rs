@@ -15,7 +15,7 @@ impl Manager {
         let wanted: Vec<Name> = self
             .services
             .values()
-            .filter(|service| wants(&service.spec.ready))
+            .filter(|service| !service.is_second() && wants(&service.spec.ready))
             .map(|service| service.name.clone())
             .collect();
         self.notify.retain(|name, task| {

@@ -66,6 +66,7 @@ impl Manager {
             Operation::Start => "start",
             Operation::Stop => "stop",
             Operation::Restart => "restart",
+            Operation::Reload => "reload",
             Operation::Reset => "reset",
             Operation::Signal { .. } => "signal",
             Operation::Pause(_) => "pause",
@@ -78,10 +79,14 @@ impl Manager {
         };
         let seq = self.world.tell(service, Kind::Operator, 0, what);
         self.targets_changed();
+        if matches!(operation, Operation::Stop | Operation::Restart) {
+            self.end_reload(name, &format!("{verb} by {who}"), now);
+        }
         match operation {
             Operation::Start => self.start(name, seq, now, &outcome),
             Operation::Stop => self.stop(name, seq, now, &outcome),
             Operation::Restart => self.restart(name, seq, now, &outcome),
+            Operation::Reload => self.reload(name, seq, now, &outcome),
             Operation::Reset => {
                 let service = self.service(name);
                 service.unit.request(now, Request::Reset);
@@ -158,7 +163,7 @@ impl Manager {
         outcome(true, format!("stopping{note}"))
     }
 
-    fn restart(
+    pub(super) fn restart(
         &mut self,
         name: &Name,
         seq: u64,
@@ -196,8 +201,8 @@ impl Manager {
         if !keep && let Err(error) = self.world.wal.down() {
             tracing::error!(%error, "writing the log of intents failed");
         }
-        let all = self.services.values().filter(|service| !keep || !service.is_users());
-        self.stop_queue = all.map(|service| service.name.clone()).collect();
+        let all = self.services.iter().filter(|(_, service)| !keep || !service.is_users());
+        self.stop_queue = all.map(|(key, _)| key.clone()).collect();
         self.changed();
     }
 

@@ -10,13 +10,14 @@ use crate::service::Service;
 /// The services that are meant, in order of their names; or the selector that means nobody.
 pub(super) fn select(services: &BTreeMap<Name, Service>, selection: &Selection) -> Result<Vec<Name>, String> {
     let mut chosen = Vec::new();
-    for service in services.values() {
+    let services = || services.values().filter(|service| !service.is_second());
+    for service in services() {
         let by_selector = selection.selectors.iter().any(|selector| means(selector, service));
         if by_selector || selection.all && service.is_users() {
             chosen.push(service.name.clone());
         }
     }
-    let nobody = |selector: &&String| !services.values().any(|service| means(selector, service));
+    let nobody = |selector: &&String| !services().any(|service| means(selector, service));
     match selection.selectors.iter().find(nobody) {
         Some(selector) => Err(format!("no service is meant by {selector:?}")),
         None => Ok(chosen),

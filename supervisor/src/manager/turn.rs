@@ -45,6 +45,7 @@ impl Manager {
                     service.unit.observe(now, fact);
                 }
                 self.targets_changed();
+                self.end_reload(name, "the run it was to replace has ended", now);
             }
             Ended::Stopper(name) => self.stopper_ended(name),
             Ended::Trial => self.trial_ended(),
@@ -69,11 +70,10 @@ impl Manager {
             self.process_ended(&ended);
         }
         let now = os::now();
-        let waits = |service: &&Service| {
+        let waits = |(_, service): &(&Name, &Service)| {
             service.pending.as_ref().is_some_and(|p| matches!(p.what, Waiting::Drain | Waiting::Sweep))
         };
-        let names: Vec<Name> =
-            self.services.values().filter(waits).map(|service| service.name.clone()).collect();
+        let names: Vec<Name> = self.services.iter().filter(waits).map(|(key, _)| key.clone()).collect();
         if names.is_empty() {
             return;
         }
@@ -89,12 +89,12 @@ impl Manager {
         if self.trial.as_ref().is_some_and(|trial| trial.run.process.pid() == pid) {
             return Some(Ended::Trial);
         }
-        self.services.values().find_map(|service| {
+        self.services.iter().find_map(|(key, service)| {
             let is = |run: &crate::service::Run| run.process.pid() == pid;
             if let Some(run) = service.run.as_ref().filter(|run| is(run)) {
-                return Some(Ended::Leader(service.name.clone(), run.incarnation));
+                return Some(Ended::Leader(key.clone(), run.incarnation));
             }
-            service.stopper.as_ref().filter(|run| is(run)).map(|_| Ended::Stopper(service.name.clone()))
+            service.stopper.as_ref().filter(|run| is(run)).map(|_| Ended::Stopper(key.clone()))
         })
     }
 
@@ -109,9 +109,8 @@ impl Manager {
     /// Leftovers whose time to look again has come.
     pub(super) fn look_at_pending(&mut self, now: Moment) {
         let due =
-            |service: &&Service| service.pending.as_ref().is_some_and(|pending| pending.next_try <= now);
-        let names: Vec<Name> =
-            self.services.values().filter(due).map(|service| service.name.clone()).collect();
+            |(_, service): &(&Name, &Service)| service.pending.as_ref().is_some_and(|p| p.next_try <= now);
+        let names: Vec<Name> = self.services.iter().filter(due).map(|(key, _)| key.clone()).collect();
         if names.is_empty() {
             return;
         }
@@ -188,12 +187,18 @@ impl Manager {
         self.scanning = false;
         let now = os::now();
         for name in wanted {
+            let two = self.services.get(name).is_some_and(Service::is_second)
+                || self.services.contains_key(&name.beside());
             let Some(service) = self.services.get_mut(name) else { continue };
             // A run that has begun meanwhile is not what was looked for.
             if service.run.is_some() {
                 continue;
             }
-            let of_it: Vec<&Marked> = found.iter().filter(|marked| marked.service == name.as_str()).collect();
+            let is_it = |marked: &&Marked| {
+                marked.service == service.name.as_str()
+                    && (!two || marked.incarnation == service.unit.incarnation())
+            };
+            let of_it: Vec<&Marked> = found.iter().filter(is_it).collect();
             for marked in &of_it {
                 marked.kill();
             }
@@ -210,10 +215,12 @@ impl Manager {
         let now = os::now();
         match happened {
             Happened::Log(LogEvent::Matched { service, incarnation }) => {
-                if let Some(service) = self.services.get_mut(&service)
-                    && service.unit.incarnation() == incarnation
-                {
-                    service.unit.observe(now, Fact::Logged);
+                for key in [service.beside(), service] {
+                    if let Some(service) = self.services.get_mut(&key)
+                        && service.unit.incarnation() == incarnation
+                    {
+                        service.unit.observe(now, Fact::Logged);
+                    }
                 }
             }
             Happened::Notify { service, text } => self.notified(&service, &text, now),
@@ -231,6 +238,12 @@ impl Manager {
     }
 
     fn notified(&mut self, service: &Name, text: &str, now: Moment) {
+        // The old run has said it already: it is the new one that says it now.
+        if text.lines().any(|line| line == "READY=1")
+            && let Some(second) = self.services.get_mut(&service.beside())
+        {
+            second.unit.observe(now, Fact::Notified);
+        }
         let Some(service) = self.services.get_mut(service) else { return };
         for line in text.lines() {
             match line.split_once('=') {

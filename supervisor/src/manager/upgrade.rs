@@ -14,7 +14,7 @@ use super::{Ended, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::Exit;
 use crate::os::{self, Launch};
-use crate::service::Run;
+use crate::service::{Run, Service};
 
 /// A new program that is being tried.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl Manager {
         reply: Reply<Result<String, UpgradeError>>,
         who: &str,
     ) {
-        if self.going.is_some() || self.trial.is_some() || self.handing_over.is_some() {
+        let reloads = self.services.values().any(Service::is_second);
+        if reloads || self.going.is_some() || self.trial.is_some() || self.handing_over.is_some() {
             drop(reply.send(Err(UpgradeError::Busy)));
             return;
         }

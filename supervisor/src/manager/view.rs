@@ -75,6 +75,7 @@ impl Manager {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
         };
+        let reason = reason.or_else(|| self.why_reloading(service, now));
         let reason =
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {
@@ -111,8 +112,19 @@ impl Manager {
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
             status_text: service.status_text.clone(),
+            reload: service.reload.clone(),
             checks: checks.collect(),
         }
+    }
+
+    /// What a new run beside this one is waiting for.
+    fn why_reloading(&self, service: &Service, now: Moment) -> Option<String> {
+        let reload = service.reload.as_ref()?;
+        if let Some(failed) = &reload.failed {
+            return Some(format!("reload failed: {failed}"));
+        }
+        let waits = self.services.get(&service.name.beside())?.unit.reason(now)?;
+        Some(format!("reloading: incarnation {} {waits}", reload.incarnation))
     }
 
     fn monitor_of(&self, kind: &str) -> String {

@@ -72,10 +72,13 @@ impl Service {
         self.reports.clear();
         self.held = None;
         self.status_text.clear();
+        self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {
                 let message = format!("start pid {} (incarnation {incarnation})", process.pid());
-                if let Err(error) = world.wal.started(self.name.as_str(), incarnation, process.identity()) {
+                if self.role != Role::Successor
+                    && let Err(error) = world.wal.started(self.name.as_str(), incarnation, process.identity())
+                {
                     tracing::error!(service = %self.name, %error, "writing the log of intents failed");
                 }
                 self.adopt(world, process, incarnation, false);
@@ -118,10 +121,12 @@ impl Service {
                 .map_err(|error| format!("its std{}: {error}", which.word()))
         };
         let (out, err) = (open(Which::Out)?, open(Which::Err)?);
-        world
-            .wal
-            .intend(self.name.as_str(), incarnation)
-            .map_err(|error| format!("writing the log of intents: {error}"))?;
+        let name = self.name.as_str();
+        let written = match self.role {
+            Role::Successor => world.wal.beside(name, incarnation),
+            _ => world.wal.intend(name, incarnation),
+        };
+        written.map_err(|error| format!("writing the log of intents: {error}"))?;
         world.birth.expect(world.wal.last());
         let mut fds = vec![os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
         fds.extend(self.sockets.iter().map(|held| os::borrow(&held.handle)));
@@ -135,12 +140,17 @@ impl Service {
     pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
         self.pending = None;
         let identity = process.identity();
-        world.keepers.process(self.name.as_str(), &process);
+        if self.role == Role::Successor {
+            // Its own end of them is with its process now.
+            self.sockets.clear();
+        } else {
+            world.keepers.process(self.name.as_str(), &process);
+        }
         for held in &self.sockets {
             world.keepers.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
         }
         let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone());
-        self.tree = Some(tree.writes_to(world.fifos_of(&self.name)));
+        self.tree = Some(tree.of_run(incarnation, world.fifos_of(&self.name)));
         self.run = Some(Run { process, incarnation, adopted });
     }
 

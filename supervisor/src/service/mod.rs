@@ -40,6 +40,10 @@ pub enum Role {
     Service,
     /// A monitor that this supervisor runs.
     Monitor,
+    /// A second run of a service, which is to take the place of the first.
+    Successor,
+    /// A run whose place was taken, or that was to take one and must not any more.
+    Retired,
 }
 
 /// One service.
@@ -95,6 +99,17 @@ pub struct Service {
     pub missing: Option<String>,
     /// What it said over its notify socket.
     pub status_text: String,
+    /// A new run is to take the place of this one, or could not.
+    pub reload: Option<Reload>,
+}
+
+/// A new run beside the current one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// Its number.
+    pub incarnation: u64,
+    /// Why it did not come about.
+    pub failed: Option<String>,
 }
 
 /// A restart that a monitor asked for and that waits.
@@ -152,6 +167,7 @@ impl Service {
             ended_at: None,
             missing: None,
             status_text: String::new(),
+            reload: None,
         }
     }
 
@@ -167,6 +183,11 @@ impl Service {
     pub fn output(&self, which: Which) -> Arc<Shared> {
         let [out, err] = &self.outputs;
         Arc::clone(if which == Which::Out { out } else { err })
+    }
+
+    /// Whether it stands beside another of its name.
+    pub fn is_second(&self) -> bool {
+        matches!(self.role, Role::Successor | Role::Retired)
     }
 
     /// Whether a person paused it; a pause whose time is over is none.

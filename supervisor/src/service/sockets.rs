@@ -23,6 +23,13 @@ pub struct Held {
 /// Sockets that an earlier image or supervisor bound, by service and name, until their service asks for them.
 pub type Inherited = BTreeMap<(String, String), (SocketAddr, Handle)>;
 
+impl Held {
+    /// The same socket, for another run.
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self { socket: self.socket.clone(), handle: os::duplicate(&self.handle)? })
+    }
+}
+
 impl Service {
     /// Binds what is not bound yet; what is bound and no longer wanted is closed.
     pub fn hold_sockets(&mut self, inherited: &mut Inherited) -> Result<(), String> {

@@ -55,7 +55,7 @@ impl Cgroups {
             remove(&path);
             match fs::create_dir(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.and_then(|()| Cgroup::open(path)),
+                made => return made.and_then(|()| Cgroup::at(path, false)),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -76,10 +76,14 @@ impl Cgroups {
 }
 
 impl Cgroup {
-    /// One that is there.
+    /// One that an earlier supervisor made. Whether it was killed is not known, so nothing is started in it any more.
     pub fn open(path: PathBuf) -> io::Result<Self> {
+        Self::at(path, true)
+    }
+
+    fn at(path: PathBuf, spent: bool) -> io::Result<Self> {
         let dir = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path, dir, spent: AtomicBool::new(false) })
+        Ok(Self { path, dir, spent: AtomicBool::new(spent) })
     }
 
     /// Whether nothing can be started in it any more.

@@ -288,12 +288,15 @@ impl Kept {
         self.0.remove(&format!("notify/{service}")).map(|(_, file)| file)
     }
 
-    /// Every socket that listens for a service, by service and name.
-    pub fn sockets(&self) -> impl Iterator<Item = ((String, String), (SocketAddr, OwnedFd))> {
-        self.0.iter().filter_map(|(name, (note, file))| {
+    /// Takes out every socket that listens for a service, by service and name: a copy that stayed behind would hold its
+    /// address when the service closes it.
+    pub fn take_sockets(&mut self) -> BTreeMap<(String, String), (SocketAddr, OwnedFd)> {
+        let names: Vec<String> = self.0.keys().filter(|name| name.starts_with("socket/")).cloned().collect();
+        let taken = names.into_iter().filter_map(|name| {
+            let (note, file) = self.0.remove(&name)?;
             let (service, socket) = name.strip_prefix("socket/")?.split_once('/')?;
-            let address = note.parse().ok()?;
-            Some(((service.into(), socket.into()), (address, file.try_clone().ok()?)))
-        })
+            Some(((service.into(), socket.into()), (note.parse().ok()?, file)))
+        });
+        taken.collect()
     }
 }

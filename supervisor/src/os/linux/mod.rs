@@ -50,3 +50,8 @@ pub type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
 pub fn borrow(handle: &Handle) -> Borrowed<'_> {
     std::os::fd::AsFd::as_fd(handle)
 }
+
+/// The same open file once more.
+pub fn duplicate(handle: &Handle) -> std::io::Result<Handle> {
+    handle.try_clone()
+}

@@ -102,13 +102,8 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
 /// Device and inode of FIFOs, and which service writes to each.
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 
-/// Which service of this instance a process belongs to: by its mark, or by a FIFO it holds.
-pub(super) fn owner_of(pid: u32, instance: &str, fifos: &Fifos) -> Option<String> {
-    owner(pid, instance, fifos).map(|(service, _)| service)
-}
-
-/// The same with the run; 0 where only a FIFO told.
-fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
+/// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
+pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = environ(pid)?;
     let marked = parse_mark(&environ, instance);
     if marked.is_none() && has_other_mark(&environ) {

@@ -16,6 +16,8 @@ pub struct Tree {
     leader: Identity,
     instance: String,
     service: String,
+    /// Of which run; 0: of whichever.
+    incarnation: u64,
     cgroup: Option<Arc<Cgroup>>,
     /// Its FIFOs: whoever holds one belongs to it.
     outputs: Fifos,
@@ -33,12 +35,20 @@ pub enum Left {
 impl Tree {
     /// Of the run that `leader` leads.
     pub fn new(leader: Identity, instance: &str, service: &str, cgroup: Option<Arc<Cgroup>>) -> Self {
-        Self { leader, instance: instance.into(), service: service.into(), cgroup, outputs: Fifos::new() }
+        Self {
+            leader,
+            instance: instance.into(),
+            service: service.into(),
+            cgroup,
+            incarnation: 0,
+            outputs: Fifos::new(),
+        }
     }
 
-    /// With the FIFOs it writes to: device and inode.
+    /// Which run it is, and the FIFOs it writes to (device and inode).
     #[must_use]
-    pub fn writes_to(mut self, outputs: impl Iterator<Item = (u64, u64)>) -> Self {
+    pub fn of_run(mut self, incarnation: u64, outputs: impl Iterator<Item = (u64, u64)>) -> Self {
+        self.incarnation = incarnation;
         self.outputs = outputs.map(|output| (output, self.service.clone())).collect();
         self
     }
@@ -150,10 +160,15 @@ impl Tree {
     }
 
     fn is_ours(&self, pid: u32) -> bool {
-        self.is_member(pid)
-            || proc::stat(pid).is_some_and(|stat| !stat.is_zombie())
-                && proc::owner_of(pid, &self.instance, &self.outputs)
-                    .is_some_and(|owner| owner == self.service)
+        if self.is_member(pid) {
+            return true;
+        }
+        let alive = proc::stat(pid).is_some_and(|stat| !stat.is_zombie());
+        let owner = if alive { proc::owner(pid, &self.instance, &self.outputs) } else { None };
+        // Another run of the same service may stand beside this one.
+        owner.is_some_and(|(service, run)| {
+            service == self.service && (run == self.incarnation || run == 0 || self.incarnation == 0)
+        })
     }
 }
 

@@ -26,6 +26,11 @@ impl Birth {
     pub fn expect(&self, _intent: u64) {}
 }
 
+/// Asked for held sockets only, of which there are none here.
+pub fn duplicate(_handle: &Handle) -> io::Result<Handle> {
+    refused("sockets can not be held for a service on Windows")
+}
+
 /// There are none here: a job does the same.
 #[derive(Debug, Clone)]
 pub enum Cgroups {}

@@ -34,9 +34,9 @@ impl Tree {
         Self { leader, job: Job::find(instance, service) }
     }
 
-    /// What it writes to says nothing that its job does not.
+    /// Its job says it all.
     #[must_use]
-    pub fn writes_to(self, _outputs: impl Iterator<Item = (u64, u64)>) -> Self {
+    pub fn of_run(self, _incarnation: u64, _outputs: impl Iterator<Item = (u64, u64)>) -> Self {
         self
     }
 

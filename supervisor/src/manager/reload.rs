@@ -1,0 +1,150 @@
+//! `ctl reload`: a new run begins beside the old one, on the same held sockets, and takes its place once it is ready;
+//! only then the old one is told to go. If it does not become ready, the old one goes on as if nothing had been.
+//!
+//! Meanwhile there are two of one name: the second stands beside the first in the manager's map, under a key that no name
+//! can be, and goes through the same turns as any other service.
+
+use std::time::Duration;
+
+use daemon_kit::file::{self, Policy, Ready};
+use proto::Name;
+
+use super::command::Outcome;
+use super::configure::seed;
+use super::{Manager, Service};
+use crate::journal::Kind;
+use crate::lifecycle::unit::Rules;
+use crate::lifecycle::{Moment, Request, Unit};
+use crate::service::{Reload, Role, sockets};
+
+impl Manager {
+    pub(super) fn reload(
+        &mut self,
+        name: &Name,
+        seq: u64,
+        now: Moment,
+        outcome: &dyn Fn(bool, String) -> Outcome,
+    ) -> Outcome {
+        let key = name.beside();
+        let service = self.services.get(name).expect("it was just selected");
+        let instead = if service.spec.sockets.is_empty() {
+            "without `sockets` a new run can not listen beside the old one"
+        } else if !service.unit.is_ready() {
+            "no run is ready that could serve meanwhile"
+        } else if self.trial.is_some() || self.handing_over.is_some() {
+            "an upgrade is under way"
+        } else if self.services.get(&key).is_some_and(|second| second.role == Role::Successor) {
+            return outcome(true, "already reloading".into());
+        } else if self.services.contains_key(&key) {
+            "the run before is still going"
+        } else {
+            return match self.begin_reload(name, seq, now) {
+                Ok(incarnation) => outcome(true, format!("reloading as incarnation {incarnation}")),
+                Err(error) => outcome(false, format!("its sockets could not be handed on: {error}")),
+            };
+        };
+        let outcome = self.restart(name, seq, now, outcome);
+        Outcome { message: format!("{}; {instead}", outcome.message), ..outcome }
+    }
+
+    fn begin_reload(&mut self, name: &Name, seq: u64, now: Moment) -> std::io::Result<u64> {
+        let service = self.services.get_mut(name).expect("it was just selected");
+        let held = service.sockets.iter().map(sockets::Held::try_clone).collect::<Result<_, _>>()?;
+        let incarnation = service.unit.reserve_incarnation();
+        let spec = successor(&service.spec, service.unit.took().unwrap_or_default());
+        let mut unit = Unit::new(Rules::of(&spec), seed(name, now));
+        unit.skip_incarnations(incarnation - 1);
+        unit.request(now, Request::Start);
+        let mut second = Service::with_unit(name.clone(), Role::Successor, spec, unit);
+        second.extra_env.clone_from(&service.extra_env);
+        second.sockets = held;
+        second.outputs.clone_from(&service.outputs);
+        second.outputs_open = true;
+        second.cause = seq;
+        service.reload = Some(Reload { incarnation, failed: None });
+        self.services.insert(name.beside(), second);
+        Ok(incarnation)
+    }
+
+    /// The new run is ready: it is the service from now on, and the old one goes.
+    pub(super) fn take_its_place(&mut self, key: &Name, after: Duration, now: Moment) {
+        let Some(mut second) = self.services.remove(key) else { return };
+        let name = second.name.clone();
+        let Some(service) = self.services.get_mut(&name).filter(|service| service.unit.is_started()) else {
+            second.unit.request(now, Request::Stop);
+            self.services.insert(key.clone(), second);
+            return;
+        };
+        let message = format!("ready after {:.1} s, beside the old run", after.as_secs_f64());
+        let seq = self.world.tell(&second, Kind::Ready, second.began, message);
+        let new = service.unit.renewed(&second.unit);
+        let mut old = std::mem::replace(&mut service.unit, new);
+        old.request(now, Request::Stop);
+        std::mem::swap(&mut service.run, &mut second.run);
+        std::mem::swap(&mut service.tree, &mut second.tree);
+        std::mem::swap(&mut service.cgroup, &mut second.cgroup);
+        service.began = second.began;
+        service.reload = None;
+        service.held = None;
+        service.reports.clear();
+        second.unit = old;
+        second.role = Role::Retired;
+        second.cause = seq;
+        if let Some(run) = &service.run {
+            self.world.keepers.process(name.as_str(), &run.process);
+            let identity = run.process.identity();
+            let written = self.world.wal.intend(name.as_str(), run.incarnation).and_then(|()| {
+                self.world.wal.started(name.as_str(), run.incarnation, identity)?;
+                self.world.wal.ready(name.as_str(), run.incarnation, now.elapsed())
+            });
+            if let Err(error) = written {
+                tracing::error!(service = %name, %error, "writing the log of intents failed");
+            }
+        }
+        self.services.insert(key.clone(), second);
+        self.leaving.insert(key.clone());
+        // Each is to be heard under its own key.
+        self.watch_exit(&name);
+        self.watch_exit(key);
+        self.watched_again(now);
+        self.restart_dependants(&name, seq, now);
+        self.targets_changed();
+    }
+
+    /// The new run is not to be: the old one goes on.
+    pub(super) fn reload_failed(&mut self, key: &Name, reason: &str) {
+        let Some(second) = self.services.get(key) else { return };
+        let name = second.name.clone();
+        self.world.tell(second, Kind::GiveUp, second.cause, format!("reload failed: {reason}"));
+        tracing::warn!(service = %name, "reload failed: {reason}");
+        if let Some(reload) = self.services.get_mut(&name).and_then(|service| service.reload.as_mut()) {
+            reload.failed = Some(reason.into());
+        }
+        self.leaving.insert(key.clone());
+        self.changed();
+    }
+
+    /// Something else is wanted of the service, or its old run has ended: no reload any more.
+    pub(super) fn end_reload(&mut self, name: &Name, why: &str, now: Moment) {
+        let key = name.beside();
+        if let Some(second) = self.services.get_mut(&key).filter(|second| second.role == Role::Successor) {
+            second.unit.request(now, Request::Stop);
+            second.role = Role::Retired;
+            self.reload_failed(&key, why);
+        }
+    }
+}
+
+/// What the new run is measured by. A check connects to a socket that both runs hold, so its answer may be the old one's:
+/// where only checks could say "ready", the new run has to stay up for twice the time that the old one took.
+fn successor(spec: &file::Service, took: Duration) -> file::Service {
+    const LEAST: Duration = Duration::from_secs(1);
+    let mut spec = spec.clone();
+    let checked = !std::mem::take(&mut spec.checks).is_empty();
+    spec.ready.retain(|ready| !matches!(ready, Ready::Check(_)));
+    if checked && spec.ready.iter().all(|ready| matches!(ready, Ready::Started)) {
+        spec.ready = vec![Ready::Delay((2 * took).clamp(LEAST, spec.ready_timeout.max(LEAST)))];
+    }
+    spec.restart.policy = Policy::Never;
+    spec
+}
