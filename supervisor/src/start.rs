@@ -20,7 +20,7 @@ use crate::api;
 use crate::disk::applied::{self, Applied};
 use crate::disk::launch;
 use crate::manager::command::{Command, ConfigError, Source};
-use crate::manager::{self, Handle, Manager, Over, Start};
+use crate::manager::{self, Handle, Manager, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
 use crate::service::sockets;
 
@@ -40,6 +40,9 @@ pub struct Args {
     /// Run the file that was applied last in this home, instead of a sereno.toml
     #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
     pub resume: Option<PathBuf>,
+    /// Take up what is left in that home only to stop it
+    #[arg(long, requires = "resume")]
+    pub down: bool,
     /// Only say whether this program could take over from the one that runs in this home
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub check_state: Option<PathBuf>,
@@ -109,15 +112,15 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     os::one_heap();
     let env = own_env();
     let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
-    let (config, applied, called_by_up) = match &args.resume {
+    let (config, applied, wanted) = match &args.resume {
         None => {
             let source = source(args.file.as_deref(), env)?;
             let (config, applied) = manager::read(&source)?;
-            (config, applied, true)
+            (config, applied, Wanted::Up)
         }
         Some(home) => {
             let (config, applied) = resume(home)?;
-            (config, applied, false)
+            (config, applied, if args.down { Wanted::Down } else { Wanted::AsBefore })
         }
     };
     let home = Home::at(&config.supervisor.home);
@@ -137,7 +140,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     };
     step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
-    if called_by_up {
+    if wanted == Wanted::Up {
         step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
     if args.revive.is_none()
@@ -163,12 +166,15 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         null: step("opening the null device", os::null_device())?,
         inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
         kept,
-        called_by_up,
+        wanted,
     };
     let root = start.home.root().to_path_buf();
     let over = supervise(start, &endpoint, under_init)?;
     if let Over::HandOver(binary) = &over {
         return Err(hand_over(binary, &root, &lock));
+    }
+    if over == Over::Down {
+        step("emptying the lock", lock.done())?;
     }
     Ok(over)
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proto::Endpoint;
-use proto::v1::{ServiceState, ShutdownRequest, Status, WatchStatusRequest};
+use proto::v1::{ServiceState, ShutdownRequest, Status, WatchStatusRequest, WatchStatusResponse};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Missing, Supervisor};
+use super::spawn;
+use crate::client::{Feed, Missing, Supervisor};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -29,23 +30,16 @@ struct DownJson {
 /// Ends everything, or only the daemons.
 pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let endpoint = &place.located.supervisor;
-    let supervisor = match Supervisor::try_connect(endpoint).await {
-        Ok(supervisor) => supervisor,
-        Err(Missing::Nobody(_)) => {
-            if out.json {
-                out.document(&DownJson { running: false, stopped: Vec::new(), kept: Vec::new() })?;
-            } else {
-                out.line("the supervisor is not running")?;
-            }
-            return Ok(Done::Well);
-        }
-        Err(Missing::Other(why)) => {
-            return Err(Failure::NoSupervisor { endpoint: endpoint.clone(), why });
+    let until = Instant::now() + LEAVE;
+    let (mut feed, before) = loop {
+        match told_to_go(keep_services, place).await {
+            Ok(Told::Going(feed, before)) => break (feed, before),
+            Ok(Told::Nobody { ended }) => return nobody(ended, out),
+            // It died while it was being told; whoever comes after it is told as well.
+            Err(Failure::NoSupervisor { .. }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
+            Err(failure) => return Err(failure),
         }
     };
-    let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
-    let before = feed.next().await?.and_then(|response| response.status).unwrap_or_default();
-    supervisor.shutdown(ShutdownRequest { keep_services }).await?;
     let had = alive(&before);
     let width = had.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut left = had.clone();
@@ -74,6 +68,12 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     }
     drop(feed);
     gone(endpoint).await?;
+    // One that was killed in the middle of it leaves the rest to another, whoever starts that.
+    while !keep_services
+        && spawn::end_what_is_left(&place.located.home, endpoint).await? == spawn::Left::Supervised
+    {
+        gone(endpoint).await?;
+    }
     let kept = if keep_services {
         left
     } else {
@@ -90,6 +90,45 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
             out.line(&format!("{:<width$}  kept running", one_line(name)))?;
         }
         out.line("the supervisor and its monitors have ended")?;
+    }
+    Ok(Done::Well)
+}
+
+/// Who has been told to go.
+enum Told {
+    /// A supervisor; how things were before.
+    Going(Box<Feed<WatchStatusResponse>>, Status),
+    /// Nobody supervises; whether something had to be ended all the same.
+    Nobody { ended: bool },
+}
+
+async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure> {
+    let endpoint = &place.located.supervisor;
+    let supervisor = match Supervisor::try_connect(endpoint).await {
+        // Without a supervisor nobody has to be asked to keep the services.
+        Err(Missing::Nobody(_)) if keep_services => return Ok(Told::Nobody { ended: false }),
+        Err(Missing::Nobody(_)) => match spawn::end_what_is_left(&place.located.home, endpoint).await? {
+            spawn::Left::Nothing(ended) => return Ok(Told::Nobody { ended }),
+            spawn::Left::Supervised => Supervisor::connect(endpoint).await?,
+        },
+        Err(Missing::Other(why)) => {
+            return Err(Failure::NoSupervisor { endpoint: endpoint.clone(), why });
+        }
+        Ok(supervisor) => supervisor,
+    };
+    let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
+    let before = feed.next().await?.and_then(|response| response.status).unwrap_or_default();
+    supervisor.shutdown(ShutdownRequest { keep_services }).await?;
+    Ok(Told::Going(Box::new(feed), before))
+}
+
+fn nobody(ended: bool, out: &mut Out) -> Result<Done, Failure> {
+    if out.json {
+        out.document(&DownJson { running: ended, stopped: Vec::new(), kept: Vec::new() })?;
+    } else if ended {
+        out.line("the supervisor had died; what it left running has been stopped")?;
+    } else {
+        out.line("the supervisor is not running")?;
     }
     Ok(Done::Well)
 }

@@ -1,5 +1,6 @@
 //! Starts a supervisor that outlives this command, and shows what it says if it does not come up.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use daemon_kit::Home;
 use proto::Endpoint;
 use proto::v1::Status;
 use tokio::time::{Instant, sleep};
@@ -31,7 +33,7 @@ pub(super) struct Started {
 
 /// Starts one and waits until a supervisor answers: this one, or another that was faster.
 pub(super) async fn supervisor(file: &Path, endpoint: &Endpoint) -> Result<Started, Failure> {
-    let mut newcomer = Newcomer::spawn(file)?;
+    let mut newcomer = Newcomer::spawn([OsStr::new("--file"), file.as_os_str()], &[])?;
     let until = Instant::now() + START;
     let mut ended = None;
     loop {
@@ -65,6 +67,49 @@ pub(super) async fn supervisor(file: &Path, endpoint: &Endpoint) -> Result<Start
     }
 }
 
+/// What a supervisor that died has left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing, or it is gone now; `true`: there was something to end.
+    Nothing(bool),
+    /// Somebody supervises it after all.
+    Supervised,
+}
+
+/// Nobody answers. If the last supervisor of this home did not end in peace, its services may still run: another one is
+/// started only to stop them, unless a monitor has started one meanwhile.
+pub(super) async fn end_what_is_left(home: &Home, endpoint: &Endpoint) -> Result<Left, Failure> {
+    let died = || std::fs::read(home.lock()).is_ok_and(|text| !text.is_empty());
+    if !died() {
+        return Ok(Left::Nothing(false));
+    }
+    let resume = [OsStr::new("--resume"), home.root().as_os_str()];
+    let mut newcomer = Newcomer::spawn(resume, &["--down"])?;
+    loop {
+        if let Some(how) = newcomer.ended() {
+            if how.success() {
+                return Ok(Left::Nothing(true));
+            }
+            let said = newcomer.said();
+            if !said.contains("already running") {
+                return Err(Failure::NotStarted(told(&said, how)));
+            }
+            let until = Instant::now() + START;
+            while Instant::now() < until {
+                if Supervisor::try_connect(endpoint).await.is_ok() {
+                    return Ok(Left::Supervised);
+                }
+                if !died() {
+                    return Ok(Left::Nothing(true));
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+            return Err(Failure::NotStarted(said));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
 fn told(said: &str, how: ExitStatus) -> String {
     if said.is_empty() { format!("it ended at once ({how})") } else { said.to_owned() }
 }
@@ -77,11 +122,11 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    fn spawn(file: &Path) -> Result<Self, Failure> {
+    fn spawn(what: [&OsStr; 2], more: &[&str]) -> Result<Self, Failure> {
         let program = program();
         #[expect(clippy::disallowed_methods, reason = "the one process that ctl starts is the supervisor")]
         let mut command = Command::new(&program);
-        command.arg("--file").arg(file).arg("--detach");
+        command.args(what).args(more).arg("--detach");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         detach(&mut command);
         let mut child = command

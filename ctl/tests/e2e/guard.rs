@@ -180,8 +180,10 @@ fn a_service_that_dies_with_the_supervisor_is_started_once_and_its_last_words_ar
     let expected = "begin\nlast words\n".repeat(2);
     eventually("the words of both runs", || system.log("web.out.log").len() >= expected.len());
     assert_eq!(String::from_utf8_lossy(&system.log("web.out.log")), expected);
-    let sleeping = system.processes().into_iter().filter(|(_, command)| command.starts_with("sleep 1000"));
-    assert_eq!(sleeping.count(), 1);
+    eventually("its one sleep", || {
+        let processes = system.processes().into_iter();
+        processes.filter(|(_, command)| command.starts_with("sleep 1000")).count() == 1
+    });
 }
 
 #[test]
@@ -255,6 +257,38 @@ fn down_is_final() {
     // Neither one who could come back nor one who would call it.
     eventually("the last one gone", || daemons(&system).is_empty());
     assert_eq!(system.processes(), []);
+}
+
+#[test]
+fn down_is_final_also_right_after_a_sigkill() {
+    for round in 0..5 {
+        let system = guarded(System::new(two()));
+        kill(system.supervisor(), "KILL");
+        system.down();
+        eventually("the last one gone", || daemons(&system).is_empty());
+        assert_eq!(system.processes(), [], "round {round}");
+    }
+}
+
+#[test]
+fn down_ends_what_lives_on_without_any_daemon() {
+    let system = guarded(System::new(two()));
+    let all = [system.supervisor(), monitor(&system, MONITORS[0]), monitor(&system, MONITORS[1])];
+    kill_all(&all);
+    eventually("they are dead", || !all.iter().any(|pid| lives(*pid)));
+    let answer = system.ctl(&["down"]).succeeded();
+    assert_eq!(answer.out, "the supervisor had died; what it left running has been stopped\n");
+    assert_eq!(system.processes(), []);
+    let answer = system.ctl(&["down"]).succeeded();
+    assert_eq!(answer.out, "the supervisor is not running\n");
+}
+
+#[test]
+fn what_was_kept_by_a_down_is_ended_by_the_next() {
+    let system = guarded(System::new(two()));
+    system.ctl(&["down", "--keep-services"]).succeeded();
+    assert!(system.processes().len() >= 2, "{:?}", system.processes());
+    system.down();
 }
 
 #[test]

@@ -45,8 +45,19 @@ pub struct Start {
     pub inherited: Inherited,
     /// What the monitors kept for us.
     pub kept: Kept,
-    /// `up` called it: autostart services are started, also those stopped by hand.
-    pub called_by_up: bool,
+    /// What it is started for.
+    pub wanted: Wanted,
+}
+
+/// What a supervisor is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// `up`: autostart services are started, also those stopped by hand.
+    Up,
+    /// By a guard, at boot, after an upgrade: what was wanted goes on.
+    AsBefore,
+    /// `down`, while nobody supervised: what is left is ended.
+    Down,
 }
 
 impl Manager {
@@ -106,16 +117,21 @@ impl Manager {
             states: 0,
             began: os::now(),
         };
-        manager.take_up(&found, start.called_by_up);
+        manager.take_up(&found, start.wanted);
         manager.kept = found.kept;
         // Only now that all is named that is to be kept: what is not named is let go.
         manager.world.keepers.connect_all();
         Ok((manager, handle, threads))
     }
 
-    fn take_up(&mut self, found: &Found, called_by_up: bool) {
+    fn take_up(&mut self, found: &Found, wanted: Wanted) {
+        let called_by_up = wanted == Wanted::Up;
         let now = os::now();
-        let how = if called_by_up { "up" } else { "started again" };
+        let how = match wanted {
+            Wanted::Up => "up",
+            Wanted::AsBefore => "started again",
+            Wanted::Down => "started to stop what is left",
+        };
         let seq = self.world.tell_own(Kind::Daemon, format!("supervisor pid {} {how}", std::process::id()));
         let specs: Vec<_> =
             self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
@@ -155,6 +171,8 @@ impl Manager {
             if let Err(error) = self.world.wal.up() {
                 tracing::error!(%error, "writing the log of intents failed");
             }
+        } else if wanted == Wanted::Down {
+            self.shut_down(false, "`ctl down` while nobody supervised");
         } else if found.replay.down {
             // Killed in the middle of `down`: started again only to finish it.
             self.shut_down(false, "a `down` that was interrupted");

@@ -56,7 +56,7 @@ use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked};
 use crate::service::{Service, World};
 
-pub use begin::Start;
+pub use begin::{Start, Wanted};
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;

@@ -139,6 +139,11 @@ impl Lock {
         Ok(Self(take_over(number)?.into()))
     }
 
+    /// Nothing is left to be supervised: it names nobody from now on.
+    pub fn done(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
+
     /// Keeps it open over the next exec; its number, for [`inherit`](Self::inherit).
     pub fn hand_over(&self) -> io::Result<i32> {
         use std::os::fd::AsRawFd;

@@ -159,6 +159,11 @@ impl Lock {
         Self(file).signed()
     }
 
+    /// Nothing is left to be supervised: it names nobody from now on.
+    pub fn done(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
+
     /// Lets the next program inherit it; its number, for [`inherit`](Self::inherit).
     pub fn hand_over(&self) -> io::Result<i32> {
         let handle = self.0.as_raw_handle();
