@@ -1,5 +1,7 @@
 //! The command line, as clap reads it.
 
+pub(crate) mod setup;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     Apply,
     /// Replace the running supervisor by another program, in place
     Upgrade(Upgrade),
+    /// Write a first sereno.toml from what is in this folder
+    Init(setup::Init),
+    /// Make a sereno.toml of the file of another tool
+    Import(setup::Import),
     /// Print the completions of a shell
     Completions(Completions),
 }

@@ -6,6 +6,7 @@
 //! | [`place`] | which `sereno.toml`, and so which home and endpoints |
 //! | [`client`] | talking to the daemons; the only one that knows gRPC |
 //! | [`commands`] | what each command does, one file for each family |
+//! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
@@ -22,7 +23,9 @@
 mod args;
 mod client;
 mod commands;
+mod draft;
 mod failure;
+mod import;
 mod out;
 mod place;
 mod render;

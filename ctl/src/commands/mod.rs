@@ -9,6 +9,7 @@
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
+//! | [`init`], [`import`], [`write`] | `init`, `import` |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
 //! `completions` is short enough to stand here.
@@ -18,12 +19,15 @@ mod config;
 mod describe;
 mod down;
 mod events;
+mod import;
+mod init;
 mod logs;
 mod settle;
 mod spawn;
 mod status;
 mod up;
 mod upgrade;
+mod write;
 
 use clap::CommandFactory as _;
 
@@ -39,6 +43,8 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
     match args.command {
         Command::Completions(wanted) => return completions(wanted.shell, out),
         Command::Check(check) => return config::check(file, check.path.as_deref(), out),
+        Command::Init(init) => return init::run(&init, out),
+        Command::Import(import) => return import::run(import, out).await,
         _ => {}
     }
     let place = &Place::find(file)?;
@@ -61,7 +67,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
-        Command::Completions(_) | Command::Check(_) => Ok(Done::Well),
+        Command::Completions(_) | Command::Check(_) | Command::Init(_) | Command::Import(_) => Ok(Done::Well),
     }
 }
 
