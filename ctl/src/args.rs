@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Init(setup::Init),
     /// Make a sereno.toml of the file of another tool
     Import(setup::Import),
+    /// Look for what is wrong here, and say what to do about it
+    Doctor,
     /// Print the completions of a shell
     Completions(Completions),
 }

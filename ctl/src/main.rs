@@ -7,6 +7,7 @@
 //! | [`client`] | talking to the daemons; the only one that knows gRPC |
 //! | [`commands`] | what each command does, one file for each family |
 //! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
+//! | [`doctor`] | what is wrong here |
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
@@ -23,6 +24,7 @@
 mod args;
 mod client;
 mod commands;
+mod doctor;
 mod draft;
 mod failure;
 mod import;

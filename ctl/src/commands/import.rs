@@ -124,6 +124,9 @@ fn told(
         option: gone.key,
         reason: gone.rule,
     }));
+    // All about one service together, in the order of the file.
+    let order: Vec<String> = imported.dropped.iter().map(|one| one.service.clone()).collect();
+    imported.dropped.sort_by_key(|one| order.iter().position(|name| *name == one.service));
     let text = imported.draft.text();
     if !printed {
         write::write(path, &text, to.force)?;

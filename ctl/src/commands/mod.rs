@@ -10,6 +10,7 @@
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
 //! | [`init`], [`import`], [`write`] | `init`, `import` |
+//! | [`doctor`] | `doctor` |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
 //! `completions` is short enough to stand here.
@@ -17,6 +18,7 @@
 mod act;
 mod config;
 mod describe;
+mod doctor;
 mod down;
 mod events;
 mod import;
@@ -64,6 +66,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Describe(describe) => describe::run(&describe.service, place, out).await,
         Command::Why(why) => events::why(why, place, out).await,
         Command::Events(events) => events::journal(events, place, out).await,
+        Command::Doctor => doctor::run(place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,

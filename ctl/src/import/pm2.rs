@@ -39,8 +39,9 @@ pub(crate) fn import(source: Source, folders: &Folders, wanted: &Wanted<'_>) -> 
         } else {
             options::plain(app)
         };
-        let name = draft::name(&named(&app, wanted));
-        if let Some(watcher) = monitors::watcher(&name, &app, &folder_of(&app, folders)) {
+        let called = named(&app, wanted);
+        let name = draft::name(&called);
+        if let Some(watcher) = monitors::watcher(&called, &app, &folder_of(&app, folders)) {
             watchers.push(watcher);
             continue;
         }
