@@ -8,6 +8,8 @@
 //! | [`commands`] | what each command does, one file for each family |
 //! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
 //! | [`doctor`] | what is wrong here |
+//! | [`complete`] | names, for shells and for who mistyped one |
+//! | [`boot`] | what starts a supervisor at boot |
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
@@ -22,8 +24,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod boot;
 mod client;
 mod commands;
+mod complete;
 mod doctor;
 mod draft;
 mod failure;
@@ -36,9 +40,11 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
+    // Answers a shell that asks what may stand there, and ends; else does nothing.
+    clap_complete::CompleteEnv::with_factory(args::Args::command).complete();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(usage) => {

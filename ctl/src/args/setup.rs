@@ -64,3 +64,39 @@ pub(crate) struct ImportTo {
     #[arg(long)]
     pub(crate) up: bool,
 }
+
+#[derive(Debug, Group)]
+pub(crate) struct Man {
+    /// Where they are written
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Startup {
+    #[command(subcommand)]
+    pub(crate) what: AtBoot,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AtBoot {
+    /// Write and enable what starts the supervisor at boot
+    Install(BootArgs),
+    /// Disable and delete it again
+    Remove(BootArgs),
+    /// Show what would be installed, and whether it is
+    Show(BootArgs),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct BootArgs {
+    /// For the whole machine; as root this is the default
+    #[arg(long, conflicts_with = "user")]
+    pub(crate) system: bool,
+    /// For you, also while you are not logged in (lingering)
+    #[arg(long)]
+    pub(crate) user: bool,
+    /// Name of the unit [default: sereno, or sereno-FOLDER for a file elsewhere]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}

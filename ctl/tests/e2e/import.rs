@@ -1,9 +1,10 @@
 //! A PM2 user's set-up is taken over and runs, by one command.
 
-use crate::harness::{System, free_port, wants};
+use crate::harness::{System, eventually, free_port, wants};
 
 const BACKEND: &str = r#"
-import http.server, os
+import http.server, os, sys
+print("up", file=sys.stderr, flush=True)
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -68,6 +69,7 @@ fn an_ecosystem_file_is_imported_and_runs_by_one_command() {
     let checks = service.0["checks"].as_array().expect("checks").len();
     assert_eq!(checks, 2, "port and health: {}", service.0);
     assert_eq!(system.service("mw-vision-frontend").state(), "running");
-    assert!(system.path("logs/backend-error.log").is_file(), "logs are where they were");
+    let log = system.path("logs/backend-error.log");
+    eventually("logs are where they were", || std::fs::read_to_string(&log).is_ok_and(|text| text == "up\n"));
     assert_eq!(system.ctl(&["check"]).code, 0);
 }
