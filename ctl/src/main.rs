@@ -13,6 +13,7 @@
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
+//! | [`tool`] | other programs that are asked something |
 //! | [`out`] | stdout and what may be written to it |
 //! | [`failure`] | every way to fail, and its exit code |
 //!
@@ -35,6 +36,7 @@ mod import;
 mod out;
 mod place;
 mod render;
+mod tool;
 mod view;
 mod wait;
 

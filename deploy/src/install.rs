@@ -1,6 +1,7 @@
 //! `cargo deploy install` and `uninstall`: programs, man pages, completions and units below one folder, and a list of
 //! them, so that nothing is left behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ pub fn man(root: &Path, folder: &Path) -> Result<(), Failure> {
     let built = binaries::build_for(root, false)?;
     let is_ctl = |path: &&PathBuf| path.file_stem().is_some_and(|stem| stem == "ctl");
     let ctl = built.iter().find(is_ctl).ok_or_else(|| Failure::Cargo("it built no ctl".into()))?;
-    run(Command::new(ctl).arg("man").arg(folder)).map(drop)
+    ask(ctl, &["man".as_ref(), folder.as_ref()]).map(drop)
 }
 
 /// Puts built programs and what they say of themselves below a folder; gives back what there is now.
@@ -59,7 +60,7 @@ pub fn place(built: &[PathBuf], prefix: &Path) -> Result<Vec<String>, Failure> {
     }
     let ctl = prefix.join("bin").join(format!("ctl{}", std::env::consts::EXE_SUFFIX));
     let man = prefix.join("share/man/man1");
-    run(Command::new(&ctl).arg("man").arg(&man))?;
+    ask(&ctl, &["man".as_ref(), man.as_ref()])?;
     let pages = fs::read_dir(&man).map_err(|source| writing(&man, source))?.flatten();
     let pages = pages.map(|page| page.file_name().to_string_lossy().into_owned());
     files.extend(
@@ -68,7 +69,7 @@ pub fn place(built: &[PathBuf], prefix: &Path) -> Result<Vec<String>, Failure> {
             .map(|page| format!("share/man/man1/{page}")),
     );
     for (shell, path) in COMPLETIONS {
-        let script = run(Command::new(&ctl).args(["completions", shell]))?;
+        let script = ask(&ctl, &["completions".as_ref(), shell.as_ref()])?;
         write(&prefix.join(path), &script)?;
         files.push(path.into());
     }
@@ -124,13 +125,15 @@ pub fn default_prefix() -> PathBuf {
     }
 }
 
-fn run(command: &mut Command) -> Result<Vec<u8>, Failure> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let said = command.output().map_err(|source| Failure::Run { program: program.clone(), source })?;
+#[expect(clippy::disallowed_methods, reason = "the program that was just installed, which answers at once")]
+fn ask(program: &Path, args: &[&OsStr]) -> Result<Vec<u8>, Failure> {
+    let shown = program.display().to_string();
+    let said = Command::new(program).args(args).output();
+    let said = said.map_err(|source| Failure::Run { program: shown.clone(), source })?;
     if said.status.success() {
         return Ok(said.stdout);
     }
-    Err(Failure::Ended { command: format!("{command:?}"), status: said.status.to_string() })
+    Err(Failure::Ended { command: shown, status: said.status.to_string() })
 }
 
 fn make_folder(file: &Path) -> Result<(), Failure> {

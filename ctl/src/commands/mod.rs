@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Describe(describe) => describe::run(&describe.service, place, out).await,
         Command::Why(why) => events::why(why, place, out).await,
         Command::Events(events) => events::journal(events, place, out).await,
-        Command::Startup(startup) => startup::run(startup, place, out),
+        Command::Startup(startup) => startup::run(&startup, place, out),
         Command::Doctor => doctor::run(place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,

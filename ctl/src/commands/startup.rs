@@ -1,7 +1,6 @@
 //! `startup`: what starts the supervisor at boot is written, enabled, shown, and taken away again.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::Serialize;
 
@@ -10,6 +9,7 @@ use crate::boot::{self, Boot};
 use crate::failure::{Done, Failure, note};
 use crate::out::Out;
 use crate::place::{self, Place};
+use crate::tool;
 
 #[derive(Serialize)]
 struct StartupJson<'a> {
@@ -27,7 +27,7 @@ struct Target {
 }
 
 /// Does what was asked for with the unit of this file.
-pub(super) fn run(startup: Startup, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) fn run(startup: &Startup, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let (AtBoot::Install(args) | AtBoot::Remove(args) | AtBoot::Show(args)) = &startup.what;
     let target = target(args, place)?;
     match &startup.what {
@@ -161,7 +161,7 @@ fn systemctl(target: &Target, args: &[&str]) -> Option<Vec<String>> {
 fn tried(command: &[String], out: &mut Out) -> Result<bool, Failure> {
     let line = command.join(" ");
     let (program, args) = command.split_first().map_or((Path::new(""), &[][..]), |(p, a)| (Path::new(p), a));
-    let said = Command::new(program).args(args).output();
+    let said = tool::ask(program, args);
     let why = match said {
         Ok(said) if said.status.success() => {
             out.line(&format!("ran {line}"))?;

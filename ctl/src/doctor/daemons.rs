@@ -1,12 +1,12 @@
 //! Programs beside `ctl`, their versions, sockets that nobody listens on, monitors that are not attached.
 
 use std::path::Path;
-use std::process::Command;
 
 use daemon_kit::Home;
 use proto::Endpoint;
 
 use super::{Finding, note, well, wrong};
+use crate::tool;
 use crate::view::View;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
@@ -17,7 +17,7 @@ pub(crate) fn programs(folder: &Path, found: &mut Vec<Finding>) {
     let mut good = true;
     for name in ["supervisor", "health-monitor", "port-monitor"] {
         let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        let said = Command::new(&program).arg("--version").output();
+        let said = tool::ask(&program, ["--version"]);
         let problem = match said {
             Err(error) => format!("{} can not be run: {}", program.display(), plain(&error)),
             Ok(said) => {

@@ -2,9 +2,9 @@
 //! does not have is said, not guessed.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{Finding, note, well, wrong};
+use crate::tool;
 
 /// Less than this and a log soon has gaps.
 const LOW_DISK: u64 = 512 * 1024;
@@ -34,7 +34,7 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
 }
 
 fn disk(home: &Path, found: &mut Vec<Finding>) {
-    let said = Command::new("df").arg("-Pk").arg(home).output();
+    let said = tool::ask("df", ["-Pk".as_ref(), home]);
     let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
     let words: Vec<&str> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     // Name, size, used, free, share: the name may have blanks, so from the share backwards.

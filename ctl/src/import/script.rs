@@ -59,8 +59,8 @@ pub(super) fn take(
         }
         _ => script,
     };
-    let argv = interpreter.into_iter().chain(options).chain([script]).chain(args);
-    Ok(Run::Argv(argv.collect()))
+    let line = interpreter.into_iter().chain(options).chain([script]).chain(args);
+    Ok(Run::Argv(line.collect()))
 }
 
 /// An interpreter that lies below is named so that it is not looked for in `PATH`.

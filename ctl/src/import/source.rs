@@ -1,9 +1,10 @@
 //! From a file of PM2's to a list of apps. What is JavaScript is run by node, as PM2 does; nothing else is.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Map, Value};
+
+use crate::tool;
 
 /// An app as PM2 has it.
 pub(crate) type App = Map<String, Value>;
@@ -67,7 +68,7 @@ pub(crate) fn read(path: &Path) -> Result<Source, SourceError> {
 }
 
 fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
-    let said = Command::new("node").arg("-e").arg(program).arg(path).output();
+    let said = tool::ask("node", ["-e".as_ref(), program.as_ref(), path.as_os_str()]);
     let said = match said {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(SourceError::NoNode(shown.into()));
@@ -76,16 +77,13 @@ fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
     };
     let out = String::from_utf8_lossy(&said.stdout);
     let json = out.rsplit_once("\n@@sereno@@").map(|(_, json)| json);
-    match json.filter(|_| said.status.success()) {
-        Some(json) => {
-            serde_json::from_str(json).map_err(|error| SourceError::Form(shown.into(), error.to_string()))
-        }
-        None => {
-            let why = String::from_utf8_lossy(&said.stderr);
-            let why = why.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
-            Err(SourceError::Node(shown.into(), why.into()))
-        }
+    if let Some(json) = json.filter(|_| said.status.success()) {
+        return serde_json::from_str(json)
+            .map_err(|error| SourceError::Form(shown.into(), error.to_string()));
     }
+    let why = String::from_utf8_lossy(&said.stderr);
+    let why = why.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
+    Err(SourceError::Node(shown.into(), why.into()))
 }
 
 /// `{ apps: [ … ] }`, `{ pm2: [ … ] }`, a list, or one app alone.

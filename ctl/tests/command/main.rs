@@ -1,6 +1,7 @@
 //! The real `ctl` against a supervisor that is a fake: what is asked, what is printed, which code it exits with.
 #![cfg(unix)]
 
+mod daily;
 mod fake;
 
 use std::io::Read as _;

@@ -3,8 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::import::Dropped;
 
-fn imported(apps: Value, profile: Option<&str>) -> Imported {
-    let Value::Object(whole) = json!({ "apps": apps }) else { unreachable!("an object") };
+fn imported(apps: &Value, profile: Option<&str>) -> Imported {
+    let Value::Object(whole) = json!({ "apps": apps.clone() }) else { unreachable!("an object") };
     let apps =
         whole["apps"].as_array().expect("a list").iter().map(|app| app.as_object().expect("an app").clone());
     let apps: Vec<App> = apps.collect();
@@ -23,7 +23,7 @@ fn dropped<'a>(imported: &'a Imported, option: &str) -> &'a Dropped {
 #[test]
 fn options_are_mapped() {
     let imported = imported(
-        json!([{
+        &json!([{
             "name": "api", "script": "server.js", "cwd": "../api", "args": "--a 'b c'", "node_args": "--inspect",
             "exp_backoff_restart_delay": 100, "maxRestarts": 5, "min_uptime": "10s", "kill_timeout": 3000,
             "instances": 1, "autorestart": true, "stop_exit_codes": [0], "error_file": "logs/e.log",
@@ -63,14 +63,14 @@ fn options_are_mapped() {
 fn a_profile_lies_over_the_environment() {
     let app = json!([{ "script": "a.js", "env": { "A": "1", "B": "2" }, "env_prod": { "A": "3" },
         "append_env_to_name": true }]);
-    let text = imported(app, Some("prod")).draft.text();
+    let text = imported(&app, Some("prod")).draft.text();
     assert!(text.contains("[services.a-prod]") && text.contains("env = { B = \"2\", A = \"3\" }"), "{text}");
 }
 
 #[test]
 fn what_has_no_place_says_why() {
     let imported = imported(
-        json!([
+        &json!([
             { "script": "a.js", "wait_ready": true, "cron_restart": "0 3 * * *", "max_restart": 3, "exec_mode": "cluster",
               "instances": "max", "port": 80, "error_file": "x", "out_file": "x", "interpreter": "node@18" },
             { "script": "serve" }, { "name": "empty" }
@@ -106,7 +106,7 @@ fn lines_and_programs_are_run_as_pm2_runs_them() {
         { "name": "sh", "script": "./a.sh" },
         { "name": "own", "script": "x.py", "interpreter": "/opt/venv/bin/python" }
     ]);
-    let text = imported(app, None).draft.text();
+    let text = imported(&app, None).draft.text();
     for wanted in [
         "shell = \"npm run dev && x 'a b'\"",
         "command = \"npm run dev\"",
@@ -121,7 +121,7 @@ fn lines_and_programs_are_run_as_pm2_runs_them() {
 #[test]
 fn a_dump_is_read_as_what_was_started() {
     let imported = imported(
-        json!([{
+        &json!([{
             "name": "api", "pm_exec_path": "/srv/shop/api/main.js", "pm_cwd": "/srv/shop/api", "exec_interpreter": "node",
             "exec_mode": "fork_mode", "node_args": [], "args": ["-x"], "autorestart": true, "watch": false,
             "restart_delay": 5000, "axm_options": {}, "status": "online", "SAME": "1", "unique_id": "u",
