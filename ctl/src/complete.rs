@@ -26,7 +26,10 @@ pub(crate) fn services() -> Vec<CompletionCandidate> {
 pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |name: &'a str| {
         let begins = typed.len() >= 2 && name.starts_with(typed);
-        let likeness = strsim::jaro_winkler(typed, name) + if begins { 1.0 } else { 0.0 };
+        // Letters that changed places count little for the one, much for the other.
+        let slip = typed.len() >= 3 && strsim::osa_distance(typed, name) <= 1;
+        let likeness =
+            if slip { 1.0 } else { strsim::jaro_winkler(typed, name) } + if begins { 1.0 } else { 0.0 };
         (likeness, name)
     };
     let best = names.into_iter().map(near).max_by(|a, b| a.0.total_cmp(&b.0));
@@ -51,6 +54,7 @@ mod tests {
         let names = ["mw-vision-backend", "mw-vision-frontend", "db"];
         assert_eq!(nearest("mw-vision-bakend", names), Some("mw-vision-backend"));
         assert_eq!(nearest("mw-vision-f", names), Some("mw-vision-frontend"));
+        assert_eq!(nearest("wbe", ["web", "db"]), Some("web"));
         assert_eq!(nearest("dB", ["db2", "x"]), None);
         assert_eq!(nearest("nonsense", names), None);
     }

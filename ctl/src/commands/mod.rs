@@ -100,6 +100,7 @@ fn hinted(failure: Failure, place: &Place) -> Failure {
         config.services.keys().chain(config.monitors.keys()).map(proto::Name::as_str).collect();
     let hint = match complete::nearest(typed, names.iter().copied()) {
         Some(name) => format!("did you mean \"{name}\"?"),
+        None if names.len() > 12 => "\"ctl status\" has all names".into(),
         None => format!("there are: {}", names.join(", ")),
     };
     let text = format!("{text}; {hint}");
