@@ -57,6 +57,7 @@ pub(crate) struct SupervisorView {
     pub(crate) config_newer: bool,
     pub(crate) shutting_down: bool,
     pub(crate) brake: Option<String>,
+    pub(crate) unguarded: Option<String>,
 }
 
 /// A monitor, whether it answers or not.
@@ -163,6 +164,7 @@ fn supervisor_view(status: SupervisorStatus) -> SupervisorView {
         config_newer: status.config_newer,
         shutting_down: status.shutting_down,
         brake: some(status.brake),
+        unguarded: some(status.unguarded),
     }
 }
 

@@ -167,6 +167,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
         kept,
         wanted,
+        under_init,
     };
     let root = start.home.root().to_path_buf();
     let over = supervise(start, &endpoint, under_init)?;

@@ -71,6 +71,9 @@ fn supervisor(view: &View) -> Row {
             let config = one_line(&view.config);
             below.push((format!("{config} has changed since it was applied: ctl plan, ctl apply"), BUSY));
         }
+        if let Some(why) = &up.unguarded {
+            below.push((format!("unguarded: {}", one_line(why)), BUSY));
+        }
         if let Some(brake) = &up.brake {
             below.push((format!("brake: {}", one_line(brake)), BAD));
         }

@@ -26,6 +26,7 @@ pub(super) fn status(view: View, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             config_newer: view.about.is_older_than_its_source(),
             shutting_down: view.going,
             brake: view.brake.unwrap_or_default(),
+            unguarded: view.unguarded.unwrap_or_default().into(),
         }),
         monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),
         services: view.services.into_iter().map(|service| self::service(service, usage)).collect(),

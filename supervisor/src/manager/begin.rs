@@ -47,6 +47,8 @@ pub struct Start {
     pub kept: Kept,
     /// What it is started for.
     pub wanted: Wanted,
+    /// An init system started it, and will again.
+    pub under_init: bool,
 }
 
 /// What a supervisor is started for.
@@ -116,6 +118,7 @@ impl Manager {
             saver: Arc::new(Saver::new(state_path(&start.home))),
             states: 0,
             began: os::now(),
+            under_init: start.under_init,
         };
         manager.take_up(&found, start.wanted);
         manager.kept = found.kept;

@@ -142,6 +142,8 @@ pub struct Manager {
     saver: Arc<Saver>,
     states: u64,
     began: Moment,
+    /// An init system starts it again.
+    under_init: bool,
 }
 
 /// When the state is to be written.
