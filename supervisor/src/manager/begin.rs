@@ -226,6 +226,7 @@ impl Manager {
                 other.kill();
             }
             service.unit.was_ready(found.ready_at(name, incarnation));
+            service.recover_sockets(&process, &mut self.world.inherited);
             if let Err(error) = service.hold_sockets(&mut self.world.inherited) {
                 tracing::error!(service = %name, "{error}");
             }
