@@ -10,25 +10,7 @@ use proto::Name;
 use proto::v1::Decision;
 
 use super::Moment;
-
-/// What the arbiter needs to know of a service, now.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// Of the run that is current.
-    pub incarnation: u64,
-    /// Of the run that the monitor judged.
-    pub asked: u64,
-    /// A person wants it down, it ended well, was given up, never restarts, or the supervisor shuts down; in words.
-    pub not_wanted: Option<&'static str>,
-    /// It ends in order to be started again, or waits for its next start.
-    pub restarting: bool,
-    /// A person paused it.
-    pub paused: bool,
-    /// It is not ready yet, or this check has not passed yet and its start period runs: until then.
-    pub grace: Option<Duration>,
-    /// A dependency that is to be restarted first.
-    pub suspect: Option<Name>,
-}
+pub use super::case::{Case, Standing};
 
 /// An answer, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,21 +117,29 @@ pub fn decide(
         return ruling(Decision::InGrace, "still within its time to start".into(), Some(left));
     }
     if let Some(dependency) = &case.suspect {
-        let message = format!("held: its dependency {dependency} is not well; that one first");
+        let message = format!(
+            "its dependency {dependency} is not well: that one first, this one if it still fails then"
+        );
         return ruling(Decision::HeldDependency, message, None);
     }
     let spent = ledger.spent(budget, now);
     if spent >= budget.max {
         let oldest =
             ledger.granted.front().map_or(Duration::ZERO, |at| budget.within.saturating_sub(now.since(*at)));
-        let message = format!("held: budget of {} in {} is spent", budget.max, words(budget.within));
+        let message = format!(
+            "budget of {} in {} is spent: free again in {}, or at once by `ctl reset`",
+            budget.max,
+            words(budget.within),
+            words(oldest)
+        );
         return ruling(Decision::HeldBudget, message, Some(oldest));
     }
     let (host, holds) = brake;
     if let Some((why, window)) = holds
         && let Err(left) = host.lets_through(window, now)
     {
-        return ruling(Decision::HeldBrake, format!("held: {why}"), Some(left));
+        let message = format!("{why}; one restart is let through every {}", words(window));
+        return ruling(Decision::HeldBrake, message, Some(left));
     }
     ledger.granted.push_back(now);
     let message = format!(
@@ -182,6 +172,10 @@ pub fn took(duration: Duration) -> String {
         _ => words(duration),
     }
 }
+
+#[cfg(test)]
+#[path = "arbiter_walk.rs"]
+mod walk;
 
 #[cfg(test)]
 mod tests {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{OnFailure, Policy};
+use daemon_kit::file::OnFailure;
 use proto::Name;
 use tokio::sync::watch;
 
 use super::Manager;
 use super::command::{Ask, CheckResult, Hello, Report as Reported, Target, TargetSet};
 use crate::journal::{Entry, Kind};
-use crate::lifecycle::arbiter::{self, Case, Ruling};
-use crate::lifecycle::{Fact, Moment, Request, State, deps};
+use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
+use crate::lifecycle::{Fact, Moment, Request, deps};
 use crate::os;
 use crate::service::{Held, Service, reports::Report};
 
@@ -210,34 +210,23 @@ impl Manager {
     }
 
     fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
-        let state = service.unit.state(now);
-        let not_wanted = if self.going.is_some() {
+        let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
-        } else if self.stop_queue.contains(&service.name)
-            || state == State::Stopped
-            || !service.unit.is_wanted()
-        {
-            Some("stopped by a person")
-        } else if state == State::Completed {
-            Some("it has completed")
-        } else if state == State::Failed {
-            Some("it was given up; `ctl reset` tries it again")
-        } else if service.spec.restart.policy == Policy::Never {
-            Some("its policy is never to restart")
         } else {
-            None
+            self.stop_queue.contains(&service.name).then_some("stopped by a person")
         };
-        let edges = &service.spec.depends_on;
         let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
-        Case {
-            incarnation: service.unit.incarnation(),
-            asked: ask.incarnation,
-            not_wanted,
-            restarting: service.unit.is_restarting() || matches!(state, State::Backoff | State::Waiting),
+        let standing = Standing {
+            leaving,
             paused: service.is_paused(),
-            grace: grace(service, &ask.check, now),
-            suspect: deps::suspect(edges, unit).cloned(),
-        }
+            start_period: service
+                .spec
+                .checks
+                .get(&ask.check)
+                .map_or(Duration::ZERO, |check| check.start_period),
+            suspect: deps::suspect(&service.spec.depends_on, unit).cloned(),
+        };
+        Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
     }
 
     /// Why restarts are held for the whole host, and for how long at least.
@@ -284,8 +273,10 @@ impl Manager {
         }
         let reason = self.say(&ask.monitor, name, Kind::Check, 0, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
-        let message = if ruling.decision == Accepted || held {
+        let message = if ruling.decision == Accepted {
             ruling.message.clone()
+        } else if held {
+            format!("restart held: {}", ruling.message)
         } else {
             format!("restart refused: {} ({})", ruling.decision, ruling.message)
         };
@@ -297,17 +288,6 @@ impl Manager {
         }
         seq
     }
-}
-
-/// How much longer a service has to start, as far as one of its checks goes.
-fn grace(service: &Service, check: &Name, now: Moment) -> Option<Duration> {
-    if service.unit.state(now) == State::Starting {
-        return Some(Duration::from_secs(1));
-    }
-    let mark = service.unit.marks()?.get(check)?;
-    let began = service.unit.began()?;
-    let end = began + service.spec.checks.get(check)?.start_period;
-    (!mark.passed && end > now).then(|| end.since(now))
 }
 
 /// Whether one of its checks failed at its last try, of those that count.
