@@ -25,7 +25,9 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
     line.push_str(&look.paint(style, &one_line(&event.message)));
     for more in event.evidence.lines().map(one_line) {
         let text = more.trim();
-        if !text.is_empty() && !event.message.contains(text) {
+        // What a service wrote is shown as it is; what a monitor found may stand in its message already.
+        let told = !matches!(event.kind.as_str(), "exit" | "output") && event.message.contains(text);
+        if !text.is_empty() && !told {
             line.extend(["\n    ", &look.paint(DIM, text)]);
         }
     }

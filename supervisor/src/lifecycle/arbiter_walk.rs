@@ -150,7 +150,7 @@ impl Scene {
             16 => self.weather.dependency_sick = self.chance.bool(),
             17 => self.weather.brake_holds = self.chance.bool(),
             18 if current && self.chance.u32(0..20) == 0 => {
-                drop(self.unit.request(self.now, Request::Restart))
+                self.unit.request(self.now, Request::Restart);
             }
             19 if current && self.chance.u32(0..20) == 0 => self.exit(),
             // Two people: one stops it, the other starts it before it is gone.

@@ -97,6 +97,8 @@ pub struct Service {
     pub ended_at: Option<SystemTime>,
     /// Why its dependencies do not hold.
     pub missing: Option<String>,
+    /// Who has the port that it wants.
+    pub obstacle: Option<String>,
     /// What it said over its notify socket.
     pub status_text: String,
     /// A new run is to take the place of this one, or could not.
@@ -166,6 +168,7 @@ impl Service {
             began: 0,
             ended_at: None,
             missing: None,
+            obstacle: None,
             status_text: String::new(),
             reload: None,
         }
