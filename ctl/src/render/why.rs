@@ -25,10 +25,10 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
     line.push_str(&look.paint(style, &one_line(&event.message)));
     for more in event.evidence.lines().map(one_line) {
         let text = more.trim();
+        let written = matches!(event.kind.as_str(), "exit" | "output");
         // What a service wrote is shown as it is; what a monitor found may stand in its message already.
-        let told = !matches!(event.kind.as_str(), "exit" | "output") && event.message.contains(text);
-        if !text.is_empty() && !told {
-            line.extend(["\n    ", &look.paint(DIM, text)]);
+        if !text.is_empty() && (written || !event.message.contains(text)) {
+            line.extend(["\n    ", &look.paint(DIM, if written { more.trim_end() } else { text })]);
         }
     }
     line
@@ -133,6 +133,16 @@ mod tests {
         assert_eq!(
             event(&link, true, &TimeZone::UTC, LOOK),
             "12:00:00.0  health-monitor  backend: health failed 3 of 3: 503\n    body: sick [2J"
+        );
+    }
+
+    #[test]
+    fn what_a_service_wrote_stands_below_as_it_wrote_it() {
+        let mut end = at(0, "supervisor", "exit", "exit 1 after 2.0 s");
+        end.evidence = "Traceback:\n  File \"x.py\"\n\nexit 1".into();
+        assert_eq!(
+            event(&end, false, &TimeZone::UTC, LOOK),
+            "12:00:00.0  supervisor      exit 1 after 2.0 s\n    Traceback:\n      File \"x.py\"\n    exit 1"
         );
     }
 

@@ -23,8 +23,13 @@ pub fn chain<'a>(
 
     let mut line = BTreeSet::from([anchor.seq]);
     let mut cause = anchor.cause;
-    while cause != 0 && line.insert(cause) {
-        cause = events.clone().find(|event| event.seq == cause).map_or(0, |event| event.cause);
+    while cause != 0 {
+        let Some(event) = events.clone().find(|event| event.seq == cause) else { break };
+        // What happened in the run before led here; how that run came to be is the story of another restart.
+        if event.kind == Kind::Start || !line.insert(cause) {
+            break;
+        }
+        cause = event.cause;
     }
     // Without a number asked for nothing follows the anchor but what became of it, however indirectly.
     let mut fate = BTreeSet::from([anchor.seq]);
@@ -117,13 +122,13 @@ mod tests {
             event(5, 4, "web", 1, Kind::Check, "found later"),
             said,
         ];
-        let down = ["start 1", "port 80 is held by pid 7", "exit 1", "next start in 1s", "found later"];
+        let down = ["port 80 is held by pid 7", "exit 1", "next start in 1s", "found later"];
         assert_eq!(messages(&events, "web", 0), down);
-        assert_eq!(chain(&events.iter(), "web", 0)[2].evidence, "Address already in use");
+        assert_eq!(chain(&events.iter(), "web", 0)[1].evidence, "Address already in use");
         events.push(event(7, 5, "web", 2, Kind::Start, "start 2"));
         let up = [&down[..], &["start 2"]].concat();
         assert_eq!(messages(&events, "web", 0), up);
-        assert_eq!(chain(&events.iter(), "web", 2)[2].evidence, "Address already in use");
+        assert_eq!(chain(&events.iter(), "web", 2)[1].evidence, "Address already in use");
     }
 
     #[test]
