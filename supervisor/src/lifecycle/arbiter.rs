@@ -53,9 +53,14 @@ pub struct HostBrake {
 }
 
 impl HostBrake {
-    /// A service went bad.
+    /// A service went bad. The run that was bad before may have ended without ever being well again.
     pub fn bad(&mut self, service: &Name, now: Moment) {
-        self.went_bad.entry(service.clone()).or_insert(now);
+        self.went_bad.insert(service.clone(), now);
+    }
+
+    /// Whether a service went bad and has not been well since.
+    pub fn has(&self, service: &Name) -> bool {
+        self.went_bad.contains_key(service)
     }
 
     /// A service is well again, or gone.
@@ -118,7 +123,7 @@ pub fn decide(
     }
     if let Some(dependency) = &case.suspect {
         let message = format!(
-            "its dependency {dependency} is not well: that one first, this one if it still fails then"
+            "its dependency {dependency} is not well, or only just back: that one first, this one if it still fails then"
         );
         return ruling(Decision::HeldDependency, message, None);
     }
@@ -268,6 +273,11 @@ mod tests {
         assert_eq!(ask(&mut host, at(33.0)), Decision::Accepted);
         assert_eq!(holds(&host, at(40.0)), None, "no longer within the window");
         assert_eq!(host.holds(&brake, 3, Duration::ZERO, at(2.0)), None, "too few to judge");
+        // Restarted, never reported well again, and bad once more.
+        for service in ["a", "b", "c"] {
+            host.bad(&name(service), at(100.0));
+        }
+        assert!(holds(&host, at(101.0)).is_some());
     }
 
     #[test]

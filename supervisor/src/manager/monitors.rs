@@ -10,7 +10,8 @@ use super::Manager;
 use super::command::{Ask, CheckResult, Hello, Report as Reported, Target, TargetSet};
 use crate::journal::{Entry, Kind};
 use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
-use crate::lifecycle::{Fact, Moment, Request, deps};
+use crate::lifecycle::deps::{self, Finding};
+use crate::lifecycle::{Fact, Moment, Request};
 use crate::os;
 use crate::service::{Held, Service, reports::Report};
 
@@ -216,15 +217,17 @@ impl Manager {
             self.stop_queue.contains(&service.name).then_some("stopped by a person")
         };
         let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
+        let check = service.spec.checks.get(&ask.check);
+        let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
+        let finding = Finding {
+            run: service.unit.began().unwrap_or(now),
+            look: Moment::since_boot(now.elapsed().saturating_sub(timeout)),
+        };
         let standing = Standing {
             leaving,
             paused: service.is_paused(),
-            start_period: service
-                .spec
-                .checks
-                .get(&ask.check)
-                .map_or(Duration::ZERO, |check| check.start_period),
-            suspect: deps::suspect(&service.spec.depends_on, unit).cloned(),
+            start_period: check.map_or(Duration::ZERO, |check| check.start_period),
+            suspect: deps::suspect(&service.spec.depends_on, unit, finding).cloned(),
         };
         Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
     }
@@ -232,7 +235,9 @@ impl Manager {
     /// Why restarts are held for the whole host, and for how long at least.
     pub(super) fn brake_holds(&self, now: Moment) -> Option<(String, Duration)> {
         let brake = &self.config.supervisor.brake;
-        let checked = || self.services.values().filter(|s| s.unit.is_ready() && !s.spec.checks.is_empty());
+        // One that went bad and is being restarted still counts, among those that it is counted against as well.
+        let counts = |service: &&Service| service.unit.is_ready() || self.brake.has(&service.name);
+        let checked = || self.services.values().filter(|s| !s.spec.checks.is_empty()).filter(counts);
         let intervals =
             checked().flat_map(|service| service.spec.checks.values().map(|check| check.interval));
         let longest = intervals.max().unwrap_or_default();
@@ -252,26 +257,22 @@ impl Manager {
             return self.say(&ask.monitor, name, Kind::Check, cause, failed, ask.evidence.clone());
         }
         let held = ruling.decision.is_held();
-        let again = held
-            && service
-                .held
-                .as_ref()
-                .is_some_and(|held| held.decision == ruling.decision && held.check == ask.check);
+        let until = ruling.retry_after.map(|after| now + after);
         if held {
-            let service = self.services.get_mut(name).expect("it was just found");
-            service.held = Some(Held {
-                decision: ruling.decision,
-                message: ruling.message.clone(),
-                until: ruling.retry_after.map(|after| now + after),
-                check: ask.check.clone(),
-            });
             self.changed();
         }
-        if again {
+        let service = self.services.get_mut(name).expect("it was just found");
+        if let Some(known) = service.held.as_mut().filter(|_| held)
+            && known.decision == ruling.decision
+            && known.check == ask.check
+        {
             // Said once; a repeat is no news.
-            return 0;
+            (known.message, known.until) = (ruling.message.clone(), until);
+            return known.seq;
         }
-        let reason = self.say(&ask.monitor, name, Kind::Check, 0, failed, ask.evidence.clone());
+        // What was held is part of the story of what is granted in the end.
+        let before = service.held.as_ref().map_or(0, |held| held.seq);
+        let reason = self.say(&ask.monitor, name, Kind::Check, before, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
         let message = if ruling.decision == Accepted {
             ruling.message.clone()
@@ -281,6 +282,10 @@ impl Manager {
             format!("restart refused: {} ({})", ruling.decision, ruling.message)
         };
         let seq = self.world.tell(service, Kind::Decision, reason, message);
+        if held {
+            let (decision, message) = (ruling.decision, ruling.message.clone());
+            service.held = Some(Held { decision, message, until, check: ask.check.clone(), seq });
+        }
         if ruling.decision == Accepted {
             service.held = None;
             service.cause = seq;

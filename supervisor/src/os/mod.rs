@@ -136,8 +136,10 @@ impl std::fmt::Display for Stranger {
         if let Some(service) = &self.service {
             write!(f, " of the service {service}")?;
         }
-        if let Some(age) = self.age {
-            write!(f, ", started {} ago", roughly(age))?;
+        match self.age {
+            Some(age) if age.as_secs() == 0 => f.write_str(", started just now")?,
+            Some(age) => write!(f, ", started {} ago", roughly(age))?,
+            None => {}
         }
         self.folder.as_ref().map_or(Ok(()), |folder| write!(f, " in {}", folder.display()))
     }

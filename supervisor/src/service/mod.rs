@@ -125,6 +125,8 @@ pub struct Held {
     pub until: Option<Moment>,
     /// Whose request.
     pub check: Name,
+    /// The decision in the journal.
+    pub seq: u64,
 }
 
 /// A pause.

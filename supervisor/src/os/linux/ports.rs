@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(stranger.folder.as_deref(), Some(std::path::Path::new("/")));
         let words = stranger.to_string();
         assert!(words.starts_with(&format!("pid {pid} `sleep 100`, started ")), "{words}");
-        assert!(words.ends_with(" ago in /"), "{words}");
+        assert!(words.ends_with(" in /"), "{words}");
         assert_eq!(stranger_on(&address, me, "home", "web"), None, "nobody any more");
     }
 }
