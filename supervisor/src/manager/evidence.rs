@@ -31,11 +31,12 @@ impl Manager {
             return;
         }
         let (incarnation, leader) = (service.unit.incarnation(), service.pid());
-        let (name, instance, tell) = (name.clone(), self.world.instance.clone(), self.tell.clone());
+        let (key, own, instance) = (name.clone(), service.name.to_string(), self.world.instance.clone());
+        let tell = self.tell.clone();
         tokio::task::spawn_blocking(move || {
-            if let Some((port, stranger)) = os::stranger_on(&addresses, leader, &instance, name.as_str()) {
+            if let Some((port, stranger)) = os::stranger_on(&addresses, leader, &instance, &own) {
                 // Fails only if the manager has ended.
-                let _ = tell.send(Happened::Stranger { service: name, incarnation, port, stranger });
+                let _ = tell.send(Happened::Stranger { service: key, incarnation, port, stranger });
             }
         });
     }
@@ -60,13 +61,14 @@ impl Manager {
     /// A run has ended, and nobody wanted that: what did it say last? `exit` is the event.
     pub(super) fn hear_last_words(&mut self, name: &Name, exit: u64, why: Option<WhyEnd>, up: Duration) {
         let Some(service) = self.services.get(name) else { return };
-        if !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady)) || !service.is_users() {
+        if !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady)) {
             return;
         }
         let until = SystemTime::now() + LAST_BREATH;
         let since = until - LAST_BREATH - up;
         let path = self.world.keep(service, Which::Err).path;
-        let (service, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
+        let (service, incarnation, tell) =
+            (service.name.clone(), service.unit.incarnation(), self.tell.clone());
         tokio::spawn(async move {
             tokio::time::sleep(SETTLED).await;
             tokio::task::spawn_blocking(move || {

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::proc;
+use super::proc::{self, Fifos};
 use crate::os::Stranger;
 
 const LISTEN: &str = "0A";
@@ -43,7 +43,7 @@ pub fn stranger_on(
         return None;
     }
     let holders: Vec<u32> = processes().filter(|pid| !own.contains(pid) && holds(*pid, &sockets)).collect();
-    let marks = |pid: u32| proc::mark_of(pid, instance).map(|(service, _)| service);
+    let marks = |pid: u32| proc::owner(pid, instance, &Fifos::default()).map(|(service, _)| service);
     if holders.iter().any(|pid| marks(*pid).is_some_and(|of| of == service)) {
         return None;
     }
