@@ -27,7 +27,9 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
         let text = more.trim();
         let written = matches!(event.kind.as_str(), "exit" | "output");
         // What a service wrote is shown as it is; what a monitor found may stand in its message already.
-        if !text.is_empty() && (written || !event.message.contains(text)) {
+        // `status 503`, `body {…}`: what counts is whether the line says it, not in which words.
+        let said = event.message.contains(text.split_once(' ').map_or(text, |(_, value)| value));
+        if !text.is_empty() && (written || !said) {
             line.extend(["\n    ", &look.paint(DIM, if written { more.trim_end() } else { text })]);
         }
     }
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn evidence_stands_below_only_where_the_message_lacks_it() {
         let mut link = at(0, "health-monitor", "check", "health failed 3 of 3: 503");
-        link.evidence = "503\nbody: sick\x1b[2J\n".into();
+        link.evidence = "status 503\nbody: sick\x1b[2J\n".into();
         assert_eq!(
             event(&link, true, &TimeZone::UTC, LOOK),
             "12:00:00.0  health-monitor  backend: health failed 3 of 3: 503\n    body: sick [2J"

@@ -132,10 +132,9 @@ pub fn decide(
         let oldest =
             ledger.granted.front().map_or(Duration::ZERO, |at| budget.within.saturating_sub(now.since(*at)));
         let message = format!(
-            "budget of {} in {} is spent: free again in {}, or at once by `ctl reset`",
+            "budget of {} in {} is spent; `ctl reset` gives a new one",
             budget.max,
-            words(budget.within),
-            words(oldest)
+            words(budget.within)
         );
         return ruling(Decision::HeldBudget, message, Some(oldest));
     }

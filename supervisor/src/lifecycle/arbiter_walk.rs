@@ -82,7 +82,7 @@ fn invariant_incarnations_come_one_by_one(scene: &Scene, next: u64) {
 fn invariant_held_says_what_releases_it(ruling: &Ruling) {
     let word = match ruling.decision {
         Decision::HeldDependency => "dependency db",
-        Decision::HeldBudget => "free again in",
+        Decision::HeldBudget => "`ctl reset`",
         Decision::HeldBrake => "let through every",
         _ => return,
     };

@@ -1,5 +1,6 @@
 //! Who watches, what they report, what they ask.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemon_kit::file::OnFailure;
@@ -149,8 +150,13 @@ impl Manager {
         if let Some(fact) = service.reports.fact(&result.check, every) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
-        if passing == Some(true) && service.held.as_ref().is_some_and(|held| held.check == result.check) {
-            service.held = None;
+        if passing == Some(true)
+            && let Some(held) = &mut service.held
+        {
+            held.checks.remove(&result.check);
+            if held.checks.is_empty() {
+                service.held = None;
+            }
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
@@ -264,11 +270,14 @@ impl Manager {
         let service = self.services.get_mut(name).expect("it was just found");
         if let Some(known) = service.held.as_mut().filter(|_| held)
             && known.decision == ruling.decision
-            && known.check == ask.check
         {
-            // Said once; a repeat is no news.
             (known.message, known.until) = (ruling.message.clone(), until);
-            return known.seq;
+            let (news, seq) = (known.checks.insert(ask.check.clone()), known.seq);
+            // Said once for each check; a repeat is no news.
+            if news {
+                self.say(&ask.monitor, name, Kind::Check, seq, failed, ask.evidence.clone());
+            }
+            return seq;
         }
         // What was held is part of the story of what is granted in the end.
         let before = service.held.as_ref().map_or(0, |held| held.seq);
@@ -277,14 +286,16 @@ impl Manager {
         let message = if ruling.decision == Accepted {
             ruling.message.clone()
         } else if held {
-            format!("restart held: {}", ruling.message)
+            let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
+            format!("restart held: {}{}", ruling.message, again.unwrap_or_default())
         } else {
             format!("restart refused: {} ({})", ruling.decision, ruling.message)
         };
         let seq = self.world.tell(service, Kind::Decision, reason, message);
         if held {
             let (decision, message) = (ruling.decision, ruling.message.clone());
-            service.held = Some(Held { decision, message, until, check: ask.check.clone(), seq });
+            let checks = BTreeSet::from([ask.check.clone()]);
+            service.held = Some(Held { decision, message, until, checks, seq });
         }
         if ruling.decision == Accepted {
             service.held = None;

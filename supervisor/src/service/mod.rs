@@ -14,7 +14,7 @@ pub mod reports;
 pub mod sockets;
 pub mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -123,8 +123,8 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<Moment>,
-    /// Whose request.
-    pub check: Name,
+    /// Whose requests.
+    pub checks: BTreeSet<Name>,
     /// The decision in the journal.
     pub seq: u64,
 }
