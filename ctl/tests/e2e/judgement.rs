@@ -249,6 +249,28 @@ fn the_culprit_is_restarted_first_and_its_victims_only_if_they_are_still_sick() 
 }
 
 #[test]
+fn a_spent_budget_holds_until_a_person_gives_a_new_one() {
+    let port = free_port();
+    let more = format!("restart = {{ monitor_budget = {{ max = 1, within = \"1h\" }} }}\n{}", health(port));
+    let system = System::new(&demo("web", port, &more)).up();
+    let before = system.service("web");
+    break_by(port, "sick");
+    let second = system.until_restarted(&before);
+    break_by(port, "sick");
+    let held = system.until("web", "held", |web| web.0["held"]["answer"] == "HELD_BUDGET");
+    assert_eq!(text(&held.0["held"]["message"]), "budget of 1 in 1h is spent; `ctl reset` gives a new one");
+    assert_eq!(held.incarnation(), second.incarnation());
+    system.ctl(&["reset", "web"]).succeeded();
+    let third = system.until_restarted(&second);
+    assert_eq!(third.0["held"], Value::Null);
+    tells(
+        &system,
+        "web",
+        &["health failed 3 of 3: 503", "restart accepted (incarnation 2), budget 1 of 1", "ready after"],
+    );
+}
+
+#[test]
 fn when_all_go_bad_at_once_the_host_is_suspected() {
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
     let page = Page::serve();

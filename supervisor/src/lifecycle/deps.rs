@@ -46,9 +46,13 @@ pub struct Finding {
 
 /// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, bad at its last check,
 /// or back only since the look that failed may have begun.
+///
+/// `is_bad` says whether one of its checks that may restart it failed at its last try: what is only reported restarts
+/// nobody, and must not keep its dependants from it for ever.
 pub fn suspect<'a>(
     edges: &'a BTreeMap<Name, Dependency>,
     unit: impl Fn(&Name) -> Option<&'a Unit>,
+    is_bad: impl Fn(&Name) -> bool,
     finding: Finding,
 ) -> Option<&'a Name> {
     edges.iter().find_map(|(name, dependency)| {
@@ -57,8 +61,7 @@ pub fn suspect<'a>(
             DependencyOn::Completed => true,
             DependencyOn::Started | DependencyOn::Ready => {
                 let back = unit.ready_at().is_some_and(|at| at > finding.run && at > finding.look);
-                let bad = unit.marks().is_some_and(|marks| marks.values().any(super::Mark::is_bad));
-                unit.is_ready() && !bad && !back
+                unit.is_ready() && !is_bad(name) && !back
             }
         };
         (!well).then_some(name)
@@ -132,7 +135,7 @@ mod tests {
         db.observe(at(1.0), Fact::Exited(Exit::Code(1)));
         assert_eq!(missing(&db).as_deref(), Some("waits for db to be ready"));
         let finding = |look| Finding { run: at(0.5), look: at(look) };
-        assert_eq!(suspect(&edges, |_| Some(&db), finding(1.0)), Some(&name("db")));
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, finding(1.0)), Some(&name("db")));
         for fact in [Fact::Drained, Fact::Swept] {
             db.poll(at(1.0));
             db.observe(at(1.0), fact);
@@ -142,12 +145,13 @@ mod tests {
         db.poll(at(2.0));
         assert!(db.is_ready());
         assert_eq!(
-            suspect(&edges, |_| Some(&db), finding(1.9)),
+            suspect(&edges, |_| Some(&db), |_| false, finding(1.9)),
             Some(&name("db")),
             "it may have been the db's fault"
         );
-        assert_eq!(suspect(&edges, |_| Some(&db), finding(2.1)), None);
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, finding(2.1)), None);
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| true, finding(2.1)), Some(&name("db")), "sick itself");
         let younger = Finding { run: at(3.0), look: at(0.0) };
-        assert_eq!(suspect(&edges, |_| Some(&db), younger), None, "it has never seen the db down");
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, younger), None, "it has never seen the db down");
     }
 }

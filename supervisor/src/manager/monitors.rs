@@ -223,6 +223,7 @@ impl Manager {
             self.stop_queue.contains(&service.name).then_some("stopped by a person")
         };
         let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
+        let bad = |name: &Name| self.services.get(name).is_some_and(is_bad);
         let check = service.spec.checks.get(&ask.check);
         let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
         let finding = Finding {
@@ -233,7 +234,7 @@ impl Manager {
             leaving,
             paused: service.is_paused(),
             start_period: check.map_or(Duration::ZERO, |check| check.start_period),
-            suspect: deps::suspect(&service.spec.depends_on, unit, finding).cloned(),
+            suspect: deps::suspect(&service.spec.depends_on, unit, bad, finding).cloned(),
         };
         Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
     }
