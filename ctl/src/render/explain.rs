@@ -9,8 +9,10 @@ use crate::view::{CheckView, Exit, ServiceView};
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     let mut lines: Vec<String> = state(service).into_iter().collect();
     if let Some(held) = &service.held {
-        let again = held.retry_after.map(|left| format!(", asked again in {}", span(left)));
-        lines.push(format!("held: {} ({}{})", held.message, held.answer, again.unwrap_or_default()));
+        let again = held
+            .retry_after
+            .map_or_else(|| "at its next failed check".into(), |left| format!("in {}", span(left)));
+        lines.push(format!("held: {} ({}, asked again {again})", held.message, held.answer));
     }
     if service.paused {
         let left = service.pause_left.map(|left| format!(" for {}", span(left)));

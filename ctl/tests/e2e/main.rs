@@ -18,6 +18,7 @@ mod crash_loop;
 mod dependencies;
 mod guard;
 mod harness;
+mod judgement;
 mod leftovers;
 mod logs;
 mod monitors;

@@ -19,6 +19,7 @@
 //! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
 //! | `found` | what it left: state, log of intents, processes |
+//! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
 
 mod act;
@@ -26,6 +27,7 @@ mod begin;
 pub mod command;
 mod configure;
 mod diff;
+mod evidence;
 mod found;
 mod monitors;
 mod notify;
@@ -53,7 +55,7 @@ use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::lifecycle::{Moment, State};
 use crate::logs::{LogEvent, Logs};
-use crate::os::{self, Marked};
+use crate::os::{self, Marked, Stranger};
 use crate::service::{Service, World};
 
 pub use begin::{Start, Wanted};
@@ -71,6 +73,10 @@ enum Happened {
     Notify { service: Name, text: String },
     /// Everybody on the host was looked at, for these services.
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
+    /// Somebody else listens where a run is to listen.
+    Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
+    /// The last lines of a run that has ended, and the event of its end.
+    LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The state is on disk, up to this record of the log of intents.
     Checkpointed { seq: u64, result: Result<(), String> },
 }

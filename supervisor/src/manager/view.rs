@@ -92,6 +92,12 @@ impl Manager {
             _ => unit.reason(now),
         };
         let reason = reason.or_else(|| self.why_reloading(service, now));
+        let reason = match (&service.obstacle, state) {
+            (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
+                Some(reason.map_or_else(|| obstacle.clone(), |reason| format!("{reason}; {obstacle}")))
+            }
+            _ => reason,
+        };
         let reason =
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {

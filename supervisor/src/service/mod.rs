@@ -14,7 +14,7 @@ pub mod reports;
 pub mod sockets;
 pub mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -97,6 +97,8 @@ pub struct Service {
     pub ended_at: Option<SystemTime>,
     /// Why its dependencies do not hold.
     pub missing: Option<String>,
+    /// Who has the port that it wants.
+    pub obstacle: Option<String>,
     /// What it said over its notify socket.
     pub status_text: String,
     /// A new run is to take the place of this one, or could not.
@@ -121,8 +123,10 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<Moment>,
-    /// Whose request.
-    pub check: Name,
+    /// Whose requests.
+    pub checks: BTreeSet<Name>,
+    /// The decision in the journal.
+    pub seq: u64,
 }
 
 /// A pause.
@@ -166,6 +170,7 @@ impl Service {
             began: 0,
             ended_at: None,
             missing: None,
+            obstacle: None,
             status_text: String::new(),
             reload: None,
         }

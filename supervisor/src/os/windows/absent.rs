@@ -129,3 +129,13 @@ pub fn leave_open(handle: Handle) -> io::Result<i32> {
 pub fn take_over(_number: i32) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
+
+/// Who listens where is not known here yet.
+pub fn stranger_on(
+    _addresses: &[SocketAddr],
+    _leader: u32,
+    _instance: &str,
+    _service: &str,
+) -> Option<(u16, crate::os::Stranger)> {
+    None
+}
