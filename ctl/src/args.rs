@@ -154,12 +154,17 @@ pub(crate) struct Logs {
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// The last so many lines of each output [default: 50; all with --since]
+    /// The last so many lines of each output [default: 50; all with --since or
+    /// --grep]
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) lines: Option<u32>,
     /// Only what is not older than this
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) since: Option<Duration>,
+    /// Only lines that match this regular expression; (?i) before it ignores
+    /// case
+    #[arg(short, long, value_name = "REGEX")]
+    pub(crate) grep: Option<String>,
     /// Only stdout
     #[arg(long, conflicts_with = "stderr")]
     pub(crate) stdout: bool,
