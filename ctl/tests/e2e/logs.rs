@@ -148,7 +148,8 @@ fn rotated_and_compressed_files_are_one_log_and_grep_finds_in_all_of_them() {
         "#,
     )
     .up();
-    let all: String = (1..=400).map(|line| format!("line {line}\n")).collect();
+    let lines: Vec<String> = (1..=400).map(|line| format!("line {line}\n")).collect();
+    let all = lines.concat();
     let read = || system.ctl(&["logs", "-n", "100000", "web"]).succeeded().out;
     eventually("every line is there, once and in order", || read() == all);
     eventually("a file was compressed", || system.path(".sereno/log/web.out.log.2.gz").exists());
