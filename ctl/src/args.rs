@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Show all daemons, services and checks
     #[command(aliases = ["ls", "list", "ps"])]
     Status(StatusArgs),
+    /// Watch everything on one screen, with keys to act
+    #[command(alias = "monit")]
+    Top,
     /// Start services and wait until they are ready
     Start(Act),
     /// Stop services and wait until nothing of them is left

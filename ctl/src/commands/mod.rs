@@ -5,6 +5,7 @@
 //! | [`up`], [`spawn`] | `up` |
 //! | [`down`] | `down` |
 //! | [`status`] | `status` |
+//! | [`crate::top`] | `top`, a room of its own |
 //! | [`act`] | `start`, `stop`, `restart`, `reload`, `signal`, `reset`, `pause`, `resume` |
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
@@ -24,6 +25,8 @@ mod spawn;
 mod status;
 mod up;
 mod upgrade;
+
+pub(crate) use status::gather;
 
 use clap::CommandFactory as _;
 
@@ -46,6 +49,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Up(up) => up::run(&up, place, out).await,
         Command::Down(down) => down::run(down.keep_services, place, out).await,
         Command::Status(status) => status::run(&status, place, out).await,
+        Command::Top => crate::top::run(place, out).await,
         Command::Start(act) => act::settle(act::Verb::Start, act, place, out).await,
         Command::Stop(act) => act::settle(act::Verb::Stop, act, place, out).await,
         Command::Restart(act) => act::settle(act::Verb::Restart, act, place, out).await,

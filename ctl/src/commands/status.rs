@@ -86,7 +86,7 @@ fn draw(view: &View, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// Asks everybody.
-pub(super) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> {
+pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> {
     let located = &place.located;
     let mut asked = JoinSet::new();
     for (name, endpoint) in &located.monitors {
