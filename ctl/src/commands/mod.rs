@@ -7,6 +7,7 @@
 //! | [`status`] | `status` |
 //! | [`crate::top`] | `top`, a room of its own |
 //! | [`act`] | `start`, `stop`, `restart`, `reload`, `signal`, `reset`, `pause`, `resume` |
+//! | [`added`] | `run`, `remove` |
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
@@ -15,6 +16,7 @@
 //! `completions` is short enough to stand here.
 
 mod act;
+mod added;
 mod config;
 mod describe;
 mod down;
@@ -62,6 +64,8 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Describe(describe) => describe::run(&describe.service, place, out).await,
         Command::Why(why) => events::why(why, place, out).await,
         Command::Events(events) => events::journal(events, place, out).await,
+        Command::Run(run) => added::run(run, place, out).await,
+        Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
