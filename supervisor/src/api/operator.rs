@@ -336,10 +336,6 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 }
 
-fn not_yet(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not in this version"))
-}
-
 fn newest(all: Vec<Event>, service: &str, limit: usize) -> Vec<Event> {
     let mut events: Vec<Event> =
         all.into_iter().filter(|event| service.is_empty() || event.service == service).collect();
