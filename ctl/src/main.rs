@@ -9,6 +9,7 @@
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
+//! | [`top`] | the live screen: a pure model of it, and the loop around it |
 //! | [`out`] | stdout and what may be written to it |
 //! | [`failure`] | every way to fail, and its exit code |
 //!
@@ -26,6 +27,7 @@ mod failure;
 mod out;
 mod place;
 mod render;
+mod top;
 mod view;
 mod wait;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use proto::time::lenient;
 use proto::v1::{CheckResult, CheckState, MonitorState, MonitorStatus, Status, SupervisorStatus};
 
-pub(crate) use service::{CheckView, Exit, Held, ServiceView};
+pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
 
 /// What was asked and what came back.
 pub(crate) struct Answers {

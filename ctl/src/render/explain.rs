@@ -45,7 +45,12 @@ fn state(service: &ServiceView) -> Option<String> {
         _ => None,
     };
     let text = join(&[timed.as_deref(), Some(cause)], ": ")?;
-    Some(format!("{}: {text}", service.state))
+    let hint = if service.state == ServiceState::Failed {
+        format!("; \"ctl start {}\" tries again", service.name)
+    } else {
+        String::new()
+    };
+    Some(format!("{}: {text}{hint}", service.state))
 }
 
 /// How the reason of one begins that waits for something.
@@ -132,7 +137,7 @@ mod tests {
         assert_eq!(service(frontend), ["waits for backend to be ready"]);
         frontend.state = ServiceState::Failed;
         frontend.reason = Some("51 runs failed: exit 1".into());
-        assert_eq!(service(frontend), ["failed: 51 runs failed: exit 1"]);
+        assert_eq!(service(frontend), ["failed: 51 runs failed: exit 1; \"ctl start frontend\" tries again"]);
     }
 
     #[test]

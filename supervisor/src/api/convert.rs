@@ -213,13 +213,13 @@ fn http_check(http: HttpCheck) -> v1::HttpCheck {
 
 /// What became of a command.
 pub(super) fn outcomes(outcomes: Vec<Outcome>) -> Vec<v1::Outcome> {
-    let convert = |outcome: Outcome| v1::Outcome {
-        service: outcome.service,
-        ok: outcome.ok,
-        message: outcome.message,
-        incarnation: outcome.incarnation,
-    };
-    outcomes.into_iter().map(convert).collect()
+    outcomes.into_iter().map(outcome).collect()
+}
+
+/// The same for one.
+pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
+    let Outcome { service, ok, message, incarnation } = outcome;
+    v1::Outcome { service, ok, message, incarnation }
 }
 
 /// What a file does.

@@ -15,6 +15,7 @@
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
+//! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
@@ -23,6 +24,7 @@
 //! | `view` | what others see |
 
 mod act;
+mod added;
 mod begin;
 pub mod command;
 mod configure;
@@ -49,6 +51,7 @@ use futures_util::stream::FuturesUnordered;
 use proto::Name;
 use tokio::sync::{mpsc, watch};
 
+use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
 use crate::lifecycle::arbiter::HostBrake;
@@ -109,6 +112,8 @@ pub enum Over {
 #[derive(Debug)]
 pub struct Manager {
     config: Config,
+    /// Those of its services that no file names.
+    added: Added,
     about: Arc<About>,
     world: World,
     services: BTreeMap<Name, Service>,

@@ -57,6 +57,8 @@ pub struct Service {
     pub spec: file::Service,
     /// More environment, for monitors.
     pub extra_env: BTreeMap<String, String>,
+    /// The environment it was added in, where no file names it.
+    pub caller_env: Option<file::Env>,
     /// What it does and is to do.
     pub unit: Unit,
     /// Everything for the next start; made when first needed.
@@ -150,6 +152,7 @@ impl Service {
             role,
             spec,
             extra_env: BTreeMap::new(),
+            caller_env: None,
             written_wanted: unit.is_wanted(),
             unit,
             plan: None,
@@ -182,6 +185,19 @@ impl Service {
         self.reports.keep_only(&spec);
         self.spec = spec;
         self.plan = None;
+    }
+
+    /// Tells the environment it was added in; `None`: the one of the file.
+    pub fn set_caller_env(&mut self, env: Option<file::Env>) {
+        if self.caller_env != env {
+            self.caller_env = env;
+            self.plan = None;
+        }
+    }
+
+    /// What it inherits from.
+    pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a file::Env {
+        self.caller_env.as_ref().unwrap_or(&world.env)
     }
 
     /// One of its outputs.
