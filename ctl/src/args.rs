@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Show all daemons, services and checks
     #[command(aliases = ["ls", "list", "ps"])]
     Status(StatusArgs),
+    /// Watch everything on one screen, with keys to act
+    #[command(alias = "monit")]
+    Top,
     /// Start services and wait until they are ready
     Start(Act),
     /// Stop services and wait until nothing of them is left
@@ -75,6 +78,11 @@ pub(crate) enum Command {
     Plan,
     /// Apply the file
     Apply,
+    /// Keep a command up that no file names
+    Run(Run),
+    /// Stop and forget services that `run` added
+    #[command(alias = "delete")]
+    Remove(Remove),
     /// Replace the running supervisor by another program, in place
     Upgrade(Upgrade),
     /// Write a first sereno.toml from what is in this folder
@@ -175,12 +183,17 @@ pub(crate) struct Logs {
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// The last so many lines of each output [default: 50; all with --since]
+    /// The last so many lines of each output [default: 50; all with --since or
+    /// --grep]
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) lines: Option<u32>,
     /// Only what is not older than this
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) since: Option<Duration>,
+    /// Only lines that match this regular expression; (?i) before it ignores
+    /// case
+    #[arg(short, long, value_name = "REGEX")]
+    pub(crate) grep: Option<String>,
     /// Only stdout
     #[arg(long, conflicts_with = "stderr")]
     pub(crate) stdout: bool,
@@ -227,6 +240,42 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct Run {
+    /// What to call it
+    #[arg(short, long)]
+    pub(crate) name: String,
+    /// The port it listens on: it is ready when it does, and checked from then
+    /// on
+    #[arg(short, long)]
+    pub(crate) port: Option<u16>,
+    /// The URL that answers while it is well
+    #[arg(long, value_name = "URL")]
+    pub(crate) health: Option<String>,
+    /// Where it runs [default: here]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// A variable of its environment, on top of this one's
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// How long to wait until it is ready
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// The program and its arguments, after --
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Remove {
+    /// Names
+    #[arg(value_name = "SERVICE", required = true)]
+    pub(crate) services: Vec<String>,
+    /// How long to wait until nothing of them is left
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct Upgrade {
     /// The new program [default: the one the supervisor was started from]
     #[arg(long, value_name = "PATH")]
@@ -237,6 +286,14 @@ pub(crate) struct Upgrade {
 pub(crate) struct Completions {
     /// Which shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write NAME=VALUE".into()),
+    }
 }
 
 /// `500ms`, `1h30m`; a bare number is seconds, as other tools have it.
@@ -286,6 +343,15 @@ mod tests {
         for line in ["ctl start --all", "ctl stop a b", "ctl signal HUP web", "ctl pause --for 30m web"] {
             parse(line).expect(line);
         }
+    }
+
+    #[test]
+    fn a_command_to_run_keeps_its_own_flags() {
+        let args = parse("ctl run -n web -e A=b=c --port 80 -- npm run dev --port 1 -f").expect("parses");
+        let Command::Run(run) = args.command else { panic!("not run: {:?}", args.command) };
+        assert_eq!(run.command, ["npm", "run", "dev", "--port", "1", "-f"]);
+        assert_eq!((run.port, &*run.vars), (Some(80), &[("A".into(), "b=c".into())][..]));
+        assert!(parse("ctl run -n web").is_err() && parse("ctl run -n web -e A -- x").is_err());
     }
 
     #[test]

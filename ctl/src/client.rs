@@ -89,6 +89,8 @@ impl Supervisor {
         resume("resume", ResumeRequest) -> ResumeResponse;
         plan("plan", PlanRequest) -> PlanResponse;
         apply("apply", ApplyRequest) -> ApplyResponse;
+        add_service("run", AddServiceRequest) -> AddServiceResponse;
+        remove_service("remove", RemoveServiceRequest) -> RemoveServiceResponse;
         get_timeline("events", GetTimelineRequest) -> GetTimelineResponse;
         shutdown("down", ShutdownRequest) -> ShutdownResponse;
         upgrade("upgrade", UpgradeRequest) -> UpgradeResponse;

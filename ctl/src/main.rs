@@ -14,6 +14,7 @@
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
 //! | [`tool`] | other programs that are asked something |
+//! | [`top`] | the live screen: a pure model of it, and the loop around it |
 //! | [`out`] | stdout and what may be written to it |
 //! | [`failure`] | every way to fail, and its exit code |
 //!
@@ -37,6 +38,7 @@ mod out;
 mod place;
 mod render;
 mod tool;
+mod top;
 mod view;
 mod wait;
 

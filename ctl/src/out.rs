@@ -32,6 +32,11 @@ impl Out {
         Self { writer: BufWriter::with_capacity(BUFFER, stdout), json, terminal, look }
     }
 
+    /// The terminal may have another size by now.
+    pub(crate) fn measure(&mut self) {
+        self.look.width = width();
+    }
+
     /// Writes text as it is.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.bytes(text.as_bytes())

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use proto::time::lenient;
 use proto::v1::{CheckResult, CheckState, MonitorState, MonitorStatus, Status, SupervisorStatus};
 
-pub(crate) use service::{CheckView, Exit, Held, ServiceView};
+pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
 
 /// What was asked and what came back.
 pub(crate) struct Answers {
@@ -57,6 +57,7 @@ pub(crate) struct SupervisorView {
     pub(crate) config_newer: bool,
     pub(crate) shutting_down: bool,
     pub(crate) brake: Option<String>,
+    pub(crate) unguarded: Option<String>,
 }
 
 /// A monitor, whether it answers or not.
@@ -163,6 +164,7 @@ fn supervisor_view(status: SupervisorStatus) -> SupervisorView {
         config_newer: status.config_newer,
         shutting_down: status.shutting_down,
         brake: some(status.brake),
+        unguarded: some(status.unguarded),
     }
 }
 

@@ -139,7 +139,7 @@ fn settled(item: &mut Item, status: &Status, hopeless: &[&str]) -> Option<Verdic
     let goal = item.goal;
     let Some(service) = find(status, &item.service) else {
         return Some(if goal == Goal::Down {
-            Verdict { ok: true, ..gone(&item.service, "and forgotten") }
+            Verdict { ok: true, state: ServiceState::Stopped, ..gone(&item.service, "and forgotten") }
         } else {
             gone(&item.service, "it is no longer configured")
         });

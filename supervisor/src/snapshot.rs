@@ -27,6 +27,8 @@ pub struct View {
     pub going: bool,
     /// Why restarts are held for the whole host.
     pub brake: Option<String>,
+    /// Why nobody would start this supervisor again if it died.
+    pub unguarded: Option<&'static str>,
     /// In the order of their names.
     pub monitors: Vec<MonitorView>,
     /// In the order of their names.

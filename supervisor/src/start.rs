@@ -17,6 +17,7 @@ use daemon_kit::file::{self, Config, Env, Problems};
 use proto::Endpoint;
 
 use crate::api;
+use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied};
 use crate::disk::launch;
 use crate::manager::command::{Command, ConfigError, Source};
@@ -112,7 +113,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     os::one_heap();
     let env = own_env();
     let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
-    let (config, applied, wanted) = match &args.resume {
+    let (mut config, applied, wanted) = match &args.resume {
         None => {
             let source = source(args.file.as_deref(), env)?;
             let (config, applied) = manager::read(&source)?;
@@ -139,7 +140,12 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         None => take_lock(&home.lock(), args.revive)?,
     };
     step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
+    let added = Added::load(&home.state());
+    let left_out = added.join(&mut config);
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
+    for (name, why) in left_out {
+        tracing::warn!(service = name, "was added by hand and is left out: {why}");
+    }
     if wanted == Wanted::Up {
         step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
@@ -158,6 +164,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
     let start = Start {
         config,
+        added,
         applied,
         home,
         instance,
@@ -167,6 +174,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
         kept,
         wanted,
+        under_init,
     };
     let root = start.home.root().to_path_buf();
     let over = supervise(start, &endpoint, under_init)?;

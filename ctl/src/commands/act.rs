@@ -1,5 +1,7 @@
 //! Commands that tell the supervisor what is wanted of services, and wait for what becomes of it.
 
+use std::time::Duration;
+
 use proto::time::to_wire;
 use proto::v1::{
     Outcome, PauseRequest, ReloadRequest, ResetRequest, RestartRequest, ResumeRequest, Selection,
@@ -66,6 +68,19 @@ pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -
     }
     all.append(&mut settled);
     finish(all, out)
+}
+
+/// Waits for what the supervisor has taken already.
+pub(super) async fn wait_for(
+    goal: Goal,
+    outcomes: &[Outcome],
+    limit: Duration,
+    place: &Place,
+    out: &mut Out,
+) -> Result<Done, Failure> {
+    let waiting = Waiting::new(goal, outcomes);
+    let settled = settle::wait(waiting, &place.located.supervisor, limit, width(outcomes), out).await?;
+    finish(settled, out)
 }
 
 /// `signal`.

@@ -33,7 +33,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     let until = Instant::now() + LEAVE;
     let (mut feed, before) = loop {
         match told_to_go(keep_services, place).await {
-            Ok(Told::Going(feed, before)) => break (feed, before),
+            Ok(Told::Going(told)) => break *told,
             Ok(Told::Nobody { ended }) => return nobody(ended, out),
             // It died while it was being told; whoever comes after it is told as well.
             Err(Failure::NoSupervisor { .. }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
@@ -97,7 +97,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
 /// Who has been told to go.
 enum Told {
     /// A supervisor; how things were before.
-    Going(Box<Feed<WatchStatusResponse>>, Status),
+    Going(Box<(Feed<WatchStatusResponse>, Status)>),
     /// Nobody supervises; whether something had to be ended all the same.
     Nobody { ended: bool },
 }
@@ -119,7 +119,7 @@ async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure>
     let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
     let before = feed.next().await?.and_then(|response| response.status).unwrap_or_default();
     supervisor.shutdown(ShutdownRequest { keep_services }).await?;
-    Ok(Told::Going(Box::new(feed), before))
+    Ok(Told::Going(Box::new((feed, before))))
 }
 
 fn nobody(ended: bool, out: &mut Out) -> Result<Done, Failure> {

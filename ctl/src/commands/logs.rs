@@ -1,12 +1,12 @@
-//! `logs`: what services wrote, byte for byte.
+//! `logs`: what services wrote, byte for byte; or those lines of it that match.
 
-use std::borrow::Cow;
+mod writer;
+
 use std::collections::BTreeMap;
 
-use proto::time::{to_wire, unstamp};
+use proto::Endpoint;
+use proto::time::to_wire;
 use proto::v1::{LogPlace, LogPosition, LogStream, ReadLogsRequest, ReadLogsResponse, Selection};
-use proto::{Endpoint, Name, UNARY_DEADLINE};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::args::Logs;
@@ -14,10 +14,10 @@ use crate::client::{Feed, Supervisor, reconnect};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
-use crate::render::lines::{Lines, Prefixes};
-use crate::render::time::rfc3339;
+use crate::render::lines::Matches;
+use writer::Writer;
 
-/// Lines of each output, where neither `-n` nor `--since` says otherwise.
+/// Lines of each output, where neither `-n`, `--since` nor `--grep` says otherwise.
 const LINES: u32 = 50;
 
 /// Shows them.
@@ -27,26 +27,65 @@ pub(super) async fn run(args: &Logs, place: &Place, out: &mut Out) -> Result<Don
         (false, true) => LogStream::Stderr,
         _ => LogStream::Unspecified,
     };
+    let everything = args.since.is_some() || args.grep.is_some();
     let request = ReadLogsRequest {
         selection: Some(Selection { selectors: args.services.clone(), all: false }),
-        lines: args.lines.unwrap_or(if args.since.is_some() { u32::MAX } else { LINES }),
+        lines: args.lines.unwrap_or(if everything { u32::MAX } else { LINES }),
         follow: args.follow,
         stream: stream.into(),
         since: args.since.map(to_wire),
         after: Vec::new(),
     };
-    show(&place.located.supervisor, request, out).await
+    match &args.grep {
+        None => show(&place.located.supervisor, request, out).await,
+        Some(pattern) => search(&place.located.supervisor, request, pattern, out).await,
+    }
+}
+
+/// Shows the lines that match. The last so many of them are known only when all have been read.
+async fn search(
+    endpoint: &Endpoint,
+    mut request: ReadLogsRequest,
+    pattern: &str,
+    out: &mut Out,
+) -> Result<Done, Failure> {
+    let matches = Matches::new(pattern, out.look.colour && !out.json)
+        .map_err(|error| Failure::Usage(format!("--grep {pattern:?}: {error}")))?;
+    let (last, follow) = (request.lines, request.follow);
+    (request.lines, request.follow) = (if last == 0 { 0 } else { u32::MAX }, false);
+    let began = Instant::now();
+    let supervisor = Supervisor::connect(endpoint).await?;
+    let mut writer = Writer::new(&supervisor, &request, out).await?.matching(matches, last);
+    let mut places = BTreeMap::new();
+    pour(&mut supervisor.read_logs(request.clone()).await?, &mut writer, &mut places, out).await?;
+    writer.end_of_past(out)?;
+    if !follow {
+        return writer.finish(out).map(|()| Done::Well);
+    }
+    request.follow = true;
+    go_on(&mut request, &places, began);
+    keep_showing(endpoint, supervisor, writer, request, places, out).await
 }
 
 /// Shows what is asked for, and goes on with the next supervisor when this one is replaced.
 pub(super) async fn show(
     endpoint: &Endpoint,
-    mut request: ReadLogsRequest,
+    request: ReadLogsRequest,
     out: &mut Out,
 ) -> Result<Done, Failure> {
-    let mut supervisor = Supervisor::connect(endpoint).await?;
-    let mut writer = Writer::new(&supervisor, &request, out).await?;
-    let mut places = BTreeMap::new();
+    let supervisor = Supervisor::connect(endpoint).await?;
+    let writer = Writer::new(&supervisor, &request, out).await?;
+    keep_showing(endpoint, supervisor, writer, request, BTreeMap::new(), out).await
+}
+
+async fn keep_showing(
+    endpoint: &Endpoint,
+    mut supervisor: Supervisor,
+    mut writer: Writer,
+    mut request: ReadLogsRequest,
+    mut places: Places,
+    out: &mut Out,
+) -> Result<Done, Failure> {
     loop {
         let end = match supervisor.read_logs(request.clone()).await {
             Ok(mut feed) => pour(&mut feed, &mut writer, &mut places, out).await,
@@ -69,12 +108,16 @@ pub(super) async fn show(
                 return Err(failure);
             }
         };
-        // The services have been writing meanwhile: goes on where it was, and with what has come from others since.
-        request.lines = u32::MAX;
-        request.since = Some(to_wire(gone.elapsed()));
-        request.after =
-            places.iter().map(|((service, stream), place)| position(service, *stream, *place)).collect();
+        go_on(&mut request, &places, gone);
     }
+}
+
+/// The services have been writing meanwhile: goes on where it was, and with what has come from others since.
+fn go_on(request: &mut ReadLogsRequest, places: &Places, since: Instant) {
+    request.lines = u32::MAX;
+    request.since = Some(to_wire(since.elapsed()));
+    request.after =
+        places.iter().map(|((service, stream), place)| position(service, *stream, *place)).collect();
 }
 
 /// Where each output has been shown up to.
@@ -110,90 +153,4 @@ async fn pour(
             None => return Ok(()),
         }
     }
-}
-
-/// How what comes is written.
-enum Writer {
-    /// One service: its bytes.
-    Raw,
-    /// Several: whole lines with names.
-    Named(Lines, Prefixes),
-    /// Whole lines as JSON, one document a line.
-    Json(Lines),
-}
-
-/// One line, for `--json`.
-#[derive(Serialize)]
-struct LineJson<'a> {
-    service: &'a str,
-    stream: &'static str,
-    time: Option<&'a str>,
-    text: Cow<'a, str>,
-}
-
-impl Writer {
-    async fn new(supervisor: &Supervisor, request: &ReadLogsRequest, out: &Out) -> Result<Self, Failure> {
-        if out.json {
-            return Ok(Self::Json(Lines::default()));
-        }
-        let selectors = request.selection.as_ref().map(|selection| selection.selectors.as_slice());
-        let selectors = selectors.unwrap_or_default();
-        let status = supervisor.status(false, UNARY_DEADLINE).await?;
-        let services: Vec<String> = status.services.into_iter().map(|service| service.name).collect();
-        // A name that is spelled out is one service; everything else may be several.
-        let single = match selectors {
-            [] => services.len() == 1,
-            [one] => Name::new(one).is_ok() && !has_instances(one, &services),
-            _ => false,
-        };
-        if single {
-            return Ok(Self::Raw);
-        }
-        let mut names = if selectors.is_empty() { services } else { selectors.to_vec() };
-        names.retain(|name| Name::new(name).is_ok());
-        Ok(Self::Named(Lines::default(), Prefixes::new(&names, out.look)))
-    }
-
-    fn write(&mut self, piece: &ReadLogsResponse, out: &mut Out) -> Result<(), Failure> {
-        match self {
-            Self::Raw => out.bytes(&piece.data),
-            Self::Named(lines, prefixes) => {
-                let prefix = prefixes.of(&piece.service);
-                lines.take(&piece.service, piece.stream, &piece.data, |line| {
-                    out.text(&prefix)?;
-                    out.bytes(line)
-                })
-            }
-            Self::Json(lines) => {
-                let time = unstamp(piece.time).and_then(rfc3339);
-                lines.take(&piece.service, piece.stream, &piece.data, |line| {
-                    record(&piece.service, piece.stream, time.as_deref(), line, out)
-                })
-            }
-        }
-    }
-
-    fn finish(&mut self, out: &mut Out) -> Result<(), Failure> {
-        match self {
-            Self::Raw => Ok(()),
-            Self::Named(lines, prefixes) => lines.finish(|service, _, line| {
-                out.text(&prefixes.of(service))?;
-                out.bytes(line)
-            }),
-            Self::Json(lines) => {
-                lines.finish(|service, stream, line| record(service, stream, None, line, out))
-            }
-        }
-    }
-}
-
-/// `web` may mean `web:0` and `web:1`.
-fn has_instances(name: &str, services: &[String]) -> bool {
-    services.iter().any(|service| service.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))
-}
-
-fn record(service: &str, stream: i32, time: Option<&str>, line: &[u8], out: &mut Out) -> Result<(), Failure> {
-    let stream = LogStream::try_from(stream).unwrap_or_default().word();
-    let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
-    out.record(&LineJson { service, stream, time, text })
 }

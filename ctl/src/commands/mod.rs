@@ -5,7 +5,9 @@
 //! | [`up`], [`spawn`] | `up` |
 //! | [`down`] | `down` |
 //! | [`status`] | `status` |
+//! | [`crate::top`] | `top`, a room of its own |
 //! | [`act`] | `start`, `stop`, `restart`, `reload`, `signal`, `reset`, `pause`, `resume` |
+//! | [`added`] | `run`, `remove` |
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
@@ -16,6 +18,7 @@
 //! [`manual`] has `completions`, `schema` and the man pages; [`startup`] what happens at boot.
 
 mod act;
+mod added;
 mod config;
 mod describe;
 mod doctor;
@@ -32,6 +35,8 @@ mod status;
 mod up;
 mod upgrade;
 mod write;
+
+pub(crate) use status::gather;
 
 use crate::args::{Args, Command};
 use crate::complete;
@@ -58,6 +63,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Up(up) => up::run(&up, place, out).await,
         Command::Down(down) => down::run(down.keep_services, place, out).await,
         Command::Status(status) => status::run(&status, place, out).await,
+        Command::Top => crate::top::run(place, out).await,
         Command::Start(act) => act::settle(act::Verb::Start, act, place, out).await,
         Command::Stop(act) => act::settle(act::Verb::Stop, act, place, out).await,
         Command::Restart(act) => act::settle(act::Verb::Restart, act, place, out).await,
@@ -72,6 +78,8 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Events(events) => events::journal(events, place, out).await,
         Command::Startup(startup) => startup::run(&startup, place, out),
         Command::Doctor => doctor::run(place, out).await,
+        Command::Run(run) => added::run(run, place, out).await,
+        Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,

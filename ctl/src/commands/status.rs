@@ -51,7 +51,8 @@ async fn watch(args: &StatusArgs, place: &Place, out: &mut Out) -> Result<Done, 
     }
     loop {
         let drawn = Instant::now();
-        let mut view = gather(place, false).await?;
+        out.measure();
+        let mut view = gather(place, true).await?;
         // One that is gone for a moment is no reason to stop watching.
         let _ = view.select(&args.services);
         draw(&view, out)?;
@@ -85,7 +86,7 @@ fn draw(view: &View, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// Asks everybody.
-pub(super) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> {
+pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> {
     let located = &place.located;
     let mut asked = JoinSet::new();
     for (name, endpoint) in &located.monitors {

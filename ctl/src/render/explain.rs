@@ -9,8 +9,10 @@ use crate::view::{CheckView, Exit, ServiceView};
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     let mut lines: Vec<String> = state(service).into_iter().collect();
     if let Some(held) = &service.held {
-        let again = held.retry_after.map(|left| format!(", asked again in {}", span(left)));
-        lines.push(format!("held: {} ({}{})", held.message, held.answer, again.unwrap_or_default()));
+        let again = held
+            .retry_after
+            .map_or_else(|| "at its next failed check".into(), |left| format!("in {}", span(left)));
+        lines.push(format!("held: {} ({}, asked again {again})", held.message, held.answer));
     }
     if service.paused {
         let left = service.pause_left.map(|left| format!(" for {}", span(left)));
@@ -43,7 +45,12 @@ fn state(service: &ServiceView) -> Option<String> {
         _ => None,
     };
     let text = join(&[timed.as_deref(), Some(cause)], ": ")?;
-    Some(format!("{}: {text}", service.state))
+    let hint = if service.state == ServiceState::Failed {
+        format!("; \"ctl start {}\" tries again", service.name)
+    } else {
+        String::new()
+    };
+    Some(format!("{}: {text}{hint}", service.state))
 }
 
 /// How the reason of one begins that waits for something.
@@ -130,7 +137,7 @@ mod tests {
         assert_eq!(service(frontend), ["waits for backend to be ready"]);
         frontend.state = ServiceState::Failed;
         frontend.reason = Some("51 runs failed: exit 1".into());
-        assert_eq!(service(frontend), ["failed: 51 runs failed: exit 1"]);
+        assert_eq!(service(frontend), ["failed: 51 runs failed: exit 1; \"ctl start frontend\" tries again"]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(crate) struct SupervisorJson<'a> {
     config: &'a str,
     error: Option<&'a str>,
     shutting_down: Option<bool>,
+    /// Why nobody would start it again if it died.
+    unguarded: Option<&'a str>,
 }
 
 /// One monitor.
@@ -139,6 +141,7 @@ pub(crate) fn supervisor(view: &View) -> SupervisorJson<'_> {
         config: &view.config,
         error: view.supervisor.as_ref().err().map(String::as_str),
         shutting_down: up.map(|up| up.shutting_down),
+        unguarded: up.and_then(|up| up.unguarded.as_deref()),
     }
 }
 

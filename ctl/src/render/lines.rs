@@ -1,22 +1,28 @@
 //! Bytes of several outputs, cut anywhere, to whole lines, and the names that stand before them. Bytes stay bytes.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 
 use anstyle::{AnsiColor, Style};
+use regex::bytes::Regex;
 
-use super::Look;
+use super::{BAD, DIM, Look};
 
 /// A line is cut here, so that one without an end can not fill the memory.
 const LONGEST: usize = 64 * 1024;
 
 /// Colours that can be told apart on dark and on light.
-const COLOURS: [AnsiColor; 6] = [
+const COLOURS: [AnsiColor; 10] = [
     AnsiColor::Cyan,
     AnsiColor::Yellow,
     AnsiColor::Green,
     AnsiColor::Magenta,
     AnsiColor::Blue,
-    AnsiColor::BrightRed,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightYellow,
+    AnsiColor::BrightGreen,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
 ];
 
 /// The begun line of every output of every service.
@@ -77,28 +83,115 @@ impl Lines {
     }
 }
 
-/// Names before lines, equally wide.
+/// Names before lines, equally wide, neighbours in different colours.
 pub(crate) struct Prefixes {
     look: Look,
     width: usize,
+    colours: BTreeMap<String, Style>,
 }
 
 impl Prefixes {
     /// Wide enough for these.
     pub(crate) fn new(names: &[String], look: Look) -> Self {
-        Self { look, width: names.iter().map(|name| name.chars().count()).max().unwrap_or(0) }
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let mut prefixes = Self { look, width, colours: BTreeMap::new() };
+        for name in names {
+            prefixes.colour(name);
+        }
+        prefixes
     }
 
-    /// `name | `, in a colour that is always the same one for a name.
-    pub(crate) fn of(&mut self, name: &str) -> String {
+    /// `name | `, in the colour of that name; the bar says what went to stderr.
+    pub(crate) fn of(&mut self, name: &str, is_error: bool) -> String {
         self.width = self.width.max(name.chars().count());
-        self.look.paint(colour(name), &format!("{name:<width$} | ", width = self.width))
+        let style = self.colour(name);
+        let name = self.look.paint(style, &format!("{name:<width$}", width = self.width));
+        let bar = self.look.paint(if is_error { BAD } else { DIM }, "|");
+        format!("{name} {bar} ")
+    }
+
+    fn colour(&mut self, name: &str) -> Style {
+        if let Some(style) = self.colours.get(name) {
+            return *style;
+        }
+        let style = COLOURS[self.colours.len() % COLOURS.len()].on_default();
+        self.colours.insert(name.into(), style);
+        style
     }
 }
 
-fn colour(name: &str) -> Style {
-    let sum = name.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    COLOURS[sum % COLOURS.len()].on_default()
+/// Which lines are wanted.
+pub(crate) struct Matches {
+    pattern: Regex,
+    marks: bool,
+}
+
+impl Matches {
+    /// Lines with this in them; with `marks`, what matches is shown.
+    pub(crate) fn new(pattern: &str, marks: bool) -> Result<Self, String> {
+        let pattern = Regex::new(pattern).map_err(|error| match error {
+            // Its own text draws an arrow over several lines; the last one says it.
+            regex::Error::Syntax(text) => {
+                let last = text.lines().last().unwrap_or_default();
+                last.strip_prefix("error: ").unwrap_or(last).to_owned()
+            }
+            other => other.to_string(),
+        })?;
+        Ok(Self { pattern, marks })
+    }
+
+    /// The line, if it is wanted.
+    pub(crate) fn find<'a>(&self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if !self.pattern.is_match(text) {
+            return None;
+        }
+        if !self.marks {
+            return Some(Cow::Borrowed(line));
+        }
+        let mark = BAD.bold();
+        let mut marked = Vec::with_capacity(line.len() + 16);
+        let mut at = 0;
+        for found in self.pattern.find_iter(text).filter(|found| !found.is_empty()) {
+            marked.extend_from_slice(&text[at..found.start()]);
+            marked.extend_from_slice(mark.render().to_string().as_bytes());
+            marked.extend_from_slice(found.as_bytes());
+            marked.extend_from_slice(mark.render_reset().to_string().as_bytes());
+            at = found.end();
+        }
+        marked.extend_from_slice(&line[at..]);
+        Some(Cow::Owned(marked))
+    }
+}
+
+/// The last so many things of every output, all in the order they came in.
+pub(crate) struct Last<T> {
+    most: usize,
+    kept: VecDeque<(String, i32, T)>,
+    counts: BTreeMap<(String, i32), usize>,
+}
+
+impl<T> Last<T> {
+    pub(crate) fn new(most: u32) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self { most, kept: VecDeque::new(), counts: BTreeMap::new() }
+    }
+
+    pub(crate) fn push(&mut self, service: &str, stream: i32, thing: T) {
+        let count = self.counts.entry((service.into(), stream)).or_default();
+        if *count < self.most {
+            *count += 1;
+        } else {
+            let is_it = |(of, which, _): &(String, i32, T)| of == service && *which == stream;
+            let Some(oldest) = self.kept.iter().position(is_it) else { return };
+            self.kept.remove(oldest);
+        }
+        self.kept.push_back((service.into(), stream, thing));
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = T> {
+        self.kept.into_iter().map(|(_, _, thing)| thing)
+    }
 }
 
 #[cfg(test)]
@@ -153,11 +246,43 @@ mod tests {
 
     #[test]
     fn prefixes_line_up_and_grow() {
-        let mut prefixes = Prefixes::new(&["web".into(), "db".into()], Look { colour: false, width: 80 });
-        assert_eq!(prefixes.of("db"), "db  | ");
-        assert_eq!(prefixes.of("queue"), "queue | ");
-        assert_eq!(prefixes.of("db"), "db    | ");
-        let mut coloured = Prefixes::new(&[], Look { colour: true, width: 80 });
-        assert!(coloured.of("db").starts_with("\x1b["));
+        let mut prefixes = Prefixes::new(&["db".into(), "web".into()], Look { colour: false, width: 80 });
+        assert_eq!(prefixes.of("db", false), "db  | ");
+        assert_eq!(prefixes.of("queue", true), "queue | ");
+        assert_eq!(prefixes.of("db", false), "db    | ");
+    }
+
+    #[test]
+    fn every_service_has_a_colour_of_its_own_and_keeps_it() {
+        let names: Vec<String> = (0..COLOURS.len()).map(|number| format!("s{number}")).collect();
+        let mut prefixes = Prefixes::new(&names, Look { colour: true, width: 80 });
+        let begin = |text: String| text.split('s').next().map(str::to_owned);
+        let colours: std::collections::BTreeSet<_> =
+            names.iter().rev().map(|name| begin(prefixes.of(name, false))).collect();
+        assert_eq!(colours.len(), names.len());
+        assert_ne!(prefixes.of("s1", false), prefixes.of("s1", true), "stderr is told apart");
+    }
+
+    #[test]
+    fn what_matches_is_found_and_marked() {
+        let plain = Matches::new("b+", false).expect("a pattern");
+        assert_eq!(plain.find(b"abba\n").as_deref(), Some(&b"abba\n"[..]));
+        assert_eq!(plain.find(b"xyz\n"), None);
+        let marked = Matches::new("b+|$", true).expect("a pattern").find(b"abba\n").expect("found");
+        assert_eq!(marked.escape_ascii().to_string(), r"a\x1b[1m\x1b[31mbb\x1b[0ma\n");
+        assert!(Matches::new("end$", false).expect("a pattern").find(b"the end\n").is_some());
+        assert_eq!(Matches::new("a(", false).err().as_deref(), Some("unclosed group"));
+    }
+
+    #[test]
+    fn the_last_of_each_are_kept_in_the_order_they_came() {
+        let mut last = Last::new(2);
+        for (service, line) in [("a", 1), ("a", 2), ("b", 3), ("a", 4), ("b", 5), ("a", 6)] {
+            last.push(service, 1, line);
+        }
+        assert_eq!(last.into_iter().collect::<Vec<_>>(), [3, 4, 5, 6]);
+        let mut none = Last::new(0);
+        none.push("a", 1, 1);
+        assert_eq!(none.into_iter().count(), 0);
     }
 }

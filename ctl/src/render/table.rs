@@ -9,11 +9,13 @@ use super::{
 };
 use crate::view::{CheckView, MonitorView, ServiceView, View};
 
-const COLUMNS: usize = 6;
+const COLUMNS: usize = 8;
 /// The last column has what can be cut.
 const LAST: usize = COLUMNS - 1;
-/// What goes first when there is no room: restarts, then uptime, then pid.
-const SHED: [usize; 3] = [4, 3, 2];
+/// What goes first when there is no room: restarts, then CPU and memory, then uptime, then pid.
+const SHED: [usize; 5] = [4, 5, 6, 3, 2];
+/// Shown only where somebody asked for it: CPU and memory.
+const MEASURED: [usize; 2] = [5, 6];
 const GAP: usize = 2;
 /// The last column is worth showing from here on.
 const WORTH: usize = 16;
@@ -23,16 +25,18 @@ type Cell = Vec<(String, Style)>;
 
 struct Row {
     cells: [Cell; COLUMNS],
+    /// The last cell in fewer words, where there is no room for all of them.
+    short: Option<Cell>,
     below: Vec<(String, Style)>,
 }
 
 /// The whole view.
 pub(crate) fn status(view: &View, look: Look) -> String {
-    let mut rows = vec![heading(["DAEMON", "STATE", "PID", "UPTIME", "RESTARTS", "INFO"])];
+    let mut rows = vec![heading(titles("DAEMON", "INFO"))];
     rows.push(supervisor(view));
     rows.extend(view.monitors.iter().map(monitor));
     if view.supervisor.is_ok() {
-        let mut services = heading(["SERVICE", "STATE", "PID", "UPTIME", "RESTARTS", "CHECKS"]);
+        let mut services = heading(titles("SERVICE", "CHECKS"));
         services.cells[0][0].0.insert(0, '\n');
         rows.push(services);
         rows.extend(view.services.iter().map(service));
@@ -40,8 +44,19 @@ pub(crate) fn status(view: &View, look: Look) -> String {
     grid(&rows, look)
 }
 
+fn titles<'a>(first: &'a str, last: &'a str) -> [&'a str; COLUMNS] {
+    [first, "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEMORY", last]
+}
+
 fn heading(titles: [&str; COLUMNS]) -> Row {
-    Row { cells: titles.map(|title| vec![(title.to_owned(), BOLD)]), below: Vec::new() }
+    Row { cells: titles.map(|title| vec![(title.to_owned(), BOLD)]), short: None, below: Vec::new() }
+}
+
+/// CPU and memory, empty where nobody measured.
+fn measured(view: Option<&ServiceView>) -> [Cell; 2] {
+    let cell = |text: Option<String>| text.map_or_else(Cell::new, plain);
+    let cpu = view.and_then(|view| view.cpu_percent).map(|percent| format!("{percent:.1} %"));
+    [cell(cpu), cell(view.and_then(|view| view.memory_bytes).map(size))]
 }
 
 fn plain(text: impl Into<String>) -> Cell {
@@ -71,10 +86,14 @@ fn supervisor(view: &View) -> Row {
             let config = one_line(&view.config);
             below.push((format!("{config} has changed since it was applied: ctl plan, ctl apply"), BUSY));
         }
+        if let Some(why) = &up.unguarded {
+            below.push((format!("unguarded: {}", one_line(why)), BUSY));
+        }
         if let Some(brake) = &up.brake {
             below.push((format!("brake: {}", one_line(brake)), BAD));
         }
     }
+    let [cpu, memory] = measured(None);
     Row {
         cells: [
             plain("supervisor"),
@@ -82,8 +101,11 @@ fn supervisor(view: &View) -> Row {
             number(up.map(|up| up.pid)),
             number(up.map(|up| span(up.uptime))),
             number(None::<u64>),
+            cpu,
+            memory,
             info,
         ],
+        short: None,
         below,
     }
 }
@@ -114,6 +136,7 @@ fn monitor(view: &MonitorView) -> Row {
     if let Some(process) = view.process.as_ref().filter(|process| !process.is_well()) {
         below.extend(explain::service(process).into_iter().map(|line| (one_line(&line), BUSY)));
     }
+    let [cpu, memory] = measured(view.process.as_ref());
     Row {
         cells: [
             plain(one_line(&view.name)),
@@ -121,8 +144,11 @@ fn monitor(view: &MonitorView) -> Row {
             number(up.map(|up| up.pid).or(view.process.as_ref().and_then(|process| process.pid))),
             number(up.map(|up| span(up.uptime))),
             number(view.process.as_ref().map(|process| process.restarts)),
+            cpu,
+            memory,
             info,
         ],
+        short: None,
         below,
     }
 }
@@ -130,13 +156,15 @@ fn monitor(view: &MonitorView) -> Row {
 fn service(view: &ServiceView) -> Row {
     let mut checks = Cell::new();
     // Of one that does not run there is nothing to check.
-    for check in view.checks.iter().filter(|_| explain::alive(view.state)) {
+    let alive = explain::alive(view.state);
+    for check in view.checks.iter().filter(|_| alive) {
         if !checks.is_empty() {
             checks.push((", ".into(), PLAIN));
         }
         checks.push((short(check), check_style(check.state)));
     }
     let style = if view.is_well() { DIM } else { BUSY };
+    let [cpu, memory] = measured(Some(view));
     Row {
         cells: [
             plain(one_line(&view.name)),
@@ -144,8 +172,11 @@ fn service(view: &ServiceView) -> Row {
             number(view.pid),
             number(view.uptime.map(span)),
             plain(view.restarts.to_string()),
+            cpu,
+            memory,
             checks,
         ],
+        short: alive.then(|| counted(&view.checks)),
         below: explain::service(view).into_iter().map(|line| (one_line(&line), style)).collect(),
     }
 }
@@ -160,6 +191,18 @@ fn short(check: &CheckView) -> String {
         },
         CheckState::Failing => format!("{id} failing"),
         CheckState::Unknown | CheckState::Unspecified => format!("{id} unknown"),
+    }
+}
+
+/// `2 passing`, `1 failing`, `1 of 2 passing`.
+fn counted(checks: &[CheckView]) -> Cell {
+    let count = |state| checks.iter().filter(|check| check.state == state).count();
+    let (all, passing, failing) = (checks.len(), count(CheckState::Passing), count(CheckState::Failing));
+    match (passing, failing) {
+        _ if all == 0 => Cell::new(),
+        (_, 1..) => vec![(format!("{failing} failing"), BAD)],
+        _ if passing == all => plain(format!("{all} passing")),
+        _ => vec![(format!("{passing} of {all} passing"), DIM)],
     }
 }
 
@@ -178,13 +221,13 @@ fn length(cell: &Cell) -> usize {
 
 /// Numbers stand to the right.
 fn right(column: usize) -> bool {
-    matches!(column, 2 | 4)
+    matches!(column, 2 | 4..=6)
 }
 
 fn grid(rows: &[Row], look: Look) -> String {
     let mut widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| length(&row.cells[column])).max().unwrap_or(0));
-    let shown = fit(&mut widths, look.width);
+    let shown = fit(rows, &mut widths, look.width);
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -194,7 +237,11 @@ fn grid(rows: &[Row], look: Look) -> String {
             if right(column) {
                 pending += pad;
             }
-            let painted = fitted(&row.cells[column], widths[column], look);
+            let cell = match &row.short {
+                Some(short) if column == LAST && length(&row.cells[LAST]) > widths[LAST] => short,
+                _ => &row.cells[column],
+            };
+            let painted = fitted(cell, widths[column], look);
             if !painted.is_empty() {
                 line.push_str(&" ".repeat(pending));
                 line.push_str(&painted);
@@ -215,13 +262,15 @@ fn grid(rows: &[Row], look: Look) -> String {
 }
 
 /// Decides which columns there is room for, and how wide the first and the last may be.
-fn fit(widths: &mut [usize; COLUMNS], room: usize) -> [bool; COLUMNS] {
-    let mut shown = [true; COLUMNS];
+fn fit(rows: &[Row], widths: &mut [usize; COLUMNS], room: usize) -> [bool; COLUMNS] {
+    let is_title = |cell: &Cell| cell.iter().all(|(_, style)| *style == BOLD);
+    let measured = MEASURED.iter().any(|column| rows.iter().any(|row| !is_title(&row.cells[*column])));
+    let mut shown = std::array::from_fn(|column| measured || !MEASURED.contains(&column));
     let needed = |widths: &[usize; COLUMNS], shown: &[bool; COLUMNS]| -> usize {
         (0..LAST).filter(|column| shown[*column]).map(|column| widths[column] + GAP).sum()
     };
     let wanted = widths[LAST].min(WORTH);
-    for column in SHED {
+    for column in SHED.into_iter().filter(|column| measured || !MEASURED.contains(column)) {
         if needed(widths, &shown) + wanted > room {
             shown[column] = false;
         }
@@ -282,6 +331,18 @@ mod tests {
     fn sheds_columns_when_narrow() {
         assert_eq!(plain(50), include_str!("../../tests/golden/status-50.txt"));
         assert_eq!(plain(30), include_str!("../../tests/golden/status-30.txt"));
+    }
+
+    #[test]
+    fn cpu_and_memory_stand_where_they_were_asked_for_and_go_before_uptime() {
+        let mut view = view();
+        view.services[0].cpu_percent = Some(12.34);
+        view.services[0].memory_bytes = Some(84_000_000);
+        let wide = status(&view, Look { colour: false, width: 100 });
+        assert!(wide.contains("RESTARTS     CPU   MEMORY  CHECKS"), "{wide}");
+        assert!(wide.contains("4  12.3 %  84.0 MB  health 200, port unknown"), "{wide}");
+        let narrow = status(&view, Look { colour: false, width: 60 });
+        assert!(narrow.contains("UPTIME") && !narrow.contains("MEMORY"), "{narrow}");
     }
 
     #[test]

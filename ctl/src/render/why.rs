@@ -25,8 +25,12 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
     line.push_str(&look.paint(style, &one_line(&event.message)));
     for more in event.evidence.lines().map(one_line) {
         let text = more.trim();
-        if !text.is_empty() && !event.message.contains(text) {
-            line.extend(["\n    ", &look.paint(DIM, text)]);
+        let written = matches!(event.kind.as_str(), "exit" | "output");
+        // What a service wrote is shown as it is; what a monitor found may stand in its message already.
+        // `status 503`, `body {…}`: what counts is whether the line says it, not in which words.
+        let said = event.message.contains(text.split_once(' ').map_or(text, |(_, value)| value));
+        if !text.is_empty() && (written || !said) {
+            line.extend(["\n    ", &look.paint(DIM, if written { more.trim_end() } else { text })]);
         }
     }
     line
@@ -127,10 +131,20 @@ mod tests {
     #[test]
     fn evidence_stands_below_only_where_the_message_lacks_it() {
         let mut link = at(0, "health-monitor", "check", "health failed 3 of 3: 503");
-        link.evidence = "503\nbody: sick\x1b[2J\n".into();
+        link.evidence = "status 503\nbody: sick\x1b[2J\n".into();
         assert_eq!(
             event(&link, true, &TimeZone::UTC, LOOK),
             "12:00:00.0  health-monitor  backend: health failed 3 of 3: 503\n    body: sick [2J"
+        );
+    }
+
+    #[test]
+    fn what_a_service_wrote_stands_below_as_it_wrote_it() {
+        let mut end = at(0, "supervisor", "exit", "exit 1 after 2.0 s");
+        end.evidence = "Traceback:\n  File \"x.py\"\n\nexit 1".into();
+        assert_eq!(
+            event(&end, false, &TimeZone::UTC, LOOK),
+            "12:00:00.0  supervisor      exit 1 after 2.0 s\n    Traceback:\n      File \"x.py\"\n    exit 1"
         );
     }
 

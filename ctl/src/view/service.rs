@@ -124,11 +124,16 @@ impl ServiceView {
 
     /// Whether a name, a glob or a `tag:x` means it.
     pub(crate) fn is_meant_by(&self, selector: &str) -> bool {
-        match selector.strip_prefix("tag:") {
-            Some(tag) => self.tags.iter().any(|own| own == tag),
-            None if selector.contains(['*', '?']) => WildMatch::new(selector).matches(&self.name),
-            None => self.name.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || is_instance(rest)),
-        }
+        is_meant_by(selector, &self.name, &self.tags)
+    }
+}
+
+/// Whether a name, a glob or a `tag:x` means the service of this name.
+pub(crate) fn is_meant_by(selector: &str, name: &str, tags: &[String]) -> bool {
+    match selector.strip_prefix("tag:") {
+        Some(tag) => tags.iter().any(|own| own == tag),
+        None if selector.contains(['*', '?']) => WildMatch::new(selector).matches(name),
+        None => name.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || is_instance(rest)),
     }
 }
 

@@ -196,6 +196,7 @@ fn how_a_service_ended_while_nobody_supervised_is_known() {
         shell = "if [ -e {here}/go ]; then sleep 1000; fi; until [ -e {here}/go ]; do sleep 0.01; done; echo gone; exit 41"
         "#,
     ));
+    assert_eq!(system.status()["supervisor"]["unguarded"], "guard = false");
     let (web, supervisor) = (system.service("web"), system.supervisor());
     kill(supervisor, "KILL");
     eventually("it is dead", || !lives(supervisor));

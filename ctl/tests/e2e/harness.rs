@@ -148,6 +148,14 @@ impl System {
         text.lines().next().and_then(|line| line.parse().ok()).expect("a pid")
     }
 
+    /// The pids of the supervisor and of every monitor that answers.
+    pub(crate) fn daemons(&self) -> Vec<u32> {
+        let status = self.status();
+        let monitors = status["monitors"].as_array().cloned().unwrap_or_default();
+        let pids = monitors.iter().filter_map(|monitor| monitor["pid"].as_u64()?.try_into().ok());
+        pids.chain([self.supervisor()]).collect()
+    }
+
     /// What a service has written to an output.
     pub(crate) fn log(&self, file: &str) -> Vec<u8> {
         fs::read(self.path(".sereno/log").join(file)).unwrap_or_default()

@@ -135,3 +135,31 @@ fn a_disk_that_is_full_stops_no_service_and_recovers() {
     });
     system.until("talker", "well", |talker| talker.reason().is_empty());
 }
+
+#[test]
+fn rotated_and_compressed_files_are_one_log_and_grep_finds_in_all_of_them() {
+    let system = System::new(
+        r#"
+        [services.web]
+        shell = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; [ $((i % 100)) = 0 ] && sleep 0.2; done; exec sleep 1000"
+        log = { max_size = "1kB", keep = 50 }
+        [services.db]
+        shell = "echo line of db; exec sleep 1000"
+        "#,
+    )
+    .up();
+    let lines: Vec<String> = (1..=400).map(|line| format!("line {line}\n")).collect();
+    let all = lines.concat();
+    let read = || system.ctl(&["logs", "-n", "100000", "web"]).succeeded().out;
+    eventually("every line is there, once and in order", || read() == all);
+    eventually("a file was compressed", || system.path(".sereno/log/web.out.log.2.gz").exists());
+    assert_eq!(read(), all, "compressed files are part of it");
+    let last = system.ctl(&["logs", "-n", "2", "--grep", "line 1..$", "web"]).succeeded().out;
+    assert_eq!(last, "line 198\nline 199\n");
+    let both = system.ctl(&["logs", "--since", "1h", "-g", "db|400"]).succeeded().out;
+    let mut lines: Vec<&str> = both.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["db  | line of db", "web | line 400"]);
+    let wrong = system.ctl(&["logs", "-g", "a(", "web"]);
+    assert!(wrong.err.contains("unclosed group"), "{}", wrong.err);
+}

@@ -11,6 +11,7 @@
     reason = "the ceiling of a test is real time, and the commands are run as a person runs them"
 )]
 
+mod added;
 mod adoption;
 mod broken_file;
 mod checks;
@@ -19,6 +20,7 @@ mod dependencies;
 mod guard;
 mod harness;
 mod import;
+mod judgement;
 mod leftovers;
 mod logs;
 mod monitors;

@@ -217,3 +217,27 @@ fn a_reload_without_sockets_says_why_it_restarts() {
         answer.out
     );
 }
+
+#[test]
+fn with_all_daemons_dead_the_socket_is_taken_back_from_the_service_itself() {
+    let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
+    let port = free_port();
+    let system = notifier(&python, port);
+    std::fs::write(system.path("server.py"), NOTIFIER).expect("written");
+    let system = system.up();
+    let before = system.service("web");
+    crate::harness::eventually("all three daemons", || system.daemons().len() == 3);
+    let daemons = system.daemons();
+    for pid in &daemons {
+        kill(*pid, "KILL");
+    }
+    crate::harness::eventually("they are dead", || !daemons.iter().any(|pid| crate::harness::lives(*pid)));
+    system.ctl(&["up", "-d", "--wait"]).succeeded();
+    assert_eq!(system.service("web").pid(), before.pid());
+    asked_meanwhile(port, || {
+        kill(before.pid(), "KILL");
+        system.until_restarted(&before);
+    });
+    assert_eq!(ask(port).expect("answered"), system.service("web").pid().to_string());
+    system.down();
+}

@@ -95,3 +95,92 @@ fn a_follower_of_the_logs_does_not_notice() {
     follow.kill().expect("killed");
     follow.wait().expect("gone");
 }
+
+const UPGRADES: usize = 100;
+const LOOPS: usize = 10;
+const QUIET: usize = 39;
+
+/// Each run says its number, and again by its exit code.
+fn loops(name: &str, lives: &str) -> String {
+    format!(
+        r#"
+        [services.{name}]
+        shell = "n=$(($(cat {{here}}/{name} 2>/dev/null || echo 0) + 1)); echo $n > {{here}}/{name}; echo run $n; {lives}; exit $((n % 100 + 1))"
+        restart = {{ initial = "20ms", max_wait = "50ms", max = 1000000 }}
+        log = {{ max_size = "50MB" }}
+        "#
+    )
+}
+
+/// What the journal says of each service: kind, incarnation and message, in order.
+fn journal(system: &System) -> Vec<(String, String, u64, String)> {
+    let folder = system.path(".sereno/journal");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("there").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut events: Vec<(u64, serde_json::Value)> = Vec::new();
+    for file in files {
+        for line in std::fs::read_to_string(file).expect("text").lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+            events.push((event["seq"].as_u64().expect("numbered"), event));
+        }
+    }
+    events.sort_by_key(|(seq, _)| *seq);
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_string();
+    let told = events.into_iter().map(|(_, event)| {
+        let incarnation = event["incarnation"].as_u64().unwrap_or(0);
+        (text(&event["service"]), text(&event["kind"]), incarnation, text(&event["message"]))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_hundred_upgrades_while_services_crash_lose_and_double_nothing() {
+    let quiet = (0..QUIET).map(|n| format!("[services.q{n}]\nshell = \"echo up; exec sleep 1000\"\n"));
+    let restless = (0..LOOPS).map(|n| loops(&format!("l{n}"), "sleep 0.3"));
+    let file: String = quiet.chain(restless).chain([loops("crash", ":")]).collect();
+    let system = System::new(&file).up_at_once();
+    for n in 0..QUIET {
+        system.until_state(&format!("q{n}"), "running");
+    }
+    let quiet = |system: &System| -> Vec<u32> {
+        let status = system.status();
+        (0..QUIET).map(|n| crate::harness::Service::of(&status, &format!("q{n}")).pid()).collect()
+    };
+    let (before, supervisor) = (quiet(&system), system.supervisor());
+    for _ in 0..UPGRADES {
+        system.ctl(&["upgrade"]).succeeded();
+    }
+    assert_eq!((system.supervisor(), quiet(&system)), (supervisor, before), "nobody was lost or doubled");
+    system.ctl(&["stop", "--all"]).succeeded();
+
+    let events = journal(&system);
+    for name in (0..LOOPS).map(|n| format!("l{n}")).chain(["crash".into()]) {
+        let of_it = || events.iter().filter(|(service, ..)| *service == name);
+        let starts: Vec<u64> = of_it()
+            .filter(|(_, kind, _, message)| kind == "start" && message.starts_with("start pid"))
+            .map(|(_, _, incarnation, _)| *incarnation)
+            .collect();
+        let count = u64::try_from(starts.len()).expect("a few");
+        assert!(count > 5, "{name}: {starts:?}");
+        assert_eq!(starts, (1..=count).collect::<Vec<_>>(), "{name}: each run was started once");
+        let exits: Vec<(u64, &str)> = of_it()
+            .filter(|(_, kind, ..)| kind == "exit")
+            .map(|(_, _, incarnation, message)| (*incarnation, message.as_str()))
+            .collect();
+        assert_eq!(exits.len(), starts.len(), "{name}: each run ended once");
+        // The last one may have been stopped.
+        for (run, message) in exits.iter().take(exits.len() - 1) {
+            assert!(
+                message.starts_with(&format!("exit {} after", run % 100 + 1)),
+                "{name}: run {run} ended with {message}: {:#?}",
+                of_it().filter(|(_, _, of, _)| of.abs_diff(*run) < 2).collect::<Vec<_>>()
+            );
+        }
+        let log = String::from_utf8(system.log(&format!("{name}.out.log"))).expect("text");
+        let said: Vec<&str> = log.lines().collect();
+        let expected: Vec<String> = (1..=said.len()).map(|n| format!("run {n}")).collect();
+        assert_eq!(said, expected, "{name}: each run said so once");
+        assert!(said.len() + 1 >= starts.len(), "{name}: {} said so of {count}", said.len());
+    }
+}

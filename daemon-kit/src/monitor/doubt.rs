@@ -1,11 +1,87 @@
-//! Self-doubt: was this process itself away (SIGSTOP, suspend, a starved machine) while it believed to measure?
+//! Self-doubt: was this process itself away (SIGSTOP, suspend, a starved machine) while it believed to measure, or is
+//! its own network broken?
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+
+use super::canary::{Cage, Canary};
 
 /// Less than this is a busy machine; more, and nothing measured across it says anything about a target.
 const TOLERATED: Duration = Duration::from_secs(2);
+
+/// Beats of the heart while a check is in flight.
+const BEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+/// An event loop that is late by less than this is not late.
+const LATE: Duration = Duration::from_millis(100);
+
+/// What all targets of a monitor doubt together.
+#[derive(Debug, Clone)]
+pub(super) struct Doubt {
+    /// How often this process was away: what one target notices holds for all of them.
+    gaps: Arc<AtomicU64>,
+    cage: Arc<Mutex<Cage>>,
+}
+
+impl Doubt {
+    pub(super) fn new(canary: Canary) -> Self {
+        Self { gaps: Arc::default(), cage: Arc::new(Mutex::new(Cage::new(canary))) }
+    }
+
+    /// How often this process was away so far.
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// It was away.
+    pub(super) fn was_away(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a failure may be our own network's, and why.
+    pub(super) async fn own_network(&self) -> Option<String> {
+        let canary = {
+            let cage = self.cage.lock().expect("nobody panics with it");
+            cage.is_stale(Instant::now()).then(|| cage.canary())?
+        };
+        let trouble = canary.trouble().await;
+        if trouble.is_none() {
+            self.cage.lock().expect("nobody panics with it").was_well(Instant::now());
+        }
+        trouble
+    }
+}
+
+/// What came of a look, or `None` when its time was over, and how late this process's own event loop was meanwhile.
+pub(super) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> (Option<T>, Duration) {
+    let mut look = pin!(look);
+    let end = Instant::now() + time;
+    let beat = (time / 10).clamp(BEAT.0, BEAT.1);
+    let mut late = Duration::ZERO;
+    loop {
+        // Only while something is in flight: an idle monitor sleeps.
+        let next = end.min(Instant::now() + beat);
+        let ended = tokio::select! {
+            biased;
+            seen = &mut look => Some(seen),
+            () = sleep_until(next) => None,
+        };
+        let now = Instant::now();
+        late = late.max(now.saturating_duration_since(next));
+        if ended.is_some() || now >= end {
+            return (ended, late);
+        }
+    }
+}
+
+/// Whether a look that ran out of time did so by our own lateness.
+pub(super) fn too_late(late: Duration, time: Duration) -> Option<String> {
+    (late > LATE.max(time / 4)).then(|| format!("its own event loop was late by {:.1} s", late.as_secs_f64()))
+}
 
 /// The beginning of a wait or of a check, on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +117,26 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heart_that_misses_beats_says_by_how_much() {
+        let s = Duration::from_secs;
+        let (ended, late) = within(s(1), std::future::pending::<()>()).await;
+        assert!(ended.is_none() && too_late(late, s(1)).is_none(), "{late:?}");
+        let (ended, late) = within(s(1), tokio::time::sleep(s(1) / 2)).await;
+        assert!(ended.is_some() && late < LATE, "{late:?}");
+        // Stopped for 0.7 s while the answer was on its way.
+        let away = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(s(1) * 7 / 10).await;
+            std::future::pending::<()>().await;
+        };
+        let (ended, late) = within(s(1), away).await;
+        assert!(ended.is_none());
+        assert_eq!(too_late(late, s(1)).as_deref(), Some("its own event loop was late by 0.6 s"), "{late:?}");
+        assert_eq!(too_late(LATE, s(5)), None);
+        assert_eq!(too_late(s(1), s(5)), None, "a busy machine");
+    }
 
     #[test]
     fn a_gap_is_lateness_or_a_jump_of_the_clock() {

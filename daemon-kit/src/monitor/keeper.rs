@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::board::{Row, Snapshot, View};
+use super::canary::Canary;
+use super::doubt::Doubt;
 use super::flip::Flip;
 use super::probe::Probe;
 use super::schedule::{Pace, Told, Waiter, Watch, What};
@@ -64,7 +66,10 @@ impl Handle {
 }
 
 /// A keeper, not yet running, the way to it, and what it shows.
-pub(super) fn keeper<P: Probe>(probe: P) -> (Keeper<P>, Handle, watch::Receiver<Arc<Snapshot>>) {
+pub(super) fn keeper<P: Probe>(
+    probe: P,
+    canary: Canary,
+) -> (Keeper<P>, Handle, watch::Receiver<Arc<Snapshot>>) {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let (told, tidings) = mpsc::channel(QUEUE);
     let (board, shown) = watch::channel(Arc::default());
@@ -80,6 +85,7 @@ pub(super) fn keeper<P: Probe>(probe: P) -> (Keeper<P>, Handle, watch::Receiver<
         epoch: 0,
         news: 0,
         blind: None,
+        doubt: Doubt::new(canary),
     };
     (keeper, Handle(commands), shown)
 }
@@ -98,6 +104,7 @@ pub(super) struct Keeper<P> {
     news: u64,
     /// Since when, and why.
     blind: Option<(Instant, String)>,
+    doubt: Doubt,
 }
 
 #[derive(Debug)]
@@ -244,6 +251,7 @@ impl<P: Probe> Keeper<P> {
             pace: Pace::new(fastrand::Rng::new()),
             orders: queue,
             told: self.told.clone(),
+            doubt: self.doubt.clone(),
         };
         Running { epoch: self.epoch, target, orders, task: tokio::spawn(watch.run()) }
     }

@@ -15,7 +15,7 @@
 //! | [`start`] | flags, environment and file to a running monitor |
 //! | `flip` | pure: when is a check failing |
 //! | `schedule` | one task a target: wait, check, count |
-//! | `doubt` | was this process itself away |
+//! | `doubt`, `canary` | was this process itself away, does its own network work |
 //! | `guard` | starts a supervisor that died, and keeps what it held (Linux) |
 //! | `keeper` | the one task that owns what is known |
 //! | `board` | what is known, as everybody sees it |
@@ -27,6 +27,7 @@
 
 mod api;
 mod board;
+mod canary;
 mod doubt;
 mod flip;
 #[cfg(target_os = "linux")]
@@ -98,7 +99,7 @@ pub async fn run<P: Probe>(
 ) -> Result<(), RunError> {
     let identity = Arc::new(identity);
     let started = Instant::now();
-    let (keeper, handle, board) = keeper::keeper(probe);
+    let (keeper, handle, board) = keeper::keeper(probe, canary::Canary::Loopback);
     let state = watch::Sender::new(link::LinkState::default());
     let api = api::Api {
         identity: Arc::clone(&identity),

@@ -56,7 +56,11 @@ pub(super) fn report(identity: &Identity, board: &Snapshot, now: Instant) -> v1:
 
 /// What was asked for, and what became of it. Outlives connections: an answer is an answer.
 #[derive(Debug, Default)]
-pub(super) struct Asked(HashMap<Key, Ask>);
+pub(super) struct Asked {
+    known: HashMap<Key, Ask>,
+    /// Of the set of targets that the waits are about.
+    generation: u64,
+}
 
 #[derive(Debug)]
 struct Ask {
@@ -80,7 +84,7 @@ impl Asked {
         if !sick || row.report_only || board.blind.is_some() {
             return false;
         }
-        match self.0.get(&view.key) {
+        match self.known.get(&view.key) {
             Some(ask) if ask.incarnation == view.incarnation => {
                 !ask.settled && view.asks > ask.reasons && ask.not_before.is_none_or(|then| now >= then)
             }
@@ -104,12 +108,17 @@ impl Asked {
     fn note(&mut self, row: &Row, settled: bool, not_before: Option<Instant>) {
         let view = &row.view;
         let ask = Ask { incarnation: view.incarnation, reasons: view.asks, settled, not_before };
-        self.0.insert(view.key.clone(), ask);
+        self.known.insert(view.key.clone(), ask);
     }
 
-    /// Forgets targets that are gone.
+    /// Forgets targets that are gone; and how long to wait, when the supervisor has said something new since: a person may
+    /// have given a new budget.
     pub(super) fn retain(&mut self, board: &Snapshot) {
-        self.0.retain(|key, _| board.rows.binary_search_by(|row| row.view.key.cmp(key)).is_ok());
+        if self.generation != board.generation {
+            self.generation = board.generation;
+            self.known.values_mut().for_each(|ask| ask.not_before = None);
+        }
+        self.known.retain(|key, _| board.rows.binary_search_by(|row| row.view.key.cmp(key)).is_ok());
     }
 }
 
@@ -211,6 +220,9 @@ mod tests {
         asked.answered(&sick(1, 1).rows[0], &answer(Decision::HeldBrake, Some(s * 30)), now);
         assert_eq!(asked.due(&sick(1, 2), now + s * 29).len(), 0);
         assert_eq!(asked.due(&sick(1, 3), now + s * 30).len(), 1);
+        let newer = Snapshot { generation: 1, ..sick(1, 4) };
+        asked.retain(&newer);
+        assert_eq!(asked.due(&newer, now).len(), 1, "the supervisor has something new to say");
     }
 
     #[test]
@@ -234,8 +246,8 @@ mod tests {
         let mut asked = Asked::default();
         asked.refused(&sick(1, 1).rows[0]);
         asked.retain(&sick(1, 1));
-        assert_eq!(asked.0.len(), 1);
+        assert_eq!(asked.known.len(), 1);
         asked.retain(&Snapshot::default());
-        assert_eq!(asked.0.len(), 0);
+        assert_eq!(asked.known.len(), 0);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::board::View;
-use super::doubt::Mark;
+use super::doubt::{Doubt, Mark, too_late, within};
 use super::flip::{Flip, Seen, State};
 use super::probe::{Check, Verdict};
 use super::target::Target;
@@ -89,6 +89,24 @@ pub(super) struct Watch<C> {
     /// Who wants a check now.
     pub(super) orders: mpsc::Receiver<Waiter>,
     pub(super) told: mpsc::Sender<Told>,
+    pub(super) doubt: Doubt,
+}
+
+/// Why a target's task wakes up.
+enum Woken {
+    Changed,
+    Order(Waiter),
+    Due,
+    Dropped,
+}
+
+/// What a look came to.
+enum Looked {
+    Saw(Verdict),
+    /// This process was away: nothing that any target counted adds up.
+    Away(String),
+    /// This look says nothing about its target.
+    Blind(String),
 }
 
 impl<C: Check> Watch<C> {
@@ -98,54 +116,56 @@ impl<C: Check> Watch<C> {
         let mut waiting: Vec<Waiter> = Vec::new();
         let mut asks = 0;
         let mut due = Instant::now() + self.pace.first(&target);
+        let mut gaps = self.doubt.gaps();
         loop {
             let mark = Mark::now();
             let in_time = due.saturating_duration_since(mark.at);
-            tokio::select! {
-                changed = self.target.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
+            let woken = self.wake(due).await;
+            let changed = matches!(woken, Woken::Changed);
+            match woken {
+                Woken::Dropped => return,
+                Woken::Order(waiter) => waiting.push(waiter),
+                Woken::Changed => {
                     let newer = Arc::clone(&self.target.borrow_and_update());
                     if let Some(wait) = self.pace.changed(&target, &newer) {
                         due = Instant::now() + wait;
                     }
                     target = newer;
-                    continue;
                 }
-                order = self.orders.recv() => match order {
-                    Some(waiter) => waiting.push(waiter),
-                    None => return,
-                },
-                () = sleep_until(due) => {}
+                Woken::Due => {}
             }
             if let Some(reason) = mark.gap(in_time) {
-                self.doubt(reason).await;
+                self.away(reason).await;
                 due = Instant::now() + self.pace.soon(&target);
                 continue;
             }
+            if changed {
+                continue;
+            }
+            if gaps != self.doubt.gaps() {
+                // Another target noticed that this process was away.
+                gaps = self.doubt.gaps();
+                self.flip.forget();
+            }
 
-            let mark = Mark::now();
-            let verdict = timeout(target.timeout, self.check.run(&target)).await;
+            let begun = Instant::now();
+            let looked = self.look(&target).await;
             let ended = Instant::now();
-            let verdict = verdict.unwrap_or_else(|_| Verdict::timed_out(target.timeout));
-            let lost = mark.gap(target.timeout).or_else(|| verdict.own_trouble.clone());
-            let failed = !verdict.passing;
-            let counted = lost.is_none().then(|| self.flip.observe(mark.at, seen(&verdict))).flatten();
-            due = match (lost, counted) {
-                (Some(reason), _) => {
-                    self.doubt(reason).await;
-                    ended + self.pace.soon(&target)
-                }
-                (None, Some(change)) => {
+            due = match looked {
+                Looked::Saw(_) if gaps != self.doubt.gaps() => ended + self.pace.soon(&target),
+                Looked::Saw(verdict) => {
+                    let failed = !verdict.passing;
+                    let Some(change) = self.flip.observe(begun, seen(&verdict)) else {
+                        due = ended + self.pace.soon(&target);
+                        continue;
+                    };
                     if failed && self.flip.state() == State::Failing && !verdict.foreign {
                         asks += 1;
                     }
-                    let latency = ended.duration_since(mark.at);
+                    let latency = ended.duration_since(begun);
                     let view = Arc::new(self.view(&target, verdict, latency, ended, asks));
-                    let what =
-                        What::Checked { begun: mark.at, view: Arc::clone(&view), news: change.is_news() };
-                    self.tell(what).await;
+                    let news = change.is_news();
+                    self.tell(What::Checked { begun, view: Arc::clone(&view), news }).await;
                     // Whoever asked while the check was in flight gets its result.
                     while let Ok(waiter) = self.orders.try_recv() {
                         waiting.push(waiter);
@@ -153,14 +173,57 @@ impl<C: Check> Watch<C> {
                     for waiter in waiting.drain(..) {
                         let _ = waiter.send(Arc::clone(&view));
                     }
-                    (mark.at + self.pace.next(&target, failed)).max(ended)
+                    (begun + self.pace.next(&target, failed)).max(ended)
                 }
-                (None, None) => ended + self.pace.soon(&target),
+                Looked::Away(reason) => {
+                    self.away(reason).await;
+                    ended + self.pace.soon(&target)
+                }
+                Looked::Blind(reason) => {
+                    self.flip.forget();
+                    self.tell(What::Blind { reason }).await;
+                    ended + self.pace.soon(&target)
+                }
             };
         }
     }
 
-    async fn doubt(&mut self, reason: String) {
+    async fn wake(&mut self, due: Instant) -> Woken {
+        tokio::select! {
+            changed = self.target.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Dropped },
+            order = self.orders.recv() => order.map_or(Woken::Dropped, Woken::Order),
+            () = sleep_until(due) => Woken::Due,
+        }
+    }
+
+    /// Looks once, and at itself as well.
+    async fn look(&mut self, target: &Target) -> Looked {
+        let mark = Mark::now();
+        let (verdict, late) = within(target.timeout, self.check.run(target)).await;
+        let timed_out = verdict.is_none();
+        let verdict = verdict.unwrap_or_else(|| Verdict::timed_out(target.timeout));
+        if let Some(reason) = mark.gap(target.timeout) {
+            return Looked::Away(reason);
+        }
+        if let Some(reason) = too_late(late, target.timeout).filter(|_| timed_out) {
+            return Looked::Away(reason);
+        }
+        if let Some(reason) = &verdict.own_trouble {
+            return Looked::Blind(reason.clone());
+        }
+        // Whose a port is was read from the system's table: no network was in it.
+        if !verdict.passing
+            && !verdict.foreign
+            && let Some(reason) = self.doubt.own_network().await
+        {
+            return Looked::Blind(reason);
+        }
+        Looked::Saw(verdict)
+    }
+
+    /// What was counted on the far side of a gap does not add up with what comes, whichever target it is about.
+    async fn away(&mut self, reason: String) {
+        self.doubt.was_away();
         self.flip.forget();
         self.tell(What::Blind { reason }).await;
     }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, advance, timeout};
 
 use super::board::{Snapshot, View};
+use super::canary::Canary;
 use super::flip::State;
 use super::keeper::{Handle, Set, keeper};
 use super::probe::{Check, Probe, Verdict};
@@ -22,6 +23,7 @@ const S: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Look {
     at: Instant,
+    service: String,
     incarnation: u64,
     answer: oneshot::Sender<Verdict>,
 }
@@ -56,7 +58,12 @@ impl Probe for Fake {
 impl Check for Fake {
     async fn run(&mut self, target: &Target) -> Verdict {
         let (answer, verdict) = oneshot::channel();
-        let look = Look { at: Instant::now(), incarnation: target.incarnation, answer };
+        let look = Look {
+            at: Instant::now(),
+            service: target.key.service.to_string(),
+            incarnation: target.incarnation,
+            answer,
+        };
         self.0.send(look).expect("the test listens");
         match verdict.await {
             Ok(verdict) => verdict,
@@ -70,14 +77,16 @@ struct Scene {
     board: watch::Receiver<Arc<Snapshot>>,
     looks: mpsc::UnboundedReceiver<Look>,
     generation: u64,
+    canary: watch::Sender<Option<String>>,
 }
 
 impl Scene {
     async fn with(target: v1::Target) -> Self {
         let (sender, looks) = mpsc::unbounded_channel();
-        let (task, keeper, board) = keeper(Fake(sender));
+        let (canary, told) = watch::channel(None);
+        let (task, keeper, board) = keeper(Fake(sender), Canary::Told(told));
         tokio::spawn(task.run());
-        let mut scene = Self { keeper, board, looks, generation: 0 };
+        let mut scene = Self { keeper, board, looks, generation: 0, canary };
         scene.set(vec![target]).await;
         scene
     }
@@ -296,46 +305,6 @@ async fn the_same_set_again_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_monitor_that_was_away_throws_away_what_it_measured() {
-    let mut scene = Scene::with(wire("web", "port")).await;
-    scene.look().await.pass();
-    for failures in 1..=2 {
-        scene.look().await.fail();
-        scene.shows_failures(failures).await;
-    }
-    let look = scene.look().await;
-    advance(S * 60).await;
-    look.fail();
-    scene.shows(|board| board.blind.is_some()).await;
-    assert_eq!(scene.view().failures, 2, "the third is not counted");
-    let again = Instant::now();
-    let look = scene.look().await;
-    assert!(look.at - again <= S, "it looks again soon");
-    look.fail();
-    scene.shows(|board| board.blind.is_none()).await;
-    assert_eq!((scene.view().state, scene.view().failures), (State::Passing, 1), "and counts anew");
-
-    // Away while it only waited: nothing was measured, but what comes does not add up with what was.
-    advance(S * 3600).await;
-    scene.shows(|board| board.blind.is_some()).await;
-    scene.look().await.pass();
-    scene.shows(|board| board.blind.is_none()).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn its_own_trouble_is_no_failure() {
-    let mut scene = Scene::with(wire("web", "port")).await;
-    scene.look().await.pass();
-    for _ in 0..5 {
-        let error = std::io::Error::from_raw_os_error(24);
-        let look = scene.look().await;
-        look.answer(Verdict { own_trouble: Some(error.to_string()), ..Verdict::failing("x") });
-        scene.shows(|board| board.blind.is_some()).await;
-    }
-    assert_eq!((scene.view().state, scene.view().failures), (State::Passing, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_target_that_can_not_be_checked_is_shown_and_harms_nobody() {
     let mut scene = Scene::with(wire("web", "bad")).await;
     let news = scene.board.borrow().news;
@@ -366,3 +335,6 @@ async fn a_foreign_port_is_a_sure_failure_and_no_reason_to_ask() {
     }
     assert_eq!(scene.view().asks, 0);
 }
+
+#[path = "tests_doubt.rs"]
+mod doubt;

@@ -26,6 +26,7 @@ pub(super) fn status(view: View, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             config_newer: view.about.is_older_than_its_source(),
             shutting_down: view.going,
             brake: view.brake.unwrap_or_default(),
+            unguarded: view.unguarded.unwrap_or_default().into(),
         }),
         monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),
         services: view.services.into_iter().map(|service| self::service(service, usage)).collect(),
@@ -212,13 +213,13 @@ fn http_check(http: HttpCheck) -> v1::HttpCheck {
 
 /// What became of a command.
 pub(super) fn outcomes(outcomes: Vec<Outcome>) -> Vec<v1::Outcome> {
-    let convert = |outcome: Outcome| v1::Outcome {
-        service: outcome.service,
-        ok: outcome.ok,
-        message: outcome.message,
-        incarnation: outcome.incarnation,
-    };
-    outcomes.into_iter().map(convert).collect()
+    outcomes.into_iter().map(outcome).collect()
+}
+
+/// The same for one.
+pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
+    let Outcome { service, ok, message, incarnation } = outcome;
+    v1::Outcome { service, ok, message, incarnation }
 }
 
 /// What a file does.

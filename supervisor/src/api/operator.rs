@@ -227,16 +227,22 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::AddServiceRequest>,
     ) -> Result<Response<v1::AddServiceResponse>, Status> {
-        caller(&request)?;
-        Err(not_yet("AddService"))
+        let who = caller(&request)?;
+        let new = requests::new_service(request.into_inner())?;
+        let outcome = self.manager.ask(|reply| Command::Add { new, who, reply }).await?;
+        let outcome = outcome.map_err(|error| requests::config_error(&error))?;
+        Ok(Response::new(v1::AddServiceResponse { outcome: Some(convert::outcome(outcome)) }))
     }
 
     async fn remove_service(
         &self,
         request: Request<v1::RemoveServiceRequest>,
     ) -> Result<Response<v1::RemoveServiceResponse>, Status> {
-        caller(&request)?;
-        Err(not_yet("RemoveService"))
+        let who = caller(&request)?;
+        let name = requests::name("name", &request.into_inner().name)?;
+        let outcome = self.manager.ask(|reply| Command::Remove { name, who, reply }).await?;
+        let outcome = outcome.map_err(|error| requests::config_error(&error))?;
+        Ok(Response::new(v1::RemoveServiceResponse { outcome: Some(convert::outcome(outcome)) }))
     }
 
     async fn get_timeline(
@@ -328,10 +334,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         let version = version.map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(Response::new(v1::UpgradeResponse { version }))
     }
-}
-
-fn not_yet(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not in this version"))
 }
 
 fn newest(all: Vec<Event>, service: &str, limit: usize) -> Vec<Event> {

@@ -7,7 +7,7 @@ use proto::{Name, v1};
 use tonic::Status;
 
 use crate::logs::{Place, Which};
-use crate::manager::command::{Ask, CheckResult, ConfigError, Hello, Report, Selection, Source};
+use crate::manager::command::{Ask, CheckResult, ConfigError, Hello, NewService, Report, Selection, Source};
 
 /// A name in a field.
 pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
@@ -49,6 +49,16 @@ pub(super) fn source(wire: Option<v1::Source>) -> Result<Source, Status> {
         return Err(Status::invalid_argument(format!("source.path: {:?} is not absolute", wire.path)));
     }
     Ok(Source { path, text: wire.text, env: wire.env.into_iter().collect() })
+}
+
+/// A service that no file names.
+pub(super) fn new_service(wire: v1::AddServiceRequest) -> Result<NewService, Status> {
+    let folder = PathBuf::from(&wire.folder);
+    if !folder.is_absolute() {
+        return Err(Status::invalid_argument(format!("folder: {:?} is not absolute", wire.folder)));
+    }
+    let name = name("name", &wire.name)?;
+    Ok(NewService { name, toml: wire.toml, folder, env: wire.env.into_iter().collect() })
 }
 
 /// Where a follower was; what makes no sense is passed over, and read from its end as if nothing had been said.
@@ -136,6 +146,12 @@ pub(super) fn config_error(error: &ConfigError) -> Status {
     let text = error.to_string();
     match error {
         ConfigError::Problems(_) | ConfigError::OtherHome(..) => Status::invalid_argument(text),
+        ConfigError::Added(..)
+        | ConfigError::Leaving(_)
+        | ConfigError::OfFile(_)
+        | ConfigError::Needed(..) => Status::failed_precondition(text),
+        ConfigError::Exists(_) => Status::already_exists(text),
+        ConfigError::Unknown(_) => Status::not_found(text),
         ConfigError::Moved => Status::aborted(text),
         ConfigError::Disk(_) => Status::internal(text),
         ConfigError::Going => Status::unavailable(text),

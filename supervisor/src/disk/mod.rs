@@ -5,8 +5,10 @@
 //! | [`wal`] | `home/run/wal` | around every spawn, without fsync: a SIGKILL does not lose the page cache |
 //! | [`state`] | `home/state/state.json` | its checkpoint, off the hot path: temporary file, fsync, rename |
 //! | [`applied`] | `home/state/applied.toml`, `.json` | at `up` and `apply` |
+//! | [`added`] | `home/state/added.json` | when a service is added or removed that no file names |
 //! | [`launch`] | `home/state/launch.json` | at each start, for whoever starts it again |
 
+pub mod added;
 pub mod applied;
 pub mod launch;
 pub mod state;

@@ -23,17 +23,46 @@ pub fn chain<'a>(
 
     let mut line = BTreeSet::from([anchor.seq]);
     let mut cause = anchor.cause;
-    while cause != 0 && line.insert(cause) {
-        cause = events.clone().find(|event| event.seq == cause).map_or(0, |event| event.cause);
+    while cause != 0 {
+        let Some(event) = events.clone().find(|event| event.seq == cause) else { break };
+        // What happened in the run before led here; how that run came to be is the story of another restart.
+        if event.kind == Kind::Start || !line.insert(cause) {
+            break;
+        }
+        cause = event.cause;
+    }
+    // Without a number asked for nothing follows the anchor but what became of it, however indirectly.
+    let mut fate = BTreeSet::from([anchor.seq]);
+    if incarnation == 0 {
+        for event in of_service().filter(|event| event.seq > anchor.seq) {
+            if fate.contains(&event.cause) {
+                fate.insert(event.seq);
+            }
+        }
     }
     let belongs = |event: &&Event| {
         line.contains(&event.seq)
             // What else was said: the reasons of other monitors, signals, the kill after them.
             || line.contains(&event.cause) && event.seq < anchor.seq && event.service == service
             // What became of it.
-            || event.cause == anchor.seq && event.service == service
+            || fate.contains(&event.cause) && event.seq > anchor.seq && event.service == service
     };
-    events.clone().filter(belongs).cloned().collect()
+    with_last_words(events.clone().filter(belongs).cloned().collect(), events)
+}
+
+/// What a run said before its end stands with its end, although it is found out later.
+fn with_last_words<'a>(
+    mut chain: Vec<Event>,
+    events: &(impl Iterator<Item = &'a Event> + Clone),
+) -> Vec<Event> {
+    chain.retain(|event| event.kind != Kind::Output);
+    for exit in chain.iter_mut().filter(|event| event.kind == Kind::Exit) {
+        let said = events.clone().find(|event| event.kind == Kind::Output && event.cause == exit.seq);
+        if let Some(said) = said {
+            exit.evidence.clone_from(&said.evidence);
+        }
+    }
+    chain
 }
 
 #[cfg(test)]
@@ -79,6 +108,27 @@ mod tests {
         assert_eq!(messages(&events, "web", 2), expected);
         assert_eq!(messages(&events, "web", 1), ["up", "start 1", "ready 1"]);
         assert_eq!(messages(&events, "nobody", 0), [""; 0]);
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_last_words_and_who_was_in_its_way() {
+        let mut said = event(6, 3, "web", 1, Kind::Output, "last line on stderr");
+        said.evidence = "Address already in use".into();
+        let mut events = vec![
+            event(1, 0, "web", 1, Kind::Start, "start 1"),
+            event(2, 1, "web", 1, Kind::Check, "port 80 is held by pid 7"),
+            event(3, 2, "web", 1, Kind::Exit, "exit 1"),
+            event(4, 3, "web", 1, Kind::Decision, "next start in 1s"),
+            event(5, 4, "web", 1, Kind::Check, "found later"),
+            said,
+        ];
+        let down = ["port 80 is held by pid 7", "exit 1", "next start in 1s", "found later"];
+        assert_eq!(messages(&events, "web", 0), down);
+        assert_eq!(chain(&events.iter(), "web", 0)[1].evidence, "Address already in use");
+        events.push(event(7, 5, "web", 2, Kind::Start, "start 2"));
+        let up = [&down[..], &["start 2"]].concat();
+        assert_eq!(messages(&events, "web", 0), up);
+        assert_eq!(chain(&events.iter(), "web", 2)[1].evidence, "Address already in use");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Kind {
     Config,
     /// A person asked for something.
     Operator,
+    /// What a run wrote before its end, which is its cause.
+    Output,
     /// A daemon came, went, or has something to say.
     Daemon,
     /// What a newer version wrote.
@@ -66,6 +68,7 @@ impl Kind {
             Self::GiveUp => "give-up",
             Self::Config => "config",
             Self::Operator => "operator",
+            Self::Output => "output",
             Self::Daemon => "daemon",
             Self::Other => "other",
         }

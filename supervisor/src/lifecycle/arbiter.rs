@@ -10,25 +10,7 @@ use proto::Name;
 use proto::v1::Decision;
 
 use super::Moment;
-
-/// What the arbiter needs to know of a service, now.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// Of the run that is current.
-    pub incarnation: u64,
-    /// Of the run that the monitor judged.
-    pub asked: u64,
-    /// A person wants it down, it ended well, was given up, never restarts, or the supervisor shuts down; in words.
-    pub not_wanted: Option<&'static str>,
-    /// It ends in order to be started again, or waits for its next start.
-    pub restarting: bool,
-    /// A person paused it.
-    pub paused: bool,
-    /// It is not ready yet, or this check has not passed yet and its start period runs: until then.
-    pub grace: Option<Duration>,
-    /// A dependency that is to be restarted first.
-    pub suspect: Option<Name>,
-}
+pub use super::case::{Case, Standing};
 
 /// An answer, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +53,14 @@ pub struct HostBrake {
 }
 
 impl HostBrake {
-    /// A service went bad.
+    /// A service went bad. The run that was bad before may have ended without ever being well again.
     pub fn bad(&mut self, service: &Name, now: Moment) {
-        self.went_bad.entry(service.clone()).or_insert(now);
+        self.went_bad.insert(service.clone(), now);
+    }
+
+    /// Whether a service went bad and has not been well since.
+    pub fn has(&self, service: &Name) -> bool {
+        self.went_bad.contains_key(service)
     }
 
     /// A service is well again, or gone.
@@ -135,21 +122,28 @@ pub fn decide(
         return ruling(Decision::InGrace, "still within its time to start".into(), Some(left));
     }
     if let Some(dependency) = &case.suspect {
-        let message = format!("held: its dependency {dependency} is not well; that one first");
+        let message = format!(
+            "its dependency {dependency} is not well, or only just back: that one first, this one if it still fails then"
+        );
         return ruling(Decision::HeldDependency, message, None);
     }
     let spent = ledger.spent(budget, now);
     if spent >= budget.max {
         let oldest =
             ledger.granted.front().map_or(Duration::ZERO, |at| budget.within.saturating_sub(now.since(*at)));
-        let message = format!("held: budget of {} in {} is spent", budget.max, words(budget.within));
+        let message = format!(
+            "budget of {} in {} is spent; `ctl reset` gives a new one",
+            budget.max,
+            words(budget.within)
+        );
         return ruling(Decision::HeldBudget, message, Some(oldest));
     }
     let (host, holds) = brake;
     if let Some((why, window)) = holds
         && let Err(left) = host.lets_through(window, now)
     {
-        return ruling(Decision::HeldBrake, format!("held: {why}"), Some(left));
+        let message = format!("{why}; one restart is let through every {}", words(window));
+        return ruling(Decision::HeldBrake, message, Some(left));
     }
     ledger.granted.push_back(now);
     let message = format!(
@@ -182,6 +176,10 @@ pub fn took(duration: Duration) -> String {
         _ => words(duration),
     }
 }
+
+#[cfg(test)]
+#[path = "arbiter_walk.rs"]
+mod walk;
 
 #[cfg(test)]
 mod tests {
@@ -274,6 +272,11 @@ mod tests {
         assert_eq!(ask(&mut host, at(33.0)), Decision::Accepted);
         assert_eq!(holds(&host, at(40.0)), None, "no longer within the window");
         assert_eq!(host.holds(&brake, 3, Duration::ZERO, at(2.0)), None, "too few to judge");
+        // Restarted, never reported well again, and bad once more.
+        for service in ["a", "b", "c"] {
+            host.bad(&name(service), at(100.0));
+        }
+        assert!(holds(&host, at(101.0)).is_some());
     }
 
     #[test]

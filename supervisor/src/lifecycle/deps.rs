@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use daemon_kit::file::{Dependency, DependencyOn};
 use proto::Name;
 
-use super::Unit;
+use super::{Moment, Unit};
 
 /// `depends_on` of every service.
 pub type Graph = BTreeMap<Name, BTreeMap<Name, Dependency>>;
@@ -35,18 +35,33 @@ pub fn missing<'a>(
     })
 }
 
-/// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, or bad at its last
-/// check.
+/// When a monitor looked at a run, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Finding {
+    /// When the run began.
+    pub run: Moment,
+    /// No earlier than this did the look begin that failed.
+    pub look: Moment,
+}
+
+/// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, bad at its last check,
+/// or back only since the look that failed may have begun.
+///
+/// `is_bad` says whether one of its checks that may restart it failed at its last try: what is only reported restarts
+/// nobody, and must not keep its dependants from it for ever.
 pub fn suspect<'a>(
     edges: &'a BTreeMap<Name, Dependency>,
     unit: impl Fn(&Name) -> Option<&'a Unit>,
+    is_bad: impl Fn(&Name) -> bool,
+    finding: Finding,
 ) -> Option<&'a Name> {
     edges.iter().find_map(|(name, dependency)| {
         let unit = unit(name)?;
         let well = match dependency.on {
             DependencyOn::Completed => true,
             DependencyOn::Started | DependencyOn::Ready => {
-                unit.is_ready() && unit.marks().is_none_or(|marks| !marks.values().any(super::Mark::is_bad))
+                let back = unit.ready_at().is_some_and(|at| at > finding.run && at > finding.look);
+                unit.is_ready() && !is_bad(name) && !back
             }
         };
         (!well).then_some(name)
@@ -119,6 +134,24 @@ mod tests {
         assert_eq!(missing(&db), None);
         db.observe(at(1.0), Fact::Exited(Exit::Code(1)));
         assert_eq!(missing(&db).as_deref(), Some("waits for db to be ready"));
-        assert_eq!(suspect(&edges, |_| Some(&db)), Some(&name("db")));
+        let finding = |look| Finding { run: at(0.5), look: at(look) };
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, finding(1.0)), Some(&name("db")));
+        for fact in [Fact::Drained, Fact::Swept] {
+            db.poll(at(1.0));
+            db.observe(at(1.0), fact);
+        }
+        db.poll(at(2.0));
+        db.observe(at(2.0), Fact::Spawned);
+        db.poll(at(2.0));
+        assert!(db.is_ready());
+        assert_eq!(
+            suspect(&edges, |_| Some(&db), |_| false, finding(1.9)),
+            Some(&name("db")),
+            "it may have been the db's fault"
+        );
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, finding(2.1)), None);
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| true, finding(2.1)), Some(&name("db")), "sick itself");
+        let younger = Finding { run: at(3.0), look: at(0.0) };
+        assert_eq!(suspect(&edges, |_| Some(&db), |_| false, younger), None, "it has never seen the db down");
     }
 }

@@ -27,8 +27,10 @@
 //! | [`saved`] | a unit written down and read back |
 //! | [`deps`] | who may start and who must stop first |
 //! | [`arbiter`] | the answer to a monitor |
+//! | [`case`] | what the answer depends on |
 
 pub mod arbiter;
+pub mod case;
 pub mod deps;
 pub mod event;
 pub mod moment;

@@ -100,6 +100,14 @@ impl Unit {
         matches!(&self.phase, Phase::Alive(run) if run.ready_at.is_some())
     }
 
+    /// When its process became ready.
+    pub fn ready_at(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Alive(run) => run.ready_at,
+            _ => None,
+        }
+    }
+
     /// Its process was spawned and was not told to go.
     pub fn is_started(&self) -> bool {
         matches!(self.phase, Phase::Alive(_))

@@ -1,10 +1,13 @@
 //! When what was written: pairs of offset and time beside each log file, so that the log itself stays byte for byte
 //! what the service wrote.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::os::pipe;
 
 /// Offset and milliseconds since the epoch, both little-endian.
 const RECORD: u64 = 16;
@@ -12,10 +15,14 @@ const RECORD: u64 = 16;
 /// Reads that follow each other faster share a record.
 const GRAIN: Duration = Duration::from_millis(10);
 
-/// Where the index of a log file is.
+/// What is read of an index at once.
+const BLOCK: usize = 4096;
+
+/// Where the index of a log file is; compressing the log does not move it.
 pub(super) fn path_of(log: &Path) -> PathBuf {
     let folder = log.parent().unwrap_or_else(|| Path::new(".")).join(".index");
-    folder.join(log.file_name().unwrap_or_default())
+    let unzipped = if log.extension().is_some_and(|ending| ending == "gz") { log.file_stem() } else { None };
+    folder.join(unzipped.or(log.file_name()).unwrap_or_default())
 }
 
 /// The index of the current file of a stream.
@@ -62,28 +69,107 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The whole index of a log file, as far as it can be read: offsets grow.
-pub(super) fn read(log: &Path) -> Vec<(u64, SystemTime)> {
-    let bytes = fs::read(path_of(log)).unwrap_or_default();
-    let end = fs::metadata(log).map_or(0, |meta| meta.len());
-    let mut records: Vec<(u64, SystemTime)> = Vec::with_capacity(bytes.len() / 16);
-    for record in bytes.chunks_exact(16) {
-        let number =
-            |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
-        let offset = number(&record[..8]);
-        let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(number(&record[8..]))) else {
-            continue;
-        };
-        if offset <= end && records.last().is_none_or(|(last, _)| *last <= offset) {
-            records.push((offset, time));
+/// The index of one log file, read forwards and a block at a time; offsets grow.
+#[derive(Debug)]
+pub(super) struct Times {
+    file: Option<File>,
+    /// Bytes of the index that were read.
+    read: u64,
+    block: VecDeque<(u64, SystemTime)>,
+    /// The last record that was passed.
+    current: Option<(u64, SystemTime)>,
+}
+
+/// What of a log file is not older than a time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// From this offset on.
+    From(u64),
+    /// Nothing.
+    Older,
+    /// There are no times.
+    Unknown,
+}
+
+impl Times {
+    /// Of this log file.
+    pub(super) fn of(log: &Path) -> Self {
+        Self { file: File::open(path_of(log)).ok(), ..Self::none() }
+    }
+
+    /// Nothing is known.
+    pub(super) fn none() -> Self {
+        Self { file: None, read: 0, block: VecDeque::new(), current: None }
+    }
+
+    /// When the byte at this offset was seen, and where the next time begins. Offsets must not go back.
+    pub(super) fn at(&mut self, offset: u64) -> (Option<SystemTime>, Option<u64>) {
+        loop {
+            let next = self.peek();
+            match next {
+                Some(record) if record.0 <= offset => self.current = self.block.pop_front(),
+                _ => return (self.current.map(|(_, time)| time), next.map(|(offset, _)| offset)),
+            }
         }
     }
-    records
+
+    /// What was seen at this time or later.
+    pub(super) fn since(mut self, since: SystemTime) -> Since {
+        let mut known = false;
+        while let Some((offset, time)) = self.peek() {
+            if time >= since {
+                return Since::From(offset);
+            }
+            known = true;
+            self.current = self.block.pop_front();
+        }
+        if known { Since::Older } else { Since::Unknown }
+    }
+
+    fn peek(&mut self) -> Option<(u64, SystemTime)> {
+        if self.block.is_empty() {
+            self.fill();
+        }
+        self.block.front().copied()
+    }
+
+    fn fill(&mut self) {
+        let Some(file) = &self.file else { return };
+        let mut bytes = [0; BLOCK];
+        let Ok(read) = pipe::read_at(file, &mut bytes, self.read) else { return };
+        for record in bytes[..read].chunks_exact(16) {
+            self.read += RECORD;
+            let number =
+                |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
+            let offset = number(&record[..8]);
+            let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(number(&record[8..]))) else {
+                continue;
+            };
+            if self.block.back().or(self.current.as_ref()).is_none_or(|(last, _)| *last <= offset) {
+                self.block.push_back((offset, time));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(log: &Path) -> Vec<(u64, SystemTime)> {
+        let end = fs::metadata(log).map_or(0, |meta| meta.len());
+        let mut times = Times::of(log);
+        let mut records = Vec::new();
+        for offset in 0..=end {
+            let at = times.at(offset).0.map(|time| (offset, time));
+            if let Some((offset, time)) = at
+                && records.last().is_none_or(|(_, last)| *last != time)
+            {
+                records.push((offset, time));
+            }
+        }
+        records
+    }
 
     #[test]
     fn what_is_noted_is_read_and_half_a_record_is_cut_off() {
@@ -104,5 +190,24 @@ mod tests {
 
         fs::write(path_of(&log), [0xFF; 48]).expect("rubbish");
         assert_eq!(read(&log), [], "rubbish is no time at all");
+    }
+
+    #[test]
+    fn a_long_index_is_read_a_block_at_a_time_and_as_it_grows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("web.out.log");
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut index = Index::open(&log);
+        for record in 0..1000 {
+            index.note(record * 10, at(record));
+        }
+        let mut times = Times::of(&log);
+        assert_eq!(times.at(7_005), (Some(at(700)), Some(7_010)));
+        assert_eq!(times.at(99_999), (Some(at(999)), None));
+        assert_eq!(Times::of(&log).since(at(500)), Since::From(5_000));
+        assert_eq!(Times::of(&log).since(at(5_000)), Since::Older);
+        assert_eq!(Times::of(&folder.path().join("other.log")).since(at(1)), Since::Unknown);
+        index.note(100_000, at(2_000));
+        assert_eq!(times.at(100_001), (Some(at(2_000)), None));
     }
 }

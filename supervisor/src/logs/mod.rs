@@ -6,11 +6,13 @@
 //!                     └ tee, pread: line borders, `ready = { log = … }`
 //!                                  NAME.out.log.1, .2.gz, …           thread `rotate` (rotate.rs)
 //!  ctl logs ◀── read.rs, from the files; woken by each stream's progress
+//!  ctl why  ◀── last.rs, the last lines of one run
 //! ```
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
 mod index;
+mod last;
 mod pump;
 mod read;
 mod rotate;
@@ -26,6 +28,7 @@ use tokio::sync::watch;
 
 use crate::os::pipe::{Output, Waker};
 
+pub use last::last_lines;
 pub use read::{Chunk, Place, Reader};
 
 /// Which of its outputs a service wrote to.

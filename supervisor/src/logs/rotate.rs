@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::UNIX_EPOCH;
 
 use super::{Command, Keep, Key, Logs, index};
 use crate::os::pipe;
@@ -65,7 +66,7 @@ fn run(jobs: &mpsc::Receiver<Job>, answers: &Logs) {
 }
 
 /// `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and the oldest is gone.
-fn shift(keep: &Keep) -> io::Result<()> {
+pub(super) fn shift(keep: &Keep) -> io::Result<()> {
     for number in (0..=keep.keep).rev() {
         for zipped in [false, true] {
             let from = if number == 0 { keep.path.clone() } else { numbered(&keep.path, number, zipped) };
@@ -112,8 +113,24 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// A number that only this file has and keeps: the system's own is used again as soon as a file is gone.
+pub(super) fn number_of(file: &File) -> io::Result<u64> {
+    let born = file.metadata()?.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));
+    Ok(pipe::file_number(file)? ^ born.rotate_left(32))
+}
+
+fn comment(number: u64) -> String {
+    format!("sereno file {number}")
+}
+
+/// The number that a compressed file had before.
+pub(super) fn number_in(comment: &[u8]) -> Option<u64> {
+    std::str::from_utf8(comment).ok()?.strip_prefix("sereno file ")?.parse().ok()
+}
+
 /// `log.2` → `log.2.gz`, complete or not at all.
-fn compress(path: &Path) -> io::Result<()> {
+pub(super) fn compress(path: &Path) -> io::Result<()> {
     let mut source = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
@@ -123,7 +140,9 @@ fn compress(path: &Path) -> io::Result<()> {
     let mut partial = target.clone();
     partial.push(".part");
     let written = (|| {
-        let mut encoder = flate2::write::GzEncoder::new(File::create(&partial)?, flate2::Compression::fast());
+        // Who was reading it finds it again by its number.
+        let builder = flate2::GzBuilder::new().comment(comment(number_of(&source)?));
+        let mut encoder = builder.write(File::create(&partial)?, flate2::Compression::fast());
         io::copy(&mut source, &mut encoder)?;
         encoder.finish()?.sync_all()?;
         fs::rename(&partial, &target)?;

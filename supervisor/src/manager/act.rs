@@ -107,6 +107,7 @@ impl Manager {
                 service.unit.observe(os::now(), fact);
                 if spawned {
                     self.watch_exit(name);
+                    self.look_for_stranger(name);
                 }
                 self.targets_changed();
             }
@@ -139,6 +140,10 @@ impl Manager {
                     tracing::error!(service = %name, %error, "writing the log of intents failed");
                 }
                 let seq = world.tell(service, Kind::Ready, service.began, message);
+                // Whoever had its port is gone, or was never in the way; what comes now has another cause.
+                if service.obstacle.take().is_some() {
+                    service.cause = 0;
+                }
                 self.restart_dependants(name, seq, now);
                 self.targets_changed();
             }

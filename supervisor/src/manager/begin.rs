@@ -13,6 +13,7 @@ use super::command::Handle;
 use super::configure::{graph, monitor_service, seed};
 use super::found::{Found, state_path};
 use super::{Checkpoint, Exits, Happened, Manager, channels};
+use crate::disk::added::Added;
 use crate::disk::applied::Applied;
 use crate::disk::state::{Entry, Saver};
 use crate::journal::{Journal, Kind};
@@ -29,6 +30,8 @@ use crate::service::{Pause, Role, Service, World};
 pub struct Start {
     /// The file to run.
     pub config: Config,
+    /// Those of its services that no file names.
+    pub added: Added,
     /// The same, as kept.
     pub applied: Applied,
     /// Where everything lies; the caller holds its lock.
@@ -47,6 +50,8 @@ pub struct Start {
     pub kept: Kept,
     /// What it is started for.
     pub wanted: Wanted,
+    /// An init system started it, and will again.
+    pub under_init: bool,
 }
 
 /// What a supervisor is started for.
@@ -89,6 +94,7 @@ impl Manager {
         let mut manager = Self {
             graph: graph(&start.config),
             config: start.config,
+            added: start.added,
             about: Arc::new(start.applied.about),
             world,
             services: BTreeMap::new(),
@@ -116,6 +122,7 @@ impl Manager {
             saver: Arc::new(Saver::new(state_path(&start.home))),
             states: 0,
             began: os::now(),
+            under_init: start.under_init,
         };
         manager.take_up(&found, start.wanted);
         manager.kept = found.kept;
@@ -139,7 +146,9 @@ impl Manager {
             let autostart = spec.autostart;
             let known = found.entry(&name).is_some() || found.last_incarnation(&name) > 0;
             self.take_up_service(&name, Role::Service, spec, found, seq, now);
+            let caller_env = self.added.env_of(&name);
             let service = self.services.get_mut(&name).expect("it was just put in");
+            service.set_caller_env(caller_env);
             // After a boot or a crash only what was wanted is; `up` wants every autostart service.
             let goes_on = service.unit.is_alive() && service.unit.is_wanted();
             if autostart && (called_by_up || !known) && !goes_on {
@@ -223,6 +232,7 @@ impl Manager {
                 other.kill();
             }
             service.unit.was_ready(found.ready_at(name, incarnation));
+            service.recover_sockets(&process, &mut self.world.inherited);
             if let Err(error) = service.hold_sockets(&mut self.world.inherited) {
                 tracing::error!(service = %name, "{error}");
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::{Check, Env, Problems};
+use daemon_kit::file::{Check, Env};
 use proto::Name;
 use proto::v1::Effect;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -13,6 +13,8 @@ use crate::journal::Event;
 use crate::lifecycle::arbiter::Ruling;
 use crate::logs::{Shared, Which};
 use crate::snapshot::View;
+
+pub use super::configure::ConfigError;
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -47,6 +49,24 @@ pub enum Command {
         who: String,
         /// What was done.
         reply: Reply<Result<Vec<Step>, ConfigError>>,
+    },
+    /// Adds a service that no file names.
+    Add {
+        /// Which.
+        new: NewService,
+        /// Who wants it.
+        who: String,
+        /// What became of it.
+        reply: Reply<Result<Outcome, ConfigError>>,
+    },
+    /// Stops and forgets one that was added.
+    Remove {
+        /// Which.
+        name: Name,
+        /// Who wants it.
+        who: String,
+        /// What became of it.
+        reply: Reply<Result<Outcome, ConfigError>>,
     },
     /// A monitor attaches: the number of its stream, and what ends it.
     Attach(Hello, Reply<(u64, watch::Receiver<bool>)>),
@@ -152,6 +172,19 @@ pub struct Source {
     pub env: Env,
 }
 
+/// A service that no file names.
+#[derive(Debug, Clone)]
+pub struct NewService {
+    /// Its name.
+    pub name: Name,
+    /// Its table, as in a file.
+    pub toml: String,
+    /// What its relative paths are relative to.
+    pub folder: PathBuf,
+    /// Of the caller.
+    pub env: Env,
+}
+
 /// What a file would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -170,26 +203,6 @@ pub struct Step {
     pub effect: Effect,
     /// Which keys.
     pub changes: Vec<String>,
-}
-
-/// Why a file is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// What is wrong with it.
-    #[error("{0}")]
-    Problems(Problems),
-    /// The plan no longer holds.
-    #[error("the plan no longer holds: the file or the services have changed since; plan again")]
-    Moved,
-    /// It is about another home.
-    #[error("the file's home is {0}, this supervisor's is {1}")]
-    OtherHome(PathBuf, PathBuf),
-    /// It could not be kept.
-    #[error("keeping the applied file: {0}")]
-    Disk(#[from] std::io::Error),
-    /// Everything is about to stop.
-    #[error("the supervisor is shutting down")]
-    Going,
 }
 
 /// Why the running program goes on.

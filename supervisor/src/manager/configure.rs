@@ -1,7 +1,7 @@
 //! A changed file: what it would do, and doing it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daemon_kit::Home;
@@ -10,7 +10,7 @@ use proto::Name;
 use proto::v1::Effect;
 
 use super::Manager;
-use super::command::{ConfigError, Plan, Source, Step};
+use super::command::{Plan, Source, Step};
 use super::diff::diff;
 use crate::disk::applied::{self, About, Applied};
 use crate::disk::launch;
@@ -19,6 +19,44 @@ use crate::lifecycle::deps::{self, Graph};
 use crate::lifecycle::{Fact, Moment, Request};
 use crate::os;
 use crate::service::{Role, Service};
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// What is wrong with it.
+    #[error("{0}")]
+    Problems(file::Problems),
+    /// The plan no longer holds.
+    #[error("the plan no longer holds: the file or the services have changed since; plan again")]
+    Moved,
+    /// One that was added by hand can not stand beside it.
+    #[error("{0} was added by \"ctl run\": {1}; \"ctl remove {0}\" takes it away")]
+    Added(String, String),
+    /// There is one of that name.
+    #[error("{0} is there already; take another name, or take it away first")]
+    Exists(Name),
+    /// One of that name is on its way out.
+    #[error("{0} is still being stopped: try again when it is gone")]
+    Leaving(Name),
+    /// Only what was added by hand is removed by hand.
+    #[error("{0} stands in the file: take it out there, then \"ctl apply\"")]
+    OfFile(Name),
+    /// Nobody has that name.
+    #[error("no service has the name {0}")]
+    Unknown(Name),
+    /// Another one depends on it.
+    #[error("{0} can not be removed: {1} depends on it")]
+    Needed(Name, Name),
+    /// It is about another home.
+    #[error("the file's home is {0}, this supervisor's is {1}")]
+    OtherHome(PathBuf, PathBuf),
+    /// It could not be kept.
+    #[error("keeping the applied file: {0}")]
+    Disk(#[from] std::io::Error),
+    /// Everything is about to stop.
+    #[error("the supervisor is shutting down")]
+    Going,
+}
 
 /// Reads a file and checks it against form and world; what is to be kept of it.
 pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
@@ -91,6 +129,7 @@ impl Manager {
             return Err(ConfigError::Going);
         }
         let (config, applied) = read(source)?;
+        let config = self.with_added(config)?;
         let now_plan = self.plan_for(&config, source)?;
         if !plan.is_empty() && plan != now_plan.id {
             return Err(ConfigError::Moved);
@@ -112,7 +151,7 @@ impl Manager {
     }
 
     /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
-    fn steps(&self, config: &Config) -> Vec<Step> {
+    pub(super) fn steps(&self, config: &Config) -> Vec<Step> {
         let users = self.services.values().filter(|service| service.is_users());
         let old: BTreeMap<&Name, &Service> = users
             .filter(|s| !self.leaving.contains(&s.name))
@@ -141,7 +180,13 @@ impl Manager {
         steps
     }
 
-    fn take_over(&mut self, config: Config, mut steps: Vec<Step>, start: bool, seq: u64) -> Vec<Step> {
+    pub(super) fn take_over(
+        &mut self,
+        config: Config,
+        mut steps: Vec<Step>,
+        start: bool,
+        seq: u64,
+    ) -> Vec<Step> {
         let now = os::now();
         self.graph = graph(&config);
         for step in &mut steps {
@@ -169,6 +214,10 @@ impl Manager {
             } else {
                 let service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
                 self.services.insert(name.clone(), service);
+            }
+            let caller_env = self.added.env_of(&name);
+            if let Some(service) = self.services.get_mut(&name) {
+                service.set_caller_env(caller_env);
             }
             let alive = self.services[&name].unit.is_alive();
             if step.effect == Effect::Restart {

@@ -15,17 +15,21 @@
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
+//! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
 //! | `found` | what it left: state, log of intents, processes |
+//! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
 
 mod act;
+mod added;
 mod begin;
 pub mod command;
 mod configure;
 mod diff;
+mod evidence;
 mod found;
 mod monitors;
 mod notify;
@@ -47,13 +51,14 @@ use futures_util::stream::FuturesUnordered;
 use proto::Name;
 use tokio::sync::{mpsc, watch};
 
+use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::lifecycle::{Moment, State};
 use crate::logs::{LogEvent, Logs};
-use crate::os::{self, Marked};
+use crate::os::{self, Marked, Stranger};
 use crate::service::{Service, World};
 
 pub use begin::{Start, Wanted};
@@ -71,6 +76,10 @@ enum Happened {
     Notify { service: Name, text: String },
     /// Everybody on the host was looked at, for these services.
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
+    /// Somebody else listens where a run is to listen.
+    Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
+    /// The last lines of a run that has ended, and the event of its end.
+    LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The state is on disk, up to this record of the log of intents.
     Checkpointed { seq: u64, result: Result<(), String> },
 }
@@ -103,6 +112,8 @@ pub enum Over {
 #[derive(Debug)]
 pub struct Manager {
     config: Config,
+    /// Those of its services that no file names.
+    added: Added,
     about: Arc<About>,
     world: World,
     services: BTreeMap<Name, Service>,
@@ -142,6 +153,8 @@ pub struct Manager {
     saver: Arc<Saver>,
     states: u64,
     began: Moment,
+    /// An init system starts it again.
+    under_init: bool,
 }
 
 /// When the state is to be written.

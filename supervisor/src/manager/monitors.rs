@@ -1,16 +1,18 @@
 //! Who watches, what they report, what they ask.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use daemon_kit::file::{OnFailure, Policy};
+use daemon_kit::file::OnFailure;
 use proto::Name;
 use tokio::sync::watch;
 
 use super::Manager;
 use super::command::{Ask, CheckResult, Hello, Report as Reported, Target, TargetSet};
 use crate::journal::{Entry, Kind};
-use crate::lifecycle::arbiter::{self, Case, Ruling};
-use crate::lifecycle::{Fact, Moment, Request, State, deps};
+use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
+use crate::lifecycle::deps::{self, Finding};
+use crate::lifecycle::{Fact, Moment, Request};
 use crate::os;
 use crate::service::{Held, Service, reports::Report};
 
@@ -148,8 +150,13 @@ impl Manager {
         if let Some(fact) = service.reports.fact(&result.check, every) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
-        if passing == Some(true) && service.held.as_ref().is_some_and(|held| held.check == result.check) {
-            service.held = None;
+        if passing == Some(true)
+            && let Some(held) = &mut service.held
+        {
+            held.checks.remove(&result.check);
+            if held.checks.is_empty() {
+                service.held = None;
+            }
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
@@ -210,40 +217,34 @@ impl Manager {
     }
 
     fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
-        let state = service.unit.state(now);
-        let not_wanted = if self.going.is_some() {
+        let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
-        } else if self.stop_queue.contains(&service.name)
-            || state == State::Stopped
-            || !service.unit.is_wanted()
-        {
-            Some("stopped by a person")
-        } else if state == State::Completed {
-            Some("it has completed")
-        } else if state == State::Failed {
-            Some("it was given up; `ctl reset` tries it again")
-        } else if service.spec.restart.policy == Policy::Never {
-            Some("its policy is never to restart")
         } else {
-            None
+            self.stop_queue.contains(&service.name).then_some("stopped by a person")
         };
-        let edges = &service.spec.depends_on;
         let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
-        Case {
-            incarnation: service.unit.incarnation(),
-            asked: ask.incarnation,
-            not_wanted,
-            restarting: service.unit.is_restarting() || matches!(state, State::Backoff | State::Waiting),
+        let bad = |name: &Name| self.services.get(name).is_some_and(is_bad);
+        let check = service.spec.checks.get(&ask.check);
+        let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
+        let finding = Finding {
+            run: service.unit.began().unwrap_or(now),
+            look: Moment::since_boot(now.elapsed().saturating_sub(timeout)),
+        };
+        let standing = Standing {
+            leaving,
             paused: service.is_paused(),
-            grace: grace(service, &ask.check, now),
-            suspect: deps::suspect(edges, unit).cloned(),
-        }
+            start_period: check.map_or(Duration::ZERO, |check| check.start_period),
+            suspect: deps::suspect(&service.spec.depends_on, unit, bad, finding).cloned(),
+        };
+        Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
     }
 
     /// Why restarts are held for the whole host, and for how long at least.
     pub(super) fn brake_holds(&self, now: Moment) -> Option<(String, Duration)> {
         let brake = &self.config.supervisor.brake;
-        let checked = || self.services.values().filter(|s| s.unit.is_ready() && !s.spec.checks.is_empty());
+        // One that went bad and is being restarted still counts, among those that it is counted against as well.
+        let counts = |service: &&Service| service.unit.is_ready() || self.brake.has(&service.name);
+        let checked = || self.services.values().filter(|s| !s.spec.checks.is_empty()).filter(counts);
         let intervals =
             checked().flat_map(|service| service.spec.checks.values().map(|check| check.interval));
         let longest = intervals.max().unwrap_or_default();
@@ -263,33 +264,40 @@ impl Manager {
             return self.say(&ask.monitor, name, Kind::Check, cause, failed, ask.evidence.clone());
         }
         let held = ruling.decision.is_held();
-        let again = held
-            && service
-                .held
-                .as_ref()
-                .is_some_and(|held| held.decision == ruling.decision && held.check == ask.check);
+        let until = ruling.retry_after.map(|after| now + after);
         if held {
-            let service = self.services.get_mut(name).expect("it was just found");
-            service.held = Some(Held {
-                decision: ruling.decision,
-                message: ruling.message.clone(),
-                until: ruling.retry_after.map(|after| now + after),
-                check: ask.check.clone(),
-            });
             self.changed();
         }
-        if again {
-            // Said once; a repeat is no news.
-            return 0;
-        }
-        let reason = self.say(&ask.monitor, name, Kind::Check, 0, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
-        let message = if ruling.decision == Accepted || held {
+        if let Some(known) = service.held.as_mut().filter(|_| held)
+            && known.decision == ruling.decision
+        {
+            (known.message, known.until) = (ruling.message.clone(), until);
+            let (news, seq) = (known.checks.insert(ask.check.clone()), known.seq);
+            // Said once for each check; a repeat is no news.
+            if news {
+                self.say(&ask.monitor, name, Kind::Check, seq, failed, ask.evidence.clone());
+            }
+            return seq;
+        }
+        // What was held is part of the story of what is granted in the end.
+        let before = service.held.as_ref().map_or(0, |held| held.seq);
+        let reason = self.say(&ask.monitor, name, Kind::Check, before, failed, ask.evidence.clone());
+        let service = self.services.get_mut(name).expect("it was just found");
+        let message = if ruling.decision == Accepted {
             ruling.message.clone()
+        } else if held {
+            let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
+            format!("restart held: {}{}", ruling.message, again.unwrap_or_default())
         } else {
             format!("restart refused: {} ({})", ruling.decision, ruling.message)
         };
         let seq = self.world.tell(service, Kind::Decision, reason, message);
+        if held {
+            let (decision, message) = (ruling.decision, ruling.message.clone());
+            let checks = BTreeSet::from([ask.check.clone()]);
+            service.held = Some(Held { decision, message, until, checks, seq });
+        }
         if ruling.decision == Accepted {
             service.held = None;
             service.cause = seq;
@@ -297,17 +305,6 @@ impl Manager {
         }
         seq
     }
-}
-
-/// How much longer a service has to start, as far as one of its checks goes.
-fn grace(service: &Service, check: &Name, now: Moment) -> Option<Duration> {
-    if service.unit.state(now) == State::Starting {
-        return Some(Duration::from_secs(1));
-    }
-    let mark = service.unit.marks()?.get(check)?;
-    let began = service.unit.began()?;
-    let end = began + service.spec.checks.get(check)?.start_period;
-    (!mark.passed && end > now).then(|| end.since(now))
 }
 
 /// Whether one of its checks failed at its last try, of those that count.

@@ -24,6 +24,8 @@ impl Manager {
             Command::Apply { source, plan, start, who, reply } => {
                 drop(reply.send(self.apply(&source, &plan, start, &who)));
             }
+            Command::Add { new, who, reply } => drop(reply.send(self.add(new, &who))),
+            Command::Remove { name, who, reply } => drop(reply.send(self.remove(name, &who))),
             Command::Attach(hello, reply) => drop(reply.send(self.attach(hello))),
             Command::Detach(id) => self.detach(id),
             Command::Targets(kind, reply) => drop(reply.send(self.target_set(&kind))),
@@ -263,6 +265,7 @@ impl Manager {
         source: &super::command::Source,
     ) -> Result<super::command::Plan, super::command::ConfigError> {
         let (config, _) = configure::read(source)?;
+        let config = self.with_added(config)?;
         self.plan_for(&config, source)
     }
 }

@@ -41,9 +41,12 @@ impl Manager {
                 if service.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
                     return;
                 }
+                let (why, up) = (service.unit.ends_because(), service.unit.uptime(now).unwrap_or_default());
                 if let Some(fact) = service.reap(&mut self.world, now) {
                     service.unit.observe(now, fact);
                 }
+                let exit = service.cause;
+                self.hear_last_words(name, exit, why, up);
                 self.targets_changed();
                 self.end_reload(name, "the run it was to replace has ended", now);
             }
@@ -225,6 +228,12 @@ impl Manager {
             }
             Happened::Notify { service, text } => self.notified(&service, &text, now),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
+            Happened::Stranger { service, incarnation, port, stranger } => {
+                self.stranger_found(&service, incarnation, port, &stranger);
+            }
+            Happened::LastWords { service, incarnation, exit, lines } => {
+                self.last_words(&service, incarnation, exit, &lines);
+            }
             Happened::Checkpointed { seq, result } => {
                 self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };
                 match result

@@ -22,6 +22,7 @@ impl Manager {
             about: Arc::clone(&self.about),
             going: self.going.is_some(),
             brake: self.brake_holds(now).map(|(why, _)| why),
+            unguarded: self.unguarded(),
             monitors: self.view_monitors(now),
             services: self
                 .services
@@ -29,6 +30,21 @@ impl Manager {
                 .filter(|service| service.is_users())
                 .map(|service| self.view_service(service, now))
                 .collect(),
+        }
+    }
+
+    /// Whether anybody would start a supervisor again: an init system, or a monitor of our own that runs.
+    fn unguarded(&self) -> Option<&'static str> {
+        let guards = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
+        let mut managed = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed);
+        if self.under_init {
+            None
+        } else if !self.config.supervisor.guard.enabled {
+            Some("guard = false")
+        } else if !managed.any(|(name, _)| guards(name)) {
+            Some("no monitor runs here that could start it again")
+        } else {
+            None
         }
     }
 
@@ -76,6 +92,12 @@ impl Manager {
             _ => unit.reason(now),
         };
         let reason = reason.or_else(|| self.why_reloading(service, now));
+        let reason = match (&service.obstacle, state) {
+            (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
+                Some(reason.map_or_else(|| obstacle.clone(), |reason| format!("{reason}; {obstacle}")))
+            }
+            _ => reason,
+        };
         let reason =
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {

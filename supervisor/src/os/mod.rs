@@ -7,6 +7,7 @@
 //! | [`Tree`] | group, cgroup, orphans by mark | the job |
 //! | [`scan`] | `/proc/*/environ` and FIFOs | the jobs of this home |
 //! | [`pipe`] | FIFOs, moved into files by `splice` | pipes that the supervisor owns |
+//! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | not known |
 //! | [`Lock`] | `flock` | an exclusively opened file |
 //!
 //! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.
@@ -32,6 +33,7 @@ compile_error!(
 
 use std::ffi::CString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Who a process is: a pid alone may by now be somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -108,6 +110,53 @@ pub struct Marked {
     pub leads: bool,
 }
 
+/// Somebody who listens where a service wants to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its pid; 0: it may not be looked at.
+    pub pid: u32,
+    /// Its command.
+    pub command: String,
+    /// Whose process it is.
+    pub user: u32,
+    /// The service of this home that it belongs to.
+    pub service: Option<String>,
+    /// How long it has been there.
+    pub age: Option<Duration>,
+    /// Where it runs.
+    pub folder: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Stranger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.pid == 0 {
+            return write!(f, "a process of another user (uid {})", self.user);
+        }
+        write!(f, "pid {} `{}`", self.pid, self.command)?;
+        if let Some(service) = &self.service {
+            write!(f, " of the service {service}")?;
+        }
+        match self.age {
+            Some(age) if age.as_secs() == 0 => f.write_str(", started just now")?,
+            Some(age) => write!(f, ", started {} ago", roughly(age))?,
+            None => {}
+        }
+        self.folder.as_ref().map_or(Ok(()), |folder| write!(f, " in {}", folder.display()))
+    }
+}
+
+/// `3 days`: as a person says it who does not need to know exactly.
+fn roughly(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
 pub const MARK: &str = "SERENO_UNIT";
 
@@ -120,4 +169,27 @@ pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {
 pub fn private_dir(path: &std::path::Path) -> std::io::Result<PathBuf> {
     create_private_dir(path)?;
     Ok(path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_named_as_a_person_would() {
+        let old = Stranger {
+            pid: 4711,
+            command: "python old.py".into(),
+            user: 1000,
+            service: None,
+            age: Some(Duration::from_secs(3 * 86_400 + 7)),
+            folder: Some("/srv/old".into()),
+        };
+        assert_eq!(old.to_string(), "pid 4711 `python old.py`, started 3 days ago in /srv/old");
+        let ours = Stranger { service: Some("api".into()), age: None, folder: None, ..old.clone() };
+        assert_eq!(ours.to_string(), "pid 4711 `python old.py` of the service api");
+        assert_eq!(Stranger { pid: 0, ..old }.to_string(), "a process of another user (uid 1000)");
+        let said = [1, 60, 7_300].map(|seconds| roughly(Duration::from_secs(seconds)));
+        assert_eq!(said, ["1 second", "1 minute", "2 hours"]);
+    }
 }

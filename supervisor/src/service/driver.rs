@@ -104,7 +104,7 @@ impl Service {
                 extra.insert("NOTIFY_SOCKET".into(), world.notify_path(&self.name).display().to_string());
             }
             extra.extend(self.socket_env());
-            self.plan = Some(Plan::make(&self.spec, &world.env, &extra, &world.host)?);
+            self.plan = Some(Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host)?);
         }
         self.hold_sockets(&mut world.inherited)?;
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
@@ -210,7 +210,7 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, &world.env, &self.extra_env, &world.host)?;
+        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.extra_env, &world.host)?;
         let incarnation = self.unit.incarnation();
         let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
         let (out, err) =

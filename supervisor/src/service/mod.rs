@@ -14,7 +14,7 @@ pub mod reports;
 pub mod sockets;
 pub mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -57,6 +57,8 @@ pub struct Service {
     pub spec: file::Service,
     /// More environment, for monitors.
     pub extra_env: BTreeMap<String, String>,
+    /// The environment it was added in, where no file names it.
+    pub caller_env: Option<file::Env>,
     /// What it does and is to do.
     pub unit: Unit,
     /// Everything for the next start; made when first needed.
@@ -97,6 +99,8 @@ pub struct Service {
     pub ended_at: Option<SystemTime>,
     /// Why its dependencies do not hold.
     pub missing: Option<String>,
+    /// Who has the port that it wants.
+    pub obstacle: Option<String>,
     /// What it said over its notify socket.
     pub status_text: String,
     /// A new run is to take the place of this one, or could not.
@@ -121,8 +125,10 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<Moment>,
-    /// Whose request.
-    pub check: Name,
+    /// Whose requests.
+    pub checks: BTreeSet<Name>,
+    /// The decision in the journal.
+    pub seq: u64,
 }
 
 /// A pause.
@@ -146,6 +152,7 @@ impl Service {
             role,
             spec,
             extra_env: BTreeMap::new(),
+            caller_env: None,
             written_wanted: unit.is_wanted(),
             unit,
             plan: None,
@@ -166,6 +173,7 @@ impl Service {
             began: 0,
             ended_at: None,
             missing: None,
+            obstacle: None,
             status_text: String::new(),
             reload: None,
         }
@@ -177,6 +185,19 @@ impl Service {
         self.reports.keep_only(&spec);
         self.spec = spec;
         self.plan = None;
+    }
+
+    /// Tells the environment it was added in; `None`: the one of the file.
+    pub fn set_caller_env(&mut self, env: Option<file::Env>) {
+        if self.caller_env != env {
+            self.caller_env = env;
+            self.plan = None;
+        }
+    }
+
+    /// What it inherits from.
+    pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a file::Env {
+        self.caller_env.as_ref().unwrap_or(&world.env)
     }
 
     /// One of its outputs.

@@ -9,7 +9,10 @@ use proto::Name;
 use serde::{Deserialize, Serialize};
 
 use super::Service;
-use crate::os::{self, Handle};
+use crate::os::{self, Handle, Process};
+
+/// The number under which a service finds its first socket.
+const FIRST: i32 = 3;
 
 /// A bound socket of a service.
 #[derive(Debug)]
@@ -51,6 +54,18 @@ impl Service {
             self.sockets.push(Held { socket, handle });
         }
         Ok(())
+    }
+
+    /// Nobody kept them: those that the run itself still holds are as good.
+    pub fn recover_sockets(&self, process: &Process, inherited: &mut Inherited) {
+        for (number, socket) in (FIRST..).zip(&self.spec.sockets) {
+            let key = (self.name.to_string(), socket.name.clone());
+            if !inherited.contains_key(&key)
+                && let Some(handle) = process.listener(number, socket.listen)
+            {
+                inherited.insert(key, (socket.listen, handle));
+            }
+        }
     }
 
     /// What a start is told of them.

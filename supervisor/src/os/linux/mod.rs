@@ -9,6 +9,7 @@
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where one can be made |
 //! | `proc` | reading `/proc` |
+//! | `ports` | who listens where |
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and being started again like that |
 //! | `keep` | copies of what only this process holds, with the monitors |
@@ -23,6 +24,7 @@ mod host;
 mod init;
 mod keep;
 pub mod pipe;
+mod ports;
 mod proc;
 mod process;
 mod spawn;
@@ -38,6 +40,7 @@ pub use host::{
 };
 pub use init::tell_init;
 pub use keep::{Keep, Kept};
+pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;

@@ -106,7 +106,7 @@ pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = environ(pid)?;
     let marked = parse_mark(&environ, instance);
-    if marked.is_none() && has_other_mark(&environ) {
+    if marked.is_none() && (has_other_mark(&environ) || is_half_born(pid, &environ)) {
         return None;
     }
     marked.or_else(|| Some((fifo_holder(pid, fifos)?, 0)))
@@ -151,6 +151,15 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
     Some(Vec::new())
 }
 
+/// Whether it is a child of this process that is not another program yet: it still has our memory, and holds everything
+/// that we hold, the FIFOs of every service among it.
+fn is_half_born(pid: u32, environ: &[u8]) -> bool {
+    let program =
+        |who: &str| fs::metadata(format!("/proc/{who}/exe")).map(|meta| (meta.dev(), meta.ino())).ok();
+    fs::read("/proc/self/environ").is_ok_and(|own| own == environ)
+        && program(&pid.to_string()).is_some_and(|its| program("self") == Some(its))
+}
+
 fn has_other_mark(environ: &[u8]) -> bool {
     environ
         .split(|byte| *byte == 0)
@@ -193,6 +202,16 @@ mod tests {
         assert!(ancestors(me).contains(&stat.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(usage_of(&[me]).1 > 0);
+    }
+
+    #[test]
+    fn who_still_is_this_program_with_its_environment_is_nobodys_yet() {
+        let me = std::process::id();
+        let own = fs::read("/proc/self/environ").expect("we run");
+        assert!(is_half_born(me, &own));
+        assert!(!is_half_born(me, b"PATH=/elsewhere\0"), "one that chose its own");
+        assert!(!is_half_born(1, &own), "another program");
+        assert_eq!(owner(me, "abc", &Fifos::new()), None);
     }
 
     #[test]

@@ -111,6 +111,16 @@ impl Process {
         send(self.pidfd.as_fd(), number)
     }
 
+    /// A copy of a socket that it listens on, if it still has it under this number and we may take it: a service of
+    /// another user, or one that is not dumpable, keeps its own.
+    pub fn listener(&self, number: i32, address: std::net::SocketAddr) -> Option<OwnedFd> {
+        let flags = rustix::process::PidfdGetfdFlags::empty();
+        let socket = rustix::process::pidfd_getfd(&self.pidfd, number, flags).ok()?;
+        let listens = rustix::net::sockopt::socket_acceptconn(&socket).is_ok_and(|listens| listens);
+        let socket = std::net::TcpListener::from(socket);
+        (listens && socket.local_addr().is_ok_and(|own| own == address)).then(|| socket.into())
+    }
+
     /// Its pidfd, to be kept by somebody else as well.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()

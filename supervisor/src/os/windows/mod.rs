@@ -32,7 +32,9 @@ mod tree;
 mod usage;
 mod wait;
 
-pub use absent::{Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, take_over, tell_init};
+pub use absent::{
+    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, stranger_on, take_over, tell_init,
+};
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,

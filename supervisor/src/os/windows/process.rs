@@ -75,6 +75,11 @@ impl Process {
         true
     }
 
+    /// None: sockets are not held here.
+    pub fn listener(&self, _number: i32, _address: std::net::SocketAddr) -> Option<super::Handle> {
+        None
+    }
+
     /// Whether it has ended.
     pub fn has_exited(&self) -> bool {
         has_ended(&self.handle)

@@ -1,0 +1,147 @@
+//! How what comes is written: bytes, lines with names, or JSON; all of it, or what matches.
+
+use std::borrow::Cow;
+
+use proto::time::unstamp;
+use proto::v1::{LogStream, ReadLogsRequest, ReadLogsResponse};
+use proto::{Name, UNARY_DEADLINE};
+use serde::Serialize;
+
+use crate::client::Supervisor;
+use crate::failure::Failure;
+use crate::out::Out;
+use crate::render::lines::{Last, Lines, Matches, Prefixes};
+use crate::render::time::rfc3339;
+use crate::view::is_meant_by;
+
+/// Writes what comes.
+pub(super) struct Writer {
+    form: Form,
+    lines: Lines,
+    matches: Option<Matches>,
+    /// While the last so many that match are looked for.
+    last: Option<Last<Vec<u8>>>,
+    /// The line that is being put together.
+    text: Vec<u8>,
+}
+
+enum Form {
+    /// One service: its bytes.
+    Raw,
+    /// Several: whole lines with names.
+    Named(Prefixes),
+    /// Whole lines as JSON, one document a line.
+    Json,
+}
+
+/// One line, for `--json`.
+#[derive(Serialize)]
+struct LineJson<'a> {
+    service: &'a str,
+    stream: &'static str,
+    time: Option<&'a str>,
+    text: Cow<'a, str>,
+}
+
+impl Writer {
+    pub(super) async fn new(
+        supervisor: &Supervisor,
+        request: &ReadLogsRequest,
+        out: &Out,
+    ) -> Result<Self, Failure> {
+        let form = if out.json { Form::Json } else { Form::of(supervisor, request, out).await? };
+        Ok(Self { form, lines: Lines::default(), matches: None, last: None, text: Vec::new() })
+    }
+
+    /// Writes only what matches, and of what is there already the last so many; `u32::MAX`: all.
+    pub(super) fn matching(self, matches: Matches, last: u32) -> Self {
+        let last = (last != u32::MAX).then(|| Last::new(last));
+        Self { matches: Some(matches), last, ..self }
+    }
+
+    pub(super) fn write(&mut self, piece: &ReadLogsResponse, out: &mut Out) -> Result<(), Failure> {
+        let Self { form, lines, matches, last, text } = self;
+        if matches!(form, Form::Raw) && matches.is_none() {
+            return out.bytes(&piece.data);
+        }
+        let time = if matches!(form, Form::Json) { unstamp(piece.time).and_then(rfc3339) } else { None };
+        lines.take(&piece.service, piece.stream, &piece.data, |line| {
+            let Some(line) = found(matches.as_ref(), line) else { return Ok(()) };
+            text.clear();
+            form.write(&piece.service, piece.stream, time.as_deref(), &line, text);
+            match last {
+                None => out.bytes(text),
+                Some(last) => {
+                    last.push(&piece.service, piece.stream, text.clone());
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// All that was there has come.
+    pub(super) fn end_of_past(&mut self, out: &mut Out) -> Result<(), Failure> {
+        self.last.take().map_or(Ok(()), |last| last.into_iter().try_for_each(|text| out.bytes(&text)))
+    }
+
+    /// Writes the lines that never got their end.
+    pub(super) fn finish(&mut self, out: &mut Out) -> Result<(), Failure> {
+        let Self { form, lines, matches, text, .. } = self;
+        lines.finish(|service, stream, line| {
+            let Some(line) = found(matches.as_ref(), line) else { return Ok(()) };
+            text.clear();
+            form.write(service, stream, None, &line, text);
+            out.bytes(text)
+        })
+    }
+}
+
+fn found<'a>(matches: Option<&Matches>, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    match matches {
+        None => Some(Cow::Borrowed(line)),
+        Some(matches) => matches.find(line),
+    }
+}
+
+impl Form {
+    async fn of(supervisor: &Supervisor, request: &ReadLogsRequest, out: &Out) -> Result<Self, Failure> {
+        let selectors = request.selection.as_ref().map(|selection| selection.selectors.as_slice());
+        let selectors = selectors.unwrap_or_default();
+        let status = supervisor.status(false, UNARY_DEADLINE).await?;
+        // A name that is spelled out is one service; everything else may be several.
+        let meant = |selector: &String| {
+            let services = status.services.iter();
+            let own = services.filter(|service| is_meant_by(selector, &service.name, &service.tags));
+            let mut names: Vec<String> = own.map(|service| service.name.clone()).collect();
+            if names.is_empty() && Name::new(selector).is_ok() {
+                names.push(selector.clone());
+            }
+            names
+        };
+        let mut names: Vec<String> = match selectors {
+            [] => status.services.iter().map(|service| service.name.clone()).collect(),
+            selectors => selectors.iter().flat_map(meant).collect(),
+        };
+        names.sort();
+        names.dedup();
+        Ok(if names.len() == 1 { Self::Raw } else { Self::Named(Prefixes::new(&names, out.look)) })
+    }
+
+    fn write(&mut self, service: &str, stream: i32, time: Option<&str>, line: &[u8], to: &mut Vec<u8>) {
+        match self {
+            Self::Raw => to.extend_from_slice(line),
+            Self::Named(prefixes) => {
+                let is_error = stream == i32::from(LogStream::Stderr);
+                to.extend_from_slice(prefixes.of(service, is_error).as_bytes());
+                to.extend_from_slice(line);
+            }
+            Self::Json => {
+                let stream = LogStream::try_from(stream).unwrap_or_default().word();
+                let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+                serde_json::to_writer(&mut *to, &LineJson { service, stream, time, text })
+                    .expect("texts become JSON, and a vector takes them");
+                to.push(b'\n');
+            }
+        }
+    }
+}

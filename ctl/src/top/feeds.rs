@@ -1,0 +1,166 @@
+//! Where inputs come from: statuses, the log and the causes of one service, keys; and where actions go.
+
+use std::convert::Infallible;
+use std::thread;
+use std::time::Duration;
+
+use proto::Endpoint;
+use proto::v1::{
+    GetTimelineRequest, LogStream, Outcome, PauseRequest, ReadLogsRequest, ResetRequest, RestartRequest,
+    ResumeRequest, Selection, StartRequest, StopRequest,
+};
+use ratatui::crossterm::event::{self, Event};
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::model::{Act, Input, LogLine};
+use crate::client::{StatusFeed, Supervisor, reconnect};
+use crate::commands::gather;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::render::lines::Lines;
+use crate::render::one_line;
+
+/// How often CPU, memory and times are asked for.
+const EVERY: Duration = Duration::from_secs(1);
+/// Changes that come faster are asked for together.
+const CALM: Duration = Duration::from_millis(250);
+/// A supervisor that is gone is asked again so soon.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Whoever only passes over a service does not want its log.
+const PASSING: Duration = Duration::from_millis(120);
+/// Lines that were there already.
+const LINES: u32 = 100;
+/// Nobody's screen is wider.
+const WIDEST: usize = 1000;
+
+/// Everything that all daemons say, again and again; ends when nobody listens.
+pub(super) async fn statuses(place: &Place, to: &Sender<Input>) -> Result<(), Failure> {
+    let mut feed = StatusFeed::new(&place.located.supervisor);
+    loop {
+        let asked = Instant::now();
+        let view = gather(place, true).await?;
+        let lost = view.supervisor.is_err();
+        if to.send(Input::Status(Box::new(view))).await.is_err() {
+            return Ok(());
+        }
+        if lost {
+            sleep(AGAIN).await;
+            continue;
+        }
+        tokio::select! {
+            _ = feed.next() => {}
+            () = sleep_until(asked + EVERY) => {}
+        }
+        sleep_until(asked + CALM).await;
+    }
+}
+
+/// What one service writes, for ever, over restarts of it and of the supervisor.
+pub(super) async fn log(endpoint: Endpoint, service: String, to: Sender<Input>) {
+    sleep(PASSING).await;
+    let mut request = ReadLogsRequest {
+        selection: Some(Selection { selectors: vec![service.clone()], all: false }),
+        lines: LINES,
+        follow: true,
+        stream: LogStream::Unspecified.into(),
+        since: None,
+        after: Vec::new(),
+    };
+    loop {
+        let Ok(supervisor) = reconnect(&endpoint).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        let Ok(mut feed) = supervisor.read_logs(request.clone()).await else { return };
+        let mut whole = Lines::default();
+        while let Ok(Some(piece)) = feed.next().await {
+            let is_error = piece.stream() == LogStream::Stderr;
+            let mut lines = Vec::new();
+            let Ok(()) = whole.take(&service, piece.stream, &piece.data, |line| {
+                lines.push(LogLine { is_error, text: shown(line) });
+                Ok::<(), Infallible>(())
+            });
+            if !lines.is_empty() && to.send(Input::Log { service: service.clone(), lines }).await.is_err() {
+                return;
+            }
+        }
+        // The next supervisor: what was there has been shown.
+        request.lines = 0;
+    }
+}
+
+/// A line without what would colour or move anything.
+fn shown(line: &[u8]) -> String {
+    let head = &line[..line.len().min(WIDEST * 4)];
+    let text = String::from_utf8_lossy(head);
+    let plain = anstream::adapter::strip_str(&text).to_string();
+    one_line(&plain.replace('\t', "    ")).chars().take(WIDEST).collect()
+}
+
+/// Why it was restarted last.
+pub(super) async fn why(endpoint: Endpoint, service: String, to: Sender<Input>) {
+    sleep(PASSING).await;
+    let Ok(supervisor) = Supervisor::connect(&endpoint).await else { return };
+    let request = GetTimelineRequest { service: service.clone(), why: true, incarnation: 0, limit: 0 };
+    if let Ok(response) = supervisor.get_timeline(request).await {
+        let _ = to.send(Input::Why { service, events: response.events }).await;
+    }
+}
+
+/// Does something, and tells what became of it.
+pub(super) async fn act(endpoint: Endpoint, act: Act, service: String, to: Sender<Input>) {
+    let (ok, text) = match perform(&endpoint, act, &service).await {
+        Ok(outcomes) => match outcomes.first() {
+            Some(outcome) if outcome.message.is_empty() => (outcome.ok, format!("{} {service}", act.word())),
+            Some(outcome) => (outcome.ok, format!("{service}: {}", outcome.message)),
+            None => (false, format!("{} {service}: nobody was meant", act.word())),
+        },
+        Err(failure) => (false, format!("{} {service}: {failure}", act.word())),
+    };
+    let _ = to.send(Input::Told { ok, text }).await;
+}
+
+async fn perform(endpoint: &Endpoint, act: Act, service: &str) -> Result<Vec<Outcome>, Failure> {
+    let supervisor = Supervisor::connect(endpoint).await?;
+    let selection = Some(Selection { selectors: vec![service.into()], all: false });
+    Ok(match act {
+        Act::Start => supervisor.start(StartRequest { selection }).await?.outcomes,
+        Act::Stop => supervisor.stop(StopRequest { selection }).await?.outcomes,
+        Act::Restart => supervisor.restart(RestartRequest { selection }).await?.outcomes,
+        Act::Reset => supervisor.reset(ResetRequest { selection }).await?.outcomes,
+        Act::Pause => supervisor.pause(PauseRequest { selection, r#for: None }).await?.outcomes,
+        Act::Resume => supervisor.resume(ResumeRequest { selection }).await?.outcomes,
+    })
+}
+
+/// Keys and sizes, from a thread of their own: reading them blocks.
+pub(super) fn keys(to: Sender<Input>) -> Result<(), Failure> {
+    let read = move || {
+        loop {
+            let input = match event::read() {
+                Ok(Event::Key(key)) => Input::Key(key),
+                Ok(Event::Resize(..)) => Input::Resized,
+                Ok(_) => continue,
+                // Without keys nobody could end it: who listens hears that the channel is closed.
+                Err(_) => return,
+            };
+            if to.blocking_send(input).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("keys".into()).spawn(read).map(drop).map_err(Failure::Start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_colours_or_moves_is_taken_out_of_a_line() {
+        assert_eq!(shown(b"\x1b[32m  VITE\x1b[0m ready\tin\x1b[2J 3 ms\r\n"), "  VITE ready    in 3 ms");
+        assert_eq!(shown(b"\xff\n"), "\u{fffd}");
+        assert_eq!(shown(&vec![b'x'; 100_000]).len(), WIDEST);
+    }
+}

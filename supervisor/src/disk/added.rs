@@ -1,0 +1,153 @@
+//! Services that no file names: what `ctl run` added, kept until `ctl remove`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use daemon_kit::file::{self, Config, Env, Problems, Service};
+use proto::Name;
+use serde::{Deserialize, Serialize};
+
+use super::{replace, set_aside};
+
+/// One of them, as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its table, as in a file.
+    pub toml: String,
+    /// What its relative paths are relative to.
+    pub folder: PathBuf,
+    /// The caller's environment.
+    pub env: Env,
+}
+
+impl Entry {
+    /// What it says, beside the services of a file.
+    pub fn service(&self, name: &Name, config: &Config) -> Result<Service, Problems> {
+        file::load_service(name, &self.toml, &self.folder, &self.env, config)
+    }
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    services: BTreeMap<String, Entry>,
+}
+
+fn path_in(state: &Path) -> PathBuf {
+    state.join("added.json")
+}
+
+impl Added {
+    /// Reads them; a damaged file is set aside.
+    pub fn load(state: &Path) -> Self {
+        let path = path_in(state);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "reading the added services failed");
+                return Self::default();
+            }
+        };
+        serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            set_aside(&path, &format!("the added services can not be read: {error}"));
+            Self::default()
+        })
+    }
+
+    /// Writes them.
+    pub fn save(&self, state: &Path) -> io::Result<()> {
+        replace(&path_in(state), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// One more.
+    pub fn insert(&mut self, name: &Name, entry: Entry) {
+        self.services.insert(name.to_string(), entry);
+    }
+
+    /// One less; whether there was one.
+    pub fn remove(&mut self, name: &Name) -> bool {
+        self.services.remove(name.as_str()).is_some()
+    }
+
+    /// The environment that a service was added in.
+    pub fn env_of(&self, name: &Name) -> Option<Env> {
+        self.services.get(name.as_str()).map(|entry| entry.env.clone())
+    }
+
+    /// All of them beside the services of a file; the file's own win. Who was left out, and why.
+    pub fn join(&self, config: &mut Config) -> Vec<(String, String)> {
+        let mut left_out = Vec::new();
+        let mut waiting: Vec<(&String, &Entry)> = self.services.iter().collect();
+        // They may depend on each other: whoever is not understood yet has another turn after the others.
+        loop {
+            let before = waiting.len();
+            left_out.clear();
+            waiting.retain(|(text, entry)| match take(text, entry, config) {
+                Ok(()) => false,
+                Err(why) => {
+                    left_out.push(((*text).clone(), why));
+                    true
+                }
+            });
+            if waiting.is_empty() || waiting.len() == before {
+                return left_out;
+            }
+        }
+    }
+}
+
+fn take(text: &str, entry: &Entry, config: &mut Config) -> Result<(), String> {
+    let name = Name::new(text).map_err(|error| error.to_string())?;
+    if config.services.contains_key(&name) || config.monitors.contains_key(&name) {
+        return Err("the file has one of this name too".into());
+    }
+    let service = entry.service(&name, config).map_err(|problems| problems.to_string())?;
+    config.services.insert(name, service);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(toml: &str) -> Entry {
+        Entry { toml: toml.into(), folder: "/x".into(), env: Env::new() }
+    }
+
+    fn config(text: &str) -> Config {
+        file::load(Path::new("/h/sereno.toml"), text, &Env::new()).expect("a good file")
+    }
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a name")
+    }
+
+    #[test]
+    fn they_survive_the_disk_and_stand_beside_those_of_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut added = Added::default();
+        added.insert(&name("a"), entry("command = \"sleep 1\"\ndepends_on = [\"b\", \"web\"]"));
+        added.insert(&name("b"), entry("command = [\"sleep\", \"1\"]"));
+        added.insert(&name("web"), entry("command = \"sleep 2\""));
+        added.save(folder.path()).expect("saved");
+        let added = Added::load(folder.path());
+        let mut config = config("[services.web]\ncommand = \"sleep 1\"\n");
+        let left_out = added.join(&mut config);
+        assert_eq!(left_out, [("web".into(), "the file has one of this name too".into())]);
+        let names: Vec<&str> = config.services.keys().map(Name::as_str).collect();
+        assert_eq!(names, ["a", "b", "web"]);
+        assert_eq!(config.services[&name("b")].cwd, Path::new("/x"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(Added::load(folder.path()), Added::default());
+        fs::write(path_in(folder.path()), "{").expect("written");
+        assert_eq!(Added::load(folder.path()), Added::default());
+        assert!(folder.path().join("added.json.damaged").exists());
+    }
+}

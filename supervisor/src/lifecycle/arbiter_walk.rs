@@ -1,0 +1,295 @@
+//! Ten thousand requests race with each other, with people, exits and readiness over a hundred incarnations: each
+//! incarnation is restarted exactly once, and named invariants hold after every step.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemon_kit::file::{Budget, Ready, RestartPolicy};
+use proto::Name;
+use proto::v1::Decision;
+
+use super::super::unit::Unit;
+use super::super::unit::testing::{check, name, policy, rules};
+use super::super::{Action, Exit, Fact, Moment, Request, WhyEnd};
+use super::{Case, HostBrake, Ledger, Ruling, Standing, decide};
+
+const INCARNATIONS: u64 = 100;
+/// Of each incarnation, by four monitors that know nothing of each other.
+const REQUESTS: usize = 100;
+const BUDGET: Budget = Budget { max: 5, within: Duration::from_secs(600) };
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// A request on its way: it may arrive long after what it is about is gone.
+#[derive(Clone)]
+struct OnItsWay {
+    check: Name,
+    incarnation: u64,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "reasons to say no, each on its own")]
+/// What stands between a request and its restart, besides the unit itself.
+#[derive(Default)]
+struct Weather {
+    paused: bool,
+    dependency_sick: bool,
+    brake_holds: bool,
+    budget_counts: bool,
+}
+
+struct Scene {
+    unit: Unit,
+    ledger: Ledger,
+    host: HostBrake,
+    weather: Weather,
+    chance: fastrand::Rng,
+    now: Moment,
+    leader: bool,
+    /// Of each incarnation: requests accepted, ends handed out, and whether anybody may have ended it.
+    accepted: BTreeMap<u64, u32>,
+    ended: BTreeMap<u64, Vec<WhyEnd>>,
+    spawned: Vec<u64>,
+    answers: BTreeMap<&'static str, u32>,
+}
+
+fn invariant_one_request_of_an_incarnation_is_accepted(scene: &Scene) {
+    assert!(scene.accepted.values().all(|count| *count == 1), "{:?}", scene.accepted);
+}
+
+fn invariant_a_run_is_told_to_go_once(scene: &Scene) {
+    assert!(scene.ended.values().all(|ends| ends.len() == 1), "{:?}", scene.ended);
+}
+
+fn invariant_only_what_was_accepted_ends_for_a_monitor(scene: &Scene, incarnation: u64, why: WhyEnd) {
+    assert!(
+        why != WhyEnd::Asked || scene.accepted.contains_key(&incarnation),
+        "{incarnation} ended for nobody"
+    );
+}
+
+fn invariant_who_judged_another_run_hurts_nobody(asked: u64, current: u64, ruling: &Ruling) {
+    assert_eq!(
+        ruling.decision == Decision::Stale,
+        asked != current,
+        "{ruling:?} of {asked}, {current} is current"
+    );
+}
+
+fn invariant_incarnations_come_one_by_one(scene: &Scene, next: u64) {
+    assert_eq!(next, scene.spawned.last().map_or(1, |last| last + 1), "one was started twice or skipped");
+    assert!(!scene.leader, "a second process beside the first");
+}
+
+fn invariant_held_says_what_releases_it(ruling: &Ruling) {
+    let word = match ruling.decision {
+        Decision::HeldDependency => "dependency db",
+        Decision::HeldBudget => "`ctl reset`",
+        Decision::HeldBrake => "let through every",
+        _ => return,
+    };
+    assert!(ruling.message.contains(word), "{ruling:?}");
+}
+
+impl Scene {
+    fn new(seed: u64) -> Self {
+        let conditions = ["port", "health"].map(|id| Ready::Check(name(id)));
+        // Backing off is another story; here restarts are to follow each other closely.
+        let restart = RestartPolicy {
+            max: 1_000_000,
+            initial: Duration::from_millis(10),
+            max_wait: Duration::from_millis(50),
+            ..policy()
+        };
+        let mut scene = Self {
+            unit: Unit::new(rules(restart, conditions.to_vec()), seed),
+            ledger: Ledger::default(),
+            host: HostBrake::default(),
+            weather: Weather::default(),
+            chance: fastrand::Rng::with_seed(seed),
+            now: Moment::since_boot(Duration::from_secs(1)),
+            leader: false,
+            accepted: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            spawned: Vec::new(),
+            answers: BTreeMap::new(),
+        };
+        scene.unit.request(scene.now, Request::Start);
+        scene
+    }
+
+    fn settle(&mut self) {
+        while let Some(action) = self.unit.poll(self.now) {
+            match action {
+                Action::Spawn(incarnation) => {
+                    invariant_incarnations_come_one_by_one(self, incarnation);
+                    self.spawned.push(incarnation);
+                    self.leader = true;
+                    self.unit.observe(self.now, Fact::Spawned);
+                }
+                Action::Terminate(why) => {
+                    let incarnation = self.unit.incarnation();
+                    invariant_only_what_was_accepted_ends_for_a_monitor(self, incarnation, why);
+                    self.ended.entry(incarnation).or_default().push(why);
+                    invariant_a_run_is_told_to_go_once(self);
+                }
+                Action::Kill => assert!(self.leader, "a signal to the dead"),
+                Action::Drain | Action::Sweep => {}
+            }
+        }
+        self.unit.take_notes();
+    }
+
+    /// One thing that is not a request happens; only a run that is `about` is touched by people and crashes.
+    fn something_happens(&mut self, about: u64) {
+        self.now = self.now + Duration::from_millis(self.chance.u64(0..300));
+        let current = self.unit.incarnation() == about && self.unit.is_started();
+        match self.chance.u32(0..24) {
+            0..8 => self.process_goes_on(),
+            8..14 => self.report(true),
+            14 if current => self.report(false),
+            15 => self.weather.paused = self.chance.bool(),
+            16 => self.weather.dependency_sick = self.chance.bool(),
+            17 => self.weather.brake_holds = self.chance.bool(),
+            18 if current && self.chance.u32(0..20) == 0 => {
+                self.unit.request(self.now, Request::Restart);
+            }
+            19 if current && self.chance.u32(0..20) == 0 => self.exit(),
+            // Two people: one stops it, the other starts it before it is gone.
+            20 if current && self.chance.u32(0..20) == 0 => {
+                self.unit.request(self.now, Request::Stop);
+                self.unit.request(self.now, Request::Start);
+            }
+            _ => {}
+        }
+        self.settle();
+    }
+
+    /// What was told to go goes, and what is left behind is swept, each in its own time.
+    fn process_goes_on(&mut self) {
+        if self.unit.ends_because().is_none() {
+            return;
+        }
+        if self.leader {
+            self.exit();
+        } else {
+            self.unit.observe(self.now, Fact::Drained);
+            self.settle();
+            self.unit.observe(self.now, Fact::Swept);
+        }
+    }
+
+    fn exit(&mut self) {
+        self.leader = false;
+        self.unit.observe(self.now, Fact::Exited(Exit::Code(1)));
+    }
+
+    fn report(&mut self, passing: bool) {
+        for id in ["port", "health"] {
+            self.unit.observe(self.now, Fact::Watched(name(id), true));
+            self.unit.observe(self.now, Fact::Check(name(id), check(passing, self.now)));
+        }
+    }
+
+    /// A request arrives. What follows is what the manager does with the answer.
+    fn ask(&mut self, request: &OnItsWay) -> Ruling {
+        let current = self.unit.incarnation();
+        let standing = Standing {
+            leaving: None,
+            paused: self.weather.paused,
+            start_period: Duration::from_secs(5),
+            suspect: self.weather.dependency_sick.then(|| name("db")),
+        };
+        let case = Case::of(&self.unit, request.incarnation, &request.check, standing, self.now);
+        let budget = if self.weather.budget_counts { BUDGET } else { Budget { max: u32::MAX, ..BUDGET } };
+        let holds = self.weather.brake_holds.then(|| ("5 of 6 went bad".to_string(), WINDOW));
+        let ruling = decide(&case, &mut self.ledger, budget, (&mut self.host, holds), self.now);
+        invariant_who_judged_another_run_hurts_nobody(request.incarnation, current, &ruling);
+        invariant_held_says_what_releases_it(&ruling);
+        *self.answers.entry(ruling.decision.as_str_name()).or_default() += 1;
+        if ruling.decision == Decision::Accepted {
+            *self.accepted.entry(current).or_default() += 1;
+            invariant_one_request_of_an_incarnation_is_accepted(self);
+            self.unit.request(self.now, Request::Ask);
+        }
+        self.settle();
+        ruling
+    }
+
+    /// Everything that comes about by itself has come about: a run is ready.
+    fn calm(&mut self) {
+        self.weather = Weather::default();
+        for _ in 0..1_000 {
+            self.settle();
+            if self.unit.is_ready() {
+                return;
+            }
+            self.now = self.unit.deadline().map_or(self.now, |at| if at > self.now { at } else { self.now });
+            self.settle();
+            self.process_goes_on();
+            self.settle();
+            if self.unit.is_started() {
+                self.report(true);
+            }
+        }
+        panic!("it never is ready: {:?}", self.unit);
+    }
+
+    /// Requests about one incarnation, and about its neighbours, in any order, while other things happen.
+    fn storm(&mut self, about: u64) {
+        let mut sent: Vec<OnItsWay> = (0..REQUESTS)
+            .map(|number| OnItsWay {
+                check: name(if number % 2 == 0 { "port" } else { "health" }),
+                incarnation: match number {
+                    0..4 => about.saturating_sub(1),
+                    4 => about + 7,
+                    5..12 => about + 1,
+                    _ => about,
+                },
+            })
+            .collect();
+        self.chance.shuffle(&mut sent);
+        let mut rare = || self.chance.u32(0..3) == 0;
+        self.weather =
+            Weather { paused: rare(), dependency_sick: rare(), brake_holds: rare(), budget_counts: rare() };
+        for request in &sent {
+            // Of the next run only what comes while it starts: once it is ready, a finding is a new fault.
+            if request.incarnation != about + 1 || !self.unit.is_ready() {
+                self.ask(request);
+            }
+            self.something_happens(about);
+        }
+        // Whoever was held asks again at the next failed check: when nothing is in the way any more, it is granted.
+        for _ in 0..20 {
+            self.weather = Weather::default();
+            if self.unit.incarnation() != about || self.unit.ends_because().is_some() {
+                break;
+            }
+            self.report(true);
+            let ruling = self.ask(&OnItsWay { check: name("port"), incarnation: about });
+            self.now = self.now + ruling.retry_after.unwrap_or_default() + Duration::from_millis(1);
+        }
+        self.calm();
+    }
+}
+
+#[test]
+fn ten_thousand_racing_requests_make_one_restart_each() {
+    let mut answers = BTreeMap::new();
+    for seed in 0..8 {
+        let mut scene = Scene::new(seed);
+        scene.calm();
+        for incarnation in 1..=INCARNATIONS {
+            assert_eq!(scene.unit.incarnation(), incarnation);
+            scene.storm(incarnation);
+            assert_eq!(scene.unit.incarnation(), incarnation + 1, "restarted exactly once, seed {seed}");
+        }
+        assert_eq!(scene.spawned.len() as u64, INCARNATIONS + 1);
+        for (answer, count) in scene.answers {
+            *answers.entry(answer).or_insert(0) += count;
+        }
+    }
+    // A walk that never meets an answer holds nothing about it.
+    let met: Vec<&str> = answers.keys().copied().collect();
+    let expected =
+        ["ACCEPTED", "HELD_BRAKE", "HELD_BUDGET", "HELD_DEPENDENCY", "IN_GRACE", "MERGED", "PAUSED", "STALE"];
+    assert_eq!(met, expected.map(|word| format!("DECISION_{word}")), "{answers:?}");
+}

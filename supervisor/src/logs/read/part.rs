@@ -1,0 +1,205 @@
+//! One file of a stream, as it is or compressed, with its times.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::SystemTime;
+
+use flate2::read::GzDecoder;
+
+use super::{Chunk, Place};
+use crate::logs::index::{Since, Times};
+use crate::logs::rotate;
+use crate::os::pipe;
+
+/// What one step of reading holds at most.
+const CHUNK: usize = 64 * 1024;
+
+/// How far back a search for lines goes in a file that is not compressed.
+const FARTHEST: u64 = 64 * 1024 * 1024;
+
+/// One file of a stream.
+#[derive(Debug)]
+pub(super) struct Part {
+    bytes: Bytes,
+    pub(super) number: u64,
+    position: u64,
+    times: Times,
+}
+
+enum Bytes {
+    Plain(File),
+    /// How far it has been read: going back means beginning anew.
+    Zipped {
+        decoder: Box<GzDecoder<File>>,
+        reached: u64,
+    },
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Plain(_)) { "Plain" } else { "Zipped" })
+    }
+}
+
+impl Part {
+    /// A file as it was written.
+    pub(super) fn plain(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let number = rotate::number_of(&file)?;
+        Ok(Self { bytes: Bytes::Plain(file), number, position: 0, times: Times::of(path) })
+    }
+
+    /// One that was compressed since.
+    pub(super) fn zipped(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let own = rotate::number_of(&file)?;
+        let decoder = Box::new(GzDecoder::new(file));
+        let number = decoder.header().and_then(|header| rotate::number_in(header.comment()?)).unwrap_or(own);
+        Ok(Self { bytes: Bytes::Zipped { decoder, reached: 0 }, number, position: 0, times: Times::of(path) })
+    }
+
+    pub(super) fn is_zipped(&self) -> bool {
+        matches!(self.bytes, Bytes::Zipped { .. })
+    }
+
+    /// Whether nothing was ever written to it; a compressed one never is.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.bytes, Bytes::Plain(file) if file.metadata().is_ok_and(|meta| meta.len() == 0))
+    }
+
+    /// When it was last written to.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        let file = match &self.bytes {
+            Bytes::Plain(file) => file,
+            Bytes::Zipped { decoder, .. } => decoder.get_ref(),
+        };
+        file.metadata().and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Begins there.
+    pub(super) fn at(mut self, position: u64) -> Self {
+        self.position = position;
+        self
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Option<Chunk>> {
+        if let Bytes::Plain(file) = &self.bytes
+            && file.metadata()?.len() < self.position
+        {
+            // Truncated by somebody.
+            self.position = 0;
+            self.times = Times::none();
+        }
+        let (time, border) = self.times.at(self.position);
+        // To where the next time begins, so that each chunk has its own.
+        let most = border
+            .map_or(CHUNK, |border| usize::try_from(border - self.position).unwrap_or(CHUNK).min(CHUNK));
+        let mut data = vec![0; most];
+        let read = self.bytes.read(&mut data, self.position)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        data.truncate(read);
+        data.shrink_to_fit();
+        self.position += u64::try_from(read).unwrap_or(0);
+        let end = Place { file: self.number, offset: self.position };
+        Ok(Some(Chunk { data, time, end }))
+    }
+
+    /// Where the last so many lines begin, and how many there are.
+    pub(super) fn back(&mut self, lines: u64) -> io::Result<(u64, u64)> {
+        match &mut self.bytes {
+            Bytes::Plain(file) => back(file, lines),
+            Bytes::Zipped { decoder, reached } => {
+                let total = line_starts(&mut anew(decoder)?, u64::MAX)?.0;
+                let found = total.min(lines);
+                let begin = line_starts(&mut anew(decoder)?, total - found)?.1;
+                (**decoder, *reached) = (anew(decoder)?, 0);
+                Ok((begin, found))
+            }
+        }
+    }
+
+    /// The first byte that was not seen before a time; `None`: all of it was.
+    pub(super) fn since(&self, path: &Path, since: SystemTime) -> Option<u64> {
+        match Times::of(path).since(since) {
+            Since::From(offset) => Some(offset),
+            Since::Older => None,
+            // All there is to go by is when it was last touched.
+            Since::Unknown => self.modified().is_none_or(|last| last >= since).then_some(0),
+        }
+    }
+}
+
+impl Bytes {
+    fn read(&mut self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => pipe::read_at(file, buffer, position),
+            Self::Zipped { decoder, reached } => {
+                if *reached < position {
+                    *reached += io::copy(&mut decoder.take(position - *reached), &mut io::sink())?;
+                }
+                let read = decoder.read(buffer)?;
+                *reached += u64::try_from(read).unwrap_or(0);
+                Ok(read)
+            }
+        }
+    }
+}
+
+fn anew(decoder: &GzDecoder<File>) -> io::Result<GzDecoder<File>> {
+    let mut file = decoder.get_ref().try_clone()?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(GzDecoder::new(file))
+}
+
+/// How many lines begin, up to so many, and where the one after them does.
+fn line_starts(source: &mut impl Read, most: u64) -> io::Result<(u64, u64)> {
+    let mut buffer = vec![0; CHUNK];
+    let (mut at, mut begun, mut open) = (0, 0, false);
+    loop {
+        let read = source.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((begun, at));
+        }
+        for byte in &buffer[..read] {
+            if !open {
+                if begun == most {
+                    return Ok((begun, at));
+                }
+                begun += 1;
+            }
+            open = *byte != b'\n';
+            at += 1;
+        }
+    }
+}
+
+/// Where the last so many lines of a plain file begin, and how many there are: read from its end.
+fn back(file: &File, lines: u64) -> io::Result<(u64, u64)> {
+    let end = file.metadata()?.len();
+    if lines == 0 {
+        return Ok((end, 0));
+    }
+    let (mut at, mut found) = (end, 0);
+    let mut buffer = vec![0; CHUNK];
+    while at > 0 && end - at < FARTHEST {
+        let begin = at.saturating_sub(u64::try_from(CHUNK).unwrap_or(at));
+        let length = usize::try_from(at - begin).unwrap_or(CHUNK);
+        let read = pipe::read_at(file, &mut buffer[..length], begin)?;
+        for place in (0..read).rev().filter(|place| buffer[*place] == b'\n') {
+            let after = begin + u64::try_from(place).unwrap_or(0) + 1;
+            // The newline that ends the file begins no line.
+            if after < end {
+                found += 1;
+                if found == lines {
+                    return Ok((after, found));
+                }
+            }
+        }
+        at = begin;
+    }
+    Ok((at, found + u64::from(end > 0)))
+}

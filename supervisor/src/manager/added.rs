@@ -1,0 +1,87 @@
+//! Services that no file names: added and removed by hand, one at a time.
+
+use daemon_kit::file::{self, Config, Places};
+use proto::Name;
+
+use super::Manager;
+use super::command::{ConfigError, NewService, Outcome};
+use crate::disk::added::Entry;
+use crate::journal::Kind;
+
+impl Manager {
+    /// A changed file with them beside its services: it may not name one that is there already.
+    pub(super) fn with_added(&self, mut config: Config) -> Result<Config, ConfigError> {
+        match self.added.join(&mut config).into_iter().next() {
+            None => Ok(config),
+            Some((name, why)) => Err(ConfigError::Added(name, why)),
+        }
+    }
+
+    pub(super) fn add(&mut self, new: NewService, who: &str) -> Result<Outcome, ConfigError> {
+        if self.going.is_some() {
+            return Err(ConfigError::Going);
+        }
+        let NewService { name, toml, folder, env } = new;
+        if self.config.services.contains_key(&name) || self.config.monitors.contains_key(&name) {
+            return Err(ConfigError::Exists(name));
+        }
+        if self.leaving.contains(&name) {
+            return Err(ConfigError::Leaving(name));
+        }
+        let entry = Entry { toml, folder, env };
+        let service = entry.service(&name, &self.config).map_err(ConfigError::Problems)?;
+        let mut config = self.config.clone();
+        config.services.insert(name.clone(), service.clone());
+        // Of the world only what this one needs is asked: the others run already.
+        let alone = Config {
+            services: [(name.clone(), service)].into(),
+            monitors: std::collections::BTreeMap::new(),
+            places: Places::default(),
+            path: "ctl run".into(),
+            ..self.config.clone()
+        };
+        let wrong = file::check_world(&alone, &entry.env);
+        if !wrong.0.is_empty() {
+            return Err(ConfigError::Problems(wrong));
+        }
+        let mut added = self.added.clone();
+        added.insert(&name, entry);
+        added.save(&self.world.home.state())?;
+        self.added = added;
+        let message = format!("{name} added by {who}");
+        Ok(self.adopt(config, &name, message, "added"))
+    }
+
+    pub(super) fn remove(&mut self, name: Name, who: &str) -> Result<Outcome, ConfigError> {
+        if self.going.is_some() {
+            return Err(ConfigError::Going);
+        }
+        let mut added = self.added.clone();
+        if !added.remove(&name) {
+            let known = self.config.services.contains_key(&name) || self.config.monitors.contains_key(&name);
+            return Err(if known { ConfigError::OfFile(name) } else { ConfigError::Unknown(name) });
+        }
+        let users = self.config.services.iter();
+        let mut users = users.filter(|(_, service)| service.depends_on.contains_key(&name));
+        if let Some((user, _)) = users.next() {
+            return Err(ConfigError::Needed(name, user.clone()));
+        }
+        added.save(&self.world.home.state())?;
+        self.added = added;
+        let mut config = self.config.clone();
+        config.services.remove(&name);
+        let message = format!("{name} removed by {who}");
+        Ok(self.adopt(config, &name, message, "removed"))
+    }
+
+    /// Goes on with one service more or less.
+    fn adopt(&mut self, config: Config, name: &Name, event: String, done: &str) -> Outcome {
+        let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
+        let seq = self.world.tell_own(Kind::Config, event);
+        let steps = self.steps(&config);
+        self.take_over(config, steps, false, seq);
+        self.changed();
+        self.targets_changed();
+        Outcome { service: name.to_string(), ok: true, message: done.into(), incarnation }
+    }
+}
