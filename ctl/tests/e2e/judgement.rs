@@ -84,7 +84,7 @@ fn a_slow_boot_under_fast_checks_is_no_fault() {
     tells(&system, "web", &["start pid ", "ready after 3."]);
 }
 
-/// A page that fails twice, then passes, and so on; how often it was asked.
+/// A page that fails three times, then passes, and so on; how often it was asked.
 fn flapping() -> (u16, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -95,7 +95,7 @@ fn flapping() -> (u16, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
             let _ = stream.read(&mut [0; 4096]);
-            let well = shared.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
+            let well = shared.fetch_add(1, Ordering::Relaxed).is_multiple_of(4);
             let status = if well { "200 OK" } else { "500 No" };
             let _ = write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n");
         }
@@ -110,11 +110,11 @@ fn a_check_that_flaps_below_its_threshold_restarts_nothing() {
         r#"
         [services.web]
         command = "sleep 1000"
-        health = {{ url = "http://127.0.0.1:{port}/", interval = "50ms", timeout = "40ms", failures = 3 }}
+        health = {{ url = "http://127.0.0.1:{port}/", interval = "80ms", timeout = "75ms", failures = 6 }}
         "#
     ))
     .up();
-    eventually("sixty checks", || asked.load(std::sync::atomic::Ordering::Relaxed) >= 60);
+    eventually("forty checks", || asked.load(std::sync::atomic::Ordering::Relaxed) >= 40);
     let web = system.service("web");
     assert_eq!((web.state(), web.number("restarts")), ("running".into(), 0), "{}", system.story());
 }
@@ -127,8 +127,8 @@ fn monitors_that_were_asleep_restart_nobody_and_say_that_they_were() {
         r#"
         [services.web]
         command = ["{{bin}}/deploy", "demo-service", "--name", "web", "--port", "{port}"]
-        port = {{ port = {port}, interval = "200ms", timeout = "150ms", failures = 2 }}
-        health = {{ url = "http://127.0.0.1:{}/", interval = "200ms", timeout = "150ms", failures = 2 }}
+        port = {{ port = {port}, interval = "500ms", timeout = "400ms", failures = 3 }}
+        health = {{ url = "http://127.0.0.1:{}/", interval = "500ms", timeout = "400ms", failures = 3 }}
         "#,
         page.port
     ))
@@ -147,7 +147,7 @@ fn monitors_that_were_asleep_restart_nobody_and_say_that_they_were() {
         kill(*pid, "CONT");
     }
     for words in ["blind: was stopped or starved for", "sees again"] {
-        eventually(words, || events(&system).iter().filter(|event| event.2.contains(words)).count() == 2);
+        eventually(words, || events(&system).iter().filter(|event| event.2.contains(words)).count() >= 2);
     }
     let after = system.service("web");
     assert_eq!((after.pid(), after.number("restarts")), (before.pid(), 0), "{}", system.story());
@@ -280,7 +280,7 @@ fn when_all_go_bad_at_once_the_host_is_suspected() {
             [services.{name}]
             command = "sleep 1000"
             restart = {{ initial = "10ms", max_wait = "20ms" }}
-            health = {{ url = "http://127.0.0.1:{}/", interval = "200ms", timeout = "150ms", failures = 3 }}
+            health = {{ url = "http://127.0.0.1:{}/", interval = "200ms", timeout = "150ms", failures = 6 }}
             "#,
             page.port
         )
@@ -314,7 +314,7 @@ fn when_all_go_bad_at_once_the_host_is_suspected() {
     for name in NAMES {
         system.until_state(name, "running");
         assert_eq!(count(&system, name, "restart accepted"), 1, "{}", system.story());
-        tells(&system, name, &["health failed 3 of 3: 500", "restart accepted", "start pid", "ready after"]);
+        tells(&system, name, &["health failed 6 of 6: 500", "restart accepted", "start pid", "ready after"]);
     }
     let held =
         NAMES.iter().filter(|name| system.why(name).iter().any(|line| line.contains("suspecting the host")));

@@ -64,19 +64,29 @@ impl Manager {
         if !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady)) {
             return;
         }
-        let until = SystemTime::now() + LAST_BREATH;
-        let since = until - LAST_BREATH - up;
-        let path = self.world.keep(service, Which::Err).path;
-        let (service, incarnation, tell) =
-            (service.name.clone(), service.unit.incarnation(), self.tell.clone());
+        let now = SystemTime::now();
+        let since = now - up;
+        let (key, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
         tokio::spawn(async move {
             tokio::time::sleep(SETTLED).await;
-            tokio::task::spawn_blocking(move || {
-                let lines = last_lines(&path, since, until, LINES);
-                if !lines.is_empty() {
-                    let _ = tell.send(Happened::LastWords { service, incarnation, exit, lines });
-                }
-            });
+            // Fails only if the manager has ended.
+            let _ = tell.send(Happened::Settled { service: key, incarnation, exit, since, ended: now });
+        });
+    }
+
+    /// What it wrote last has come through the pipe: it is read, up to where the next run began.
+    pub(super) fn read_last_words(&self, key: &Name, run: (u64, u64), since: SystemTime, ended: SystemTime) {
+        let Some(service) = self.services.get(key) else { return };
+        let path = self.world.keep(service, Which::Err).path;
+        let next = service.run.as_ref().and_then(|_| service.unit.uptime(os::now()));
+        let until = next.map_or_else(SystemTime::now, |up| (SystemTime::now() - up).max(ended + LAST_BREATH));
+        let (service, tell) = (service.name.clone(), self.tell.clone());
+        let (incarnation, exit) = run;
+        tokio::task::spawn_blocking(move || {
+            let lines = last_lines(&path, since, until, LINES);
+            if !lines.is_empty() {
+                let _ = tell.send(Happened::LastWords { service, incarnation, exit, lines });
+            }
         });
     }
 
