@@ -1,9 +1,14 @@
 //! The command line, as clap reads it.
 
+pub(crate) mod setup;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
+
+use crate::complete;
 
 /// Keeps services up, and says why when they were not.
 #[derive(Debug, Parser)]
@@ -80,8 +85,24 @@ pub(crate) enum Command {
     Remove(Remove),
     /// Replace the running supervisor by another program, in place
     Upgrade(Upgrade),
-    /// Print the completions of a shell
+    /// Write a first sereno.toml from what is in this folder
+    Init(setup::Init),
+    /// Make a sereno.toml of the file of another tool
+    Import(setup::Import),
+    /// Look for what is wrong here, and say what to do about it
+    Doctor,
+    /// Start the supervisor at boot
+    Startup(setup::Startup),
+    /// Print what makes a shell complete commands and the names of services
     Completions(Completions),
+    /// Print the JSON Schema of sereno.toml, for editors
+    Schema,
+    /// Write man pages
+    #[command(hide = true)]
+    Man(setup::Man),
+    /// Print every command in Markdown
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Debug, Group)]
@@ -107,7 +128,7 @@ pub(crate) struct Down {
 #[derive(Debug, Group)]
 pub(crate) struct StatusArgs {
     /// Names, globs, tag:x [default: all]
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) services: Vec<String>,
     /// Stay, and show every change
     #[arg(short, long)]
@@ -117,7 +138,7 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Group)]
 pub(crate) struct Whom {
     /// Names, globs, tag:x
-    #[arg(value_name = "SERVICE", required_unless_present = "all")]
+    #[arg(value_name = "SERVICE", required_unless_present = "all", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) services: Vec<String>,
     /// Every service
     #[arg(long, conflicts_with = "services")]
@@ -157,7 +178,7 @@ pub(crate) struct Pause {
 #[derive(Debug, Group)]
 pub(crate) struct Logs {
     /// Names, globs, tag:x, names of daemons [default: every service]
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) services: Vec<String>,
     /// Go on with what is written from now on
     #[arg(short, long)]
@@ -184,12 +205,14 @@ pub(crate) struct Logs {
 #[derive(Debug, Group)]
 pub(crate) struct Describe {
     /// Name of a service or daemon
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) service: String,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Why {
     /// Name of a service or daemon
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) service: String,
     /// The restart that began this run [default: the last one]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
@@ -199,6 +222,7 @@ pub(crate) struct Why {
 #[derive(Debug, Group)]
 pub(crate) struct Events {
     /// Only those of this service or daemon
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::everyone))]
     pub(crate) service: Option<String>,
     /// Go on with what happens from now on
     #[arg(short, long)]

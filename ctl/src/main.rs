@@ -6,9 +6,14 @@
 //! | [`place`] | which `sereno.toml`, and so which home and endpoints |
 //! | [`client`] | talking to the daemons; the only one that knows gRPC |
 //! | [`commands`] | what each command does, one file for each family |
+//! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
+//! | [`doctor`] | what is wrong here |
+//! | [`complete`] | names, for shells and for who mistyped one |
+//! | [`boot`] | what starts a supervisor at boot |
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
 //! | [`render`] | pure: model to table, JSON or lines |
+//! | [`tool`] | other programs that are asked something |
 //! | [`top`] | the live screen: a pure model of it, and the loop around it |
 //! | [`out`] | stdout and what may be written to it |
 //! | [`failure`] | every way to fail, and its exit code |
@@ -21,21 +26,29 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod boot;
 mod client;
 mod commands;
+mod complete;
+mod doctor;
+mod draft;
 mod failure;
+mod import;
 mod out;
 mod place;
 mod render;
+mod tool;
 mod top;
 mod view;
 mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
+    // Answers a shell that asks what may stand there, and ends; else does nothing.
+    clap_complete::CompleteEnv::with_factory(args::Args::command).complete();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(usage) => {

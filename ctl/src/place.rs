@@ -26,6 +26,14 @@ impl Place {
         Ok(Self { located, env })
     }
 
+    /// The same without a word: nobody reads it while a shell completes.
+    pub(crate) fn quietly() -> Option<Self> {
+        let env = environment();
+        let file = path(None, &env).ok()?;
+        let located = file::locate(&file, &env).ok()?;
+        Some(Self { located, env })
+    }
+
     /// The file with everything in it, checked against the world too; or every problem, and what that means.
     pub(crate) fn load(&self, consequence: &str) -> Result<Loaded, Failure> {
         load(&self.located.file, &self.env, consequence)

@@ -14,8 +14,16 @@ const PROGRAMS: [&str; 4] = ["supervisor", "health-monitor", "port-monitor", "ct
 
 /// Builds them as `cargo build` would, so that what is built already is shared; what cargo says goes to the terminal.
 pub(crate) fn build(place: &Place) -> Result<Vec<PathBuf>, Failure> {
+    build_for(place.root(), false)
+}
+
+/// The same of any tree, and for use.
+pub(crate) fn build_for(root: &Path, release: bool) -> Result<Vec<PathBuf>, Failure> {
     let mut cargo = place::cargo();
-    cargo.current_dir(place.root()).args(["build", "--message-format", "json-render-diagnostics"]);
+    cargo.current_dir(root).args(["build", "--message-format", "json-render-diagnostics"]);
+    if release {
+        cargo.arg("--release");
+    }
     for program in PROGRAMS {
         cargo.args(["-p", program]);
     }
@@ -56,14 +64,14 @@ pub(crate) fn install(place: &Place, built: &[PathBuf]) -> Result<(), Failure> {
 }
 
 /// Beside it and then over it: one that still runs keeps its own file.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut beside = to.as_os_str().to_owned();
     beside.push(".new");
     fs::copy(from, &beside)?;
     fs::rename(&beside, to)
 }
 
-fn copying(from: &Path, to: &Path, source: std::io::Error) -> Failure {
+pub(crate) fn copying(from: &Path, to: &Path, source: std::io::Error) -> Failure {
     Failure::Copy { from: from.into(), to: to.into(), source }
 }
 

@@ -45,6 +45,22 @@ pub enum Failure {
         /// Why not.
         source: io::Error,
     },
+    /// A file could not be written or deleted.
+    #[error("write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no list of what was installed.
+    #[error("uninstall from {}: nothing was installed there ({source})", prefix.display())]
+    NotInstalled {
+        /// Where.
+        prefix: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// It took too long.
     #[error("wait for the demo: not all was healthy within {seconds} s (see the table above)")]
     NotHealthy {

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`demo`] | `cargo deploy demo`: build, start, wait until all is healthy, say what to try |
+//! | [`install`] | `cargo deploy install`, `uninstall` |
 //! | [`service`] | the program that the demo keeps up, and every way to break it |
 //! | [`port`] | who holds a port |
 //! | [`progress`] | pure: what is new in a status |
@@ -20,6 +21,7 @@ mod binaries;
 mod control;
 pub mod demo;
 pub mod failure;
+pub mod install;
 pub mod place;
 pub mod port;
 pub mod progress;

@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
 use deploy::storm;
-use deploy::{Failure, demo, service};
+use deploy::{Failure, demo, install, service};
 
 /// Puts Sereno on a machine, and shows it at work
 #[derive(Debug, Parser)]
@@ -25,6 +26,26 @@ enum Command {
         /// End it
         #[arg(long)]
         stop: bool,
+    },
+    /// Build everything for use, and install programs, man pages, completions and units
+    Install {
+        /// Below which folder [default: ~/.local; for root /usr/local]
+        #[arg(long, value_name = "FOLDER")]
+        prefix: Option<PathBuf>,
+        /// Build as for development: quick to build, not to run
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Delete what was installed
+    Uninstall {
+        /// Below which folder [default: as of install]
+        #[arg(long, value_name = "FOLDER")]
+        prefix: Option<PathBuf>,
+    },
+    /// Write man pages
+    Man {
+        /// Where [default: target/man]
+        folder: Option<PathBuf>,
     },
     /// What the demo keeps up
     #[command(hide = true)]
@@ -71,11 +92,32 @@ fn exit_code(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The tree that this program was built from.
+fn tree() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    folder.parent().map_or_else(|| folder.clone(), Into::into)
+}
+
+fn absolute(prefix: Option<PathBuf>) -> PathBuf {
+    let prefix = prefix.unwrap_or_else(install::default_prefix);
+    std::path::absolute(&prefix).unwrap_or(prefix)
+}
+
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
     let done = match Args::parse().command {
         Command::Demo { stop: false } => demo::start(&mut out).map(|()| ExitCode::SUCCESS),
         Command::Demo { stop: true } => demo::stop(&mut out).map(|()| ExitCode::SUCCESS),
+        Command::Install { prefix, debug } => {
+            install::install(&tree(), &absolute(prefix), debug, &mut out).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Uninstall { prefix } => {
+            install::uninstall(&absolute(prefix), &mut out).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            let folder = folder.unwrap_or_else(|| tree().join("target/man"));
+            install::man(&tree(), &folder).map(|()| ExitCode::SUCCESS)
+        }
         Command::DemoService { name, port } => {
             service::run(&name, port, &mut out).map_err(|source| Failure::Serve { port, source })
         }

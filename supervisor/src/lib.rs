@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod disk;
+mod init;
 pub mod journal;
 pub mod lifecycle;
 pub mod logs;

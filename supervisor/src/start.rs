@@ -232,6 +232,7 @@ fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over
         let _ = told.tell(Command::Shutdown { keep: under_init, who }).await;
     });
     api.serve(handle, journal);
+    crate::init::report(&runtime);
     let over = runtime.block_on(manager.run(children));
     shutdown.trigger();
     api.end();

@@ -11,28 +11,35 @@
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
+//! | [`init`], [`import`], [`write`] | `init`, `import` |
+//! | [`doctor`] | `doctor` |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
-//! `completions` is short enough to stand here.
+//! [`manual`] has `completions`, `schema` and the man pages; [`startup`] what happens at boot.
 
 mod act;
 mod added;
 mod config;
 mod describe;
+mod doctor;
 mod down;
 mod events;
+mod import;
+mod init;
 mod logs;
+mod manual;
 mod settle;
 mod spawn;
+mod startup;
 mod status;
 mod up;
 mod upgrade;
+mod write;
 
 pub(crate) use status::gather;
 
-use clap::CommandFactory as _;
-
 use crate::args::{Args, Command};
+use crate::complete;
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -42,12 +49,17 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
     let file = args.file.as_deref();
     // What needs neither a file that is found nor a daemon.
     match args.command {
-        Command::Completions(wanted) => return completions(wanted.shell, out),
+        Command::Completions(wanted) => return manual::completions(wanted.shell, out),
         Command::Check(check) => return config::check(file, check.path.as_deref(), out),
+        Command::Schema => return manual::schema(out),
+        Command::Man(man) => return manual::man(&man.folder, out),
+        Command::Reference => return manual::reference(out),
+        Command::Init(init) => return init::run(&init, out),
+        Command::Import(import) => return import::run(import, out).await,
         _ => {}
     }
     let place = &Place::find(file)?;
-    match args.command {
+    let done = match args.command {
         Command::Up(up) => up::run(&up, place, out).await,
         Command::Down(down) => down::run(down.keep_services, place, out).await,
         Command::Status(status) => status::run(&status, place, out).await,
@@ -64,18 +76,44 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Describe(describe) => describe::run(&describe.service, place, out).await,
         Command::Why(why) => events::why(why, place, out).await,
         Command::Events(events) => events::journal(events, place, out).await,
+        Command::Startup(startup) => startup::run(&startup, place, out),
+        Command::Doctor => doctor::run(place, out).await,
         Command::Run(run) => added::run(run, place, out).await,
         Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
-        Command::Completions(_) | Command::Check(_) => Ok(Done::Well),
-    }
+        // Answered above.
+        Command::Completions(_)
+        | Command::Check(_)
+        | Command::Init(_)
+        | Command::Import(_)
+        | Command::Schema
+        | Command::Man(_)
+        | Command::Reference => Ok(Done::Well),
+    };
+    done.map_err(|failure| hinted(failure, place))
 }
 
-fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<Done, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "ctl", &mut script);
-    out.bytes(&script)?;
-    Ok(Done::Well)
+/// With the name that was probably meant, where somebody is not known.
+fn hinted(failure: Failure, place: &Place) -> Failure {
+    let (Failure::Refused(text) | Failure::Usage(text)) = &failure else { return failure };
+    let unknown =
+        text.starts_with("no service") || text.starts_with("no such") || text.contains("is not a service");
+    let Some(typed) = text.split('"').nth(1).filter(|_| unknown && !text.contains("did you mean")) else {
+        return failure;
+    };
+    let Some(config) = place.settings() else { return failure };
+    let names: Vec<&str> =
+        config.services.keys().chain(config.monitors.keys()).map(proto::Name::as_str).collect();
+    let hint = match complete::nearest(typed, names.iter().copied()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None if names.len() > 12 => "\"ctl status\" has all names".into(),
+        None => format!("there are: {}", names.join(", ")),
+    };
+    let text = format!("{text}; {hint}");
+    match failure {
+        Failure::Usage(_) => Failure::Usage(text),
+        _ => Failure::Refused(text),
+    }
 }

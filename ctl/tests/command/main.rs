@@ -1,6 +1,7 @@
 //! The real `ctl` against a supervisor that is a fake: what is asked, what is printed, which code it exits with.
 #![cfg(unix)]
 
+mod daily;
 mod fake;
 
 use std::io::Read as _;
@@ -79,7 +80,10 @@ async fn status_is_0_only_when_all_is_well() {
     let json: Value = serde_json::from_str(&answer.stdout).expect("JSON");
     assert_eq!(json["services"][0]["incarnation"], 5);
     let answer = well.ctl("status nobody").await;
-    assert_eq!((answer.code, answer.stderr.as_str()), (Some(1), "ctl: no service is meant by \"nobody\"\n"));
+    assert_eq!(
+        (answer.code, answer.stderr.as_str()),
+        (Some(1), "ctl: no service is meant by \"nobody\"; there are: web, health-monitor, port-monitor\n")
+    );
 
     let ill = World::with(status(&[service("web", ServiceState::Backoff, 5)]));
     let answer = ill.ctl("status").await;
@@ -163,7 +167,11 @@ async fn what_the_supervisor_says_decides_the_code() {
     for (line, code, stderr) in [
         ("upgrade", 1, "ctl: upgrade: not in this version\n"),
         ("reload web", 1, "ctl: reload: not in this version\n"),
-        ("reset nobody", 1, "ctl: no service is meant by \"nobody\"\n"),
+        (
+            "reset nobody",
+            1,
+            "ctl: no service is meant by \"nobody\"; there are: web, health-monitor, port-monitor\n",
+        ),
         ("resume web", 2, "ctl: selection: empty\n"),
     ] {
         let answer = world.ctl(line).await;
@@ -224,7 +232,10 @@ async fn why_prints_the_chain_or_that_there_is_none() {
     assert_eq!((answer.code, answer.stdout.as_str()), (Some(0), "web has not been restarted yet\n"));
     let answer = world.ctl("why bew").await;
     assert_eq!(answer.code, Some(1));
-    assert_eq!(answer.stderr, "ctl: no service or daemon has the name \"bew\"\n");
+    assert_eq!(
+        answer.stderr,
+        "ctl: no service or daemon has the name \"bew\"; there are: web, health-monitor, port-monitor\n"
+    );
 
     let now = std::time::SystemTime::now();
     world.script.lock().expect("the script").events = vec![Event {

@@ -19,6 +19,7 @@ mod crash_loop;
 mod dependencies;
 mod guard;
 mod harness;
+mod import;
 mod judgement;
 mod leftovers;
 mod logs;

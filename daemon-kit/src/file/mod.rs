@@ -59,6 +59,9 @@ use problem::Scope;
 use reader::Reader;
 use tree::Node;
 
+/// The JSON Schema of the file, for editors.
+pub const SCHEMA: &str = include_str!("../../schema/sereno.schema.json");
+
 /// An environment.
 pub type Env = BTreeMap<String, String>;
 

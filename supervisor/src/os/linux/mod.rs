@@ -13,6 +13,7 @@
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and being started again like that |
 //! | `keep` | copies of what only this process holds, with the monitors |
+//! | `init` | speaking to the init system |
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
 mod again;
@@ -20,6 +21,7 @@ mod birth;
 mod cgroup;
 mod clone;
 mod host;
+mod init;
 mod keep;
 pub mod pipe;
 mod ports;
@@ -36,6 +38,7 @@ pub use host::{
     limit_number, listen, now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit,
     random_id, shell, subreaper, take_over, trim_heap, trim_text,
 };
+pub use init::tell_init;
 pub use keep::{Keep, Kept};
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};

@@ -33,7 +33,7 @@ mod usage;
 mod wait;
 
 pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, stranger_on, take_over,
+    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, stranger_on, take_over, tell_init,
 };
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{

@@ -1,0 +1,138 @@
+//! What starts a supervisor at boot, as text: a unit of systemd, a property list of launchd. Pure.
+
+use std::path::{Path, PathBuf};
+
+/// Everything that such a file names.
+#[derive(Debug)]
+pub(crate) struct Boot<'a> {
+    /// The supervisor's program.
+    pub(crate) program: &'a Path,
+    /// Whose applied file is run.
+    pub(crate) home: &'a Path,
+    /// For people.
+    pub(crate) file: &'a Path,
+    /// Of the whole machine, and not of one user.
+    pub(crate) system: bool,
+}
+
+/// What a unit is called for a file.
+pub(crate) fn name(file: &Path) -> String {
+    let folder =
+        file.parent().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or("sereno");
+    if folder == "sereno" { "sereno".into() } else { format!("sereno-{}", crate::draft::name(folder)) }
+}
+
+/// A unit of systemd.
+///
+/// `KillMode=process` with `Delegate=yes`: services live through a restart of the supervisor, which takes them over.
+/// `on-failure`: `ctl down` is meant, and stays.
+pub(crate) fn unit(boot: &Boot<'_>) -> String {
+    let (program, home) = (quoted(boot.program), quoted(boot.home));
+    let wanted_by = if boot.system { "multi-user.target" } else { "default.target" };
+    let network = if boot.system { "Wants=network-online.target\nAfter=network-online.target\n" } else { "" };
+    format!(
+        "# Made by \"ctl startup install\". It runs what was applied last (ctl up, ctl apply).\n\
+         [Unit]\n\
+         Description=Sereno: keeps up the services of {}\n\
+         Documentation=man:ctl(1)\n\
+         {network}\
+         StartLimitIntervalSec=0\n\
+         \n\
+         [Service]\n\
+         Type=notify\n\
+         NotifyAccess=main\n\
+         ExecStart={program} --resume {home}\n\
+         Restart=on-failure\n\
+         RestartSec=1\n\
+         TimeoutStartSec=120\n\
+         TimeoutStopSec=120\n\
+         WatchdogSec=60\n\
+         # Only the supervisor is told to end: its services go on, and the next one takes them over.\n\
+         KillMode=process\n\
+         Delegate=yes\n\
+         \n\
+         [Install]\n\
+         WantedBy={wanted_by}\n",
+        boot.file.display().to_string().replace('%', "%%"),
+    )
+}
+
+/// As systemd reads it: quoted, with `%` and `$` doubled.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{text}\"")
+}
+
+/// A property list of launchd.
+pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
+    let escaped = |path: &Path| {
+        path.display().to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+         <plist version=\"1.0\">\n<dict>\n\
+         \t<key>Label</key><string>{label}</string>\n\
+         \t<key>ProgramArguments</key>\n\t<array>\n\
+         \t\t<string>{}</string>\n\t\t<string>--resume</string>\n\t\t<string>{}</string>\n\t</array>\n\
+         \t<key>RunAtLoad</key><true/>\n\
+         \t<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>\n\
+         \t<key>AbandonProcessGroup</key><true/>\n\
+         </dict>\n</plist>\n",
+        escaped(boot.program),
+        escaped(boot.home),
+    )
+}
+
+/// Where such a file lies; `config` and `home` are the user's.
+pub(crate) fn path(system: &str, name: &str, whole: bool, config: &Path, home: &Path) -> Option<PathBuf> {
+    match (system, whole) {
+        ("linux", true) => Some(Path::new("/etc/systemd/system").join(format!("{name}.service"))),
+        ("linux", false) => Some(config.join("systemd/user").join(format!("{name}.service"))),
+        ("macos", true) => Some(Path::new("/Library/LaunchDaemons").join(format!("dev.{name}.plist"))),
+        ("macos", false) => Some(home.join("Library/LaunchAgents").join(format!("dev.{name}.plist"))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(system: bool) -> Boot<'static> {
+        Boot {
+            program: Path::new("/opt/a b/supervisor"),
+            home: Path::new("/srv/100%/.sereno"),
+            file: Path::new("/srv/100%/sereno.toml"),
+            system,
+        }
+    }
+
+    #[test]
+    fn a_unit_lets_services_live() {
+        let text = unit(&boot(true));
+        for line in [
+            "ExecStart=\"/opt/a b/supervisor\" --resume \"/srv/100%%/.sereno\"\n",
+            "Type=notify\n",
+            "KillMode=process\n",
+            "Delegate=yes\n",
+            "WantedBy=multi-user.target\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        assert!(!unit(&boot(false)).contains("network-online"), "a user's manager has no such target");
+    }
+
+    #[test]
+    fn a_property_list_is_escaped() {
+        let text = plist(&Boot { home: Path::new("/a&b"), ..boot(false) }, "dev.sereno");
+        assert!(text.contains("<string>/a&amp;b</string>"), "{text}");
+    }
+
+    #[test]
+    fn names_follow_from_the_folder() {
+        assert_eq!(name(Path::new("/etc/sereno/sereno.toml")), "sereno");
+        assert_eq!(name(Path::new("/home/ana/my shop/sereno.toml")), "sereno-my-shop");
+    }
+}

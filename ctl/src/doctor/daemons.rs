@@ -1,0 +1,130 @@
+//! Programs beside `ctl`, their versions, sockets that nobody listens on, monitors that are not attached.
+
+use std::path::Path;
+
+use daemon_kit::Home;
+use proto::Endpoint;
+
+use super::{Finding, note, well, wrong};
+use crate::tool;
+use crate::view::View;
+
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// The programs that belong together.
+pub(crate) fn programs(folder: &Path, found: &mut Vec<Finding>) {
+    let fix = "install all four programs of one version into one folder (cargo deploy install)";
+    let mut good = true;
+    for name in ["supervisor", "health-monitor", "port-monitor"] {
+        let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        let said = tool::ask(&program, ["--version"]);
+        let problem = match said {
+            Err(error) => format!("{} can not be run: {}", program.display(), plain(&error)),
+            Ok(said) => {
+                let text = String::from_utf8_lossy(&said.stdout);
+                let version = text.split_whitespace().last().unwrap_or("none");
+                if version == OWN {
+                    continue;
+                }
+                format!("{} is version {version}, ctl is {OWN}", program.display())
+            }
+        };
+        good = false;
+        found.push(wrong("programs", problem, fix));
+    }
+    if good {
+        found.push(well("programs", format!("all of version {OWN}, in {}", folder.display())));
+    }
+}
+
+/// What the daemons say of themselves.
+pub(crate) fn daemons(view: &View, home: &Home, guarded: bool, found: &mut Vec<Finding>) {
+    match &view.supervisor {
+        Err(why) => {
+            let stale = socket(home, "supervisor").filter(|path| path.exists());
+            let found_text = format!("the supervisor does not run ({why})");
+            match stale {
+                Some(path) if why.contains("no answer") => found.push(wrong(
+                    "supervisor",
+                    format!("{}: something listens and does not answer", path.display()),
+                    "a monitor kills and replaces it after guard.hang; else end that process and \"ctl up -d\"",
+                )),
+                Some(path) => found.push(note(
+                    "supervisor",
+                    format!("{found_text}; {} is left from an earlier one", path.display()),
+                    "\"ctl up -d\" takes the socket over",
+                )),
+                None => found.push(note("supervisor", found_text, "\"ctl up -d\" starts it")),
+            }
+        }
+        Ok(supervisor) => {
+            versions("supervisor", &supervisor.version, found);
+            if supervisor.config_newer {
+                found.push(note(
+                    "supervisor",
+                    "the file has changed since it was applied",
+                    "\"ctl plan\" shows what would happen, \"ctl apply\" does it",
+                ));
+            }
+            monitors(view, found);
+            if !guarded || view.monitors.iter().all(|monitor| monitor.managed != Some(true)) {
+                found.push(note(
+                    "guard",
+                    "unguarded: nobody here starts the supervisor again if it is killed",
+                    "set [supervisor] guard = true with a managed monitor, or \"ctl startup install\"",
+                ));
+            }
+        }
+    }
+}
+
+fn monitors(view: &View, found: &mut Vec<Finding>) {
+    for monitor in &view.monitors {
+        let name = &monitor.name;
+        match &monitor.answer {
+            Err(why) => found.push(wrong(
+                "monitors",
+                format!("{name} does not answer at {}: {why}", monitor.endpoint),
+                format!("\"ctl why {name}\" and \"ctl logs {name}\" say why; \"ctl restart {name}\""),
+            )),
+            Ok(_) if !monitor.attached => found.push(wrong(
+                "monitors",
+                format!("{name} runs and is not attached: its checks count for nothing"),
+                format!("\"ctl logs {name}\" says what keeps it from the supervisor; \"ctl restart {name}\""),
+            )),
+            Ok(up) => {
+                versions(name, &up.version, found);
+                if let Some(why) = &monitor.blind {
+                    found.push(wrong(
+                        "monitors",
+                        format!("{name} doubts what it measures: {why}"),
+                        "its restarts are held until that is over; look at this machine's network and descriptors",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn versions(name: &str, version: &str, found: &mut Vec<Finding>) {
+    if version == OWN {
+        return found.push(well("daemons", format!("{name} answers, version {version}")));
+    }
+    let fix = match name {
+        "supervisor" => "\"ctl upgrade\" puts the installed one into the running process".to_owned(),
+        _ => format!("\"ctl restart {name}\" starts the installed one"),
+    };
+    found.push(wrong("daemons", format!("{name} runs version {version}, ctl is {OWN}"), fix));
+}
+
+fn socket(home: &Home, daemon: &str) -> Option<std::path::PathBuf> {
+    match home.endpoint(daemon) {
+        Endpoint::Unix(path) => Some(path),
+        _ => None,
+    }
+}
+
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string().to_lowercase();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,29 @@
+//! The file: its errors, and what it names that is not there.
+
+use std::path::Path;
+
+use daemon_kit::file::{Config, Env, Problems};
+
+use super::{Finding, well, wrong};
+use crate::place;
+
+/// What the file says, where it can be read.
+pub(crate) fn look(path: &Path, env: &Env, found: &mut Vec<Finding>) -> Option<Config> {
+    match place::judge(path, env) {
+        Err(problems) => {
+            told(&problems, "correct the file; \"ctl check\" says whether it is right", found);
+            None
+        }
+        Ok((_, config, world)) => {
+            if world.0.is_empty() {
+                found.push(well("file", format!("{}: {} services", path.display(), config.services.len())));
+            }
+            told(&world, "install or create it, or correct the file", found);
+            Some(config)
+        }
+    }
+}
+
+fn told(problems: &Problems, fix: &str, found: &mut Vec<Finding>) {
+    found.extend(problems.0.iter().map(|problem| wrong("file", problem.to_string(), fix)));
+}

@@ -1,0 +1,109 @@
+//! What PM2 would run: a file by the interpreter of its ending, a program of `PATH`, or a line for a shell.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::source::App;
+
+/// What is run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Program and arguments.
+    Argv(Vec<String>),
+    /// A line for a shell.
+    Shell(String),
+}
+
+/// Takes what is about it out of the app; an error is why nothing can be run.
+pub(super) fn take(
+    app: &mut App,
+    cwd: &Path,
+    path: Option<&str>,
+    notes: &mut Vec<(String, String)>,
+) -> Result<Run, String> {
+    let script = text(app.remove("script")).filter(|script| !script.is_empty()).ok_or("it has no script")?;
+    if script == "serve" {
+        return Err(
+            "PM2's own file server: use one, such as \"python3 -m http.server\" or \"npx serve\"".into()
+        );
+    }
+    let args = words(app.remove("args"));
+    let options = words(app.remove("interpreter_args"));
+    let asked = text(app.remove("interpreter"));
+    let file = cwd.join(&script);
+    if !file.is_file() && script.contains(' ') {
+        let words = args.iter().map(|word| shell_words::quote(word).into_owned());
+        return Ok(Run::Shell(std::iter::once(script.clone()).chain(words).collect::<Vec<_>>().join(" ")));
+    }
+    // One that is not there (yet) is a script all the same by its ending.
+    let is_script = by_ending(&script, cwd, path).is_some();
+    let is_file = file.is_file() || script.contains('/') || is_script;
+    let interpreter = match asked.as_deref() {
+        Some("none" | "") => None,
+        Some(asked) if asked.starts_with("node@") => {
+            notes.push((
+                format!("interpreter = {asked}"),
+                "the node of PATH is run; give nvm's in command".into(),
+            ));
+            Some("node".into())
+        }
+        Some(asked) => Some(program(asked, cwd)),
+        // A program of PATH starts by itself.
+        None if !is_file => None,
+        None => by_ending(&script, cwd, path),
+    };
+    let script = match &interpreter {
+        None if is_file && !Path::new(&script).is_absolute() && !script.contains('/') => {
+            format!("./{script}")
+        }
+        _ => script,
+    };
+    let line = interpreter.into_iter().chain(options).chain([script]).chain(args);
+    Ok(Run::Argv(line.collect()))
+}
+
+/// An interpreter that lies below is named so that it is not looked for in `PATH`.
+fn program(asked: &str, cwd: &Path) -> String {
+    let below = asked.contains('/') && !Path::new(asked).is_absolute() && !asked.starts_with('.');
+    if below && cwd.join(asked).exists() { format!("./{asked}") } else { asked.into() }
+}
+
+fn by_ending(script: &str, cwd: &Path, path: Option<&str>) -> Option<String> {
+    let there = |program: &str| daemon_kit::file::resolve_program(program, cwd, path).is_ok();
+    let first = |programs: [&str; 2]| {
+        programs.into_iter().find(|program| there(program)).unwrap_or(programs[0]).to_owned()
+    };
+    let ending = Path::new(script).extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    Some(match ending {
+        "js" | "cjs" | "mjs" => "node".into(),
+        "py" => first(["python", "python3"]),
+        "sh" => "bash".into(),
+        "rb" => "ruby".into(),
+        "php" => "php".into(),
+        "pl" => "perl".into(),
+        "ts" | "tsx" => first(["bun", "node"]),
+        // A program of its own, or a script that says by what it is run.
+        _ => return None,
+    })
+}
+
+pub(super) fn text(value: Option<Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+/// A list, or a text that is split as a shell would.
+pub(super) fn words(value: Option<Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(list)) => list.into_iter().filter_map(|word| text(Some(word))).collect(),
+        Some(Value::String(line)) => {
+            shell_words::split(&line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect())
+        }
+        other => text(other).into_iter().collect(),
+    }
+}

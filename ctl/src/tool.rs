@@ -1,0 +1,15 @@
+//! Other programs that `ctl` asks something, and waits for.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What a program says, with nothing on its stdin.
+#[expect(clippy::disallowed_methods, reason = "a tool that answers at once, and no service")]
+pub(crate) fn ask<A: AsRef<OsStr>>(
+    program: impl AsRef<Path>,
+    args: impl IntoIterator<Item = A>,
+) -> io::Result<Output> {
+    Command::new(program.as_ref()).args(args).stdin(Stdio::null()).output()
+}
