@@ -11,7 +11,7 @@
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
 //! | [`describe`] | `describe` |
-//! | [`init`], [`import`], [`write`] | `init`, `import` |
+//! | [`init`], [`import`], [`mod@write`] | `init`, `import` |
 //! | [`doctor`] | `doctor` |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!

@@ -2,7 +2,7 @@
 //!
 //! | module | what it looks at |
 //! |---|---|
-//! | [`file`] | the file: its errors, and what it names that is not there |
+//! | [`mod@file`] | the file: its errors, and what it names that is not there |
 //! | [`daemons`] | programs, versions, sockets, monitors |
 //! | [`ports`] | who holds a port that a service wants |
 //! | [`host`] | disk, file system, limits, kernel, cgroups, pipes |

@@ -14,7 +14,7 @@
 //! | [`draw`] | the model as cells |
 //! | [`screen`] | the terminal: taken, and given back however this ends |
 //! | [`feeds`] | where inputs come from |
-//! | [`run`] | the loop that joins them |
+//! | [`mod@run`] | the loop that joins them |
 
 mod draw;
 mod feeds;
