@@ -24,6 +24,7 @@ mod judgement;
 mod leftovers;
 mod logs;
 mod monitors;
+mod notify;
 mod other_language;
 mod slow_peers;
 mod sockets;

@@ -91,6 +91,8 @@ impl Manager {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
         };
+        let leaves = service.said.stopping && service.unit.is_started();
+        let reason = reason.or_else(|| leaves.then(|| "says that it is stopping".into()));
         let reason = reason.or_else(|| self.why_reloading(service, now));
         let reason = match (&service.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
@@ -133,7 +135,7 @@ impl Manager {
                 .as_ref()
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
-            status_text: service.status_text.clone(),
+            status_text: service.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),
         }

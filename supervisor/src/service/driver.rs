@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use daemon_kit::file::{Ready, StopTo};
 
 use super::world::key;
-use super::{Plan, Role, Service, World};
+use super::{Plan, Role, Said, Service, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
@@ -71,7 +71,7 @@ impl Service {
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
         self.reports.clear();
         self.held = None;
-        self.status_text.clear();
+        self.said = Said::default();
         self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {
@@ -100,9 +100,7 @@ impl Service {
     fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, String> {
         if self.plan.is_none() || !self.spec.env_file.is_empty() {
             let mut extra = self.extra_env.clone();
-            if self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify)) {
-                extra.insert("NOTIFY_SOCKET".into(), world.notify_path(&self.name).display().to_string());
-            }
+            extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
             self.plan = Some(Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host)?);
         }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
+pub mod notify;
 pub mod plan;
 pub mod reports;
 pub mod sockets;
@@ -29,6 +31,7 @@ use crate::logs::{Shared, Which};
 use crate::os::{Cgroup, Tree};
 
 pub use driver::{Pending, Run};
+pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
 pub use world::World;
@@ -102,7 +105,7 @@ pub struct Service {
     /// Who has the port that it wants.
     pub obstacle: Option<String>,
     /// What it said over its notify socket.
-    pub status_text: String,
+    pub said: Said,
     /// A new run is to take the place of this one, or could not.
     pub reload: Option<Reload>,
 }
@@ -174,7 +177,7 @@ impl Service {
             ended_at: None,
             missing: None,
             obstacle: None,
-            status_text: String::new(),
+            said: Said::default(),
             reload: None,
         }
     }

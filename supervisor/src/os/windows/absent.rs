@@ -98,18 +98,23 @@ impl Cgroup {
 pub enum NotifySocket {}
 
 impl NotifySocket {
+    /// Nowhere.
+    pub fn address(_folder: &Path, _instance: &str, _stem: &str, _other_user: bool) -> String {
+        String::new()
+    }
+
     /// There is none.
-    pub fn bind(_path: &Path) -> io::Result<Self> {
+    pub fn bind(_address: &str) -> io::Result<Self> {
         refused("Windows has no notify socket; use another ready")
     }
 
     /// There is none.
-    pub fn take_over(_socket: Handle) -> io::Result<Self> {
-        refused("Windows has no notify socket")
+    pub fn take_over(_socket: Handle, _address: &str) -> Option<Self> {
+        None
     }
 
     /// Never.
-    pub fn receive(&self) -> Ready<io::Result<String>> {
+    pub fn receive(&self) -> Ready<io::Result<(String, Option<u32>)>> {
         match *self {}
     }
 }
