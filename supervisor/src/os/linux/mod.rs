@@ -8,6 +8,7 @@
 //! | `process` | a pidfd: wait, reap, signal |
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where one can be made |
+//! | `look`, `memory` | what a service uses, and what it may |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `proc` | reading `/proc` |
 //! | `ports` | who listens where |
@@ -24,6 +25,8 @@ mod clone;
 mod host;
 mod init;
 mod keep;
+mod look;
+mod memory;
 mod notify;
 pub mod pipe;
 mod ports;
@@ -43,6 +46,8 @@ pub use host::{
 pub use init::tell_init;
 pub use keep::{Keep, Kept};
 pub use ports::stranger_on;
+pub use look::look;
+pub use memory::make_room_for_limits;
 pub use notify::NotifySocket;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};
