@@ -12,6 +12,7 @@
 //! | [`command`] | what the API asks, as a closed enum, and the handle it asks through |
 //! | `turn` | what happened: exits, children, output, scans |
 //! | `act` | what is to be done: units polled, actions performed, notes written down |
+//! | `limits` | who uses too much memory, who is frozen |
 //! | `notify` | what services say of themselves |
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
@@ -32,6 +33,7 @@ mod configure;
 mod diff;
 mod evidence;
 mod found;
+mod limits;
 mod monitors;
 mod notify;
 mod operate;
@@ -75,6 +77,8 @@ enum Happened {
     Log(LogEvent),
     /// A service said something over its notify socket; who.
     Notify { service: Name, text: String, uid: Option<u32> },
+    /// Runs were looked at for what they use.
+    Seen(Vec<limits::Seen>),
     /// Everybody on the host was looked at, for these services.
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
     /// Somebody else listens where a run is to listen.

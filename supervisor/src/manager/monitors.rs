@@ -216,7 +216,7 @@ impl Manager {
         (ruling, seq)
     }
 
-    fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
+    pub(super) fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
         let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
         } else {

@@ -83,7 +83,7 @@ fn hear(service: &mut Service, word: Word<'_>, now: Moment) {
         Word::Ready => service.unit.observe(now, Fact::Notified),
         Word::Status(status) => status.clone_into(&mut service.said.status),
         Word::Stopping => service.said.stopping = true,
-        Word::Alive => {}
+        Word::Alive => service.said_alive(now),
         Word::MainPid(pid) => {
             tracing::info!(service = %service.name, "MAINPID={pid} is ignored: its process is the one that was started");
         }

@@ -227,6 +227,7 @@ impl Manager {
                 }
             }
             Happened::Notify { service, text, uid } => self.notified(&service, &text, uid, now),
+            Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
             Happened::Stranger { service, incarnation, port, stranger } => {
                 self.stranger_found(&service, incarnation, port, &stranger);

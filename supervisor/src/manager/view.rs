@@ -93,6 +93,8 @@ impl Manager {
         };
         let leaves = service.said.stopping && service.unit.is_started();
         let reason = reason.or_else(|| leaves.then(|| "says that it is stopping".into()));
+        let frozen = service.limits.as_ref().and_then(|limits| limits.frozen.as_ref());
+        let reason = reason.or_else(|| frozen.map(|why| format!("frozen: {why}")));
         let reason = reason.or_else(|| self.why_reloading(service, now));
         let reason = match (&service.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {

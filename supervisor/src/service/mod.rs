@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
+pub mod limits;
 pub mod notify;
 pub mod plan;
 pub mod reports;
@@ -108,6 +110,8 @@ pub struct Service {
     pub said: Said,
     /// A new run is to take the place of this one, or could not.
     pub reload: Option<Reload>,
+    /// What is watched of the current run.
+    pub limits: Option<limits::Limits>,
 }
 
 /// A new run beside the current one.
@@ -179,6 +183,7 @@ impl Service {
             obstacle: None,
             said: Said::default(),
             reload: None,
+            limits: None,
         }
     }
 
@@ -231,7 +236,8 @@ impl Service {
     pub fn deadline(&self) -> Option<Moment> {
         let pending = self.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
-        [self.unit.deadline(), pending, pause].into_iter().flatten().min()
+        let look = self.limits.as_ref().map(|limits| limits.next);
+        [self.unit.deadline(), pending, pause, look].into_iter().flatten().min()
     }
 
     /// Its leader; 0: nothing runs.

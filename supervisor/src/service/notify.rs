@@ -45,7 +45,12 @@ pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
 impl Service {
     /// Whether it is listened to.
     pub fn is_listened_to(&self) -> bool {
-        self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify))
+        self.promise().is_some() || self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify))
+    }
+
+    /// How often it promises to say `WATCHDOG=1`.
+    fn promise(&self) -> Option<std::time::Duration> {
+        self.spec.watchdog.as_ref()?.notify
     }
 
     /// What its environment says of the notify socket.
@@ -53,7 +58,9 @@ impl Service {
         if !self.is_listened_to() {
             return BTreeMap::new();
         }
-        BTreeMap::from([("NOTIFY_SOCKET".into(), world.notify_address(self))])
+        let mut env = BTreeMap::from([("NOTIFY_SOCKET".into(), world.notify_address(self))]);
+        env.extend(self.promise().map(|often| ("WATCHDOG_USEC".into(), often.as_micros().to_string())));
+        env
     }
 
     /// Whether what this user says is to be heard: the service's own, ours, and root.
