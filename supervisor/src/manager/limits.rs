@@ -7,11 +7,11 @@ use proto::v1::Decision;
 use super::command::Ask;
 use super::{Happened, Manager};
 use crate::journal::Kind;
-use crate::lifecycle::arbiter::{self, Ruling};
+use crate::lifecycle::arbiter;
 use crate::lifecycle::{Moment, Request};
 use crate::os::{self, Look};
+use crate::service::Service;
 use crate::service::limits::Finding;
-use crate::service::{Held, Service};
 
 /// Whose request it is, beside the checks' own.
 const WATCHDOG: &str = "watchdog";
@@ -83,62 +83,37 @@ impl Manager {
     fn frozen(&mut self, name: &Name, why: &str, now: Moment) {
         let Some(service) = self.services.get_mut(name) else { return };
         let news = service.limits.as_mut().is_some_and(|limits| limits.frozen.replace(why.into()).is_none());
-        let only_reports = service.only_reports_freezes();
-        let seq = if news {
-            tracing::warn!(service = %name, "frozen: {why}");
-            self.world.tell(service, Kind::Check, 0, format!("watchdog: {why}"))
-        } else {
-            0
-        };
+        let words = format!("watchdog: {why}");
+        if news {
+            tracing::warn!(service = %name, "{words}");
+        }
         self.changed();
-        if only_reports {
+        let service = &self.services[name];
+        if service.only_reports_freezes() {
+            if news {
+                self.world.tell(service, Kind::Check, 0, words);
+            }
             return;
         }
-        let service = &self.services[name];
         let ask = ask_about(service, WATCHDOG);
         let (case, brake) = (self.case(service, &ask, now), self.brake_holds(now));
         let Self { services, brake: host, .. } = self;
         let service = services.get_mut(name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
         let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
-        self.rule_on_freeze(name, &ask.check, &ruling, (seq, news), now);
-    }
-
-    /// Does what was decided; what was held or refused is said once.
-    fn rule_on_freeze(&mut self, name: &Name, of: &Name, ruling: &Ruling, said: (u64, bool), now: Moment) {
-        let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name) else { return };
-        let (reason, news) = said;
-        if ruling.decision == Decision::Accepted {
-            let seq = world.tell(service, Kind::Decision, reason, ruling.message.clone());
-            service.held = None;
-            service.cause = seq;
-            service.unit.request(now, Request::Ask);
-            return;
-        }
-        let was = service.held.as_ref().filter(|held| held.check == *of).map(|held| held.decision);
-        if ruling.decision.is_held() {
-            service.held = Some(Held {
-                decision: ruling.decision,
-                message: ruling.message.clone(),
-                until: ruling.retry_after.map(|after| now + after),
-                check: of.clone(),
-            });
-        }
-        if news || (ruling.decision.is_held() && was != Some(ruling.decision)) {
-            let message = if ruling.decision.is_held() {
-                ruling.message.clone()
-            } else {
-                format!("restart refused: {} ({})", ruling.decision, ruling.message)
-            };
-            world.tell(service, Kind::Decision, reason, message);
+        // A refusal is said once: it is asked again at the next look.
+        if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
+            self.enter(&ask, words, name, &ruling, now);
         }
     }
 
     fn thawed(&mut self, name: &Name) {
         let Some(service) = self.services.get_mut(name) else { return };
-        if service.held.as_ref().is_some_and(|held| held.check.as_str() == WATCHDOG) {
-            service.held = None;
+        if let Some(held) = &mut service.held {
+            held.checks.remove(WATCHDOG);
+            if held.checks.is_empty() {
+                service.held = None;
+            }
         }
         self.world.tell(service, Kind::Check, 0, "watchdog: it moves again".into());
         self.changed();

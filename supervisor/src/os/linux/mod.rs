@@ -45,10 +45,10 @@ pub use host::{
 };
 pub use init::tell_init;
 pub use keep::{Keep, Kept};
-pub use ports::stranger_on;
 pub use look::look;
 pub use memory::make_room_for_limits;
 pub use notify::NotifySocket;
+pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
