@@ -149,6 +149,9 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     if wanted == Wanted::Up {
         step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
+    if config.services.values().any(|service| service.memory_max.is_some()) {
+        os::make_room_for_limits();
+    }
     if args.revive.is_none()
         && let Err(error) = launch::record(&home, &config, under_init)
     {

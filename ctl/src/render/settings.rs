@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daemon_kit::Home;
 use daemon_kit::file::{
-    CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, Policy, Ready, Service, StopTo,
+    CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, OnFailure, Policy, Ready, Service, StopTo, Watchdog,
 };
 use proto::Name;
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Settin
     add("ready", service.ready.iter().map(|ready| self::ready(ready, service.ready_timeout)).collect());
     add("checks", service.checks.iter().map(|(id, check)| self::check(id, check)).collect());
     add("restart", restart(service));
+    add("memory", service.memory_max.iter().map(|most| format!("at most {}", size(*most))).collect());
+    add("watchdog", service.watchdog.as_ref().map(watchdog).unwrap_or_default());
     add("stop", vec![stop(service)]);
     let log = |path: &Option<std::path::PathBuf>, stream| {
         path.clone().unwrap_or_else(|| home.log_file(name, stream)).display().to_string()
@@ -152,6 +154,17 @@ fn restart(service: &Service) -> Vec<String> {
             written(policy.monitor_budget.within)
         ),
     ]
+}
+
+fn watchdog(watchdog: &Watchdog) -> Vec<String> {
+    let then = match watchdog.action {
+        OnFailure::Restart => "restart",
+        OnFailure::Report => "only said",
+    };
+    let waits = if watchdog.evidence { " while a check fails" } else { "" };
+    let idle = watchdog.cpu_idle.map(|idle| format!("no CPU time for {}{waits}: {then}", written(idle)));
+    let silent = watchdog.notify.map(|often| format!("no WATCHDOG=1 for {}: {then}", written(often)));
+    [idle, silent].into_iter().flatten().collect()
 }
 
 fn stop(service: &Service) -> String {

@@ -165,6 +165,9 @@ fn service(view: &ServiceView) -> Row {
     }
     let style = if view.is_well() { DIM } else { BUSY };
     let [cpu, memory] = measured(Some(view));
+    let reasons = explain::service(view);
+    let says = view.status_text.as_ref().filter(|_| explain::alive(view.state));
+    let says = says.map(|text| (format!("says: {}", one_line(text)), DIM));
     Row {
         cells: [
             plain(one_line(&view.name)),
@@ -177,7 +180,7 @@ fn service(view: &ServiceView) -> Row {
             checks,
         ],
         short: alive.then(|| counted(&view.checks)),
-        below: explain::service(view).into_iter().map(|line| (one_line(&line), style)).collect(),
+        below: reasons.into_iter().map(|line| (one_line(&line), style)).chain(says).collect(),
     }
 }
 

@@ -5,11 +5,16 @@ use std::path::Path;
 use super::model::{EnvInherit, Service};
 use super::{Env, account, world};
 
+/// What an init system tells the one process that it started: our caller, and not what we start.
+const ADDRESSED: [&str; 6] =
+    ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 /// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
 /// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
 pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     let mut env = Env::new();
-    for (name, value) in caller_env.iter().filter(|(name, _)| !name.starts_with("SERENO_")) {
+    let may_pass = |name: &str| !name.starts_with("SERENO_") && !ADDRESSED.contains(&name);
+    for (name, value) in caller_env.iter().filter(|(name, _)| may_pass(name)) {
         let wanted = match &service.env_inherit {
             EnvInherit::All => true,
             EnvInherit::None => false,

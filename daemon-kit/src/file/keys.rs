@@ -36,9 +36,9 @@ tables! {
     MONITOR = "monitor" ["args" "endpoint" "kind" "managed" "program"];
     SERVICE = "service" [
         "autostart" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"
-        "linux" "log" "macos" "nice" "port" "ready" "ready_timeout" "restart" "shell" "sockets" "stop" "tags" "umask"
-        "user" "windows"
-    ] later ["memory_max" "schedule" "watch" "watchdog"];
+        "linux" "log" "macos" "memory_max" "nice" "port" "ready" "ready_timeout" "restart" "shell" "sockets" "stop" "tags"
+        "umask" "user" "watchdog" "windows"
+    ] later ["schedule" "watch"];
     SOCKET = "socket" ["listen" "name"];
     DEPENDENCY = "dependency" ["on" "restart"];
     RESTART = "restart" [
@@ -48,6 +48,7 @@ tables! {
     BUDGET = "budget" ["max" "within"];
     READY = "ready" ["delay" "log"];
     STOP = "stop" ["command" "signal" "timeout" "to"];
+    WATCHDOG = "watchdog" ["action" "cpu_idle" "evidence" "notify"];
     LOG = "log" ["compress" "keep" "max_size" "stderr" "stdout" "timestamps"];
     LIMITS = "limits" [
         "as" "core" "cpu" "data" "fsize" "locks" "memlock" "msgqueue" "nice" "nofile" "nproc" "rss" "rtprio" "rttime"

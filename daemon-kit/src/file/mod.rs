@@ -16,7 +16,7 @@
 //! | `tree` | the document as values that know where they stand |
 //! | `effective`, `expand` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
-//! | `service`, `restart`, `ready`, `check`, `daemons` | the tables, one by one |
+//! | `service`, `restart`, `ready`, `check`, `watchdog`, `daemons` | the tables, one by one |
 //! | `cross` | rules between services |
 //! | `world`, `environ`, `account` | what the file names must exist; a service's environment and user |
 //!
@@ -40,6 +40,7 @@ mod restart;
 mod service;
 mod tree;
 mod value;
+mod watchdog;
 mod world;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ pub use find::{Located, find, locate, read};
 pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
+pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};
 
 use problem::Scope;

@@ -103,6 +103,10 @@ pub struct Service {
     pub sockets: Vec<Socket>,
     /// For selectors `tag:x`.
     pub tags: Vec<String>,
+    /// More memory than this, of all its processes together, and it is restarted; in bytes.
+    pub memory_max: Option<u64>,
+    /// When it counts as frozen.
+    pub watchdog: Option<super::Watchdog>,
 }
 
 /// One of `sockets`.

@@ -16,7 +16,7 @@ use super::problem::{Scope, Wrong};
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::{self, argv, choice, duration, filled, flag, whole};
-use super::{ready, restart};
+use super::{ready, restart, watchdog};
 
 /// How long a run may take to become ready.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,6 +45,8 @@ impl Service {
             log: Log::default(),
             sockets: Vec::new(),
             tags: Vec::new(),
+            memory_max: None,
+            watchdog: None,
         }
     }
 }
@@ -89,10 +91,20 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
         ready: ready::read(&table, &checks),
         ready_timeout,
         stop: stop(&table),
+        watchdog: watchdog::read(&table, &checks),
         checks,
         log: log(&table),
         sockets: sockets(&table),
         tags: table.list("tags", "names", tag).unwrap_or_default(),
+        memory_max: table.opt("memory_max", memory),
+    }
+}
+
+fn memory(node: &Node) -> Result<u64, Wrong> {
+    match value::size(node)? {
+        // Nothing that could be meant runs in less.
+        small if small < 1_000_000 => Err("must be at least 1MB".into()),
+        size => Ok(size),
     }
 }
 

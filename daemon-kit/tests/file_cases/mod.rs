@@ -8,8 +8,19 @@ pub(crate) const LINES: &[(&str, &str)] = &[
     ("zzz = 1", "3:1: services.web.zzz: is not a known key"),
     ("depends-on = []", "3:1: services.web.depends-on: is not a known key (did you mean \"depends_on\"?)"),
     ("\"a b\" = 1", "3:1: services.web.\"a b\": is not a known key"),
-    ("memory_max = \"1GB\"", "3:1: services.web.memory_max: is not in this version"),
-    ("watchdog.cpu_idle = \"5m\"", "3:1: services.web.watchdog: is not in this version"),
+    ("memory_max = \"1KB\"", "3:14: services.web.memory_max = \"1KB\": must be at least 1MB"),
+    ("memory_max = 0.5", "3:14: services.web.memory_max = 0.5: must be a size such as \"50MB\" or \"64KiB\""),
+    ("watchdog = {}", "3:12: services.web.watchdog: needs cpu_idle or notify"),
+    (
+        "watchdog.cpu_idle = \"5m\"",
+        "3:21: services.web.watchdog.cpu_idle = \"5m\": has no effect without a check as its evidence: give one, \
+         or evidence = \"none\"",
+    ),
+    ("watchdog.notify = \"5ms\"", "3:19: services.web.watchdog.notify = \"5ms\": must be at least 1s"),
+    (
+        "watchdog = { notify = \"5s\", action = \"kill\" }",
+        "3:38: services.web.watchdog.action = \"kill\": must be \"restart\" or \"report\"",
+    ),
     ("watch = true", "3:1: services.web.watch: is not in this version"),
     (
         "sockets = 3",

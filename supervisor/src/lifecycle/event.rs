@@ -19,6 +19,8 @@ pub enum WhyEnd {
     Asked,
     /// It was not ready in time, with evidence.
     NotReady,
+    /// It used more memory than it may: no crash, and nobody's doubt either.
+    Memory,
 }
 
 /// What people (and the arbiter, for a monitor) want.
@@ -32,6 +34,8 @@ pub enum Request {
     Restart,
     /// A new run, by policy: the arbiter accepted a monitor's request.
     Ask,
+    /// A new run, by policy, as it uses more memory than it may.
+    Unburden,
     /// Clears streak and restarts; a given-up service that is wanted up is tried again.
     Reset,
 }
@@ -54,6 +58,8 @@ pub enum Fact {
     SpawnFailed(String),
     /// The leader ended.
     Exited(Exit),
+    /// The kernel ended it, as it used more memory than it may.
+    OutOfMemory(Exit),
     /// No process of the group is left.
     Drained,
     /// No process of the last run is left.

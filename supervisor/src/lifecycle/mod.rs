@@ -28,6 +28,7 @@
 //! | [`deps`] | who may start and who must stop first |
 //! | [`arbiter`] | the answer to a monitor |
 //! | [`case`] | what the answer depends on |
+//! | [`watchdog`] | whether a run that lives is frozen |
 
 pub mod arbiter;
 pub mod case;
@@ -38,6 +39,7 @@ pub mod policy;
 pub mod ready;
 pub mod saved;
 pub mod unit;
+pub mod watchdog;
 
 pub use event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
 pub use moment::Moment;

@@ -94,6 +94,8 @@ pub enum SavedEnd {
     Asked,
     /// Not ready in time.
     NotReady,
+    /// It used more memory than it may.
+    Memory,
 }
 
 impl Saved {
@@ -246,6 +248,7 @@ impl From<WhyEnd> for SavedEnd {
             WhyEnd::Restart => Self::Restart,
             WhyEnd::Asked => Self::Asked,
             WhyEnd::NotReady => Self::NotReady,
+            WhyEnd::Memory => Self::Memory,
         }
     }
 }
@@ -258,6 +261,7 @@ impl From<SavedEnd> for WhyEnd {
             SavedEnd::Restart => Self::Restart,
             SavedEnd::Asked => Self::Asked,
             SavedEnd::NotReady => Self::NotReady,
+            SavedEnd::Memory => Self::Memory,
         }
     }
 }

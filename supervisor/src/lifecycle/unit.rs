@@ -136,6 +136,7 @@ impl Unit {
             Request::Stop => self.stop(),
             Request::Restart => self.restart(now),
             Request::Ask => self.end_run(WhyEnd::Asked),
+            Request::Unburden => self.end_run(WhyEnd::Memory),
             Request::Reset => self.reset(now),
         }
     }
@@ -145,7 +146,8 @@ impl Unit {
         match fact {
             Fact::Spawned => self.spawned(now),
             Fact::SpawnFailed(reason) => self.spawn_failed(now, reason),
-            Fact::Exited(exit) => self.exited(now, exit),
+            Fact::Exited(exit) => self.exited(now, exit, WhyEnd::Exit),
+            Fact::OutOfMemory(exit) => self.exited(now, exit, WhyEnd::Memory),
             Fact::Drained => self.drained(),
             Fact::Swept => self.swept(now),
             Fact::Gate(open) => self.gate = open,
@@ -258,17 +260,17 @@ impl Unit {
         }
     }
 
-    fn exited(&mut self, now: Moment, exit: Exit) {
+    fn exited(&mut self, now: Moment, exit: Exit, by_itself: WhyEnd) {
         let (run, stage, end) = match std::mem::replace(&mut self.phase, Phase::Spawning) {
-            Phase::Alive(run) => (run, None, WhyEnd::Exit),
+            Phase::Alive(run) => (run, None, by_itself),
             Phase::Stopping { run, stage, end } => (run, Some(stage), end),
             other => {
                 self.phase = other;
                 return;
             }
         };
-        // A monitor's request spends the crash budget; a person's does not.
-        if !run.stable && !matches!(end, WhyEnd::Stop | WhyEnd::Restart) {
+        // A monitor's request spends the crash budget; a person's does not, and memory is a cause of its own.
+        if !run.stable && !matches!(end, WhyEnd::Stop | WhyEnd::Restart | WhyEnd::Memory) {
             self.streak = self.streak.saturating_add(1);
         }
         self.last_exit = Some(exit.clone());

@@ -314,3 +314,28 @@ fn the_rest_of_the_group_has_as_long_as_its_leader_had() {
     assert_eq!((unit.state(at(2.0)), unit.deadline()), (State::Stopping, Some(at(11.0))));
     assert_eq!(unit.poll(at(11.0)), Some(Action::Sweep), "then it is killed");
 }
+
+#[test]
+fn a_restart_for_memory_is_no_crash_and_goes_by_policy_all_the_same() {
+    let mut unit = plain(policy());
+    up(&mut unit, at(0.0));
+    crash(&mut unit, at(1.0));
+    spawn(&mut unit, at(1.0));
+    assert_eq!(unit.streak(), 1);
+    assert_eq!(unit.request(at(2.0), Request::Unburden), Answer::Accepted);
+    assert_eq!(unit.poll(at(2.0)), Some(Action::Terminate(WhyEnd::Memory)));
+    end(&mut unit, at(3.0), Exit::Code(0), WhyEnd::Memory);
+    spawn(&mut unit, at(3.0));
+    assert_eq!((unit.streak(), unit.restarts()), (1, 2), "the streak is as it was");
+
+    unit.observe(at(4.0), Fact::OutOfMemory(Exit::Signal("SIGKILL".into())));
+    assert_eq!(unit.poll(at(4.0)), Some(Action::Sweep));
+    unit.observe(at(4.0), Fact::Swept);
+    spawn(&mut unit, at(4.0));
+    assert_eq!((unit.streak(), unit.restarts()), (1, 3), "nor does the kernel's way count");
+    unit.request(at(5.0), Request::Unburden);
+    unit.request(at(5.0), Request::Stop);
+    assert_eq!(unit.poll(at(5.0)), Some(Action::Terminate(WhyEnd::Memory)));
+    end(&mut unit, at(6.0), Exit::Code(0), WhyEnd::Memory);
+    assert_eq!(unit.state(at(6.0)), State::Stopped, "a person's stop is not forgotten over it");
+}

@@ -106,14 +106,19 @@ fn walk(seed: u64) {
                 unit.request(now, Request::Restart);
                 stopped_by_person = false;
             }
-            4 => drop(unit.request(now, Request::Ask)),
+            4 => {
+                let request = if chance.bool() { Request::Ask } else { Request::Unburden };
+                unit.request(now, request);
+            }
             5 if chance.u32(0..4) == 0 => drop(unit.request(now, Request::Reset)),
             6..=8 if world.leader => {
                 world.leader = false;
                 world.told = false;
                 world.leftovers = chance.bool();
                 let exit = [Exit::Code(0), Exit::Code(1), Exit::Unknown, Exit::Signal("SIGKILL".into())];
-                unit.observe(now, Fact::Exited(exit[chance.usize(..4)].clone()));
+                let exit = exit[chance.usize(..4)].clone();
+                let fact = if chance.u8(..4) > 0 { Fact::Exited(exit) } else { Fact::OutOfMemory(exit) };
+                unit.observe(now, fact);
             }
             9 => unit.observe(now, Fact::Gate(chance.bool())),
             10 => unit.observe(now, Fact::Watched(port.clone(), chance.bool())),

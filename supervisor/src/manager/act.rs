@@ -36,6 +36,7 @@ impl Manager {
         self.close_sockets_of_the_stopped();
         self.begin_scan();
         let now = os::now();
+        self.look_at_limits(now);
         let seen = self.services.values().map(|service| service.unit.fingerprint(now)).collect();
         if self.world.journal.next_seq() != before || seen != self.seen {
             self.seen = seen;

@@ -206,6 +206,7 @@ impl Manager {
             if let Some(service) = self.services.get_mut(&name) {
                 if step.effect != Effect::None {
                     service.change(spec);
+                    service.watch_limits(&self.world);
                     for which in crate::logs::Which::BOTH {
                         let keep = self.world.keep(service, which);
                         self.world.logs.change(crate::service::world::key(&name, which), keep);

@@ -12,6 +12,8 @@
 //! | [`command`] | what the API asks, as a closed enum, and the handle it asks through |
 //! | `turn` | what happened: exits, children, output, scans |
 //! | `act` | what is to be done: units polled, actions performed, notes written down |
+//! | `limits` | who uses too much memory, who is frozen |
+//! | `notify` | what services say of themselves |
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
@@ -31,6 +33,7 @@ mod configure;
 mod diff;
 mod evidence;
 mod found;
+mod limits;
 mod monitors;
 mod notify;
 mod operate;
@@ -72,8 +75,10 @@ use monitors::Attachment;
 enum Happened {
     /// A line of output matched.
     Log(LogEvent),
-    /// A service said something over its notify socket.
-    Notify { service: Name, text: String },
+    /// A service said something over its notify socket; who.
+    Notify { service: Name, text: String, uid: Option<u32> },
+    /// Runs were looked at for what they use.
+    Seen(Vec<limits::Seen>),
     /// Everybody on the host was looked at, for these services.
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
     /// Somebody else listens where a run is to listen.
@@ -134,7 +139,7 @@ pub struct Manager {
     /// Services that a scan is to look for, and whether one is under way.
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
-    notify: BTreeMap<Name, tokio::task::AbortHandle>,
+    notify: BTreeMap<Name, notify::Listening>,
     /// A new program that is being tried, and one that has passed.
     trial: Option<upgrade::Trial>,
     handing_over: Option<PathBuf>,

@@ -212,11 +212,13 @@ impl Manager {
         let service = services.get_mut(&name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
         let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
-        let seq = self.enter(ask, &name, &ruling, now);
+        let of = service.spec.checks.get(&ask.check).map_or(0, |check| check.failures);
+        let failed = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
+        let seq = self.enter(ask, failed, &name, &ruling, now);
         (ruling, seq)
     }
 
-    fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
+    pub(super) fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
         let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
         } else {
@@ -253,11 +255,16 @@ impl Manager {
     }
 
     /// Enters request and answer into the journal, and does what was decided.
-    fn enter(&mut self, ask: &Ask, name: &Name, ruling: &Ruling, now: Moment) -> u64 {
+    pub(super) fn enter(
+        &mut self,
+        ask: &Ask,
+        failed: String,
+        name: &Name,
+        ruling: &Ruling,
+        now: Moment,
+    ) -> u64 {
         use proto::v1::Decision::{Accepted, Merged};
         let service = self.services.get(name).expect("it was just found");
-        let of = service.spec.checks.get(&ask.check).map_or(0, |check| check.failures);
-        let failed = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
         if ruling.decision == Merged {
             // The reason is added to the restart that is under way.
             let cause = service.cause;

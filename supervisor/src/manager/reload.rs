@@ -83,6 +83,8 @@ impl Manager {
         std::mem::swap(&mut service.run, &mut second.run);
         std::mem::swap(&mut service.tree, &mut second.tree);
         std::mem::swap(&mut service.cgroup, &mut second.cgroup);
+        service.limits = second.limits.take();
+        service.said = std::mem::take(&mut second.said);
         service.began = second.began;
         service.reload = None;
         service.held = None;

@@ -226,7 +226,8 @@ impl Manager {
                     }
                 }
             }
-            Happened::Notify { service, text } => self.notified(&service, &text, now),
+            Happened::Notify { service, text, uid } => self.notified(&service, &text, uid, now),
+            Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
             Happened::Stranger { service, incarnation, port, stranger } => {
                 self.stranger_found(&service, incarnation, port, &stranger);
@@ -247,23 +248,5 @@ impl Manager {
                 }
             }
         }
-    }
-
-    fn notified(&mut self, service: &Name, text: &str, now: Moment) {
-        // The old run has said it already: it is the new one that says it now.
-        if text.lines().any(|line| line == "READY=1")
-            && let Some(second) = self.services.get_mut(&service.beside())
-        {
-            second.unit.observe(now, Fact::Notified);
-        }
-        let Some(service) = self.services.get_mut(service) else { return };
-        for line in text.lines() {
-            match line.split_once('=') {
-                Some(("READY", "1")) => service.unit.observe(now, Fact::Notified),
-                Some(("STATUS", status)) => status.clone_into(&mut service.status_text),
-                _ => {}
-            }
-        }
-        self.changed();
     }
 }

@@ -91,6 +91,10 @@ impl Manager {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
         };
+        let leaves = service.said.stopping && service.unit.is_started();
+        let reason = reason.or_else(|| leaves.then(|| "says that it is stopping".into()));
+        let frozen = service.limits.as_ref().and_then(|limits| limits.frozen.as_ref());
+        let reason = reason.or_else(|| frozen.map(|why| format!("frozen: {why}")));
         let reason = reason.or_else(|| self.why_reloading(service, now));
         let reason = match (&service.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
@@ -133,7 +137,7 @@ impl Manager {
                 .as_ref()
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
-            status_text: service.status_text.clone(),
+            status_text: service.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),
         }

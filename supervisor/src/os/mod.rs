@@ -157,6 +157,26 @@ fn roughly(age: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
+/// One look at the processes of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Stands for who they are and all the CPU time they have used: it changes if any of that does.
+    pub used: u64,
+    /// Resident memory of all together, in bytes.
+    pub memory: u64,
+    /// Who of them can not go on, in words.
+    pub stuck: Vec<String>,
+}
+
+/// What the kernel killed for want of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ooms {
+    /// Whether the limit of the service itself was reached, and not only the end of the host's memory.
+    pub at_limit: bool,
+    /// Processes.
+    pub killed: u64,
+}
+
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
 pub const MARK: &str = "SERENO_UNIT";
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use daemon_kit::file::{Ready, StopTo};
 
 use super::world::key;
-use super::{Plan, Role, Service, World};
+use super::{Plan, Role, Said, Service, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
@@ -71,7 +71,7 @@ impl Service {
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
         self.reports.clear();
         self.held = None;
-        self.status_text.clear();
+        self.said = Said::default();
         self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {
@@ -100,9 +100,7 @@ impl Service {
     fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, String> {
         if self.plan.is_none() || !self.spec.env_file.is_empty() {
             let mut extra = self.extra_env.clone();
-            if self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify)) {
-                extra.insert("NOTIFY_SOCKET".into(), world.notify_path(&self.name).display().to_string());
-            }
+            extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
             self.plan = Some(Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host)?);
         }
@@ -115,6 +113,7 @@ impl Service {
             self.cgroup = None;
             self.cgroup = cgroups.service(&self.name.file_stem()).ok().map(Arc::new);
         }
+        self.set_kernel_limits(world);
         self.look_for_readiness(world, incarnation);
         let open = |which: Which| {
             Output::for_service(&world.home.fifo(&self.name, which.word()))
@@ -152,6 +151,7 @@ impl Service {
         let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone());
         self.tree = Some(tree.of_run(incarnation, world.fifos_of(&self.name)));
         self.run = Some(Run { process, incarnation, adopted });
+        self.watch_limits(world);
     }
 
     fn look_for_readiness(&self, world: &World, incarnation: u64) {
@@ -241,6 +241,7 @@ impl Service {
     /// The leader has ended: how? What it left in its group after a crash is killed while the group is still its own.
     pub fn reap(&mut self, world: &mut World, now: Moment) -> Option<Fact> {
         let run = self.run.take()?;
+        self.limits = None;
         if self.unit.ends_because().is_none()
             && let Some(tree) = &self.tree
         {
@@ -251,13 +252,14 @@ impl Service {
         self.ended_at = Some(SystemTime::now());
         self.held = None;
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
-        let message = format!("{exit}{adopted} after {}", took(after));
+        let (fact, words) = self.end_of(exit);
+        let message = format!("{words}{adopted} after {}", took(after));
         self.cause = world.tell(self, Kind::Exit, self.cause, message);
         if run.adopted && self.cgroup.is_none() {
             // Its orphans went to somebody else: only a scan finds them.
             self.needs_scan(now);
         }
-        Some(Fact::Exited(exit))
+        Some(fact)
     }
 
     /// What its last run left behind is looked for on the whole host before the next one begins.

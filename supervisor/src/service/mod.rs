@@ -4,11 +4,15 @@
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`limits`] | what a run may use, and when it counts as frozen |
+//! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
+pub mod limits;
+pub mod notify;
 pub mod plan;
 pub mod reports;
 pub mod sockets;
@@ -29,6 +33,7 @@ use crate::logs::{Shared, Which};
 use crate::os::{Cgroup, Tree};
 
 pub use driver::{Pending, Run};
+pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
 pub use world::World;
@@ -102,9 +107,11 @@ pub struct Service {
     /// Who has the port that it wants.
     pub obstacle: Option<String>,
     /// What it said over its notify socket.
-    pub status_text: String,
+    pub said: Said,
     /// A new run is to take the place of this one, or could not.
     pub reload: Option<Reload>,
+    /// What is watched of the current run.
+    pub limits: Option<limits::Limits>,
 }
 
 /// A new run beside the current one.
@@ -174,8 +181,9 @@ impl Service {
             ended_at: None,
             missing: None,
             obstacle: None,
-            status_text: String::new(),
+            said: Said::default(),
             reload: None,
+            limits: None,
         }
     }
 
@@ -228,7 +236,8 @@ impl Service {
     pub fn deadline(&self) -> Option<Moment> {
         let pending = self.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
-        [self.unit.deadline(), pending, pause].into_iter().flatten().min()
+        let look = self.limits.as_ref().map(|limits| limits.next);
+        [self.unit.deadline(), pending, pause, look].into_iter().flatten().min()
     }
 
     /// Its leader; 0: nothing runs.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 
 use daemon_kit::Home;
 use daemon_kit::file::Env;
@@ -12,7 +11,7 @@ use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Keep, Key, Logs, Which};
 use crate::os::pipe::Output;
-use crate::os::{Birth, Cgroups, Handle, Host, Ids, Keep as Keepers};
+use crate::os::{Birth, Cgroups, Handle, Host, Ids, Keep as Keepers, NotifySocket};
 
 use super::Service;
 
@@ -77,9 +76,10 @@ impl World {
         })
     }
 
-    /// Where a service says that it is ready.
-    pub fn notify_path(&self, service: &Name) -> PathBuf {
-        self.home.run().join("notify").join(service.file_stem())
+    /// Where a service says that it is ready, as `NOTIFY_SOCKET` names it.
+    pub fn notify_address(&self, service: &Service) -> String {
+        let (folder, other) = (self.home.run().join("notify"), service.spec.user.is_some());
+        NotifySocket::address(&folder, &self.instance, &service.name.file_stem(), other)
     }
 
     /// Device and inode of its FIFOs, as far as they are there.

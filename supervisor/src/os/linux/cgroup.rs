@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::spawn;
+use super::{memory, spawn};
 
 /// Where this supervisor makes the cgroups of its services.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Cgroup {
     /// It was killed once. Kernels (seen: 6.18) then kill whatever is *cloned into* it as well, for ever: a clone takes
     /// the count of kills from its parent's cgroup and compares it with that of the new one.
     spent: AtomicBool,
+    /// How often memory ran out at its limit, and how many were killed for it, when last asked.
+    pub(super) ooms_seen: [AtomicU64; 2],
 }
 
 impl Cgroups {
@@ -35,7 +37,9 @@ impl Cgroups {
             return Err("switched off by SERENO_CGROUP".into());
         }
         let own = own_v2_cgroup().ok_or("no cgroup v2 is mounted")?;
-        let cgroups = Self { base: own.join(format!("sereno-{instance}")) };
+        // A leaf of our own: those of the services stand beside it.
+        let above = own.parent().filter(|_| own.ends_with(memory::LEAF)).unwrap_or(&own);
+        let cgroups = Self { base: above.join(format!("sereno-{instance}")) };
         let trial =
             cgroups.service("probe").map_err(|error| format!("{}: {error}", cgroups.base.display()))?;
         let result = spawn::can_enter(trial.descriptor()).map_err(|error| format!("entering one: {error}"));
@@ -43,6 +47,15 @@ impl Cgroups {
         let _ = fs::remove_dir(&trial.path);
         result?;
         if killable { Ok(cgroups) } else { Err("this kernel has no cgroup.kill (Linux 5.14)".into()) }
+    }
+
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(base: PathBuf) -> Self {
+        Self { base }
     }
 
     /// A new, empty cgroup for a service.
@@ -83,7 +96,7 @@ impl Cgroup {
 
     fn at(path: PathBuf, spent: bool) -> io::Result<Self> {
         let dir = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path, dir, spent: AtomicBool::new(spent) })
+        Ok(Self { path, dir, spent: AtomicBool::new(spent), ooms_seen: Default::default() })
     }
 
     /// Whether nothing can be started in it any more.
@@ -130,7 +143,13 @@ impl Cgroup {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    fn read(&self, name: &str) -> io::Result<String> {
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let file = self.open_file(name, OFlags::WRONLY | OFlags::TRUNC)?;
+        rustix::io::write(&file, text.as_bytes())?;
+        Ok(())
+    }
+
+    pub(super) fn read(&self, name: &str) -> io::Result<String> {
         let file = fs::File::from(self.open_file(name, OFlags::RDONLY)?);
         io::read_to_string(file)
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use daemon_kit::Home;
 use daemon_kit::chassis::keep::{self, Link, Word};
 
-use super::host::NotifySocket;
+use super::NotifySocket;
 use super::pipe::Output;
 use super::process::Process;
 use crate::lifecycle::Moment;

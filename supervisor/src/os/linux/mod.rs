@@ -8,6 +8,8 @@
 //! | `process` | a pidfd: wait, reap, signal |
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where one can be made |
+//! | `look`, `memory` | what a service uses, and what it may |
+//! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `proc` | reading `/proc` |
 //! | `ports` | who listens where |
 //! | `pipe` | FIFOs and `splice` |
@@ -23,6 +25,9 @@ mod clone;
 mod host;
 mod init;
 mod keep;
+mod look;
+mod memory;
+mod notify;
 pub mod pipe;
 mod ports;
 mod proc;
@@ -34,12 +39,15 @@ pub use again::{come_back, surroundings};
 pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
-    Host, Lock, NotifySocket, boot_id, create_private_dir, detach, exec, instance_of, leave_open,
-    limit_number, listen, now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit,
-    random_id, shell, subreaper, take_over, trim_heap, trim_text,
+    Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, leave_open, limit_number, listen,
+    now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
+    take_over, trim_heap, trim_text,
 };
 pub use init::tell_init;
 pub use keep::{Keep, Kept};
+pub use look::look;
+pub use memory::make_room_for_limits;
+pub use notify::NotifySocket;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::{Children, Process, orphans_reaped};

@@ -19,6 +19,20 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    pub(super) fn state(&self) -> u8 {
+        self.state
+    }
+
+    /// CPU time, in clock ticks.
+    pub(super) fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
+    /// Resident, in bytes.
+    pub(super) fn memory(&self) -> u64 {
+        self.pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+    }
+
     pub(super) fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
@@ -91,12 +105,11 @@ pub fn descendants(root: u32) -> Vec<u32> {
 
 /// CPU time in seconds and resident memory in bytes of a set of processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
     #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     pids.iter()
         .filter_map(|pid| stat(*pid))
-        .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.pages * page))
+        .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.memory()))
 }
 
 /// Device and inode of FIFOs, and which service writes to each.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{Borrowed, Handle};
-use crate::os::Born;
+use crate::os::{Born, Ooms};
 
 fn refused<T>(why: &str) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
@@ -59,6 +59,11 @@ impl Cgroups {
     pub fn clean_up(&self) {
         match *self {}
     }
+
+    /// Never.
+    pub fn limit_memory(&self, _cgroup: &Cgroup, _limit: Option<u64>) -> bool {
+        match *self {}
+    }
 }
 
 impl Cgroup {
@@ -91,25 +96,38 @@ impl Cgroup {
     pub fn pids(&self) -> Vec<u32> {
         match *self {}
     }
+
+    /// Never.
+    pub fn ooms(&self) -> Ooms {
+        match *self {}
+    }
 }
+
+/// Needs none: memory is looked at.
+pub fn make_room_for_limits() {}
 
 /// Where a service says that it is ready: not here, where `ready` has other ways.
 #[derive(Debug)]
 pub enum NotifySocket {}
 
 impl NotifySocket {
+    /// Nowhere.
+    pub fn address(_folder: &Path, _instance: &str, _stem: &str, _other_user: bool) -> String {
+        String::new()
+    }
+
     /// There is none.
-    pub fn bind(_path: &Path) -> io::Result<Self> {
+    pub fn bind(_address: &str) -> io::Result<Self> {
         refused("Windows has no notify socket; use another ready")
     }
 
     /// There is none.
-    pub fn take_over(_socket: Handle) -> io::Result<Self> {
-        refused("Windows has no notify socket")
+    pub fn take_over(_socket: Handle, _address: &str) -> Option<Self> {
+        None
     }
 
     /// Never.
-    pub fn receive(&self) -> Ready<io::Result<String>> {
+    pub fn receive(&self) -> Ready<io::Result<(String, Option<u32>)>> {
         match *self {}
     }
 }

@@ -33,7 +33,8 @@ mod usage;
 mod wait;
 
 pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, stranger_on, take_over, tell_init,
+    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, stranger_on,
+    take_over, tell_init,
 };
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
@@ -45,4 +46,4 @@ pub use keep::{Keep, Kept, come_back, surroundings};
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
 pub use tree::{Left, Tree, scan};
-pub use usage::{descendants, orphans, usage_of};
+pub use usage::{descendants, look, orphans, usage_of};

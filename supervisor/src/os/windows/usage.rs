@@ -1,6 +1,7 @@
 //! Who descends from whom, and what they use.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::windows::io::AsRawHandle;
 
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
@@ -9,8 +10,10 @@ use windows_sys::Win32::System::Diagnostics::ToolHelp::{
 use windows_sys::Win32::System::ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS};
 use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
+use super::Cgroup;
 use super::handle::{done, own};
 use super::process::{open_pid, start_time, times};
+use crate::os::Look;
 
 /// Nobody: orphans come to no process here, and the job of their service knows them.
 pub fn orphans(_is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
@@ -72,4 +75,17 @@ fn used(pid: u32) -> Option<(u64, u64)> {
     // SAFETY: the structure says how long it is.
     done(unsafe { K32GetProcessMemoryInfo(process.as_raw_handle(), &raw mut memory, size) }).ok()?;
     Some((cpu, u64::try_from(memory.WorkingSetSize).unwrap_or(0)))
+}
+
+/// Looks at the processes of a run. Nobody here is stuck in a way that could be told from outside.
+pub fn look(leader: u32, _cgroup: Option<&Cgroup>, _stuck: bool) -> Look {
+    let mut look = Look::default();
+    let mut all = DefaultHasher::new();
+    for pid in descendants(leader) {
+        let Some((units, bytes)) = used(pid) else { continue };
+        (pid, units).hash(&mut all);
+        look.memory += bytes;
+    }
+    look.used = all.finish();
+    look
 }

@@ -1,0 +1,149 @@
+//! Runs that use more memory than they may, and runs that are frozen: looked at on a thread of their own, and judged
+//! here. A freeze is asked about like a monitor's request: one restart for one fault, whoever saw it first.
+
+use proto::Name;
+use proto::v1::Decision;
+
+use super::command::Ask;
+use super::{Happened, Manager};
+use crate::journal::Kind;
+use crate::lifecycle::arbiter;
+use crate::lifecycle::{Moment, Request};
+use crate::os::{self, Look};
+use crate::service::Service;
+use crate::service::limits::Finding;
+
+/// Whose request it is, beside the checks' own.
+const WATCHDOG: &str = "watchdog";
+
+/// A look at one run.
+#[derive(Debug)]
+pub(super) struct Seen {
+    service: Name,
+    incarnation: u64,
+    look: Look,
+}
+
+impl Manager {
+    /// Has everybody looked at whose time has come.
+    pub(super) fn look_at_limits(&mut self, now: Moment) {
+        let due = self.services.iter_mut().filter_map(|(key, service)| {
+            let to_look_at = service.due_to_be_looked_at(now)?;
+            Some((key.clone(), service.unit.incarnation(), to_look_at))
+        });
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
+            return;
+        }
+        let tell = self.tell.clone();
+        tokio::task::spawn_blocking(move || {
+            let seen = due.into_iter().map(|(service, incarnation, whom)| Seen {
+                service,
+                incarnation,
+                look: whom.look(),
+            });
+            // Fails only if the manager has ended.
+            let _ = tell.send(Happened::Seen(seen.collect()));
+        });
+    }
+
+    pub(super) fn seen(&mut self, all: Vec<Seen>) {
+        let now = os::now();
+        for seen in all {
+            let Some(service) = self.services.get_mut(&seen.service) else { continue };
+            // Of a run that is gone, or is to go anyway; one that is to take another's place is its own proof.
+            let gone = service.unit.incarnation() != seen.incarnation || !service.unit.is_started();
+            if gone || service.is_second() {
+                continue;
+            }
+            let evidence = evidence(service);
+            match service.looked_at(&seen.look, evidence.as_deref(), now) {
+                Some(Finding::Memory(words)) => self.unburden(&seen.service, &words, now),
+                Some(Finding::Frozen(why)) => self.frozen(&seen.service, &why, now),
+                Some(Finding::Thawed) => self.thawed(&seen.service),
+                None => {}
+            }
+        }
+    }
+
+    /// It uses more memory than it may: a restart, and no crash.
+    fn unburden(&mut self, name: &Name, words: &str, now: Moment) {
+        let service = &self.services[name];
+        let case = self.case(service, &ask_about(service, "memory_max"), now);
+        // A pause holds it; that it is still starting, or that something else is sick, does not.
+        if case.not_wanted.is_some() || case.restarting || case.paused {
+            return;
+        }
+        let service = self.services.get_mut(name).expect("it was just found");
+        service.cause = self.world.tell(service, Kind::Decision, 0, format!("{words}: restart"));
+        service.unit.request(now, Request::Unburden);
+        tracing::warn!(service = %name, "{words}: restart");
+    }
+
+    fn frozen(&mut self, name: &Name, why: &str, now: Moment) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let news = service.limits.as_mut().is_some_and(|limits| limits.frozen.replace(why.into()).is_none());
+        let words = format!("watchdog: {why}");
+        if news {
+            tracing::warn!(service = %name, "{words}");
+        }
+        self.changed();
+        let service = &self.services[name];
+        if service.only_reports_freezes() {
+            if news {
+                self.world.tell(service, Kind::Check, 0, words);
+            }
+            return;
+        }
+        let ask = ask_about(service, WATCHDOG);
+        let (case, brake) = (self.case(service, &ask, now), self.brake_holds(now));
+        let Self { services, brake: host, .. } = self;
+        let service = services.get_mut(name).expect("it was just found");
+        let budget = service.spec.restart.monitor_budget;
+        let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
+        // A refusal is said once: it is asked again at the next look.
+        if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
+            self.enter(&ask, words, name, &ruling, now);
+        }
+    }
+
+    fn thawed(&mut self, name: &Name) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        if let Some(held) = &mut service.held {
+            held.checks.remove(WATCHDOG);
+            if held.checks.is_empty() {
+                service.held = None;
+            }
+        }
+        self.world.tell(service, Kind::Check, 0, "watchdog: it moves again".into());
+        self.changed();
+    }
+}
+
+/// A request of our own, as if a monitor had made it.
+fn ask_about(service: &Service, check: &str) -> Ask {
+    let name = |text: &str| Name::new(text).expect("it is a name");
+    Ask {
+        monitor: name("supervisor"),
+        service: service.name.to_string(),
+        incarnation: service.unit.incarnation(),
+        check: name(check),
+        failures: 0,
+        summary: String::new(),
+        evidence: String::new(),
+    }
+}
+
+/// What shows that work is waiting for a service: a check that fails, by the word of a monitor that is there.
+fn evidence(service: &Service) -> Option<String> {
+    let marks = service.unit.marks()?;
+    marks.iter().find_map(|(id, mark)| {
+        let (_, report) = service.reports.of(id)?;
+        let bad = (mark.is_bad() || report.stalled) && !report.foreign && mark.watched.is_some();
+        bad.then(|| match report.detail.as_str() {
+            _ if report.stalled => format!("{id} accepts nobody"),
+            "" => format!("{id} fails"),
+            detail => format!("{id} fails: {detail}"),
+        })
+    })
+}

@@ -1,0 +1,169 @@
+//! What a run may use and when it counts as frozen: only for services that say so, and on no hot path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_kit::file::{self, OnFailure};
+
+use super::{Service, World};
+use crate::lifecycle::watchdog::{self, Watch};
+use crate::lifecycle::{Exit, Fact, Moment};
+use crate::os::{self, Cgroup, Look};
+
+/// How often memory is looked at where the kernel does not.
+const MEMORY_EVERY: Duration = Duration::from_secs(5);
+
+/// What is watched of one run.
+#[derive(Debug)]
+pub struct Limits {
+    /// When it is looked at next; far away while it is being looked at.
+    pub next: Moment,
+    every: Duration,
+    /// The kernel does not hold `memory_max`.
+    memory: bool,
+    /// What the watchdog has seen.
+    pub watch: Option<Watch>,
+    /// Why it counts as frozen, as far as that is already said.
+    pub frozen: Option<String>,
+}
+
+/// One run, to be looked at on another thread.
+#[derive(Debug)]
+pub struct ToLookAt {
+    leader: u32,
+    cgroup: Option<Arc<Cgroup>>,
+    stuck: bool,
+}
+
+impl ToLookAt {
+    /// Looks.
+    pub fn look(&self) -> Look {
+        os::look(self.leader, self.cgroup.as_deref(), self.stuck)
+    }
+}
+
+impl Limits {
+    /// Of a run that begins to be watched now; `None`: there is nothing to watch.
+    fn of(spec: &file::Service, held_by_kernel: bool, now: Moment) -> Option<Self> {
+        let memory = spec.memory_max.is_some() && !held_by_kernel;
+        let pace = spec.watchdog.as_ref().map(watchdog::pace);
+        let every = [memory.then_some(MEMORY_EVERY), pace].into_iter().flatten().min()?;
+        let watch = spec.watchdog.as_ref().map(|_| Watch::begin(now));
+        Some(Self { next: now + every, every, memory, watch, frozen: None })
+    }
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// More memory than it may, in words.
+    Memory(String),
+    /// It is frozen, and why.
+    Frozen(String),
+    /// It was, and is not any more.
+    Thawed,
+}
+
+impl Service {
+    /// Sets what the kernel itself holds of its limits. To be called before its run begins.
+    pub(super) fn set_kernel_limits(&self, world: &World) {
+        if let (Some(cgroup), Some(cgroups)) = (&self.cgroup, &world.cgroups) {
+            // Whatever was killed in it before is not of this run.
+            cgroup.ooms();
+            cgroups.limit_memory(cgroup, self.spec.memory_max);
+        }
+    }
+
+    /// From now on its current run is watched, as its settings say.
+    pub fn watch_limits(&mut self, world: &World) {
+        let held = match (&self.cgroup, &world.cgroups) {
+            (Some(cgroup), Some(cgroups)) if self.run.is_some() => {
+                cgroups.limit_memory(cgroup, self.spec.memory_max)
+            }
+            _ => false,
+        };
+        self.limits = self.run.as_ref().and_then(|_| Limits::of(&self.spec, held, os::now()));
+    }
+
+    /// Whom to look at, if it is time; the next time is set.
+    pub fn due_to_be_looked_at(&mut self, now: Moment) -> Option<ToLookAt> {
+        let leader = self.pid();
+        let limits = self.limits.as_mut().filter(|limits| limits.next <= now)?;
+        limits.next = now + limits.every;
+        Some(ToLookAt { leader, cgroup: self.cgroup.clone(), stuck: limits.watch.is_some() })
+    }
+
+    /// It was looked at; what follows from that. `evidence`: what shows that work is waiting for it.
+    pub fn looked_at(&mut self, look: &Look, evidence: Option<&str>, now: Moment) -> Option<Finding> {
+        let limits = self.limits.as_mut()?;
+        if let Some(most) = self.spec.memory_max.filter(|most| limits.memory && look.memory > *most) {
+            return Some(Finding::Memory(format!(
+                "memory {} over memory_max {}",
+                size(look.memory),
+                size(most)
+            )));
+        }
+        let (rules, watch) = (self.spec.watchdog.as_ref()?, limits.watch.as_mut()?);
+        if !self.unit.is_ready() || self.said.stopping {
+            *watch = Watch::begin(now);
+            return None;
+        }
+        watch.looked(rules, look.used, now);
+        let Some(reason) = watch.judge(rules, evidence) else {
+            return limits.frozen.take().map(|_| Finding::Thawed);
+        };
+        let mut words = vec![reason];
+        words.extend(look.stuck.iter().take(3).cloned());
+        Some(Finding::Frozen(words.join("; ")))
+    }
+
+    /// Whether a frozen run is only told of.
+    pub fn only_reports_freezes(&self) -> bool {
+        self.spec.watchdog.as_ref().is_some_and(|watchdog| watchdog.action == OnFailure::Report)
+    }
+
+    /// It said `WATCHDOG=1`.
+    pub fn said_alive(&mut self, now: Moment) {
+        if let Some(watch) = self.limits.as_mut().and_then(|limits| limits.watch.as_mut()) {
+            watch.said(now);
+        }
+    }
+
+    /// How its leader ended, with what the kernel says of memory; the words for it.
+    pub(super) fn end_of(&self, exit: Exit) -> (Fact, String) {
+        let killed = matches!(&exit, Exit::Signal(name) if name == "SIGKILL");
+        let cgroup = self.cgroup.as_ref().filter(|_| killed && self.unit.ends_because().is_none());
+        let ooms = cgroup.map(|cgroup| cgroup.ooms()).unwrap_or_default();
+        let words = exit.to_string();
+        match (ooms.killed, self.spec.memory_max) {
+            (0, _) => (Fact::Exited(exit), words),
+            (_, Some(most)) if ooms.at_limit => {
+                (Fact::OutOfMemory(exit), format!("{words}: memory over memory_max {}", size(most)))
+            }
+            _ => (Fact::Exited(exit), format!("{words} by the kernel's OOM killer")),
+        }
+    }
+}
+
+/// `612 MB`, as a person says it.
+fn size(bytes: u64) -> String {
+    const MEGA: u64 = 1_000_000;
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let tenths = |unit: u64| bytes as f64 / unit as f64;
+    match bytes / MEGA {
+        0..10 => format!("{:.1} MB", tenths(MEGA)),
+        10..10_000 => format!("{:.0} MB", tenths(MEGA)),
+        _ => format!("{:.1} GB", tenths(1_000 * MEGA)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_as_a_person_says_them() {
+        let sizes = [1_500_000, 612_300_000, 9_999_400_000, 16_200_000_000].map(size);
+        assert_eq!(sizes, ["1.5 MB", "612 MB", "9999 MB", "16.2 GB"]);
+    }
+}
