@@ -70,7 +70,9 @@ impl Service {
         if let (Some(cgroup), Some(cgroups)) = (&self.cgroup, &world.cgroups) {
             // Whatever was killed in it before is not of this run.
             cgroup.ooms();
-            cgroups.limit_memory(cgroup, self.spec.memory_max);
+            if self.spec.memory_max.is_some() {
+                cgroups.limit_memory(cgroup, self.spec.memory_max);
+            }
         }
     }
 

@@ -48,6 +48,9 @@ fn names_memory(cgroup: &Path, file: &str) -> bool {
 impl Cgroups {
     /// Sets the memory limit of a service's cgroup, or lifts it; whether the kernel holds it.
     pub fn limit_memory(&self, cgroup: &Cgroup, limit: Option<u64>) -> bool {
+        if limit.is_none() && cgroup.is_unlimited() {
+            return false;
+        }
         if limit.is_some() && !cgroup.is_limitable() {
             let above = self.base().parent();
             if !above.is_some_and(hand_down) || !hand_down(self.base()) {
@@ -59,6 +62,11 @@ impl Cgroups {
 }
 
 impl Cgroup {
+    /// Most are, and every start asks.
+    fn is_unlimited(&self) -> bool {
+        !self.read("memory.max").is_ok_and(|limit| limit.trim() != "max")
+    }
+
     fn is_limitable(&self) -> bool {
         self.read("memory.max").is_ok()
     }
