@@ -55,7 +55,7 @@ fn dependencies(scope: &Scope<'_>, node: &Node, name: &Name, service: &Service, 
         match services.get(to) {
             None => {
                 let hint =
-                    nearest(to.as_str(), services.keys().filter(|other| *other != name).map(Name::as_str));
+                    nearest(to.as_str(), services.keys().filter(|other| *other != name).map(Name::base));
                 let rule = format!("needs a service that is not there: {to}");
                 scope.key(edge.at, &edge.path, Some(name), Wrong { rule, hint });
             }
