@@ -59,6 +59,16 @@ impl Name {
         &self.0
     }
 
+    /// The name without the number of an instance.
+    pub fn base(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(base, _)| base)
+    }
+
+    /// The number of an instance; `None`: it is not one of several.
+    pub fn instance(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, number)| number)
+    }
+
     /// A key for a second one of the same name, in a map of names: itself no name that anybody could give.
     #[must_use]
     pub fn beside(&self) -> Self {
@@ -105,6 +115,16 @@ mod tests {
         for good in ["a", "0", "mw-vision-backend", "a.b_c-d", "web:0", "web:12", &"x".repeat(64)] {
             assert_eq!(Name::new(good).expect(good).as_str(), good);
         }
+    }
+
+    #[test]
+    fn an_instance_knows_its_number_and_whose_it_is() {
+        let parts = |text: &str| {
+            let name = Name::new(text).expect(text);
+            (name.base().to_owned(), name.instance().map(str::to_owned))
+        };
+        assert_eq!(parts("web"), ("web".into(), None));
+        assert_eq!(parts("web:12"), ("web".into(), Some("12".into())));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
 use crate::render::describe::Sheet;
+use crate::render::explain::not_one;
 use crate::render::json::{self, MonitorJson, ServiceJson, SupervisorJson};
 use crate::render::settings::{self, Setting};
 use crate::render::why::EventJson;
@@ -39,7 +40,8 @@ pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done
     let monitor = view.monitors.iter().find(|monitor| monitor.name == name);
     let supervisor = (name == "supervisor").then_some(&view);
     if service.is_none() && monitor.is_none() && supervisor.is_none() {
-        return Err(Failure::Refused(format!("no service or daemon has the name {name:?}")));
+        let services: Vec<&str> = view.services.iter().map(|service| &*service.name).collect();
+        return Err(Failure::Refused(not_one(name, &services)));
     }
     let settings = service.and_then(|_| settings(name, place));
     let events = timeline(name, place).await?;

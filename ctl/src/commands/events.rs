@@ -10,9 +10,11 @@ use crate::client::{Supervisor, reconnect};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
+use crate::render::explain::not_one;
 use crate::render::one_line;
 use crate::render::time::day;
 use crate::render::why::{EventJson, Events, event};
+use crate::view::is_meant_by;
 
 /// The chain of causes of one restart.
 pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
@@ -24,8 +26,10 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         limit: 0,
     };
     let events = supervisor.get_timeline(request).await?.events;
-    if events.is_empty() && !is_known(&args.service, &supervisor).await? {
-        return Err(Failure::Refused(format!("no service or daemon has the name {:?}", args.service)));
+    if events.is_empty()
+        && let Some(why) = nobody(&args.service, &supervisor).await?
+    {
+        return Err(Failure::Refused(why));
     }
     if out.json {
         out.document(&Events::new(&events))?;
@@ -48,12 +52,14 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     Ok(Done::Well)
 }
 
-/// Whether there is one of that name, which nothing has happened to yet.
-async fn is_known(name: &str, supervisor: &Supervisor) -> Result<bool, Failure> {
+/// Why nothing can be told of that name; `None`: there is one of that name, which nothing has happened to yet.
+async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, Failure> {
     let status = supervisor.status(false, UNARY_DEADLINE).await?;
-    Ok(name == "supervisor"
-        || status.services.iter().any(|service| service.name == name)
-        || status.monitors.iter().any(|monitor| monitor.name == name))
+    let services: Vec<&str> = status.services.iter().map(|service| &*service.name).collect();
+    let known = name == "supervisor"
+        || services.contains(&name)
+        || status.monitors.iter().any(|monitor| monitor.name == name);
+    Ok((!known).then(|| not_one(name, &services)))
 }
 
 /// The journal.
@@ -104,7 +110,7 @@ async fn follow(
                 Ok(Some(response)) => {
                     let Some(one) = response.event else { continue };
                     next = one.seq + 1;
-                    if service.is_empty() || one.service == service {
+                    if service.is_empty() || is_meant_by(service, &one.service, &[]) {
                         show(&one, zone, out)?;
                     }
                 }

@@ -3,7 +3,7 @@
 use proto::v1::{CheckState, ServiceState};
 
 use super::time::span;
-use crate::view::{CheckView, Exit, ServiceView};
+use crate::view::{CheckView, Exit, ServiceView, is_meant_by};
 
 /// One line for each thing that a person should know.
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
@@ -25,6 +25,19 @@ pub(crate) fn service(service: &ServiceView) -> Vec<String> {
         lines.push(format!("log: {} could not be written", super::time::size(service.dropped)));
     }
     lines
+}
+
+/// Why a name means no single service.
+pub(crate) fn not_one(name: &str, services: &[&str]) -> String {
+    let several: Vec<&str> = services
+        .iter()
+        .copied()
+        .filter(|service| is_meant_by(name, service, &[]) && *service != name)
+        .collect();
+    match several[..] {
+        [] => format!("no service or daemon has the name {name:?}"),
+        _ => format!("{name} has instances: name one of {}", several.join(", ")),
+    }
 }
 
 /// The state with its times and its reason: `backoff: next start in 3.2 s (streak 4 of 50): exit 1`.

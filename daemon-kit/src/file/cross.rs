@@ -24,7 +24,7 @@ pub(super) fn check(
 ) {
     for (name, service) in services.iter().filter(|(name, _)| judged(name)) {
         let Some(node) = root.get(&["services", name.as_str()]) else { continue };
-        if RESERVED.contains(&name.as_str()) || monitors.contains_key(name) {
+        if RESERVED.contains(&name.base()) || monitors.contains_key(name.base()) {
             scope.key(
                 node.key_at.or(node.at),
                 &node.path,
@@ -39,20 +39,23 @@ pub(super) fn check(
     log_files(scope, root, services, &judged);
 }
 
-/// Where an edge stands: an item of the list, or an entry of the table.
-fn edge<'a>(service: &'a Node, to: &str) -> Option<&'a Node> {
+/// Where an edge stands: an item of the list, or an entry of the table; it may name all instances at once.
+fn edge<'a>(service: &'a Node, to: &Name) -> Option<&'a Node> {
     let node = service.get(&["depends_on"])?;
-    let item = node.list().into_iter().flatten().find(|item| item.text() == Some(to));
-    Some(item.or_else(|| node.get(&[to])).unwrap_or(node))
+    let named = |to: &str| {
+        let item = node.list().into_iter().flatten().find(|item| item.text() == Some(to));
+        item.or_else(|| node.get(&[to]))
+    };
+    Some(named(to.as_str()).or_else(|| named(to.base())).unwrap_or(node))
 }
 
 fn dependencies(scope: &Scope<'_>, node: &Node, name: &Name, service: &Service, services: &Services) {
     for (to, dependency) in &service.depends_on {
-        let Some(edge) = edge(node, to.as_str()) else { continue };
+        let Some(edge) = edge(node, to) else { continue };
         match services.get(to) {
             None => {
                 let hint =
-                    nearest(to.as_str(), services.keys().filter(|other| *other != name).map(Name::as_str));
+                    nearest(to.as_str(), services.keys().filter(|other| *other != name).map(Name::base));
                 let rule = format!("needs a service that is not there: {to}");
                 scope.key(edge.at, &edge.path, Some(name), Wrong { rule, hint });
             }

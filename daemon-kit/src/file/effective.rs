@@ -9,7 +9,7 @@ use proto::Name;
 use super::keys::{self, Keys};
 use super::problem::{Scope, Wrong};
 use super::tree::{Node, Table, Value};
-use super::{Env, expand, find};
+use super::{Env, expand, find, instances};
 
 /// The tables of a service that hold for one system only.
 const SYSTEMS: [&str; 3] = ["linux", "macos", "windows"];
@@ -27,17 +27,23 @@ pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> E
         for (_, node) in table.iter_mut().filter(|(name, _)| !matches!(&***name, "defaults" | "services")) {
             expand::node(scope, node, env);
         }
-        defaults = table.remove("defaults").map(|node| service(scope, node, env));
+        let raw = table.remove("defaults");
+        // What they come to differs from one instance to the next.
+        let defaults_in = |env: &Env| raw.clone().map(|node| service(scope, node, env));
+        let mut several = false;
         if let Some(services) = table.get_mut("services").and_then(Node::table_mut) {
-            for node in services.values_mut() {
-                let own = service(scope, node.clone(), env);
-                *node = match &defaults {
+            several = instances::spread(services, raw.as_ref());
+            for (name, node) in services {
+                let env = instances::env(name, env);
+                let own = service(scope, node.clone(), &env);
+                *node = match &defaults_in(&env) {
                     Some(defaults) => with_defaults(defaults, &own),
                     None => own,
                 };
                 absolute_service(node, base);
             }
         }
+        defaults = defaults_in(&instances::env(if several { ":0" } else { "" }, env));
         for monitor in table.get_mut("monitors").and_then(Node::table_mut).into_iter().flatten() {
             // A bare name is looked up in PATH.
             absolute_if(monitor.1, "program", base, |text| text.contains(['/', '\\']));

@@ -14,7 +14,7 @@
 //! | [`keys`] | every key there is, once: for hints, for the schema and for `CONFIG.md` |
 //! | `find` | which file it is, where its home lies, where the daemons listen |
 //! | `tree` | the document as values that know where they stand |
-//! | `effective`, `expand` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
+//! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `daemons` | the tables, one by one |
 //! | `cross` | rules between services |
@@ -30,6 +30,7 @@ mod effective;
 mod environ;
 mod expand;
 mod find;
+mod instances;
 pub mod keys;
 pub mod model;
 mod net;
@@ -96,8 +97,13 @@ pub fn load_service(
     }
     let root = effective::wrap(table, name.as_str());
     let root = effective::of(&scope, root, &find::absolute_file(folder), env).root;
-    let Some(node) = root.get(&["services", name.as_str()]) else { return Err(scope.problems()) };
-    let service = service::read(&scope, node, Some(name));
+    let Some(node) = root.get(&["services", name.as_str()]) else {
+        let key = tree::join(&tree::join("services", name.as_str()), "instances");
+        scope.key(None, &key, Some(name), "needs a file: this is one service");
+        return Err(scope.problems());
+    };
+    let mut service = service::read(&scope, node, Some(name));
+    instances::depend_on_all(&mut service, config.services.keys());
     let mut services = config.services.clone();
     services.insert(name.clone(), service.clone());
     cross::check(&scope, &root, &services, &config.monitors, |judged| judged == name);
@@ -137,7 +143,8 @@ fn read_services(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Service> {
     let table = root.get(&["services"]).and_then(|node| Reader::open(scope, node, None));
     let mut services = BTreeMap::new();
     for (name, node) in table.iter().flat_map(Reader::entries) {
-        match service::check_name(name) {
+        let one = || Name::new(name).ok().filter(|_| instances::is_one(name, node));
+        match one().map_or_else(|| service::check_name(name), Ok) {
             Ok(name) => {
                 let service = service::read(scope, node, Some(&name));
                 services.insert(name, service);
@@ -145,5 +152,7 @@ fn read_services(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Service> {
             Err(wrong) => scope.key(node.key_at, &node.path, None, wrong),
         }
     }
+    let names: Vec<Name> = services.keys().cloned().collect();
+    services.values_mut().for_each(|service| instances::depend_on_all(service, names.iter()));
     services
 }

@@ -94,7 +94,9 @@ impl Problems {
         all.sort_by(|a, b| (a.line, a.column, &a.key, &a.rule).cmp(&(b.line, b.column, &b.key, &b.rule)));
         // A value of `[defaults]` is read once for each service, but it is wrong only once.
         all.dedup_by(|a, b| {
-            a.line > 0 && !a.world && (a.line, a.column, &a.rule) == (b.line, b.column, &b.rule)
+            let base = |problem: &Problem| problem.service.as_ref().map(|name| name.base().to_owned());
+            let once = !a.world || base(a) == base(b);
+            a.line > 0 && once && (a.line, a.column, &a.rule) == (b.line, b.column, &b.rule)
         });
         Self(all)
     }

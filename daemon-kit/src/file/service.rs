@@ -71,9 +71,8 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
     let table = if name.is_none() { table.template() } else { table };
     let cwd = table.path("cwd").unwrap_or_default();
     let Checks { checks, ready_timeout } = check::read(&table, &cwd);
-    if let Some(node) = table.get("instances").filter(|node| !matches!(node.value, Value::Integer(1))) {
-        table.bad(node, "other than 1 is not in this version");
-    }
+    // Told from the others by its name by now.
+    table.opt("instances", whole::<u32>(1..=super::instances::MOST));
     Service {
         command: command(&table),
         cwd,
@@ -214,7 +213,10 @@ fn depends_on(table: &Reader<'_>) -> BTreeMap<Name, Dependency> {
     let plain = Dependency { on: DependencyOn::Ready, restart: false };
     match &node.value {
         Value::List(_) => {
-            let name = |node: &Node| Ok::<_, Wrong>((check_name(&value::text(node)?)?, plain.clone()));
+            let name = |node: &Node| match Name::new(&value::text(node)?) {
+                Ok(name) => Ok((name, plain.clone())),
+                Err(error) => Err(Wrong::from(error.to_string())),
+            };
             table.list("depends_on", "services", name).into_iter().flatten().collect()
         }
         Value::Table(edges) => {

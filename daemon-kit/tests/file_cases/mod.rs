@@ -33,7 +33,15 @@ pub(crate) const LINES: &[(&str, &str)] = &[
     ),
     ("watch = true", "3:1: services.web.watch: is not in this version"),
     ("schedule = \"daily\"", "3:1: services.web.schedule: is not in this version"),
-    ("instances = 2", "3:13: services.web.instances = 2: other than 1 is not in this version"),
+    ("instances = 0", "3:13: services.web.instances = 0: must be a whole number from 1 to 100"),
+    ("instances = \"2\"", "3:13: services.web.instances = \"2\": must be a whole number from 1 to 100"),
+    // Once, however many instances have it.
+    ("instances = 3\nnice = 20", "4:8: services.web.nice = 20: must be a whole number from -20 to 19"),
+    (
+        "instances = 2\nlog.stdout = \"web.log\"",
+        "4:14: services.web.log.stdout = \"/srv/web.log\": must be a file of its own, this is also \
+         services.web:0.log.stdout",
+    ),
     ("log.timestamps = true", "3:18: services.web.log.timestamps = true: is not in this version"),
     // Numbers.
     ("restart.max = -1", "3:15: services.web.restart.max = -1: must be a whole number from 0 to 1000000000"),

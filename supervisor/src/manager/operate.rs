@@ -217,7 +217,10 @@ impl Manager {
                 first > 1 && events.first().is_none_or(|event| event.cause != 0 && event.cause < first);
             return (events, older);
         }
-        let of_it = |event: &&Event| service.is_empty() || event.service == service;
+        let instances = format!("{service}:");
+        let of_it = |event: &&Event| {
+            service.is_empty() || event.service == service || event.service.starts_with(&instances)
+        };
         let mut events: Vec<Event> = recent.iter().rev().filter(of_it).take(limit).cloned().collect();
         events.reverse();
         let older = first > 1 && events.len() < limit;

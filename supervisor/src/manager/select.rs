@@ -1,4 +1,4 @@
-//! Whom a command means: names, globs and tags.
+//! Whom a command means: names (of one, or of all its instances), globs and tags.
 
 use std::collections::BTreeMap;
 
@@ -32,5 +32,5 @@ fn means(selector: &str, service: &Service) -> bool {
     if selector.contains(['*', '?']) {
         return service.is_users() && wildmatch::WildMatch::new(selector).matches(service.name.as_str());
     }
-    service.name.as_str() == selector
+    service.name.as_str() == selector || service.name.base() == selector
 }

@@ -60,7 +60,7 @@ pub struct Service {
     pub role: Role,
     /// Its settings.
     pub spec: file::Service,
-    /// More environment, for monitors.
+    /// More environment: for monitors, and for who is one of several.
     pub extra_env: BTreeMap<String, String>,
     /// The environment it was added in, where no file names it.
     pub caller_env: Option<file::Env>,
@@ -154,11 +154,13 @@ impl Service {
 
     /// A service with what is known of it.
     pub fn with_unit(name: Name, role: Role, spec: file::Service, unit: Unit) -> Self {
+        let instance = name.instance().map(|number| ("SERENO_INSTANCE".to_string(), number.to_string()));
+        let extra_env = instance.into_iter().collect();
         Self {
             name,
             role,
             spec,
-            extra_env: BTreeMap::new(),
+            extra_env,
             caller_env: None,
             written_wanted: unit.is_wanted(),
             unit,

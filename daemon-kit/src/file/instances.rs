@@ -1,0 +1,76 @@
+//! `instances = N`: one table that stands for N services, `name:0` and so on, whose strings may differ by `${INSTANCE}`.
+//!
+//! They are spread out before anything else is done with the document, so that nobody behind it knows of more than
+//! services. The applied file has them spread already: a table under the name of an instance stays what it is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use proto::Name;
+
+use super::Env;
+use super::model::{Dependency, Service};
+use super::service::check_name;
+use super::tree::{Node, Table, Value};
+
+/// How many one table may stand for.
+pub(super) const MOST: i64 = 100;
+
+/// Puts every service with `instances` in its place so many times; whether there were any.
+pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
+    let counts: Vec<(String, i64)> = services
+        .iter()
+        .filter(|(name, _)| check_name(name).is_ok())
+        .filter_map(|(name, node)| Some((name.clone(), count(node).or_else(|| count(defaults?))?)))
+        .collect();
+    for (name, count) in &counts {
+        let Some(node) = services.remove(name) else { continue };
+        services.extend((0..*count).map(|index| (format!("{name}:{index}"), node.clone())));
+    }
+    !counts.is_empty()
+}
+
+/// How many a table stands for, if it says so and says it well; what it says badly is reported where it is read.
+fn count(node: &Node) -> Option<i64> {
+    let told = node.get(&[std::env::consts::OS, "instances"]).or_else(|| node.get(&["instances"]))?;
+    match told.value {
+        Value::Integer(count) if (1..=MOST).contains(&count) => Some(count),
+        _ => None,
+    }
+}
+
+/// Whether a table stands for one instance under a name that only an instance may have.
+pub(super) fn is_one(name: &str, node: &Node) -> bool {
+    let index = name.rsplit_once(':').and_then(|(_, index)| index.parse::<i64>().ok());
+    index.zip(count(node)).is_some_and(|(index, count)| index < count)
+}
+
+/// What `${…}` in the table of a service stands for.
+pub(super) fn env<'a>(name: &str, env: &'a Env) -> Cow<'a, Env> {
+    match name.rsplit_once(':') {
+        Some((_, index)) => {
+            let mut env = env.clone();
+            env.insert("INSTANCE".into(), index.into());
+            Cow::Owned(env)
+        }
+        None => Cow::Borrowed(env),
+    }
+}
+
+/// Who depends on a name that several share depends on each of them.
+pub(super) fn depend_on_all<'a>(service: &mut Service, names: impl Iterator<Item = &'a Name> + Clone) {
+    let of = |base: &Name| -> Vec<Name> {
+        let is_it = |name: &&Name| name.base() == base.as_str() && *name != base;
+        names.clone().filter(is_it).cloned().collect()
+    };
+    let shared = service.depends_on.keys().filter(|to| !names.clone().any(|name| name == *to));
+    let shared: Vec<(Name, Vec<Name>)> = shared.map(|to| (to.clone(), of(to))).collect();
+    for (base, all) in shared.into_iter().filter(|(_, all)| !all.is_empty()) {
+        let Some(edge) = service.depends_on.remove(&base) else { continue };
+        let edges: BTreeMap<Name, Dependency> = all.into_iter().map(|name| (name, edge.clone())).collect();
+        // One that is named by itself is meant as it is named.
+        for (name, edge) in edges {
+            service.depends_on.entry(name).or_insert(edge);
+        }
+    }
+}
