@@ -58,12 +58,12 @@ pub(super) fn env<'a>(name: &str, env: &'a Env) -> Cow<'a, Env> {
 }
 
 /// Who depends on a name that several share depends on each of them.
-pub(super) fn depend_on_all<'a>(service: &mut Service, names: impl Iterator<Item = &'a Name> + Clone) {
+pub(super) fn depend_on_all(service: &mut Service, names: &[Name]) {
     let of = |base: &Name| -> Vec<Name> {
         let is_it = |name: &&Name| name.base() == base.as_str() && *name != base;
-        names.clone().filter(is_it).cloned().collect()
+        names.iter().filter(is_it).cloned().collect()
     };
-    let shared = service.depends_on.keys().filter(|to| !names.clone().any(|name| name == *to));
+    let shared = service.depends_on.keys().filter(|to| !names.contains(to));
     let shared: Vec<(Name, Vec<Name>)> = shared.map(|to| (to.clone(), of(to))).collect();
     for (base, all) in shared.into_iter().filter(|(_, all)| !all.is_empty()) {
         let Some(edge) = service.depends_on.remove(&base) else { continue };
