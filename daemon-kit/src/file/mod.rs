@@ -103,7 +103,8 @@ pub fn load_service(
         return Err(scope.problems());
     };
     let mut service = service::read(&scope, node, Some(name));
-    instances::depend_on_all(&mut service, config.services.keys());
+    let names: Vec<Name> = config.services.keys().cloned().collect();
+    instances::depend_on_all(&mut service, &names);
     let mut services = config.services.clone();
     services.insert(name.clone(), service.clone());
     cross::check(&scope, &root, &services, &config.monitors, |judged| judged == name);
@@ -153,6 +154,8 @@ fn read_services(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Service> {
         }
     }
     let names: Vec<Name> = services.keys().cloned().collect();
-    services.values_mut().for_each(|service| instances::depend_on_all(service, names.iter()));
+    for service in services.values_mut() {
+        instances::depend_on_all(service, &names);
+    }
     services
 }
