@@ -30,12 +30,12 @@ pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
     !counts.is_empty()
 }
 
-/// How many a table stands for, if it says so and says it well; what it says badly is reported where it is read.
+/// How many a table stands for, if it says so. What it says badly is reported where it is read, and is one.
 fn count(node: &Node) -> Option<i64> {
     let told = node.get(&[std::env::consts::OS, "instances"]).or_else(|| node.get(&["instances"]))?;
     match told.value {
         Value::Integer(count) if (1..=MOST).contains(&count) => Some(count),
-        _ => None,
+        _ => Some(1),
     }
 }
 
@@ -57,19 +57,20 @@ pub(super) fn env<'a>(name: &str, env: &'a Env) -> Cow<'a, Env> {
     }
 }
 
-/// Who depends on a name that several share depends on each of them.
+/// Who depends on a name that several of `names` share depends on each of them.
 pub(super) fn depend_on_all(service: &mut Service, names: &[Name]) {
-    let of = |base: &Name| -> Vec<Name> {
-        let is_it = |name: &&Name| name.base() == base.as_str() && *name != base;
-        names.iter().filter(is_it).cloned().collect()
-    };
-    let shared = service.depends_on.keys().filter(|to| !names.contains(to));
-    let shared: Vec<(Name, Vec<Name>)> = shared.map(|to| (to.clone(), of(to))).collect();
-    for (base, all) in shared.into_iter().filter(|(_, all)| !all.is_empty()) {
-        let Some(edge) = service.depends_on.remove(&base) else { continue };
-        let edges: BTreeMap<Name, Dependency> = all.into_iter().map(|name| (name, edge.clone())).collect();
-        // One that is named by itself is meant as it is named.
+    let shared: Vec<Name> = service.depends_on.keys().filter(|to| !names.contains(to)).cloned().collect();
+    for base in shared {
+        let all = names.iter().filter(|name| name.instance().is_some() && name.base() == base.as_str());
+        let edges: BTreeMap<Name, Dependency> =
+            all.map(|name| (name.clone(), service.depends_on[&base].clone())).collect();
+        if edges.is_empty() {
+            // Nobody has that name: said where it stands.
+            continue;
+        }
+        service.depends_on.remove(&base);
         for (name, edge) in edges {
+            // One that is named by itself is meant as it is named.
             service.depends_on.entry(name).or_insert(edge);
         }
     }

@@ -24,12 +24,7 @@ impl Manager {
             brake: self.brake_holds(now).map(|(why, _)| why),
             unguarded: self.unguarded(),
             monitors: self.view_monitors(now),
-            services: self
-                .services
-                .values()
-                .filter(|service| service.is_users())
-                .map(|service| self.view_service(service, now))
-                .collect(),
+            services: self.view_services(now),
         }
     }
 
@@ -46,6 +41,15 @@ impl Manager {
         } else {
             None
         }
+    }
+
+    fn view_services(&self, now: Moment) -> Vec<ServiceView> {
+        let users = self.services.values().filter(|service| service.is_users());
+        let mut views: Vec<_> = users.map(|service| self.view_service(service, now)).collect();
+        // As a person counts: 2 before 10.
+        let number = |view: &ServiceView| view.name.instance().and_then(|number| number.parse::<u64>().ok());
+        views.sort_by(|a, b| a.name.base().cmp(b.name.base()).then(number(a).cmp(&number(b))));
+        views
     }
 
     fn view_monitors(&self, now: Moment) -> Vec<MonitorView> {
