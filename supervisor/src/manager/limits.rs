@@ -86,8 +86,8 @@ impl Manager {
         let words = format!("watchdog: {why}");
         if news {
             tracing::warn!(service = %name, "{words}");
+            self.changed();
         }
-        self.changed();
         let service = &self.services[name];
         if service.only_reports_freezes() {
             if news {

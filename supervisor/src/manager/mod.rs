@@ -75,8 +75,8 @@ use monitors::Attachment;
 enum Happened {
     /// A line of output matched.
     Log(LogEvent),
-    /// A service said something over its notify socket; who.
-    Notify { service: Name, text: String, uid: Option<u32> },
+    /// A service said something over its notify socket.
+    Notify { service: Name, text: String },
     /// Runs were looked at for what they use.
     Seen(Vec<limits::Seen>),
     /// Everybody on the host was looked at, for these services.

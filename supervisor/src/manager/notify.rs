@@ -1,5 +1,6 @@
 //! `NOTIFY_SOCKET`: where a service says that it is ready (the protocol of `sd_notify`).
 
+use std::collections::BTreeMap;
 use std::io;
 
 use proto::Name;
@@ -8,12 +9,13 @@ use super::{Happened, Manager};
 use crate::lifecycle::{Fact, Moment};
 use crate::os::NotifySocket;
 use crate::service::Service;
-use crate::service::notify::{Word, words};
+use crate::service::notify::{Account, Ears, Word, words};
 
-/// Somebody listens there.
+/// Somebody listens there, for words of this user.
 #[derive(Debug)]
 pub(super) struct Listening {
     address: String,
+    account: Account,
     task: tokio::task::AbortHandle,
 }
 
@@ -27,20 +29,27 @@ impl Manager {
     /// Listens for every service that says something of itself, and for no other.
     pub(super) fn listen_for_notify(&mut self) {
         let heard = self.services.values().filter(|service| !service.is_second() && service.is_listened_to());
-        let wanted: Vec<(Name, String)> =
-            heard.map(|service| (service.name.clone(), self.world.notify_address(service))).collect();
-        let stays = |name: &Name, at: &Listening| wanted.iter().any(|(n, a)| n == name && *a == at.address);
-        self.notify.retain(|name, listening| stays(name, listening));
-        for (name, address) in wanted {
+        let wanted: BTreeMap<Name, (String, Account)> = heard
+            .map(|service| {
+                let (user, group) = (service.spec.user.clone(), service.spec.group.clone());
+                (service.name.clone(), (self.world.notify_address(service), Account { user, group }))
+            })
+            .collect();
+        self.notify.retain(|name, at| {
+            wanted
+                .get(name)
+                .is_some_and(|(address, account)| *address == at.address && *account == at.account)
+        });
+        for (name, (address, account)) in wanted {
             if !self.notify.contains_key(&name)
-                && let Err(error) = self.listen(&name, address)
+                && let Err(error) = self.listen(&name, address, account)
             {
                 tracing::error!(service = %name, %error, "its notify socket could not be made");
             }
         }
     }
 
-    fn listen(&mut self, name: &Name, address: String) -> io::Result<()> {
+    fn listen(&mut self, name: &Name, address: String, account: Account) -> io::Result<()> {
         let kept = self.kept.notify(name.as_str());
         let kept = kept.and_then(|socket| NotifySocket::take_over(socket, &address));
         let socket = match kept {
@@ -49,32 +58,32 @@ impl Manager {
             None => NotifySocket::bind(&address)?,
         };
         self.world.keepers.notify(name.as_str(), &socket);
-        let (tell, service) = (self.tell.clone(), name.clone());
+        let (tell, service, mut ears) = (self.tell.clone(), name.clone(), Ears::of(account.clone()));
         let task = tokio::spawn(async move {
             while let Ok((text, uid)) = socket.receive().await {
-                if tell.send(Happened::Notify { service: service.clone(), text, uid }).is_err() {
+                if !ears.hear(&service, uid) {
+                    continue;
+                }
+                if tell.send(Happened::Notify { service: service.clone(), text }).is_err() {
                     return;
                 }
             }
         });
-        self.notify.insert(name.clone(), Listening { address, task: task.abort_handle() });
+        self.notify.insert(name.clone(), Listening { address, account, task: task.abort_handle() });
         Ok(())
     }
 
     /// A service said something.
-    pub(super) fn notified(&mut self, name: &Name, text: &str, uid: Option<u32>, now: Moment) {
-        let Some(service) = self.services.get(name) else { return };
-        if !service.may_speak(uid) {
-            tracing::warn!(service = %name, ?uid, "a stranger speaks into its notify socket; passed over");
-            return;
-        }
+    pub(super) fn notified(&mut self, name: &Name, text: &str, now: Moment) {
         // The old run has said it already: it is the new one that says it now.
         for key in [name.beside(), name.clone()] {
-            if let Some(service) = self.services.get_mut(&key) {
-                words(text).for_each(|word| hear(service, word, now));
+            let Some(service) = self.services.get_mut(&key) else { continue };
+            let before = service.said.clone();
+            words(text).for_each(|word| hear(service, word, now));
+            if service.said != before {
+                self.changes.send_modify(|generation| *generation += 1);
             }
         }
-        self.changed();
     }
 }
 
@@ -85,7 +94,10 @@ fn hear(service: &mut Service, word: Word<'_>, now: Moment) {
         Word::Stopping => service.said.stopping = true,
         Word::Alive => service.said_alive(now),
         Word::MainPid(pid) => {
-            tracing::info!(service = %service.name, "MAINPID={pid} is ignored: its process is the one that was started");
+            tracing::info!(
+                service = %service.name,
+                "MAINPID={pid} is ignored: its process is the one that was started"
+            );
         }
     }
 }

@@ -226,7 +226,7 @@ impl Manager {
                     }
                 }
             }
-            Happened::Notify { service, text, uid } => self.notified(&service, &text, uid, now),
+            Happened::Notify { service, text } => self.notified(&service, &text, now),
             Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
             Happened::Stranger { service, incarnation, port, stranger } => {

@@ -70,14 +70,17 @@ impl Service {
         if let (Some(cgroup), Some(cgroups)) = (&self.cgroup, &world.cgroups) {
             // Whatever was killed in it before is not of this run.
             cgroup.ooms();
-            if self.spec.memory_max.is_some() {
-                cgroups.limit_memory(cgroup, self.spec.memory_max);
-            }
+            cgroups.limit_memory(cgroup, self.spec.memory_max);
         }
     }
 
     /// From now on its current run is watched, as its settings say.
     pub fn watch_limits(&mut self, world: &World) {
+        let adopted = self.run.as_ref().filter(|run| run.adopted && !run.process.has_exited());
+        if let (Some(cgroup), Some(_)) = (&self.cgroup, adopted) {
+            // What an earlier run in it was killed for says nothing about this one.
+            cgroup.ooms();
+        }
         let held = match (&self.cgroup, &world.cgroups) {
             (Some(cgroup), Some(cgroups)) if self.run.is_some() => {
                 cgroups.limit_memory(cgroup, self.spec.memory_max)
@@ -161,7 +164,34 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use daemon_kit::file::Command;
+    use proto::Name;
+
+    use super::super::Role;
     use super::*;
+
+    #[test]
+    fn what_the_kernel_killed_for_memory_is_told_from_a_crash() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let events = |text: &str| std::fs::write(folder.path().join("memory.events"), text).expect("written");
+        events("oom 0\noom_kill 0\n");
+        // A system without cgroups has nothing to tell.
+        let Ok(cgroup) = Cgroup::open(folder.path().into()) else { return };
+        let mut spec = file::Service::new(Command::Argv(vec!["web".into()]), "/".into());
+        spec.memory_max = Some(500_000_000);
+        let mut service = Service::new(Name::new("web").expect("a name"), Role::Service, spec, 1);
+        service.cgroup = Some(Arc::new(cgroup));
+        let end = |signal: &str| {
+            let (fact, words) = service.end_of(Exit::Signal(signal.into()));
+            (matches!(fact, Fact::OutOfMemory(_)), words)
+        };
+        assert_eq!(end("SIGKILL"), (false, "SIGKILL".into()), "somebody's hand");
+        events("oom 1\noom_kill 2\n");
+        assert_eq!(end("SIGSEGV"), (false, "SIGSEGV".into()), "a crash of its own");
+        assert_eq!(end("SIGKILL"), (true, "SIGKILL: memory over memory_max 500 MB".into()));
+        events("oom 1\noom_kill 3\n");
+        assert_eq!(end("SIGKILL"), (false, "SIGKILL by the kernel's OOM killer".into()), "the host's memory");
+    }
 
     #[test]
     fn sizes_are_as_a_person_says_them() {

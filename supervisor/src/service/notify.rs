@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use daemon_kit::file::{self, Ready};
+use proto::Name;
 
 use super::{Service, World};
 
@@ -62,15 +63,46 @@ impl Service {
         env.extend(self.promise().map(|often| ("WATCHDOG_USEC".into(), often.as_micros().to_string())));
         env
     }
+}
 
-    /// Whether what this user says is to be heard: the service's own, ours, and root.
-    pub fn may_speak(&self, uid: Option<u32>) -> bool {
+/// As whom a service runs, as its settings say; without a user, as ourselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Account {
+    /// Its user.
+    pub user: Option<String>,
+    /// Its group: a user that is only a number has none of its own.
+    pub group: Option<String>,
+}
+
+/// Whose words are heard: the service's own user's, ours, and root's.
+#[derive(Debug)]
+pub struct Ears {
+    of: Account,
+    /// Looked up when first needed: the user may come about later than its service.
+    uid: Option<u32>,
+    warned: bool,
+}
+
+impl Ears {
+    /// For a service that runs as this user.
+    pub fn of(of: Account) -> Self {
+        Self { of, uid: None, warned: false }
+    }
+
+    /// Whether what this user says is to be heard. A stranger is told of once.
+    pub fn hear(&mut self, service: &Name, uid: Option<u32>) -> bool {
         let (own, _) = crate::os::own_ids();
         let Some(uid) = uid.filter(|uid| *uid != 0 && *uid != own) else { return true };
-        let spawned_as = self.plan.as_ref().and_then(|plan| plan.ids()).map(|ids| ids.uid);
-        // One that was adopted has no plan yet.
-        let looked_up = || file::account(self.spec.user.as_deref(), None).ok()?.uid;
-        spawned_as.or_else(looked_up) == Some(uid)
+        if self.uid.is_none() {
+            self.uid = file::account(self.of.user.as_deref(), self.of.group.as_deref())
+                .ok()
+                .and_then(|account| account.uid);
+        }
+        let heard = self.uid == Some(uid);
+        if !heard && !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(%service, uid, "somebody else speaks into its notify socket; passed over");
+        }
+        heard
     }
 }
 
@@ -85,5 +117,15 @@ mod tests {
         let expected =
             [Word::Ready, Word::Status("serving a=b"), Word::Alive, Word::MainPid("12"), Word::Stopping];
         assert_eq!(words(text).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn strangers_are_not_heard() {
+        let name = Name::new("web").expect("a name");
+        let (own, _) = crate::os::own_ids();
+        let mut ears = Ears::of(Account { user: Some("4711".into()), group: Some("0".into()) });
+        let heard = [Some(4711), Some(4712), Some(0), Some(own), None].map(|uid| ears.hear(&name, uid));
+        assert_eq!(heard, [true, false, true, true, true]);
+        assert!(!Ears::of(Account::default()).hear(&name, Some(own + 4711)));
     }
 }

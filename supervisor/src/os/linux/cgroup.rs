@@ -26,6 +26,8 @@ pub struct Cgroup {
     /// It was killed once. Kernels (seen: 6.18) then kill whatever is *cloned into* it as well, for ever: a clone takes
     /// the count of kills from its parent's cgroup and compares it with that of the new one.
     spent: AtomicBool,
+    /// Its memory limit, as far as it was set here.
+    pub(super) limit: AtomicU64,
     /// How often memory ran out at its limit, and how many were killed for it, when last asked.
     pub(super) ooms_seen: [AtomicU64; 2],
 }
@@ -96,7 +98,13 @@ impl Cgroup {
 
     fn at(path: PathBuf, spent: bool) -> io::Result<Self> {
         let dir = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path, dir, spent: AtomicBool::new(spent), ooms_seen: Default::default() })
+        Ok(Self {
+            path,
+            dir,
+            spent: AtomicBool::new(spent),
+            limit: AtomicU64::new(if spent { memory::UNKNOWN } else { memory::UNLIMITED }),
+            ooms_seen: Default::default(),
+        })
     }
 
     /// Whether nothing can be started in it any more.

@@ -12,6 +12,10 @@ use crate::os::Ooms;
 /// nothing below it. Also what a systemd unit says as `DelegateSubgroup=`.
 pub(super) const LEAF: &str = "supervisor";
 
+/// What stands for no limit, and for one that an earlier supervisor may have set.
+pub(super) const UNLIMITED: u64 = 0;
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
 /// Moves this process into a leaf, if only that keeps it from limiting its services. To be called before anything is
 /// started, and before it is written down in which cgroup this process is.
 pub fn make_room_for_limits() {
@@ -46,8 +50,13 @@ fn names_memory(cgroup: &Path, file: &str) -> bool {
 }
 
 impl Cgroups {
-    /// Sets the memory limit of a service's cgroup, or lifts it; whether the kernel holds it.
+    /// Sets the memory limit of a service's cgroup, or lifts it; whether the kernel holds it. Costs nothing where it is
+    /// so already.
     pub fn limit_memory(&self, cgroup: &Cgroup, limit: Option<u64>) -> bool {
+        let wanted = limit.unwrap_or(UNLIMITED);
+        if cgroup.limit.load(Ordering::Relaxed) == wanted {
+            return limit.is_some();
+        }
         if limit.is_none() && cgroup.is_unlimited() {
             return false;
         }
@@ -57,7 +66,9 @@ impl Cgroups {
                 return false;
             }
         }
-        cgroup.limit_memory(limit).is_ok() && limit.is_some()
+        let done = cgroup.limit_memory(limit).is_ok();
+        cgroup.limit.store(if done { wanted } else { UNLIMITED }, Ordering::Relaxed);
+        done && limit.is_some()
     }
 }
 
