@@ -121,7 +121,12 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         }
         Some(home) => {
             let (config, applied) = resume(home)?;
-            (config, applied, if args.down { Wanted::Down } else { Wanted::AsBefore })
+            let wanted = match args.lock {
+                Some(_) => Wanted::HandedOver,
+                None if args.down => Wanted::Down,
+                None => Wanted::AsBefore,
+            };
+            (config, applied, wanted)
         }
     };
     let home = Home::at(&config.supervisor.home);

@@ -59,8 +59,10 @@ pub struct Start {
 pub enum Wanted {
     /// `up`: autostart services are started, also those stopped by hand.
     Up,
-    /// By a guard, at boot, after an upgrade: what was wanted goes on.
+    /// By a guard or at boot: what was wanted goes on.
     AsBefore,
+    /// By the image of this process before this one, which has just written down everything there is.
+    HandedOver,
     /// `down`, while nobody supervised: what is left is ended.
     Down,
 }
@@ -69,7 +71,7 @@ impl Manager {
     /// Makes one. Everything that can fail comes here; running does not fail.
     pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
         let (birth, born) = Birth::open(&start.home.run().join("birth"))?;
-        let (found, wal) = Found::read(&start.home, &start.instance, born, start.kept)?;
+        let (found, wal) = Found::read(&start.home, &start.instance, start.wanted, born, start.kept)?;
         let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
         let to_manager = tell.clone();
         let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
@@ -136,7 +138,7 @@ impl Manager {
         let now = os::now();
         let how = match wanted {
             Wanted::Up => "up",
-            Wanted::AsBefore => "started again",
+            Wanted::AsBefore | Wanted::HandedOver => "started again",
             Wanted::Down => "started to stop what is left",
         };
         let seq = self.world.tell_own(Kind::Daemon, format!("supervisor pid {} {how}", std::process::id()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use daemon_kit::Home;
 use proto::Name;
 
+use super::begin::Wanted;
 use crate::disk::state::{self, Entry, State};
 use crate::disk::wal::{Replay, Wal};
 use crate::lifecycle::Moment;
@@ -29,14 +30,21 @@ pub struct Found {
 
 impl Found {
     /// Reads the state, then the log of intents beyond it, then looks at who runs.
-    pub(super) fn read(home: &Home, instance: &str, born: Born, kept: Kept) -> std::io::Result<(Self, Wal)> {
+    pub(super) fn read(
+        home: &Home,
+        instance: &str,
+        wanted: Wanted,
+        born: Born,
+        kept: Kept,
+    ) -> std::io::Result<(Self, Wal)> {
         let (state_path, wal_path) = (state_path(home), home.run().join("wal"));
         let state = state::load(&state_path);
         let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
         let seq = state.as_ref().map_or(0, |state| state.seq);
         let (wal, replay) = Wal::open(&wal_path, seq)?;
-        // Without a trace of an earlier one there is nobody to look for.
-        let first = state.is_none()
+        // Without a trace of an earlier one there is nobody to look for; nor where the image of this process before this
+        // one has just written down what there is.
+        let nobody = state.is_none()
             && replay.runs.is_empty()
             && seq == 0
             && !state_path.with_extension("json.damaged").exists();
@@ -48,7 +56,11 @@ impl Found {
             })
         });
         let fifos = fifos.flatten().collect();
-        let marked = if first { Vec::new() } else { os::scan(instance, &fifos) };
+        let marked = if nobody || wanted == Wanted::HandedOver && state.is_some() {
+            Vec::new()
+        } else {
+            os::scan(instance, &fifos)
+        };
         Ok((Self { state, replay, marked, born, kept, same_boot }, wal))
     }
 
