@@ -71,9 +71,8 @@ impl Manager {
         let Some(mut second) = self.services.remove(key) else { return };
         let name = second.name.clone();
         let Some(service) = self.services.get_mut(&name).filter(|service| service.unit.is_started()) else {
-            second.unit.request(now, Request::Stop);
             self.services.insert(key.clone(), second);
-            return;
+            return self.end_reload(&name, "the old run is to go", now);
         };
         let message = format!("ready after {:.1} s, beside the old run", after.as_secs_f64());
         let seq = self.world.tell(&second, Kind::Ready, second.began, message);
