@@ -1,4 +1,4 @@
-//! Builds the four programs, and copies them and this one to where the demo runs them.
+//! Builds the four programs, and copies them and this one to where they are run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,17 +50,15 @@ fn executables(messages: &str) -> Vec<PathBuf> {
     artifacts.filter_map(executable).collect()
 }
 
-/// Puts them, and this program, into the demo's folder.
-pub(crate) fn install(place: &Place, built: &[PathBuf]) -> Result<(), Failure> {
-    let bin = place.bin();
-    let own = std::env::current_exe().map_err(|source| copying(Path::new("this program"), &bin, source))?;
-    fs::create_dir_all(&bin).map_err(|source| copying(&own, &bin, source))?;
-    for (from, to) in built.iter().map(|from| (from, from.file_name())) {
-        let to = bin.join(to.unwrap_or_default());
+/// Copies them, and this program, to where they stay while the tree is built again.
+pub(crate) fn install(built: &[PathBuf], bin: &Path) -> Result<(), Failure> {
+    let own = std::env::current_exe().map_err(|source| copying(Path::new("this program"), bin, source))?;
+    fs::create_dir_all(bin).map_err(|source| copying(&own, bin, source))?;
+    for from in built.iter().chain([&own]) {
+        let to = bin.join(from.file_name().unwrap_or_default());
         copy(from, &to).map_err(|source| copying(from, &to, source))?;
     }
-    let to = place.program("deploy");
-    copy(&own, &to).map_err(|source| copying(&own, &to, source))
+    Ok(())
 }
 
 /// Beside it and then over it: one that still runs keeps its own file.

@@ -36,7 +36,7 @@ pub fn start(out: &mut dyn Write) -> Result<(), Failure> {
             ports_are_free()?;
             writeln!(out, "building supervisor, health-monitor, port-monitor and ctl")?;
             let built = binaries::build(&place)?;
-            binaries::install(&place, &built)?;
+            binaries::install(&built, &place.bin())?;
             writeln!(out, "copied to {}", Place::shown(&place.bin(), &here))?;
             out.flush()?;
             control.run(&["up", "-d"])?;

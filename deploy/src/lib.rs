@@ -8,6 +8,8 @@
 //! | [`port`] | who holds a port |
 //! | [`progress`] | pure: what is new in a status |
 //! | `storm` | `cargo deploy storm`: everything killed at random moments, and nothing lost by it (Linux) |
+//! | `press` | `cargo deploy press`: many times the load, and nobody restarted for it (Linux) |
+//! | `asked` | runs `ctl` of a trial, under a ceiling (Linux) |
 //! | [`place`] | where the demo lies, and how its lines are pasted |
 //! | `binaries` | builds the programs, and copies them where they may run while the tree is built again |
 //! | `control` | runs `ctl` |
@@ -17,6 +19,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod asked;
 mod binaries;
 mod control;
 pub mod demo;
@@ -24,6 +28,8 @@ pub mod failure;
 pub mod install;
 pub mod place;
 pub mod port;
+#[cfg(target_os = "linux")]
+pub mod press;
 pub mod progress;
 pub mod service;
 #[cfg(target_os = "linux")]

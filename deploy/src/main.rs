@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-#[cfg(target_os = "linux")]
-use deploy::storm;
 use deploy::{Failure, demo, install, service};
+#[cfg(target_os = "linux")]
+use deploy::{press, storm};
 
 /// Puts Sereno on a machine, and shows it at work
 #[derive(Debug, Parser)]
@@ -73,6 +73,26 @@ enum Command {
         #[arg(long)]
         without_cgroups: bool,
     },
+    /// Load the machine many times over, and see that nobody is restarted for it and every real fault is healed
+    #[cfg(target_os = "linux")]
+    Press {
+        /// How long nothing is broken
+        #[arg(long, default_value_t = 10.0, value_parser = minutes)]
+        minutes: f64,
+        /// How many faults there are then
+        #[arg(long, default_value_t = 200)]
+        faults: u32,
+        /// How many services
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+        services: u16,
+        /// How many busy processes for each processor
+        #[arg(long, default_value_t = 8)]
+        times: usize,
+    },
+    /// What keeps the processors busy
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Burn,
     /// What the storm keeps up
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -125,6 +145,13 @@ fn main() -> ExitCode {
         Command::Storm { minutes, seed, services, without_cgroups } => {
             storm::start(minutes, seed, services.into(), !without_cgroups, &mut out).map(exit_code)
         }
+        #[cfg(target_os = "linux")]
+        Command::Press { minutes, faults, services, times } => {
+            let calm = std::time::Duration::from_secs_f64(minutes * 60.0);
+            press::start(press::Wish { calm, faults, services, times }, &mut out).map(exit_code)
+        }
+        #[cfg(target_os = "linux")]
+        Command::Burn => press::burn(),
         #[cfg(target_os = "linux")]
         Command::StormService(args) => storm::service::run(&args).map_err(Failure::Say),
     };

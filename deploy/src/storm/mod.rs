@@ -25,15 +25,15 @@ mod verdict;
 mod watch;
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rage::{Rage, Tally};
 pub use setup::Storm;
 use verdict::Verdict;
 
+use crate::asked::now;
 use crate::place::Place;
 use crate::{Failure, binaries};
 
@@ -73,11 +73,7 @@ pub fn start(
         }
     }
     writeln!(out, "building supervisor, health-monitor, port-monitor and ctl")?;
-    install(&binaries::build(&place)?, &storm.bin).map_err(|source| Failure::Copy {
-        from: "the programs".into(),
-        to: storm.bin.clone(),
-        source,
-    })?;
+    binaries::install(&binaries::build(&place)?, &storm.bin)?;
     run(&storm, out)
 }
 
@@ -211,24 +207,4 @@ fn report(storm: &Storm, tally: &Tally, found: &Verdict, out: &mut dyn Write) ->
     }
     out.flush()?;
     Ok(wrong.is_empty())
-}
-
-/// Copies the programs, and this one, where they stay while the tree is built again.
-fn install(built: &[std::path::PathBuf], bin: &Path) -> io::Result<()> {
-    fs::create_dir_all(bin)?;
-    let own = std::env::current_exe()?;
-    for from in built.iter().chain([&own]) {
-        let to = bin.join(from.file_name().unwrap_or_default());
-        // One that still runs keeps its own file.
-        match fs::remove_file(&to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::copy(from, &to)?,
-        };
-    }
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is watched has the real clock only")]
-fn now() -> Instant {
-    Instant::now()
 }

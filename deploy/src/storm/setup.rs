@@ -3,18 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::now;
 use crate::Failure;
+use crate::asked::{Answer, Asked, Ctl};
 
 /// So many rotated files are kept: all of them, for every line is to be found.
 pub const KEEP: u32 = 1_000;
-/// Longer than any command may take, also on a machine that does other things.
-const CEILING: Duration = Duration::from_secs(90);
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// What every service has in common: no wait is so long that little would happen.
 const TOP: &str = r#"[supervisor]
@@ -24,9 +19,6 @@ home = "home"
 restart = { initial = "10ms", max_wait = "200ms", min_uptime = "1s", max = 1000000 }
 stop = { timeout = "300ms" }
 "#;
-
-/// Names what a `ctl` says.
-static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// What a storm is made of.
 #[derive(Debug, Clone)]
@@ -43,24 +35,6 @@ pub struct Storm {
     pub services: usize,
     /// Whether the supervisor may use cgroups.
     pub cgroups: bool,
-}
-
-/// What `ctl` answered.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its exit code; `None`: it did not end, or was killed.
-    pub code: Option<i32>,
-    /// What it printed.
-    pub out: String,
-    /// What it complained of.
-    pub err: String,
-}
-
-/// A `ctl` that is under way.
-#[derive(Debug)]
-pub struct Asked {
-    child: Child,
-    said: PathBuf,
 }
 
 impl Storm {
@@ -135,63 +109,24 @@ impl Storm {
         text
     }
 
+    /// Its `ctl`.
+    pub fn control(&self) -> Ctl {
+        Ctl {
+            program: self.bin.join("ctl"),
+            config: self.config(),
+            said: self.folder.join("said"),
+            cgroups: self.cgroups,
+        }
+    }
+
     /// Asks `ctl` and waits for its answer.
     pub fn ctl(&self, words: &[&str]) -> Result<Answer, Failure> {
-        self.ask(words)?.answer()
+        self.control().ask(words)?.answer()
     }
 
     /// Asks `ctl`; others go on meanwhile.
     pub fn ask(&self, words: &[&str]) -> Result<Asked, Failure> {
-        let program = self.bin.join("ctl");
-        let number = ASKED.fetch_add(1, Ordering::Relaxed);
-        let said = self.folder.join("said").join(number.to_string());
-        let failed = |source| Failure::Run { program: program.display().to_string(), source };
-        // Files and not pipes: one that is inherited by somebody who lives on would never end.
-        let out = File::create(said.with_extension("out")).map_err(failed)?;
-        let err = File::create(said.with_extension("err")).map_err(failed)?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a command at a terminal runs ctl, as its person would"
-        )]
-        let mut command = Command::new(&program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SERENO_") {
-                command.env_remove(&name);
-            }
-        }
-        if !self.cgroups {
-            command.env("SERENO_CGROUP", "off");
-        }
-        command.arg("-f").arg(self.config()).args(words);
-        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(failed)?;
-        Ok(Asked { child, said })
-    }
-}
-
-impl Asked {
-    /// Waits for it; one that hangs is ended and has no exit code.
-    pub fn answer(mut self) -> Result<Answer, Failure> {
-        let failed = |source| Failure::Run { program: "ctl".into(), source };
-        let began = now();
-        let mut code = None;
-        loop {
-            if let Some(status) = self.child.try_wait().map_err(failed)? {
-                code = status.code();
-                break;
-            }
-            if now().duration_since(began) > CEILING {
-                self.child.kill().and_then(|()| self.child.wait()).map_err(failed)?;
-                break;
-            }
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
-        let read = |ending: &str| -> String {
-            let path = self.said.with_extension(ending);
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            let _ = fs::remove_file(path);
-            text
-        };
-        Ok(Answer { code, out: read("out"), err: read("err") })
+        self.control().ask(words)
     }
 }
 

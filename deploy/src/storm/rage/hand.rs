@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Back, CEILING, Rage};
 use crate::Failure;
+use crate::asked::{Answer, Asked};
 use crate::storm::service::note_of;
-use crate::storm::setup::{Answer, Asked};
 use crate::storm::{census, now};
 
 /// Within this time a supervisor that was killed comes back by itself, or is brought back.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::census;
 use super::now;
-use super::setup::{Answer, Storm};
+use super::setup::Storm;
 use crate::Failure;
+use crate::asked::Answer;
 
 /// A guard loses patience with a supervisor that dies so often in a row before it has lived for so long.
 const SHORT_LIVES: u32 = 8;

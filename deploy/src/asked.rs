@@ -1,0 +1,108 @@
+//! Runs `ctl` of a trial, and waits for its answer under a ceiling.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+/// Longer than any command may take, also on a machine that does other things.
+const CEILING: Duration = Duration::from_secs(90);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Names what a `ctl` says.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// The `ctl` of one `sereno.toml`.
+#[derive(Debug, Clone)]
+pub struct Ctl {
+    /// The program.
+    pub program: PathBuf,
+    /// The `sereno.toml`.
+    pub config: PathBuf,
+    /// The folder where it says what it says.
+    pub said: PathBuf,
+    /// Whether the supervisor may use cgroups.
+    pub cgroups: bool,
+}
+
+/// What `ctl` answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its exit code; `None`: it did not end, or was killed.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub out: String,
+    /// What it complained of.
+    pub err: String,
+}
+
+/// A `ctl` that is under way.
+#[derive(Debug)]
+pub struct Asked {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Ctl {
+    /// Asks; others go on meanwhile.
+    pub fn ask(&self, words: &[&str]) -> Result<Asked, Failure> {
+        let number = ASKED.fetch_add(1, Ordering::Relaxed);
+        let said = self.said.join(number.to_string());
+        let failed = |source| Failure::Run { program: self.program.display().to_string(), source };
+        // Files and not pipes: one that is inherited by somebody who lives on would never end.
+        let out = File::create(said.with_extension("out")).map_err(failed)?;
+        let err = File::create(said.with_extension("err")).map_err(failed)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a command at a terminal runs ctl, as its person would"
+        )]
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SERENO_") {
+                command.env_remove(&name);
+            }
+        }
+        if !self.cgroups {
+            command.env("SERENO_CGROUP", "off");
+        }
+        command.arg("-f").arg(&self.config).args(words);
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(failed)?;
+        Ok(Asked { child, said })
+    }
+}
+
+impl Asked {
+    /// Waits for it; one that hangs is ended and has no exit code.
+    pub fn answer(mut self) -> Result<Answer, Failure> {
+        let failed = |source| Failure::Run { program: "ctl".into(), source };
+        let began = now();
+        let mut code = None;
+        loop {
+            if let Some(status) = self.child.try_wait().map_err(failed)? {
+                code = status.code();
+                break;
+            }
+            if now().duration_since(began) > CEILING {
+                self.child.kill().and_then(|()| self.child.wait()).map_err(failed)?;
+                break;
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+        let read = |ending: &str| -> String {
+            let path = self.said.with_extension(ending);
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let _ = fs::remove_file(path);
+            text
+        };
+        Ok(Answer { code, out: read("out"), err: read("err") })
+    }
+}
+
+/// The real clock: what is tried has no other.
+#[expect(clippy::disallowed_methods, reason = "what is watched has the real clock only")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

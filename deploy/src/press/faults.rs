@@ -1,0 +1,97 @@
+//! Real faults: each service is broken in every way in turn, two at a time, and each is to be restarted once for it.
+
+use std::collections::VecDeque;
+use std::io::{Read as _, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::{LOOK_AGAIN, Press, READY_WITHIN, TELL_EVERY, is_well, restarts};
+use crate::Failure;
+use crate::asked::now;
+use crate::service::Break;
+
+/// So many at once: more within the window of the brake would be the host's fault, not theirs.
+const AT_ONCE: usize = 2;
+/// Who can not even read an answer in that time is not asked again.
+const TALK: Duration = Duration::from_secs(20);
+
+/// One that was inflicted, and is not healed yet.
+struct Wound {
+    service: usize,
+    how: Break,
+    at: Instant,
+    /// How often the service had been restarted before.
+    before: u64,
+}
+
+/// Inflicts so many; what went wrong.
+pub(super) fn inflict(press: &Press, count: u32, out: &mut dyn Write) -> Result<Vec<String>, Failure> {
+    let ways = Break::offered();
+    let mut left: VecDeque<(usize, Break)> = (0..count as usize)
+        .map(|number| (number % press.services.len(), ways[number / press.services.len() % ways.len()]))
+        .collect();
+    let (mut open, mut took, mut wrong) = (Vec::<Wound>::new(), Vec::new(), Vec::new());
+    let mut expected = vec![0_u64; press.services.len()];
+    let mut told = now();
+    while !(left.is_empty() && open.is_empty()) {
+        let status = press.status()?;
+        let name = |service: usize| &press.services[service].name;
+        open.retain(|wound| {
+            let seen = &status[wound.service];
+            let times = restarts(seen).saturating_sub(wound.before);
+            if times == 1 && is_well(seen) {
+                took.push(now().duration_since(wound.at));
+                return false;
+            }
+            let late = now().duration_since(wound.at) > READY_WITHIN;
+            if times > 1 || late {
+                let (how, name) = (wound.how.name(), name(wound.service));
+                wrong.push(format!("{name} was broken by {how}, and restarted {times} times: {seen}"));
+            }
+            times <= 1 && !late
+        });
+        while open.len() < AT_ONCE {
+            let next = left.front().copied().filter(|(service, _)| {
+                is_well(&status[*service]) && open.iter().all(|wound| wound.service != *service)
+            });
+            let Some((service, how)) = next else { break };
+            left.pop_front();
+            open.push(Wound { service, how, at: now(), before: restarts(&status[service]) });
+            expected[service] += 1;
+            if let Err(error) = tell(press.services[service].port, how) {
+                wrong.push(format!("{} could not be told to {}: {error}", name(service), how.name()));
+            }
+        }
+        if now().duration_since(told) > TELL_EVERY {
+            told = now();
+            writeln!(out, "  {} of {count} faults healed, {} wrong", took.len(), wrong.len())?;
+            out.flush()?;
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    for (index, seen) in press.status()?.iter().enumerate() {
+        let (had, should) = (restarts(seen), expected[index]);
+        if had != should {
+            wrong.push(format!("{} had {should} faults and {had} restarts", seen["name"]));
+        }
+    }
+    took.sort_unstable();
+    let at =
+        |share: usize| took.get(took.len() * share / 100).or(took.last()).map_or(0.0, Duration::as_secs_f64);
+    writeln!(
+        out,
+        "  {} of {count} faults healed; from fault to all checks passing: median {:.1} s, 95 % {:.1} s, longest {:.1} s",
+        took.len(),
+        at(50),
+        at(95),
+        at(100)
+    )?;
+    Ok(wrong)
+}
+
+fn tell(port: u16, how: Break) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), TALK)?;
+    stream.set_read_timeout(Some(TALK))?;
+    write!(stream, "GET /break/{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", how.name())?;
+    stream.read(&mut [0; 256]).map(drop)
+}

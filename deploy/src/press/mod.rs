@@ -1,0 +1,202 @@
+//! `cargo deploy press`: the machine has many times more to do than it can, and nobody is restarted for it; then real
+//! faults, one after the other in the same press, and none is missed.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `burn` | what keeps the processors busy |
+//! | `faults` | one fault: which service, how it is broken, and how long it takes to heal |
+//!
+//! ```text
+//! up ─▶ burn ─▶ calm: nobody may be restarted ─▶ faults: each one restart, no more, no less ─▶ down ─▶ verdict
+//! ```
+
+mod burn;
+mod faults;
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use burn::burn;
+
+use crate::asked::{Ctl, now};
+use crate::place::Place;
+use crate::{Failure, binaries};
+
+/// Longer than it takes in any press.
+const READY_WITHIN: Duration = Duration::from_secs(180);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often is said how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// What every service has in common. A real fault comes soon after the one before, and nobody waits long for a start.
+const TOP: &str = r#"[supervisor]
+home = "home"
+
+[defaults]
+restart = { initial = "100ms", max_wait = "1s", min_uptime = "2s", max = 1000000 }
+"#;
+
+/// What is asked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// How long nothing is broken.
+    pub calm: Duration,
+    /// How many faults there are.
+    pub faults: u32,
+    /// How many services there are.
+    pub services: u16,
+    /// How many times more there is to do than processors to do it.
+    pub times: usize,
+}
+
+/// One of its services.
+#[derive(Debug, Clone)]
+struct Service {
+    name: String,
+    port: u16,
+}
+
+/// A set-up of services that are healthy until they are told otherwise.
+struct Press {
+    bin: PathBuf,
+    folder: PathBuf,
+    services: Vec<Service>,
+}
+
+/// Builds everything, and presses it; whether all was well.
+pub fn start(wish: Wish, out: &mut dyn Write) -> Result<bool, Failure> {
+    let place = Place::find()?;
+    let folder = place.bin().ancestors().nth(2).map(|target| target.join("press")).unwrap_or_default();
+    let services = (0..wish.services).zip(free_ports(wish.services)?);
+    let services = services.map(|(number, port)| Service { name: format!("s{number}"), port }).collect();
+    let press = Press { bin: folder.join("bin"), folder: folder.join("here"), services };
+    if press.control().config.exists() && press.control().program.exists() {
+        press.control().ask(&["down"])?.answer()?;
+    }
+    writeln!(out, "building supervisor, health-monitor, port-monitor and ctl")?;
+    binaries::install(&binaries::build(&place)?, &press.bin)?;
+    press.prepare()?;
+    let pressed = press.run(wish, out);
+    press.control().ask(&["down"])?.answer()?;
+    pressed
+}
+
+/// Ports that nobody listens on now.
+fn free_ports(count: u16) -> Result<Vec<u16>, Failure> {
+    let bound = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let bound = bound.collect::<Result<Vec<_>, _>>()?;
+    Ok(bound.iter().map(TcpListener::local_addr).map(|a| a.map(|a| a.port())).collect::<Result<_, _>>()?)
+}
+
+impl Press {
+    fn control(&self) -> Ctl {
+        Ctl {
+            program: self.bin.join("ctl"),
+            config: self.folder.join("sereno.toml"),
+            said: self.folder.join("said"),
+            cgroups: true,
+        }
+    }
+
+    fn prepare(&self) -> Result<(), Failure> {
+        let made = (|| {
+            if self.folder.exists() {
+                fs::remove_dir_all(&self.folder)?;
+            }
+            fs::create_dir_all(self.folder.join("said"))?;
+            fs::write(self.folder.join("sereno.toml"), self.file())
+        })();
+        made.map_err(|source| Failure::Write { path: self.folder.join("sereno.toml"), source })
+    }
+
+    /// Each has both kinds of checks, every second.
+    fn file(&self) -> String {
+        let program = self.bin.join("deploy");
+        let table = |Service { name, port }: &Service| {
+            format!(
+                "\n[services.{name}]\n\
+                 command = [\"{}\", \"demo-service\", \"--name\", \"{name}\", \"--port\", \"{port}\"]\n\
+                 port = {{ port = {port}, interval = \"1s\" }}\n\
+                 health = {{ url = \"http://127.0.0.1:{port}/health\", interval = \"1s\" }}\n",
+                program.display()
+            )
+        };
+        TOP.to_string() + &self.services.iter().map(table).collect::<String>()
+    }
+
+    /// What `ctl status` says of every service, in the order of the file.
+    fn status(&self) -> Result<Vec<Value>, Failure> {
+        let answer = self.control().ask(&["status", "--json"])?.answer()?;
+        let status: Value = serde_json::from_str(&answer.out).unwrap_or_default();
+        let all = status["services"].as_array().cloned().unwrap_or_default();
+        let of = |service: &Service| all.iter().find(|one| one["name"] == *service.name).cloned();
+        Ok(self.services.iter().map(|service| of(service).unwrap_or_default()).collect())
+    }
+
+    fn run(&self, wish: Wish, out: &mut dyn Write) -> Result<bool, Failure> {
+        let Wish { calm, faults, services, times } = wish;
+        self.control().ask(&["up", "-d", "--wait"])?.answer()?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let busy = burn::Fire::light(&self.bin.join("deploy"), processors * times)?;
+        let (work, seconds) = (processors * times, calm.as_secs());
+        writeln!(
+            out,
+            "press: {services} services, two checks each every second; {work} busy processes on {processors} \
+             processors; {seconds} s in which nothing is broken"
+        )?;
+        out.flush()?;
+        let mut wrong = self.stay_calm(calm, out)?;
+        if faults > 0 {
+            let healed = faults::inflict(self, faults, out)?;
+            wrong.extend(healed);
+        }
+        drop(busy);
+        for what in &wrong {
+            writeln!(out, "  WRONG: {what}")?;
+        }
+        let verdict = if wrong.is_empty() { "all well" } else { "not well" };
+        writeln!(out, "press: {verdict}: {seconds} s of {times} times the load, then {faults} faults")?;
+        out.flush()?;
+        Ok(wrong.is_empty())
+    }
+
+    /// Nobody may be restarted, nor may anybody ask for it.
+    fn stay_calm(&self, calm: Duration, out: &mut dyn Write) -> Result<Vec<String>, Failure> {
+        let (began, mut told) = (now(), now());
+        let mut wrong = Vec::new();
+        while now().duration_since(began) < calm && wrong.is_empty() {
+            std::thread::park_timeout(LOOK_AGAIN * 8);
+            for service in self.status()?.iter().filter(|service| restarts(service) > 0) {
+                wrong.push(format!("{} was restarted: {}", service["name"], service["last_exit"]));
+            }
+            if now().duration_since(told) > TELL_EVERY {
+                told = now();
+                let seconds = told.duration_since(began).as_secs();
+                writeln!(out, "  {seconds} s: {} restarts", wrong.len())?;
+                out.flush()?;
+            }
+        }
+        let asked = self.control().ask(&["events", "-n", "100000", "--json"])?.answer()?;
+        let events: Value = serde_json::from_str(&asked.out).unwrap_or_default();
+        let flips = |kind: &str| {
+            events["events"].as_array().into_iter().flatten().filter(|event| event["kind"] == kind).count()
+        };
+        writeln!(out, "  calm is over: {} checks flipped, {} requests", flips("check"), flips("request"))?;
+        Ok(wrong)
+    }
+}
+
+fn restarts(service: &Value) -> u64 {
+    service["restarts"].as_u64().unwrap_or(0)
+}
+
+/// Runs, and every check of it passes.
+fn is_well(service: &Value) -> bool {
+    let mut checks = service["checks"].as_array().into_iter().flatten();
+    service["state"] == "running" && checks.all(|check| check["state"] == "passing")
+}
