@@ -1,13 +1,14 @@
-//! What every daemon does the same way, in three rooms that can be had apart.
+//! What every daemon does the same way, in rooms that can be had apart.
 //!
 //! | room | feature | what it holds |
 //! |---|---|---|
 //! | `home` | always | where everything of one Sereno lies on disk |
 //! | `file` | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
 //! | `chassis` | `chassis` | settings, logging, shutdown, serving, connecting |
+//! | `listeners` | `listeners` | who listens on this host, and who has just ceased to |
 //! | `monitor` | `monitor` | schedule, flip counter, report, ask: a monitor is a probe and this |
 //!
-//! `ctl` takes only `file`; the supervisor takes `file` and `chassis`; a monitor takes `monitor`. The chassis never
+//! `ctl` takes only `file`; the supervisor takes `file`, `chassis` and `listeners`; a monitor takes `monitor`. The chassis never
 //! looks into `monitor`, and none of them knows HTTP, TCP probes or processes.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,8 @@ pub mod chassis;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod home;
+#[cfg(feature = "listeners")]
+pub mod listeners;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`probe`] | [`PortProbe`]: connect, then judge what the system's table says of the listener |
 //! | `connect` | all addresses side by side, the first success counts |
+//! | `closed` | the kernel says that a listener was closed: no waiting for the next check |
 //! | `queue` | pure: does an accept queue drain |
 //! | `sockets` | the system's table of listeners, and who holds them; the only file that knows `/proc` |
 //!
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod closed;
 mod connect;
 pub mod probe;
 mod queue;

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let Args { config, supervisor, listen, log } = Args::parse();
     let flags = Flags { config, supervisor, listen, log };
     let env = std::env::vars_os().collect();
-    match start(NAME, env!("CARGO_PKG_VERSION"), &flags, &env, PortProbe) {
+    match start(NAME, env!("CARGO_PKG_VERSION"), &flags, &env, PortProbe::default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody reading it is no reason to fail differently.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use daemon_kit::listeners::{Listener, listeners};
 use daemon_kit::monitor::{Check, Evidence, Probe, Spec, Target, TargetError, Verdict};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::closed::{Closed, Hears};
 use crate::connect::{addresses, any, is_local};
 use crate::queue::{Queue, drains};
-use crate::sockets::{Listening, Owner, Run, listening, owner};
+use crate::sockets::{Owner, Run, owner, pick};
 
 /// A closer look at a queue that does not seem to drain: so many times …
 const LOOKS: u32 = 6;
@@ -18,8 +20,10 @@ const LOOKS: u32 = 6;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Checks TCP ports.
-#[derive(Debug, Clone, Copy)]
-pub struct PortProbe;
+#[derive(Debug, Default)]
+pub struct PortProbe {
+    closed: Closed,
+}
 
 /// One port, and what is remembered of it from check to check.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub struct PortCheck {
     whose: bool,
     queue: Queue,
     known: Option<Known>,
+    closed: Hears,
 }
 
 /// Whose a listener is, found out once.
@@ -54,7 +59,14 @@ impl Probe for PortProbe {
             .filter_map(|address| address.parse().ok())
             .filter(|at: &SocketAddr| is_local(at.ip()));
         let local = local.collect();
-        Ok(PortCheck { addresses, local, whose: spec.owner, queue: Queue::default(), known: None })
+        Ok(PortCheck {
+            addresses,
+            local,
+            whose: spec.owner,
+            queue: Queue::default(),
+            known: None,
+            closed: self.closed.hear(),
+        })
     }
 }
 
@@ -92,11 +104,15 @@ impl Check for PortCheck {
             None => Verdict::passing(word),
         }
     }
+
+    async fn news(&mut self) {
+        self.closed.any_of(&self.local).await;
+    }
 }
 
 impl PortCheck {
     /// Whose the listeners are; found out when they, or the run, are others than before.
-    async fn whose(&mut self, listeners: &[Listening], target: &Target) -> Owner {
+    async fn whose(&mut self, listeners: &[Listener], target: &Target) -> Owner {
         if !self.whose || listeners.is_empty() {
             return Owner::Unknown;
         }
@@ -121,8 +137,8 @@ impl PortCheck {
     }
 
     /// How many connections wait in a queue that does not drain.
-    async fn stalled(&mut self, before: &[Listening], after: &[Listening], target: &Target) -> Option<u32> {
-        let inodes = |table: &[Listening]| -> Vec<u64> { table.iter().map(|socket| socket.inode).collect() };
+    async fn stalled(&mut self, before: &[Listener], after: &[Listener], target: &Target) -> Option<u32> {
+        let inodes = |table: &[Listener]| -> Vec<u64> { table.iter().map(|socket| socket.inode).collect() };
         let same = inodes(after);
         let mut last = waiting(after);
         let suspicious = inodes(before) == same && self.queue.suspicious(&same, waiting(before));
@@ -142,14 +158,17 @@ impl PortCheck {
     }
 }
 
-fn waiting(table: &[Listening]) -> u32 {
+fn waiting(table: &[Listener]) -> u32 {
     table.iter().map(|socket| socket.waiting).fold(0, u32::saturating_add)
 }
 
 /// The listeners of these addresses, each once, in the order of their inodes.
-fn table(addresses: &BTreeSet<SocketAddr>) -> Vec<Listening> {
-    // Short: the table begins with its listeners, and is not read further.
-    let mut found: Vec<_> = addresses.iter().copied().flat_map(listening).collect();
+fn table(addresses: &BTreeSet<SocketAddr>) -> Vec<Listener> {
+    if addresses.is_empty() {
+        return Vec::new();
+    }
+    let all = listeners();
+    let mut found: Vec<_> = addresses.iter().flat_map(|address| pick(*address, &all)).collect();
     found.sort_by_key(|socket| socket.inode);
     found.dedup_by_key(|socket| socket.inode);
     found

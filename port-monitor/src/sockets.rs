@@ -1,20 +1,13 @@
-//! The system's table of listeners, and who holds them, by `/proc`.
+//! Which of this host's listeners a connection meets, and who holds it, by `/proc`.
 //!
 //! Nothing here fails: what can not be read (another user's process, one that ended meanwhile) is not there.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// One listening socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listening {
-    pub(crate) inode: u64,
-    /// Connections that wait to be accepted.
-    pub(crate) waiting: u32,
-}
+use daemon_kit::listeners::Listener;
 
 /// Whose a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,23 +34,7 @@ const MAX_COMMAND: usize = 100;
 const MAX_ENVIRON: usize = 1024 * 1024;
 
 /// The listeners that would get a connection to an address: those bound to it, else those bound to every address.
-pub(crate) fn listening(address: SocketAddr) -> Vec<Listening> {
-    let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(file) = File::open(table) else { continue };
-        for line in BufReader::new(file).lines().skip(1).map_while(Result::ok) {
-            match row(&line) {
-                Some(Row { state: LISTEN, local, socket }) => found.push((local, socket)),
-                // The table has all its listeners first; what comes then may be very long.
-                Some(Row { state, .. }) if state != SYN_RECV => break,
-                _ => {}
-            }
-        }
-    }
-    pick(address, &found)
-}
-
-fn pick(address: SocketAddr, found: &[(SocketAddr, Listening)]) -> Vec<Listening> {
+pub(crate) fn pick(address: SocketAddr, found: &[Listener]) -> Vec<Listener> {
     let wanted = address.ip().to_canonical();
     let fits: [&dyn Fn(IpAddr) -> bool; 3] = [
         &|ip| ip.to_canonical() == wanted,
@@ -67,50 +44,11 @@ fn pick(address: SocketAddr, found: &[(SocketAddr, Listening)]) -> Vec<Listening
     ];
     fits.iter()
         .map(|fits| -> Vec<_> {
-            let here = found.iter().filter(|(local, _)| local.port() == address.port() && fits(local.ip()));
-            here.map(|(_, socket)| socket.clone()).collect()
+            let here = |one: &&Listener| one.local.port() == address.port() && fits(one.local.ip());
+            found.iter().filter(here).copied().collect()
         })
         .find(|sockets| !sockets.is_empty())
         .unwrap_or_default()
-}
-
-const LISTEN: u8 = 0x0A;
-const SYN_RECV: u8 = 0x03;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    state: u8,
-    local: SocketAddr,
-    socket: Listening,
-}
-
-/// One line of the table: `sl local remote state tx:rx tr:when retransmits uid timeout inode …`.
-fn row(line: &str) -> Option<Row> {
-    let fields: Vec<_> = line.split_ascii_whitespace().take(10).collect();
-    let [_, local, _, state, queues, .., inode] = fields[..] else { return None };
-    let (ip, port) = local.split_once(':')?;
-    let ip = match ip.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(ip)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (place, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(ip.get(place * 8..place * 8 + 8)?)?);
-            }
-            IpAddr::V6(Ipv6Addr::from(bytes))
-        }
-        _ => return None,
-    };
-    let (_, waiting) = queues.split_once(':')?;
-    Some(Row {
-        state: u8::from_str_radix(state, 16).ok()?,
-        local: SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?),
-        socket: Listening { inode: inode.parse().ok()?, waiting: u32::from_str_radix(waiting, 16).ok()? },
-    })
-}
-
-/// Four bytes of an address, which the table prints as a number of this machine.
-fn word(hex: &str) -> Option<[u8; 4]> {
-    Some(u32::from_str_radix(hex, 16).ok()?.to_ne_bytes())
 }
 
 /// Who holds one of these listeners. Looks at the service's own processes first; at all others only if none of them does.
@@ -215,28 +153,10 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_endian = "little")]
-    fn reads_the_table_and_survives_anything_else() {
-        let v4 = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 4711 1 0 100 0";
-        let socket = Listening { inode: 4711, waiting: 3 };
-        assert_eq!(row(v4), Some(Row { state: LISTEN, local: at("127.0.0.1:8080"), socket: socket.clone() }));
-        let v6 = "1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000003 00:0 0 0 0 4711";
-        assert_eq!(row(v6), Some(Row { state: LISTEN, local: at("[::1]:8080"), socket }));
-        for garbage in [
-            "",
-            "sl local",
-            "0: 1:2 3 0A 4:5 6 7 8 9 10",
-            &v4.replace("1F90", "1F901"),
-            &v6.replace("0A", "éé"),
-        ] {
-            assert_eq!(row(garbage), None, "{garbage}");
-        }
-    }
-
-    #[test]
     fn the_closest_listener_gets_the_connection() {
         let table = |locals: &[&str]| -> Vec<_> {
-            (1..).zip(locals).map(|(inode, local)| (at(local), Listening { inode, waiting: 0 })).collect()
+            let listener = |(inode, local)| Listener { local: at(local), waiting: 0, user: 0, inode };
+            (1..).zip(locals.iter().copied()).map(listener).collect()
         };
         let picked = |address, locals: &[&str]| -> Vec<u64> {
             pick(at(address), &table(locals)).iter().map(|socket| socket.inode).collect()

@@ -4,12 +4,7 @@
 
 use std::net::SocketAddr;
 
-/// One listening socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listening {
-    pub(crate) inode: u64,
-    pub(crate) waiting: u32,
-}
+use daemon_kit::listeners::Listener;
 
 /// Whose a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +23,7 @@ pub(crate) struct Run {
 }
 
 /// The listeners that would get a connection to an address.
-pub(crate) fn listening(_: SocketAddr) -> Vec<Listening> {
+pub(crate) fn pick(_: SocketAddr, _: &[Listener]) -> Vec<Listener> {
     Vec::new()
 }
 

@@ -44,7 +44,7 @@ impl Port {
             spec: Some(v1::target::Spec::Tcp(spec)),
             ..v1::Target::default()
         })?;
-        Ok(Self { check: PortProbe.prepare(&target)?, target })
+        Ok(Self { check: PortProbe::default().prepare(&target)?, target })
     }
 
     async fn look(&mut self) -> Verdict {
@@ -90,6 +90,18 @@ async fn a_closed_port_is_named() {
     let seen = Port::of(me(), &[nobody()]).look().await;
     assert_eq!((seen.passing, seen.detail.as_str()), (false, "ECONNREFUSED"));
     assert_eq!(seen.evidence.errno, "ECONNREFUSED");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_closed_is_news_at_once() {
+    let (socket, address) = listener("127.0.0.1:0");
+    let mut port = Port::of(me(), &[address]);
+    assert!(port.look().await.passing);
+    drop(socket);
+    // Some kernels tell only root.
+    let told = tokio::time::timeout(CEILING / 10, port.check.news()).await.is_ok();
+    assert!(told || !rustix::process::getuid().is_root());
+    assert!(!port.look().await.passing);
 }
 
 #[tokio::test]

@@ -20,6 +20,11 @@ pub trait Probe: Send + Sync + 'static {
 pub trait Check: Send + 'static {
     /// Looks once. The runtime drops this future when the target's time-out is over: whatever it holds goes with it.
     fn run(&mut self, target: &Target) -> impl Future<Output = Verdict> + Send;
+
+    /// Ends when something happened that makes a look worth while before it is due. A probe that can not know never does.
+    fn news(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// What one look saw.

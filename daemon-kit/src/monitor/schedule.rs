@@ -14,6 +14,8 @@ use super::target::Target;
 
 /// The first pause between two checks of a target that is starting.
 const FAST: Duration = Duration::from_millis(250);
+/// However much happens, two looks are no closer than this.
+const BREATH: Duration = Duration::from_millis(250);
 /// After a gap targets are looked at again within this time.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -97,6 +99,7 @@ enum Woken {
     Changed,
     Order(Waiter),
     Due,
+    News,
     Dropped,
 }
 
@@ -117,11 +120,12 @@ impl<C: Check> Watch<C> {
         let mut asks = 0;
         let mut due = Instant::now() + self.pace.first(&target);
         let mut gaps = self.doubt.gaps();
+        let mut last = None;
         loop {
             let mark = Mark::now();
             let in_time = due.saturating_duration_since(mark.at);
             let woken = self.wake(due).await;
-            let changed = matches!(woken, Woken::Changed);
+            let only_moved = matches!(woken, Woken::Changed | Woken::News);
             match woken {
                 Woken::Dropped => return,
                 Woken::Order(waiter) => waiting.push(waiter),
@@ -132,6 +136,7 @@ impl<C: Check> Watch<C> {
                     }
                     target = newer;
                 }
+                Woken::News => due = due.min(last.map_or_else(Instant::now, |last| last + BREATH)),
                 Woken::Due => {}
             }
             if let Some(reason) = mark.gap(in_time) {
@@ -139,7 +144,7 @@ impl<C: Check> Watch<C> {
                 due = Instant::now() + self.pace.soon(&target);
                 continue;
             }
-            if changed {
+            if only_moved {
                 continue;
             }
             if gaps != self.doubt.gaps() {
@@ -149,6 +154,7 @@ impl<C: Check> Watch<C> {
             }
 
             let begun = Instant::now();
+            last = Some(begun);
             let looked = self.look(&target).await;
             let ended = Instant::now();
             due = match looked {
@@ -193,6 +199,7 @@ impl<C: Check> Watch<C> {
             changed = self.target.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Dropped },
             order = self.orders.recv() => order.map_or(Woken::Dropped, Woken::Order),
             () = sleep_until(due) => Woken::Due,
+            () = self.check.news() => Woken::News,
         }
     }
 

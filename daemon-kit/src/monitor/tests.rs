@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::time::to_wire;
 use proto::v1;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, advance, timeout};
 
 use super::board::{Snapshot, View};
@@ -41,7 +41,7 @@ impl Look {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Fake(mpsc::UnboundedSender<Look>);
+pub(super) struct Fake(mpsc::UnboundedSender<Look>, Arc<Notify>);
 
 impl Probe for Fake {
     const KINDS: &'static [&'static str] = &["fake"];
@@ -70,6 +70,10 @@ impl Check for Fake {
             Err(_) => std::future::pending().await,
         }
     }
+
+    async fn news(&mut self) {
+        self.1.notified().await;
+    }
 }
 
 struct Scene {
@@ -78,15 +82,17 @@ struct Scene {
     looks: mpsc::UnboundedReceiver<Look>,
     generation: u64,
     canary: watch::Sender<Option<String>>,
+    news: Arc<Notify>,
 }
 
 impl Scene {
     async fn with(target: v1::Target) -> Self {
         let (sender, looks) = mpsc::unbounded_channel();
         let (canary, told) = watch::channel(None);
-        let (task, keeper, board) = keeper(Fake(sender), Canary::Told(told));
+        let news = Arc::<Notify>::default();
+        let (task, keeper, board) = keeper(Fake(sender, Arc::clone(&news)), Canary::Told(told));
         tokio::spawn(task.run());
-        let mut scene = Self { keeper, board, looks, generation: 0, canary };
+        let mut scene = Self { keeper, board, looks, generation: 0, canary, news };
         scene.set(vec![target]).await;
         scene
     }
@@ -187,6 +193,21 @@ async fn after_a_failure_it_is_checked_again_sooner() {
     let second = scene.look().await;
     let pause = second.at - at;
     assert!(pause > MS * 900 && pause < MS * 1100, "{pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_of_a_target_are_looked_at_before_it_is_due_but_not_without_end() {
+    let mut scene = Scene::with(wire("web", "port")).await;
+    scene.look().await.pass();
+    scene.no_look_for(S).await;
+    let heard = Instant::now();
+    scene.news.notify_one();
+    let look = scene.look().await;
+    assert_eq!(look.at - heard, Duration::ZERO);
+    look.fail();
+    scene.shows_failures(1).await;
+    scene.news.notify_one();
+    assert_eq!(scene.look().await.at - heard, MS * 250);
 }
 
 #[tokio::test(start_paused = true)]

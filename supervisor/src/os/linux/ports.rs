@@ -1,26 +1,17 @@
-//! Who listens where, by `/proc/net`: asked off the hot path, when a service starts.
+//! Who holds a port already: asked off the hot path, when a service starts.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use daemon_kit::listeners::{Listener, listeners};
 
 use super::proc::{self, Fifos};
 use crate::os::Stranger;
 
-const LISTEN: &str = "0A";
-const SYN_RECV: &str = "03";
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 100;
-
-/// A listener that would get the connections to an address.
-#[derive(Debug, PartialEq, Eq)]
-struct Listener {
-    local: SocketAddr,
-    user: u32,
-    inode: u64,
-}
 
 /// Somebody who listens on one of these addresses and is no process of the service that was just started.
 pub fn stranger_on(
@@ -64,43 +55,6 @@ pub fn stranger_on(
         None => Stranger { pid: 0, command: String::new(), user, service: None, age: None, folder: None },
     };
     Some((port, stranger))
-}
-
-/// Every listener of this host. The tables have their listeners first, and are not read further.
-fn listeners() -> Vec<Listener> {
-    let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(file) = File::open(table) else { continue };
-        for line in BufReader::new(file).lines().skip(1).map_while(Result::ok) {
-            match row(&line) {
-                Some((LISTEN, listener)) => found.push(listener),
-                Some((SYN_RECV, _)) | None => {}
-                Some(_) => break,
-            }
-        }
-    }
-    found
-}
-
-/// One line of the table: `sl local remote state tx:rx tr:when retransmits uid timeout inode …`.
-fn row(line: &str) -> Option<(&str, Listener)> {
-    let fields: Vec<_> = line.split_ascii_whitespace().take(10).collect();
-    let [_, local, _, state, _, _, _, user, _, inode] = fields[..] else { return None };
-    let (ip, port) = local.split_once(':')?;
-    let word = |at: usize| Some(u32::from_str_radix(ip.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    let ip = match ip.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (place, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(place * 8)?);
-            }
-            IpAddr::V6(Ipv6Addr::from(bytes))
-        }
-        _ => return None,
-    };
-    let local = SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?);
-    Some((state, Listener { local, user: user.parse().ok()?, inode: inode.parse().ok()? }))
 }
 
 /// Whether who listens there keeps others from the address: on it, or on every one.
@@ -159,13 +113,6 @@ mod tests {
             ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
         ] {
             assert_eq!(gets(at(local), at(address)), expected, "{local} {address}");
-        }
-    }
-
-    #[test]
-    fn garbage_is_no_row() {
-        for garbage in ["", "sl local", "0: 1:2 3 0A 4:5 6 7 8 9 10", "0: é:1F90 0:0 0A 0:0 0:0 0 0 0 1"] {
-            assert_eq!(row(garbage), None, "{garbage}");
         }
     }
 

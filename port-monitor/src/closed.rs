@@ -1,0 +1,94 @@
+//! Hears from the kernel that a socket was closed, where it says so: the check that finds it gone need not wait until it
+//! is due. One socket for the whole monitor; where there is none, checks come when they are due and that is all.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use daemon_kit::listeners::Gone;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{Receiver, Sender, channel};
+
+/// So many ports may be closed before one check has heard of them.
+const REMEMBERED: usize = 64;
+
+/// Stands for whichever: some were missed.
+const ANY: u16 = 0;
+
+/// Tells every check.
+#[derive(Debug, Default)]
+pub(crate) struct Closed(OnceLock<Option<Sender<u16>>>);
+
+/// What one check hears.
+#[derive(Debug)]
+pub(crate) struct Hears(Option<Receiver<u16>>);
+
+impl Closed {
+    /// From now on.
+    pub(crate) fn hear(&self) -> Hears {
+        Hears(self.0.get_or_init(begin).as_ref().map(Sender::subscribe))
+    }
+}
+
+fn begin() -> Option<Sender<u16>> {
+    let gone = Gone::open().ok()?;
+    let (sender, _) = channel(REMEMBERED);
+    let tell = sender.clone();
+    tokio::spawn(async move {
+        // An error ends it: then checks come when they are due.
+        while let Ok(ports) = gone.ports().await {
+            for port in if ports.is_empty() { vec![ANY] } else { ports } {
+                // Nobody has a target just now.
+                let _ = tell.send(port);
+            }
+        }
+    });
+    Some(sender)
+}
+
+impl Hears {
+    /// Ends when somebody who listened on one of these ports does so no more, or may have.
+    pub(crate) async fn any_of(&mut self, addresses: &BTreeSet<SocketAddr>) {
+        while let Some(receiver) = &mut self.0 {
+            match receiver.recv().await {
+                Ok(ANY) | Err(RecvError::Lagged(_)) => return,
+                Ok(port) if addresses.iter().any(|address| address.port() == port) => return,
+                Ok(_) => {}
+                Err(RecvError::Closed) => self.0 = None,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_its_own_ports_are_news_and_a_gap_is() {
+        let (sender, receiver) = channel(2);
+        let mut hears = Hears(Some(receiver));
+        let addresses = BTreeSet::from(["127.0.0.1:80".parse().expect("an address")]);
+        let soon = Duration::from_secs(1);
+        sender.send(81).expect("heard");
+        assert!(timeout(soon, hears.any_of(&addresses)).await.is_err(), "another port");
+        sender.send(80).expect("heard");
+        timeout(soon, hears.any_of(&addresses)).await.expect("its own");
+        for port in [1, 2, 3] {
+            sender.send(port).expect("heard");
+        }
+        timeout(soon, hears.any_of(&addresses)).await.expect("one was missed");
+        sender.send(ANY).expect("heard");
+        // What was missed before is heard of first.
+        for _ in 0..3 {
+            timeout(soon, hears.any_of(&addresses)).await.ok();
+        }
+        drop(sender);
+        assert!(timeout(soon, hears.any_of(&addresses)).await.is_err(), "nobody tells any more");
+    }
+}
