@@ -1,6 +1,8 @@
 //! A crash loop waits exactly as the policy says, gives up, says so, and begins again when told.
 
-use crate::harness::System;
+use serde_json::Value;
+
+use crate::harness::{System, eventually, text};
 
 #[test]
 fn it_backs_off_gives_up_says_so_and_begins_again() {
@@ -33,6 +35,36 @@ fn it_backs_off_gives_up_says_so_and_begins_again() {
         .until("flaky", "failed again", |now| now.state() == "failed" && starts(&system).len() == before + 4);
     let why = system.why("flaky");
     assert!(why.last().is_some_and(|line| line.contains("gave up after 4 failed runs")), "{why:?}");
+}
+
+#[test]
+fn what_a_run_said_last_is_in_why_though_the_next_one_speaks_at_once() {
+    let system = System::new(
+        r#"
+        [services.flaky]
+        shell = "for i in $(seq 30); do echo line $i of $$ >&2; done; exit 3"
+        restart = { initial = "10ms", jitter = 0, max = 3 }
+        "#,
+    )
+    .up_at_once();
+    system.until_state("flaky", "failed");
+    let said = || -> Vec<(u64, String)> {
+        let answer = system.ctl(&["events", "-n", "1000", "--json"]).out;
+        let value: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let events = value["events"].as_array().cloned().unwrap_or_default();
+        let of = |event: &Value| (event["incarnation"].as_u64().unwrap_or(0), text(&event["evidence"]));
+        events.iter().filter(|event| event["kind"] == "output").map(of).collect()
+    };
+    eventually("four last words", || said().len() == 4);
+    for (place, (incarnation, words)) in said().iter().enumerate() {
+        assert_eq!(*incarnation, place as u64 + 1);
+        let lines: Vec<&str> = words.lines().collect();
+        let pid = lines[0].rsplit(' ').next().expect("a pid");
+        let expected: Vec<String> = (11..=30).map(|number| format!("line {number} of {pid}")).collect();
+        assert_eq!(lines, expected, "one run's, and all of them");
+    }
+    let why = system.ctl(&["why", "flaky"]).out;
+    assert!(why.contains("line 30 of "), "{why}");
 }
 
 #[test]

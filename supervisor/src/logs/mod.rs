@@ -6,7 +6,7 @@
 //!                     └ tee, pread: line borders, `ready = { log = … }`
 //!                                  NAME.out.log.1, .2.gz, …           thread `rotate` (rotate.rs)
 //!  ctl logs ◀── read.rs, from the files; woken by each stream's progress
-//!  ctl why  ◀── last.rs, the last lines of one run
+//!  ctl why  ◀── last.rs, the last lines of one run, handed out when it ends
 //! ```
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
@@ -21,6 +21,7 @@ mod stream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::SystemTime;
 use std::{fmt, io, thread};
 
 use proto::Name;
@@ -120,6 +121,15 @@ impl Shared {
     }
 }
 
+/// The end of what a run wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// There was more before.
+    pub cut: bool,
+}
+
 /// What the threads tell the control loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEvent {
@@ -152,6 +162,12 @@ enum Command {
     Look {
         key: Key,
         pattern: Option<(regex::bytes::Regex, u64)>,
+    },
+    /// Moves what is left now: the end of a run. What it said last is handed out.
+    Settle {
+        key: Key,
+        since: SystemTime,
+        done: Box<dyn FnOnce(Said) + Send>,
     },
     Rotated(rotate::Rotated),
     /// Moves what is left in every pipe, then ends.
@@ -211,6 +227,11 @@ impl Logs {
             (bytes, incarnation)
         });
         self.send(Command::Look { key, pattern });
+    }
+
+    /// A run that began at `since` has ended: moves what it wrote, and calls `done`, on the thread, with the end of it.
+    pub fn settle(&self, key: Key, since: SystemTime, done: impl FnOnce(Said) + Send + 'static) {
+        self.send(Command::Settle { key, since, done: Box::new(done) });
     }
 
     /// Moves what is left in every pipe and ends the threads.

@@ -96,6 +96,12 @@ impl Pump {
                     stream.look_for(pattern);
                 }
             }
+            Command::Settle { key, since, done } => {
+                if let Some(stream) = self.keys.get(&key).and_then(|id| self.streams.get_mut(id)) {
+                    drain(stream, &self.rotator, &mut self.peeker, &self.tell);
+                    done(stream.settle(since));
+                }
+            }
             Command::Rotated(rotated) => {
                 if let Some(stream) = self.keys.get(&rotated.key).and_then(|id| self.streams.get_mut(id)) {
                     stream.rotated(rotated.file);

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::index::Index;
+use super::index::{Index, Since, Times};
+use super::last::TAIL;
 use super::rotate::Rotator;
-use super::{Keep, Key, LogEvent, Shared};
+use super::{Keep, Key, LogEvent, Said, Shared};
 use crate::lifecycle::Moment;
 use crate::os;
 use crate::os::pipe::{Output, Peeker};
@@ -27,6 +28,9 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// How much of an unfinished line is remembered while looking for a pattern.
 const LONGEST_CARRY: usize = 64 * 1024;
+
+/// A run may write this long before it is known to have been born: whoever starts it waits for the processor as well.
+const BORN: Duration = Duration::from_secs(1);
 
 /// How often a disk that refused is asked again.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -58,6 +62,8 @@ struct Open {
     index: Index,
     rotation: Rotation,
     checked: Moment,
+    /// Where in it the present run begins, if it was seen to begin.
+    begins: Option<u64>,
 }
 
 enum Rotation {
@@ -144,6 +150,14 @@ impl Stream {
                 self.fail(&error, 0, now);
                 self.discard();
             }
+        }
+    }
+
+    /// A run that began at `since` has ended; the end of what it wrote into this file.
+    pub(super) fn settle(&mut self, since: SystemTime) -> Said {
+        match &mut self.sink {
+            Sink::File(open) => open.settle(&self.keep, since),
+            Sink::Unopened | Sink::Broken { .. } => Said::default(),
         }
     }
 
@@ -262,7 +276,14 @@ impl Look {
 
 impl Open {
     fn new(file: File, position: u64, keep: &Keep, now: Moment) -> Self {
-        Self { file, position, index: Index::open(&keep.path), rotation: Rotation::None, checked: now }
+        Self {
+            file,
+            position,
+            index: Index::open(&keep.path),
+            rotation: Rotation::None,
+            checked: now,
+            begins: None,
+        }
     }
 
     fn transfer(
@@ -310,8 +331,26 @@ impl Open {
         if let Rotation::Ready(file, end) = std::mem::replace(&mut self.rotation, Rotation::None) {
             rotator.close(std::mem::replace(&mut self.file, file));
             self.position = end;
+            self.begins = Some(0);
             self.index = Index::open(&keep.path);
         }
+    }
+
+    fn settle(&mut self, keep: &Keep, since: SystemTime) -> Said {
+        // The first that ends here may have begun under another supervisor: its time says where.
+        let begins = self.begins.replace(self.position).unwrap_or_else(|| {
+            match Times::of(&keep.path).since(since - BORN) {
+                Since::From(offset) => offset.min(self.position),
+                Since::Older => self.position,
+                Since::Unknown => 0,
+            }
+        });
+        let from = begins.max(self.position.saturating_sub(TAIL));
+        let mut bytes = vec![0; usize::try_from(self.position.saturating_sub(from)).unwrap_or(0)];
+        // What can not be read is not there: the exit is told without it.
+        let read = os::pipe::read_at(&self.file, &mut bytes, from).unwrap_or(0);
+        bytes.truncate(read);
+        Said { bytes, cut: from > begins }
     }
 
     /// Somebody removed the file: a new one is begun instead of writing where nobody can read.

@@ -13,11 +13,8 @@ use crate::lifecycle::WhyEnd;
 use crate::logs::{Which, last_lines};
 use crate::os::{self, Stranger};
 use crate::service::Service;
+use crate::service::world::key;
 
-/// What a service wrote last is on its way through the pipe for a moment.
-const SETTLED: Duration = Duration::from_millis(100);
-/// What comes later than this after an exit is the next run's.
-const LAST_BREATH: Duration = Duration::from_millis(10);
 /// Lines of stderr that are kept with an exit.
 const LINES: usize = 20;
 
@@ -58,34 +55,17 @@ impl Manager {
         self.changed();
     }
 
-    /// A run has ended, and nobody wanted that: what did it say last? `exit` is the event.
+    /// A run has ended: what did it say last? `exit` is the event. Told only if nobody wanted it to end.
     pub(super) fn hear_last_words(&mut self, name: &Name, exit: u64, why: Option<WhyEnd>, up: Duration) {
         let Some(service) = self.services.get(name) else { return };
-        if !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady)) {
-            return;
-        }
-        let now = SystemTime::now();
-        let since = now - up;
-        let (key, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(SETTLED).await;
-            // Fails only if the manager has ended.
-            let _ = tell.send(Happened::Settled { service: key, incarnation, exit, since, ended: now });
-        });
-    }
-
-    /// What it wrote last has come through the pipe: it is read, up to where the next run began.
-    pub(super) fn read_last_words(&self, key: &Name, run: (u64, u64), since: SystemTime, ended: SystemTime) {
-        let Some(service) = self.services.get(key) else { return };
-        let path = self.world.keep(service, Which::Err).path;
-        let next = service.run.as_ref().and_then(|_| service.unit.uptime(os::now()));
-        let until = next.map_or_else(SystemTime::now, |up| (SystemTime::now() - up).max(ended + LAST_BREATH));
-        let (service, tell) = (service.name.clone(), self.tell.clone());
-        let (incarnation, exit) = run;
-        tokio::task::spawn_blocking(move || {
-            let lines = last_lines(&path, since, until, LINES);
+        let wanted = !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady));
+        let (owner, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
+        // Asked before its successor is born, and so before that one can say anything.
+        self.world.logs.settle(key(name, Which::Err), SystemTime::now() - up, move |said| {
+            let lines = if wanted { Vec::new() } else { last_lines(&said.bytes, said.cut, LINES) };
             if !lines.is_empty() {
-                let _ = tell.send(Happened::LastWords { service, incarnation, exit, lines });
+                // Fails only if the manager has ended.
+                let _ = tell.send(Happened::LastWords { service: owner, incarnation, exit, lines });
             }
         });
     }

@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use daemon_kit::file::Config;
 use futures_util::stream::FuturesUnordered;
@@ -83,8 +83,6 @@ enum Happened {
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
     /// Somebody else listens where a run is to listen.
     Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
-    /// A run ended a moment ago: what it wrote has come through its pipe.
-    Settled { service: Name, incarnation: u64, exit: u64, since: SystemTime, ended: SystemTime },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The state is on disk, up to this record of the log of intents.

@@ -232,9 +232,6 @@ impl Manager {
             Happened::Stranger { service, incarnation, port, stranger } => {
                 self.stranger_found(&service, incarnation, port, &stranger);
             }
-            Happened::Settled { service, incarnation, exit, since, ended } => {
-                self.read_last_words(&service, (incarnation, exit), since, ended);
-            }
             Happened::LastWords { service, incarnation, exit, lines } => {
                 self.last_words(&service, incarnation, exit, &lines);
             }
