@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -204,6 +205,45 @@ fn a_supervisor_killed_in_the_middle_of_a_reload_leaves_one_run() {
     std::fs::remove_file(system.path("slow")).expect("removed");
     system.ctl(&["reload", "web"]).succeeded();
     assert_eq!(system.service("web").incarnation(), before.incarnation() + 2);
+    system.down();
+}
+
+#[test]
+fn a_run_that_is_ready_while_the_old_one_is_told_to_go_is_given_up_and_not_kept_for_ever() {
+    let Some(python) = wants("python", None).or_else(|| wants("python3", None)) else { return };
+    let port = free_port();
+    let system = notifier(&python, port);
+    let server = NOTIFIER
+        .replace("tell.send", "while os.path.exists('slow'): time.sleep(0.01)\ntell.send")
+        .replace("tell =", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntell =");
+    std::fs::write(system.path("server.py"), server).expect("written");
+    let more = r#"
+        stop = { timeout = "2s" }
+        [services.web.checks.sick]
+        kind = "exec"
+        command = "test ! -e {here}/sick"
+        interval = "100ms"
+        failures = 1
+    "#;
+    system.write(&(std::fs::read_to_string(system.path("sereno.toml")).expect("there") + more));
+    let system = system.up();
+    let before = system.service("web");
+    std::fs::write(system.path("slow"), "").expect("written");
+    let mut asked = system.command(&["reload", "web"]);
+    let asked = asked.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ctl runs");
+    let runs = || system.processes().iter().filter(|(_, command)| command.contains("server.py")).count();
+    crate::harness::eventually("two runs", || runs() == 2);
+    std::fs::write(system.path("sick"), "").expect("written");
+    system.until_state("web", "stopping");
+    std::fs::remove_file(system.path("slow")).expect("removed");
+    std::fs::remove_file(system.path("sick")).expect("removed");
+    let told = asked.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.code() == Some(1) && said.contains("the old run is to go"), "{told:?}");
+    let after = system.until("web", "restarted", |now| now.state() == "running" && now.pid() != before.pid());
+    crate::harness::eventually("one run", || runs() == 1);
+    system.ctl(&["reload", "web"]).succeeded();
+    assert!(system.service("web").incarnation() > after.incarnation());
     system.down();
 }
 
