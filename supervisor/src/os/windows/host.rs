@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_P
 use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
 use super::handle::{Handle, done, wide};
-use super::pipe;
+use super::{pipe, private};
 use crate::lifecycle::Moment;
 
 /// What this process found when it began.
@@ -120,13 +120,16 @@ pub fn null_device() -> io::Result<Handle> {
     Ok(OpenOptions::new().read(true).write(true).open("NUL")?.into())
 }
 
-/// Makes a folder, and those above it. Who may enter is inherited: in a user's profile that is the user, the
-/// administrators and the system.
+/// Makes a folder, and those above it. The folder itself is this user's alone, wherever it lies, and so is what it
+/// will hold; one that is there stays as it is.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)?;
+    }
+    private::make_folder(path)
 }
 
-/// Opens a file for writing anew. Who may read it is inherited, as above.
+/// Opens a file for writing anew. Who may read it is inherited from its folder, which is one of the above.
 pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
