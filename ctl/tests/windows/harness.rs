@@ -251,6 +251,11 @@ pub(crate) fn lives(pid: u32) -> bool {
     process.is_ok_and(|process| process.WaitForSingleObject(Some(0)) == Ok(co::WAIT::TIMEOUT))
 }
 
+/// Whether this is wine, which does not show all that Windows does.
+pub(crate) fn is_wine() -> bool {
+    Path::new(r"C:\windows\system32\winecfg.exe").exists()
+}
+
 /// A port that nobody listens on now.
 pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
