@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use daemon_kit::listeners::Listener;
 use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, TcpState, iterate_sockets_info};
 use tokio::time::Instant;
 use winsafe::{HPROCESS, HPROCESSLIST, co};
@@ -51,11 +52,11 @@ pub(crate) fn has_address(ip: IpAddr) -> bool {
     heard.is_ok_and(|heard| heard.ip() == ip)
 }
 
-/// The listener that got a connection to an address: somebody there is.
-pub(crate) fn listening(address: SocketAddr) -> Vec<Listening> {
+/// The listener that got a connection to an address: somebody is there, and `found` knows nothing of him.
+pub(crate) fn pick(address: SocketAddr, _found: &[Listener]) -> Vec<Listener> {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let age = BEGAN.get_or_init(Instant::now).elapsed().as_secs() / BELIEVED.as_secs();
-    vec![Listening { inode: Place::of(address).during(age), waiting: 0 }]
+    vec![Listener { local: address, waiting: 0, user: 0, inode: Place::of(address).during(age) }]
 }
 
 /// An address, short: every address of IPv6 but the loopback is one.
@@ -264,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn a_listener_is_known_by_who_holds_it() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let seen = listening(listener.local_addr().expect("bound"));
+        let seen = pick(listener.local_addr().expect("bound"), &[]);
         let inodes: Vec<u64> = seen.iter().map(|socket| socket.inode).collect();
         let me = std::process::id();
         let run = |pid| Run { pid, service: "web".into(), incarnation: 1 };

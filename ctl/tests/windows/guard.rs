@@ -55,6 +55,16 @@ fn a_killed_supervisor_is_started_again_and_everybody_keeps_his_pid() {
         assert_eq!((supervisor(&now), runs(&now)), (supervisor(&before), a_and_b.clone()));
     }
 
+    // Another program in its place is another process here, and nobody notices either.
+    let said = system.ctl(&["upgrade"]).succeeded().out;
+    let now = system.until_attached();
+    assert_ne!(supervisor(&now), supervisor(&before));
+    assert!(
+        said.contains(&format!("as pid {} in place of pid {}", supervisor(&now), supervisor(&before))),
+        "{said}"
+    );
+    assert_eq!(runs(&now), a_and_b, "nobody is touched\n{}", system.story());
+
     // Adopted, and still ours: one that ends is started again, and what it had started goes first.
     let a = system.service("a");
     kill(a.pid());

@@ -38,6 +38,13 @@ pub(crate) fn play(part: &str) {
                 thread::park();
             }
         }
+        "grows" => {
+            let memory = vec![1_u8; 200_000_000];
+            loop {
+                thread::park();
+                drop(memory.first());
+            }
+        }
         "waits" => {
             while !here.join("go").exists() {
                 thread::park_timeout(Duration::from_millis(20));
@@ -80,6 +87,15 @@ fn a_tree_of_three_levels_is_gone_after_stop_and_after_a_crash() {
     // Where it stands among them, their console is one more.
     let all = |line: &String| ["to 3 processes", "to 4 processes"].iter().any(|all| line.contains(all));
     assert!(why.iter().any(all), "{why:#?}");
+}
+
+#[test]
+fn who_takes_more_memory_than_it_may_is_restarted_for_that() {
+    let system = System::new("[services.greedy]\n{actor grows}\nmemory_max = \"100MB\"\n").up();
+    let before = system.service("greedy");
+    system.until_restarted(&before);
+    let why = system.why("greedy");
+    assert!(why.iter().any(|line| line.contains("over memory_max 100 MB")), "{why:#?}");
 }
 
 #[test]
