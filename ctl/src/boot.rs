@@ -1,6 +1,10 @@
-//! What starts a supervisor at boot, as text: a unit of systemd, a property list of launchd. Pure.
+//! What starts a supervisor at boot, as text: a unit of systemd, a property list of launchd, a task of Windows. Pure.
+
+mod task;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use task::task;
 
 /// Everything that such a file names.
 #[derive(Debug)]
@@ -85,11 +89,12 @@ pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
     )
 }
 
-/// Where such a file lies; `config` and `home` are the user's.
+/// Where such a file lies; `config` and `home` are the user's (on Windows `config` is the whole machine's where it is meant).
 pub(crate) fn path(system: &str, name: &str, whole: bool, config: &Path, home: &Path) -> Option<PathBuf> {
     match (system, whole) {
         ("linux", true) => Some(Path::new("/etc/systemd/system").join(format!("{name}.service"))),
         ("linux", false) => Some(config.join("systemd/user").join(format!("{name}.service"))),
+        ("windows", _) => Some(config.join("sereno").join("startup").join(format!("{name}.xml"))),
         ("macos", true) => Some(Path::new("/Library/LaunchDaemons").join(format!("dev.{name}.plist"))),
         ("macos", false) => Some(home.join("Library/LaunchAgents").join(format!("dev.{name}.plist"))),
         _ => None,

@@ -78,7 +78,9 @@ fn every_example_of_the_reference_is_a_good_file() {
     assert_eq!(examples.len(), TABLES.len(), "one for each table");
     // What an example leaves out because it is not its point.
     let others = "\n[services.web]\n[services.db]\n[services.migrate]\n[defaults]\ncommand = \"x\"\n";
-    for example in examples {
+    // Windows has no held sockets, and says so.
+    for example in examples.into_iter().filter(|example| !cfg!(windows) || !example.contains("\nsockets = "))
+    {
         let missing: Vec<&str> = others
             .split_inclusive('\n')
             .filter(|line| {

@@ -1,11 +1,13 @@
 //! All addresses side by side; one that answers is enough.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
 use daemon_kit::monitor::{TargetError, Verdict};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
+
+use crate::sockets::has_address;
 
 /// Addresses of one check.
 const MAX_ADDRESSES: usize = 16;
@@ -74,7 +76,7 @@ async fn reach(address: SocketAddr) -> io::Result<SocketAddr> {
 
 /// Whether an address is this machine's own: only then does its table say anything about the port.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
+    ip.is_loopback() || ip.is_unspecified() || has_address(ip)
 }
 
 #[cfg(test)]

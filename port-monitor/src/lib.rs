@@ -6,7 +6,7 @@
 //! | `connect` | all addresses side by side, the first success counts |
 //! | `closed` | the kernel says that a listener was closed: no waiting for the next check |
 //! | `queue` | pure: does an accept queue drain |
-//! | `sockets` | the system's table of listeners, and who holds them; the only file that knows `/proc` |
+//! | `sockets` | the system's table of listeners, and who holds them; one file for each system |
 //!
 //! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
 
@@ -16,7 +16,7 @@ mod closed;
 mod connect;
 pub mod probe;
 mod queue;
-#[cfg_attr(not(target_os = "linux"), path = "sockets_none.rs")]
+#[cfg_attr(windows, path = "sockets_windows.rs")]
 mod sockets;
 
 pub use probe::PortProbe;

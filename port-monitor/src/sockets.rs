@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use daemon_kit::listeners::Listener;
@@ -32,6 +32,11 @@ pub(crate) struct Run {
 const MAX_COMMAND: usize = 100;
 /// Bytes of an environment that are looked at.
 const MAX_ENVIRON: usize = 1024 * 1024;
+
+/// Whether an address is this machine's own.
+pub(crate) fn has_address(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
 
 /// The listeners that would get a connection to an address: those bound to it, else those bound to every address.
 pub(crate) fn pick(address: SocketAddr, found: &[Listener]) -> Vec<Listener> {

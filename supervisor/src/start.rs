@@ -204,7 +204,7 @@ fn hand_over(binary: &Path, home: &Path, lock: &Lock) -> StartError {
     let args = ["--resume".into(), home.display().to_string(), "--lock".into(), number.to_string()];
     let refused = os::exec(binary, &args);
     tracing::error!(error = %refused, "{} could not be executed; the running program goes on", binary.display());
-    let again = os::exec(Path::new("/proc/self/exe"), &args);
+    let again = os::exec(&os::own_program(), &args);
     StartError::Io(format!("executing {}", binary.display()), again)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use daemon_kit::file::Env;
 use serde::Serialize;
 
 use crate::args::setup::{AtBoot, BootArgs, Startup};
@@ -41,23 +42,36 @@ fn target(args: &BootArgs, place: &Place) -> Result<Target, Failure> {
     let env = place::environment();
     let home = env.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     let config = env.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = config.unwrap_or_else(|| home.join(".config"));
-    let root = std::fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t"));
-    let system = args.system || (root && !args.user);
-    let name = args.name.as_deref().map_or_else(|| boot::name(place.file()), crate::draft::name);
     let os = std::env::consts::OS;
+    let (mine, everybodys) = (env.get("APPDATA"), env.get("PROGRAMDATA").or_else(|| env.get("ProgramData")));
+    let config = match (os, if args.system { everybodys } else { mine }) {
+        ("windows", Some(folder)) => PathBuf::from(folder),
+        _ => config.unwrap_or_else(|| home.join(".config")),
+    };
+    let root = || std::fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t"));
+    let system = args.system || (!args.user && !windows() && root());
+    let name = args.name.as_deref().map_or_else(|| boot::name(place.file()), crate::draft::name);
     let path = boot::path(os, &name, system, &config, &home).ok_or_else(|| {
         Failure::Refused(format!(
-            "{os}: starting at boot is not in this version; let \"ctl up -d\" be run at log-on, by the system's own task \
-             scheduler"
+            "{os}: starting at boot is not in this version; let \"ctl up -d\" be run at log-on, by the system's own means"
         ))
     })?;
     let own = std::env::current_exe().map_err(Failure::Start)?;
-    let program = own.with_file_name("supervisor");
+    let program = own.with_file_name(format!("supervisor{}", std::env::consts::EXE_SUFFIX));
     let located = &place.located;
     let boot = Boot { program: &program, home: located.home.root(), file: &located.file, system };
-    let text = if os == "macos" { boot::plist(&boot, &format!("dev.{name}")) } else { boot::unit(&boot) };
+    let text = match os {
+        "windows" => boot::task(&boot, Some(&user(&env)).filter(|_| !system).map(String::as_str)),
+        "macos" => boot::plist(&boot, &format!("dev.{name}")),
+        _ => boot::unit(&boot),
+    };
     Ok(Target { name, path, text, system })
+}
+
+/// As Windows names its users.
+fn user(env: &Env) -> String {
+    let [domain, name] = ["USERDOMAIN", "USERNAME"].map(|name| env.get(name).map_or("", String::as_str));
+    if domain.is_empty() { name.into() } else { format!(r"{domain}\{name}") }
 }
 
 fn install(target: &Target, place: &Place, out: &mut Out) -> Result<Done, Failure> {
@@ -67,7 +81,11 @@ fn install(target: &Target, place: &Place, out: &mut Out) -> Result<Done, Failur
     }
     let path = &target.path;
     let refuse = |error: std::io::Error| {
-        let hint = if target.system { " (as root, or with --user)" } else { "" };
+        let hint = match (target.system, std::env::consts::OS) {
+            (true, "windows") => " (as an administrator, or without --system)",
+            (true, _) => " (as root, or with --user)",
+            (false, _) => "",
+        };
         Failure::Refused(format!("write {}: {error}{hint}", path.display()))
     };
     if let Ok(there) = std::fs::read_to_string(path)
@@ -86,7 +104,8 @@ fn install(target: &Target, place: &Place, out: &mut Out) -> Result<Done, Failur
         well &= tried(&command, out)?;
     }
     if well {
-        out.line("the supervisor starts at the next boot; the one that runs now goes on")?;
+        let when = if windows() && !target.system { "your next log-on" } else { "the next boot" };
+        out.line(&format!("the supervisor starts at {when}; the one that runs now goes on"))?;
     }
     Ok(Done::when(well))
 }
@@ -97,7 +116,9 @@ fn remove(target: &Target, out: &mut Out) -> Result<Done, Failure> {
         return Ok(Done::Well);
     }
     // Not stopped: what runs goes on, only the next boot is another.
-    let disabled = match systemctl(target, &["disable", &format!("{}.service", target.name)]) {
+    let task = windows().then(|| words(["schtasks", "/delete", "/tn", &target.name, "/f"]));
+    let unit = format!("{}.service", target.name);
+    let disabled = match task.or_else(|| systemctl(target, &["disable", &unit])) {
         Some(command) => tried(&command, out)?,
         None => true,
     };
@@ -135,6 +156,10 @@ fn started(unit: &str) -> Option<String> {
 }
 
 fn enabling(target: &Target) -> Vec<Vec<String>> {
+    if windows() {
+        let file = target.path.display().to_string();
+        return vec![words(["schtasks", "/create", "/tn", &target.name, "/xml", &file, "/f"])];
+    }
     let unit = format!("{}.service", target.name);
     let mut commands: Vec<Vec<String>> =
         [systemctl(target, &["daemon-reload"]), systemctl(target, &["enable", &unit])]
@@ -148,6 +173,14 @@ fn enabling(target: &Target) -> Vec<Vec<String>> {
         commands.push(vec!["loginctl".into(), "enable-linger".into()]);
     }
     commands
+}
+
+fn windows() -> bool {
+    std::env::consts::OS == "windows"
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
 }
 
 fn systemctl(target: &Target, args: &[&str]) -> Option<Vec<String>> {
@@ -174,6 +207,11 @@ fn tried(command: &[String], out: &mut Out) -> Result<bool, Failure> {
         Err(error) => error.to_string(),
     };
     out.flush()?;
-    note(&format!("{line}: {why}; run it where the init system runs"));
+    let then = if windows() {
+        "run it in a terminal of an administrator"
+    } else {
+        "run it where the init system runs"
+    };
+    note(&format!("{line}: {why}; {then}"));
     Ok(false)
 }

@@ -3,11 +3,17 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
+use interprocess::os::windows::named_pipe::PipeListenerOptions;
+use interprocess::os::windows::named_pipe::pipe_mode::Bytes;
+use interprocess::os::windows::named_pipe::tokio::{DuplexPipeStream, PipeListener};
+use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use proto::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
+use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
+use widestring::U16CString;
 
 use super::listen::{ListenError, Peer};
 
@@ -15,34 +21,56 @@ use super::listen::{ListenError, Peer};
 const PIPE_BUSY: i32 = 231;
 const BUSY_AGAIN: Duration = Duration::from_millis(20);
 
+/// Who may open a pipe of ours: the system, administrators (who may do anything, as root may elsewhere) and its owner.
+/// What an elevated process made is owned by the administrators: who is not elevated does not reach it.
+const ACCESS: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)";
+
+/// Somebody else has the name: usually a daemon of ours that is about to end.
+const ACCESS_DENIED: i32 = 5;
+const LEAVES_AGAIN: Duration = Duration::from_millis(20);
+const LEAVES_TRIES: u32 = 100;
+
 /// A pipe, of which the next instance always stands ready: without one clients would find nothing.
 #[derive(Debug)]
-pub(super) struct Listener {
-    next: NamedPipeServer,
-    path: String,
-}
+pub(super) struct Listener(PipeListener<Bytes, Bytes>);
 
 impl Listener {
     pub(super) fn bind(endpoint: &Endpoint) -> Result<Self, ListenError> {
         let Endpoint::Pipe(name) = endpoint else {
             return Err(ListenError::Foreign { endpoint: endpoint.clone() });
         };
-        let path = native(name);
-        let next = instance(&path, true)
-            .map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })?;
-        Ok(Self { next, path })
+        let mut tries = 0;
+        loop {
+            match listen(&native(name)) {
+                Ok(pipe) => return Ok(Self(pipe)),
+                Err(error) if error.raw_os_error() == Some(ACCESS_DENIED) && tries < LEAVES_TRIES => {
+                    tries += 1;
+                    thread::park_timeout(LEAVES_AGAIN);
+                }
+                Err(source) => return Err(ListenError::Bind { endpoint: endpoint.clone(), source }),
+            }
+        }
     }
 
     pub(super) async fn accept(&mut self) -> io::Result<(Io, Peer)> {
-        self.next.connect().await?;
-        let next = instance(&self.path, false)?;
-        Ok((Io::Server(std::mem::replace(&mut self.next, next)), Peer::default()))
+        Ok((Io::Server(self.0.accept().await?), Peer::default()))
     }
 }
 
-fn instance(path: &str, first: bool) -> io::Result<NamedPipeServer> {
-    ServerOptions::new().first_pipe_instance(first).reject_remote_clients(true).create(path)
+/// The first instance: refused if the name is taken, so that nobody can have been there before us. The next ones are
+/// made just so, and none takes clients of other machines.
+fn listen(path: &str) -> io::Result<PipeListener<Bytes, Bytes>> {
+    let access = U16CString::from_str(ACCESS).map_err(io::Error::other)?;
+    let mut options = PipeListenerOptions::new().path(path);
+    options.accept_remote = false;
+    options.input_buffer_size_hint = BUFFER;
+    options.output_buffer_size_hint = BUFFER;
+    options.security_descriptor = Some(SecurityDescriptor::deserialize(&access)?);
+    options.create_tokio_duplex()
 }
+
+/// What one side may have written before the other one reads.
+const BUFFER: u32 = 64 * 1024;
 
 /// `./pipe/x` as Windows writes it.
 fn native(name: &str) -> String {
@@ -69,8 +97,17 @@ pub(super) async fn connect(endpoint: Endpoint) -> io::Result<Io> {
 /// One side of a connection.
 #[derive(Debug)]
 pub(super) enum Io {
-    Server(NamedPipeServer),
+    Server(DuplexPipeStream<Bytes>),
     Client(NamedPipeClient),
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Self::Server(pipe) = self {
+            // Nobody waits, and no thread either, until a client that may never come back has read the rest.
+            pipe.assume_flushed();
+        }
+    }
 }
 
 macro_rules! either {
@@ -94,7 +131,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, pipe => Pin::new(pipe).poll_flush(cx))
+        match self.get_mut() {
+            // What is written is in the pipe; a flush would wait until the client has read it.
+            Self::Server(_) => Poll::Ready(Ok(())),
+            Self::Client(pipe) => Pin::new(pipe).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

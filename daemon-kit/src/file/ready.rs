@@ -44,6 +44,11 @@ fn condition(service: &Reader<'_>, node: &Node, checks: &BTreeMap<Name, Check>) 
     }
     match node.text() {
         Some("started") => Some(Ready::Started),
+        Some("notify") if cfg!(windows) && !service.template => {
+            let rule = "is not to be had on Windows, which has no notify socket: say it by a check or by { log = \"regex\" }";
+            service.bad(node, rule);
+            None
+        }
         Some("notify") => Some(Ready::Notify),
         Some(id) if checks.contains_key(id) => Some(Ready::Check(Name::new(id).ok()?)),
         // In `[defaults]`: the services that use it say whether they have it.

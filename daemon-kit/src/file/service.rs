@@ -113,6 +113,11 @@ fn sockets(table: &Reader<'_>) -> Vec<Socket> {
         table.bad(node, "must be a list of tables such as { name = \"http\", listen = \"127.0.0.1:8000\" }");
         return Vec::new();
     };
+    if cfg!(windows) && !items.is_empty() {
+        let rule =
+            "can not be held on Windows, where programs do not take over a socket that was opened for them";
+        table.bad(node, rule);
+    }
     let mut sockets: Vec<Socket> = Vec::new();
     for item in items {
         let Some(entry) = table.table(item, &keys::SOCKET) else { continue };

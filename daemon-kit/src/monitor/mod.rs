@@ -16,7 +16,7 @@
 //! | `flip` | pure: when is a check failing |
 //! | `schedule` | one task a target: wait, check, count |
 //! | `doubt`, `canary` | was this process itself away, does its own network work |
-//! | `guard` | starts a supervisor that died, and keeps what it held (Linux) |
+//! | `guard` | starts a supervisor that died, and keeps what it held |
 //! | `keeper` | the one task that owns what is known |
 //! | `board` | what is known, as everybody sees it |
 //! | `report` | pure: what the supervisor is told and asked, and when |
@@ -30,7 +30,7 @@ mod board;
 mod canary;
 mod doubt;
 mod flip;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod guard;
 mod keeper;
 mod link;

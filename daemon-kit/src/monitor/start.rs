@@ -128,7 +128,7 @@ pub fn start<P: Probe>(
         shutdown.on_signals()?;
         let listener = bind(&identity.endpoint)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", windows))]
         if let Some(guard) = super::guard::Guard::of(&identity, env) {
             guard.spawn(shutdown.clone());
         }

@@ -7,7 +7,7 @@
 //! | [`Tree`] | group, cgroup, orphans by mark | the job |
 //! | [`scan`] | `/proc/*/environ` and FIFOs | the jobs of this home |
 //! | [`pipe`] | FIFOs, moved into files by `splice` | pipes that the supervisor owns |
-//! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | not known |
+//! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | `GetExtendedTcpTable` |
 //! | [`Lock`] | `flock` | an exclusively opened file |
 //!
 //! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.

@@ -196,6 +196,12 @@ impl Service {
         });
         if let Err(error) = sent {
             tracing::warn!(service = %self.name, %error, "sending {name} failed");
+            if error.kind() == std::io::ErrorKind::Unsupported {
+                // It has no way to hear us: to wait for it would only cost its whole time-out.
+                let words = format!("{name} can not be sent: {error}");
+                self.cause = world.tell(self, Kind::Signal, self.cause, words);
+                return self.kill(world);
+            }
         }
         self.cause = world.tell(self, Kind::Signal, self.cause, format!("{name} to {}", processes(count)));
     }

@@ -87,6 +87,7 @@ impl Service {
             }
             _ => false,
         };
+        os::hold_memory(&world.instance, self.name.as_str(), self.spec.memory_max);
         self.limits = self.run.as_ref().and_then(|_| Limits::of(&self.spec, held, os::now()));
     }
 

@@ -4,22 +4,25 @@
 //! |---|---|
 //! | `life` | one supervisor: who it is, whether it answers, when it dies |
 //! | `patience` | pure: how long to wait before the next one |
-//! | `keep` | copies of open files, kept and never read |
+//! | `keep` | copies of open files, kept and never read (Linux; elsewhere the services keep what is theirs) |
+//! | `linux`, `windows` | a process held, its end heard; how a supervisor is started again |
 //!
 //! Who supervises is decided by the lock alone: of two guards that act at once, one starts a supervisor that finds the
 //! lock taken and leaves. A supervisor that is told to go ends its monitors first, so there is no guard left to call it
 //! back.
 
+#[cfg(target_os = "linux")]
 mod keep;
 mod life;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod os;
 mod patience;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
-use std::{fs, io};
 
 use proto::Endpoint;
 use tokio::time::{Instant, sleep};
@@ -64,8 +67,21 @@ impl Guard {
 
     /// Guards and keeps until the shutdown. Needs a tokio runtime.
     pub(super) fn spawn(self, shutdown: Shutdown) {
+        #[cfg(target_os = "linux")]
+        self.keep(shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = shutdown.triggered() => {}
+                () = self.run() => {}
+            }
+        });
+    }
+
+    /// Keeps what only the supervisor holds.
+    #[cfg(target_os = "linux")]
+    fn keep(&self, over: Shutdown) {
         let place = crate::chassis::keep::path(&self.home, &self.monitor);
-        let over = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = over.triggered() => {}
@@ -76,14 +92,7 @@ impl Guard {
                 }
             }
             // One that listens no more is not to be looked for.
-            let _ = fs::remove_file(&place);
-        });
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = shutdown.triggered() => {}
-                () = self.run() => {}
-            }
+            let _ = std::fs::remove_file(&place);
         });
     }
 
@@ -130,7 +139,7 @@ impl Guard {
         tracing::warn!(pid = dead, "the supervisor died: starting it again");
         let began = Instant::now();
         let home = self.home.root().to_path_buf();
-        let started = tokio::task::spawn_blocking(move || start(&launch, &home, dead)).await;
+        let started = tokio::task::spawn_blocking(move || os::start(&launch, &home, dead)).await;
         match started {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return tracing::error!(%error, "the supervisor could not be started"),
@@ -145,20 +154,6 @@ impl Guard {
     fn is_still(&self, dead: u32) -> bool {
         life::named_in(&self.home.lock()).is_none_or(|pid| pid == dead)
     }
-}
-
-/// Starts a supervisor that is nobody's child: the process started here makes another one and ends at once.
-fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the one process that a guard starts is the supervisor")]
-    let mut command = Command::new(&launch.program);
-    let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from("/") };
-    command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
-    command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("{} ended with {status}", launch.program.display())))
 }
 
 #[cfg(test)]

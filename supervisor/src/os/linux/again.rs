@@ -1,6 +1,6 @@
 //! How this process was started, and being started again like that by somebody who is not to be its parent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use daemon_kit::chassis::launch::Launch;
@@ -17,6 +17,11 @@ pub fn surroundings(launch: &mut Launch) {
     launch.cgroup = cgroup::own_v2_cgroup();
     let limit = getrlimit(Resource::Nofile);
     launch.descriptors = if limit.current == limit.maximum { None } else { limit.current };
+}
+
+/// This program, also where its file has been replaced since it was started.
+pub fn own_program() -> PathBuf {
+    "/proc/self/exe".into()
 }
 
 /// Goes on as a process that is nobody's child and in nobody's group, where the first one was started; `false` in the

@@ -35,7 +35,7 @@ mod process;
 mod spawn;
 mod tree;
 
-pub use again::{come_back, surroundings};
+pub use again::{come_back, own_program, surroundings};
 pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
@@ -46,7 +46,7 @@ pub use host::{
 pub use init::tell_init;
 pub use keep::{Keep, Kept};
 pub use look::look;
-pub use memory::make_room_for_limits;
+pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};

@@ -152,13 +152,3 @@ pub fn take_over(_number: i32) -> io::Result<Handle> {
 pub fn tell_init(_socket: &str, _text: &str) -> io::Result<()> {
     refused("no init system here takes messages")
 }
-
-/// Who listens where is not known here yet.
-pub fn stranger_on(
-    _addresses: &[SocketAddr],
-    _leader: u32,
-    _instance: &str,
-    _service: &str,
-) -> Option<(u16, crate::os::Stranger)> {
-    None
-}

@@ -14,9 +14,12 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     CloseHandle, ERROR_SHARING_VIOLATION, GetHandleInformation, HANDLE_FLAG_INHERIT, SetHandleInformation,
 };
-use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_SHARE_READ, FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType,
+};
 use windows_sys::Win32::System::Console::{
-    GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE,
+    FreeConsole, GetConsoleCP, GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE,
+    SetStdHandle,
 };
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
@@ -24,7 +27,7 @@ use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_P
 use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
 use super::handle::{Handle, done, wide};
-use super::pipe;
+use super::{pipe, private};
 use crate::lifecycle::Moment;
 
 /// What this process found when it began.
@@ -92,13 +95,22 @@ pub fn limit_number(_name: &str) -> Option<u32> {
 
 /// Lets go of what the caller's caller had open: a child inherits that too, and whoever waits for the end of ctl's output
 /// would wait for the supervisor's. Its own standard handles stay, and are not passed on. To be called before anything
-/// is opened. (That it has no console is said by who starts it.)
+/// is opened. A console it has only when nobody who thought of it has started it (the task scheduler): that closes here.
 pub fn detach() {
     // Numbers are given out from the lowest one, four apart.
     const HIGHEST: usize = 0x4000;
     // SAFETY: nothing of ours is inheritable, so that who is was there before us; a number that is no handle is an error.
     unsafe {
-        let own = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(|which| GetStdHandle(which));
+        let which = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE];
+        if GetConsoleCP() != 0 {
+            for which in which {
+                if GetFileType(GetStdHandle(which)) == FILE_TYPE_CHAR {
+                    SetStdHandle(which, ptr::null_mut());
+                }
+            }
+            FreeConsole();
+        }
+        let own = which.map(|which| GetStdHandle(which));
         for handle in (4..HIGHEST).step_by(4).map(ptr::without_provenance_mut) {
             let mut flags = 0;
             let inherited =
@@ -120,13 +132,16 @@ pub fn null_device() -> io::Result<Handle> {
     Ok(OpenOptions::new().read(true).write(true).open("NUL")?.into())
 }
 
-/// Makes a folder, and those above it. Who may enter is inherited: in a user's profile that is the user, the
-/// administrators and the system.
+/// Makes a folder, and those above it. The folder itself is this user's alone, wherever it lies, and so is what it
+/// will hold; one that is there stays as it is.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above)?;
+    }
+    private::make_folder(path)
 }
 
-/// Opens a file for writing anew. Who may read it is inherited, as above.
+/// Opens a file for writing anew. Who may read it is inherited from its folder, which is one of the above.
 pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }

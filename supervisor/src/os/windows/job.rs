@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, ERROR_MORE_DATA, GetLastError};
 use windows_sys::Win32::System::JobObjects::{
-    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_BREAKAWAY_OK,
-    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_BASIC_PROCESS_ID_LIST,
+    AssignProcessToJobObject, CreateJobObjectW, IsProcessInJob, JOB_OBJECT_LIMIT_BREAKAWAY_OK,
+    JOB_OBJECT_LIMIT_JOB_MEMORY, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_BASIC_PROCESS_ID_LIST,
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicAccountingInformation, JobObjectBasicProcessIdList,
     JobObjectExtendedLimitInformation, OpenJobObjectW, QueryInformationJobObject, SetInformationJobObject,
     TerminateJobObject,
@@ -79,6 +79,43 @@ impl Job {
         Ok(job)
     }
 
+    /// The service of this home in whose job a process is, as far as this supervisor has it open.
+    pub(super) fn owner(instance: &str, pid: u32) -> Option<String> {
+        let open: Vec<(String, Arc<Self>)> = {
+            let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+            open.iter().filter_map(|(name, job)| Some((name.clone(), job.upgrade()?))).collect()
+        };
+        let ours = name(instance, "");
+        let holds = |(name, job): (String, Arc<Self>)| {
+            let service = name.strip_prefix(&ours)?.to_owned();
+            job.pids().contains(&pid).then_some(service)
+        };
+        open.into_iter().find_map(holds)
+    }
+
+    /// The job that a process is in, as far as this supervisor has it open.
+    pub(super) fn of(process: &OwnedHandle) -> Option<Arc<Self>> {
+        let open: Vec<Arc<Self>> = {
+            let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+            open.values().filter_map(Weak::upgrade).collect()
+        };
+        open.into_iter().find(|job| {
+            let mut is_in = 0;
+            // SAFETY: both handles are open, and the call fills one number.
+            let (process, job) = (process.as_raw_handle(), job.0.as_raw_handle());
+            let asked = done(unsafe { IsProcessInJob(process, job, &raw mut is_in) });
+            asked.is_ok() && is_in != 0
+        })
+    }
+
+    /// CPU time of all that is and ever was in it, in units of 100 ns; 0 also where it is not counted (wine).
+    pub(super) fn cpu(&self) -> u64 {
+        self.accounting().map_or(0, |info| {
+            let time = |time: i64| u64::try_from(time).unwrap_or(0);
+            time(info.TotalUserTime) + time(info.TotalKernelTime)
+        })
+    }
+
     /// For a process that is no service's: without a name, so that nobody else finds it.
     pub(super) fn unnamed() -> io::Result<Arc<Self>> {
         // SAFETY: no memory; the handle is new.
@@ -120,11 +157,39 @@ impl Job {
         })
     }
 
+    /// What all its processes together may have; `None`: no end.
+    pub(super) fn limit_memory(&self, most: Option<u64>) -> io::Result<()> {
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        // SAFETY: a structure of the class and size that are named; first as it is, so that nothing else is changed.
+        unsafe {
+            let (job, class, size) =
+                (self.0.as_raw_handle(), JobObjectExtendedLimitInformation, size(&limits));
+            let place = (&raw mut limits).cast();
+            done(QueryInformationJobObject(job, class, place, size, ptr::null_mut()))?;
+            let flags = limits.BasicLimitInformation.LimitFlags;
+            if most.is_none() && flags & JOB_OBJECT_LIMIT_JOB_MEMORY == 0 {
+                return Ok(());
+            }
+            limits.BasicLimitInformation.LimitFlags = match most {
+                Some(_) => flags | JOB_OBJECT_LIMIT_JOB_MEMORY,
+                None => flags & !JOB_OBJECT_LIMIT_JOB_MEMORY,
+            };
+            limits.JobMemoryLimit = most.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX));
+            done(SetInformationJobObject(job, class, (&raw const limits).cast(), size))
+        }
+    }
+
     /// How many living processes are in it.
     pub(super) fn count(&self) -> usize {
+        let info = self.accounting();
+        info.map_or(0, |info| usize::try_from(info.ActiveProcesses).unwrap_or(usize::MAX))
+    }
+
+    /// What the system counts. Fails only for a handle that is none.
+    fn accounting(&self) -> io::Result<JOBOBJECT_BASIC_ACCOUNTING_INFORMATION> {
         let mut info = JOBOBJECT_BASIC_ACCOUNTING_INFORMATION::default();
         // SAFETY: a structure of the class and size that are named.
-        let asked = done(unsafe {
+        done(unsafe {
             let (job, size) = (self.0.as_raw_handle(), size(&info));
             QueryInformationJobObject(
                 job,
@@ -133,9 +198,8 @@ impl Job {
                 size,
                 ptr::null_mut(),
             )
-        });
-        // Fails only for a handle that is none.
-        asked.map_or(0, |()| usize::try_from(info.ActiveProcesses).unwrap_or(usize::MAX))
+        })?;
+        Ok(info)
     }
 
     /// The living processes in it.
@@ -184,6 +248,16 @@ impl Job {
 /// Known to every session of the host: who logs in again finds it too.
 fn name(instance: &str, service: &str) -> String {
     format!("Global\\sereno-{instance}-{service}")
+}
+
+/// Holds a run at somewhat more than it may have: a run that is over its limit is ended with the reason when it is looked
+/// at, and one that grows faster than that can not take the host with it. What Windows does at a limit is to refuse
+/// memory, which says nothing to anybody.
+pub fn hold_memory(instance: &str, service: &str, most: Option<u64>) {
+    let Some(job) = Job::find(instance, service) else { return };
+    if let Err(error) = job.limit_memory(most.map(|most| most.saturating_add(most / 4))) {
+        tracing::warn!(service, %error, "its job does not hold memory_max");
+    }
 }
 
 fn size<T>(of: &T) -> u32 {

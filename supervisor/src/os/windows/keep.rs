@@ -1,9 +1,9 @@
-//! Nobody is asked to keep anything here: outputs are kept by the services themselves (`outlet`), jobs have names, and
-//! nobody guards on Windows yet.
+//! Nobody is asked to keep anything here: outputs are kept by the services themselves (`outlet`), and jobs have names.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use daemon_kit::Home;
 use daemon_kit::chassis::launch::Launch;
@@ -77,7 +77,12 @@ impl Kept {
 /// Nothing that another start would need.
 pub fn surroundings(_launch: &mut Launch) {}
 
-/// Nobody calls it back here.
+/// This program. A file that runs can not be replaced here, only renamed.
+pub fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "supervisor.exe".into())
+}
+
+/// A guard has started it outside of its own job: there is nothing left to leave.
 pub fn come_back(_launch: &Launch) -> io::Result<bool> {
     Ok(true)
 }

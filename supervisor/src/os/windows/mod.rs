@@ -12,6 +12,8 @@
 //! | `keep` | what is kept for the next supervisor: nothing here |
 //! | `tree` | what belongs to a run: its job; scans |
 //! | `pipe` | the outputs of services, and moving what is in them into files |
+//! | `ports` | who listens where |
+//! | `private` | who may open what we make |
 //! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
 //! | `usage` | descendants, CPU time and memory |
 //! | `absent` | what Windows has not, or needs not |
@@ -26,6 +28,8 @@ mod job;
 mod keep;
 mod outlet;
 pub mod pipe;
+mod ports;
+mod private;
 mod process;
 mod spawn;
 mod tree;
@@ -33,8 +37,8 @@ mod usage;
 mod wait;
 
 pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, stranger_on,
-    take_over, tell_init,
+    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, take_over,
+    tell_init,
 };
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
@@ -42,7 +46,9 @@ pub use host::{
     one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
     trim_text,
 };
-pub use keep::{Keep, Kept, come_back, surroundings};
+pub use job::hold_memory;
+pub use keep::{Keep, Kept, come_back, own_program, surroundings};
+pub use ports::stranger_on;
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
 pub use tree::{Left, Tree, scan};

@@ -29,6 +29,7 @@ use windows_sys::Win32::System::Pipes::{
 use windows_sys::Win32::System::Threading::{CreateEventW, PROCESS_DUP_HANDLE};
 
 use super::handle::{done, give, own, take, wide};
+use super::private::Private;
 use super::{host, process};
 use crate::os::Identity;
 
@@ -91,9 +92,13 @@ impl Outlet {
         let name = format!(r"\\.\pipe\sereno-output-{}-{}", std::process::id(), host::random_id()?);
         let access = PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE | FILE_FLAG_OVERLAPPED;
         let mode = PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS;
-        // SAFETY: the name ends with 0; the handle is new.
-        let reader =
-            unsafe { own(CreateNamedPipeW(wide(&name).as_ptr(), access, mode, 1, 0, ROOM, 0, ptr::null())) }?;
+        let private = Private::new(false)?;
+        let attributes = private.attributes();
+        // SAFETY: the name ends with 0, and the attributes outlive the call; the handle is new.
+        let reader = unsafe {
+            let name = wide(&name);
+            own(CreateNamedPipeW(name.as_ptr(), access, mode, 1, 0, ROOM, 0, &raw const attributes))
+        }?;
         // Programs ask what kind of thing their output is.
         let writer = OpenOptions::new().access_mode(GENERIC_WRITE | FILE_READ_ATTRIBUTES).open(&name)?;
         Ok((reader, writer.into()))

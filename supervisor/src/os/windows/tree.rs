@@ -82,7 +82,7 @@ impl Tree {
     pub fn pids(&self) -> Vec<u32> {
         match &self.job {
             Some(job) => job.pids(),
-            None => super::descendants(self.leader.pid),
+            None => super::usage::descendants(self.leader.pid),
         }
     }
 

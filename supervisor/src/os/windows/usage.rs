@@ -12,6 +12,7 @@ use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
 use super::Cgroup;
 use super::handle::{done, own};
+use super::job::Job;
 use super::process::{open_pid, start_time, times};
 use crate::os::Look;
 
@@ -20,10 +21,16 @@ pub fn orphans(_is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
     Vec::new()
 }
 
-/// A process and everything below it, itself first.
-///
-/// A child remembers its parent's pid even when somebody else has got it: whoever is older than his parent is no child.
+/// A process and everything that belongs to it, itself first: all of its job, else everything below it.
 pub fn descendants(root: u32) -> Vec<u32> {
+    match open_pid(root, PROCESS_QUERY_LIMITED_INFORMATION).and_then(|process| Job::of(&process)) {
+        Some(job) => std::iter::once(root).chain(job.pids().into_iter().filter(|pid| *pid != root)).collect(),
+        None => below(root),
+    }
+}
+
+/// A child remembers its parent's pid even when somebody else has got it: whoever is older than his parent is no child.
+fn below(root: u32) -> Vec<u32> {
     let children = children();
     let started = |pid: u32| start_time(&open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?);
     let (mut all, mut next) = (vec![root], 0);
@@ -55,16 +62,21 @@ fn children() -> BTreeMap<u32, Vec<u32>> {
     children
 }
 
-/// CPU time in seconds and resident memory in bytes of a set of processes.
+/// CPU time in seconds and resident memory in bytes of a set of processes. Of a whole job the system has counted the time,
+/// also that of those who have ended.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "the CPU time of a process is far below 2^52 units of 100 ns"
     )]
     let seconds = |units: u64| units as f64 / 1e7;
-    pids.iter()
+    let (cpu, memory) = pids
+        .iter()
         .filter_map(|pid| used(*pid))
-        .fold((0.0, 0), |(cpu, memory), (units, bytes)| (cpu + seconds(units), memory + bytes))
+        .fold((0.0, 0), |(cpu, memory), (units, bytes)| (cpu + seconds(units), memory + bytes));
+    let leader = pids.first().and_then(|pid| open_pid(*pid, PROCESS_QUERY_LIMITED_INFORMATION));
+    let counted = leader.and_then(|leader| Job::of(&leader)).map_or(0, |job| job.cpu());
+    (if counted > 0 { seconds(counted) } else { cpu }, memory)
 }
 
 fn used(pid: u32) -> Option<(u64, u64)> {
