@@ -5,7 +5,7 @@
 //!                             │  ├─ lifecycle: pure decisions
 //!                             │  ├─ service: spawn, stop, sweep
 //!                             │  └─ disk, journal: what survives
-//!                             ├─▶ logs (threads of their own)
+//!                             ├─▶ logs, watch (threads of their own)
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
@@ -23,5 +23,6 @@ pub mod os;
 pub mod service;
 pub mod snapshot;
 pub mod start;
+pub mod watch;
 
 pub use start::{Args, run};

@@ -79,6 +79,10 @@ pub struct ServiceView {
     pub uptime: Option<Duration>,
     /// Until the next start.
     pub next_start: Option<Duration>,
+    /// It runs by its schedule and ends.
+    pub job: bool,
+    /// When it is run or restarted by the clock of the wall.
+    pub next_run: Option<SystemTime>,
     /// Until it is killed.
     pub kill_in: Option<Duration>,
     /// How the last run ended, and when.

@@ -61,7 +61,7 @@ pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
 pub use schedule::{Overlap, Schedule};
-pub use watch::Watch;
+pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};
 

@@ -1,6 +1,6 @@
 //! `watch = { … }`: which files a service is restarted for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -29,16 +29,35 @@ pub struct Watch {
     pub debounce: Duration,
 }
 
+/// What is no reason to restart.
+#[derive(Debug, Clone)]
+pub struct Ignored {
+    /// Names, and ways from a watched folder on.
+    names: GlobSet,
+    /// Whole paths.
+    places: GlobSet,
+}
+
+impl Ignored {
+    /// Whether a path is no reason. What lies above the watched folder is not looked at: a program may well live in
+    /// somebody's `node_modules`.
+    pub fn holds(&self, watched: &Path, path: &Path) -> bool {
+        path.strip_prefix(watched).is_ok_and(|below| self.names.is_match(below)) || self.places.is_match(path)
+    }
+}
+
 impl Watch {
     /// What is no reason to restart: what the file says and what it never is.
-    pub fn ignored(&self) -> GlobSet {
-        let mut set = GlobSetBuilder::new();
+    pub fn ignored(&self) -> Ignored {
+        let (mut names, mut places) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in ALWAYS.into_iter().chain(self.ignore.iter().map(String::as_str)) {
+            let set = if Path::new(pattern).has_root() { &mut places } else { &mut names };
             for pattern in spread(pattern) {
                 set.add(glob(&pattern).expect("it was read once"));
             }
         }
-        set.build().expect("each of them is good")
+        let build = |set: GlobSetBuilder| set.build().expect("each of them is good");
+        Ignored { names: build(names), places: build(places) }
     }
 }
 
@@ -67,7 +86,7 @@ fn pattern(node: &Node) -> Result<String, Wrong> {
 /// A name means that name wherever it stands, and everything below it.
 fn spread(pattern: &str) -> [String; 2] {
     let pattern = pattern.strip_prefix("./").unwrap_or(pattern).trim_end_matches('/');
-    let pattern = if pattern.starts_with('/') { pattern.to_owned() } else { format!("**/{pattern}") };
+    let pattern = if Path::new(pattern).has_root() { pattern.to_owned() } else { format!("**/{pattern}") };
     [format!("{pattern}/**"), pattern]
 }
 
@@ -84,20 +103,26 @@ mod tests {
         let ignore = ["logs", "*.log", "static/built", "/srv/app/data"].map(str::to_owned).to_vec();
         let ignored = Watch { paths: Vec::new(), ignore, debounce: DEBOUNCE }.ignored();
         for (path, is_ignored) in [
-            ("/srv/app/main.py", false),
-            ("/srv/app/.git/index", true),
-            ("/srv/app/web/node_modules/x/y.js", true),
-            ("/srv/app/x/__pycache__/main.pyc", true),
-            ("/srv/app/logs/x", true),
-            ("/srv/app/catalogs/x", false),
-            ("/srv/app/a.log", true),
-            ("/srv/app/static/built/a.js", true),
-            ("/srv/app/built/a.js", false),
-            ("/srv/app/data/db", true),
-            ("/srv/app/x/data/db", false),
-            ("/srv/app/.main.py.swp", true),
+            ("main.py", false),
+            (".git/index", true),
+            ("web/node_modules/x/y.js", true),
+            ("x/__pycache__/main.pyc", true),
+            ("logs/x", true),
+            ("catalogs/x", false),
+            ("a.log", true),
+            ("static/built/a.js", true),
+            ("built/a.js", false),
+            ("data/db", true),
+            ("x/data/db", false),
+            (".main.py.swp", true),
         ] {
-            assert_eq!(ignored.is_match(path), is_ignored, "{path}");
+            let folder = Path::new("/srv/app");
+            assert_eq!(ignored.holds(folder, &folder.join(path)), is_ignored, "{path}");
         }
+        let inside = Path::new("/srv/node_modules/tool");
+        assert!(
+            !ignored.holds(inside, &inside.join("main.js")),
+            "only what is below the watched folder counts"
+        );
     }
 }

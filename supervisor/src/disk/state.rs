@@ -40,6 +40,12 @@ pub struct Entry {
     /// A person paused it.
     #[serde(default)]
     pub paused: Option<Pause>,
+    /// The time of the wall clock that it waited for, in seconds since the epoch.
+    #[serde(default)]
+    pub next_run: Option<u64>,
+    /// Its time came while its last run went.
+    #[serde(default)]
+    pub queued: bool,
 }
 
 /// A pause.

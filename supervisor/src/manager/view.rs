@@ -100,6 +100,9 @@ impl Manager {
         let frozen = service.limits.as_ref().and_then(|limits| limits.frozen.as_ref());
         let reason = reason.or_else(|| frozen.map(|why| format!("frozen: {why}")));
         let reason = reason.or_else(|| self.why_reloading(service, now));
+        let reason = reason.or_else(|| service.timeless());
+        let unwatched = service.unwatched.as_ref().filter(|_| unit.is_wanted());
+        let reason = reason.or_else(|| unwatched.map(|what| format!("watch: {what}")));
         let reason = match (&service.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
                 Some(reason.map_or_else(|| obstacle.clone(), |reason| format!("{reason}; {obstacle}")))
@@ -132,6 +135,8 @@ impl Manager {
             streak: unit.streak(),
             uptime: unit.uptime(now),
             next_start: unit.next_start(now),
+            job: service.spec.schedule.is_some(),
+            next_run: service.next_run(),
             kill_in: unit.kill_in(now),
             last_exit: unit.last_exit().map(|exit| (exit.clone(), service.ended_at)),
             tags: service.spec.tags.clone(),

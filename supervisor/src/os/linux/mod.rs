@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `alarm` | waking up at a time of the wall clock |
 //! | `birth` | a child writes its pid down before it is another program |
 //! | `clone` | the two instructions around `clone3` that libc does not offer |
 //! | `spawn` | a process in its own session, from prepared strings, without a fork |
@@ -19,6 +20,7 @@
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
 mod again;
+mod alarm;
 mod birth;
 mod cgroup;
 mod clone;
@@ -36,6 +38,7 @@ mod spawn;
 mod tree;
 
 pub use again::{come_back, surroundings};
+pub use alarm::Alarm;
 pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
