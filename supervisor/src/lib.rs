@@ -14,7 +14,6 @@
 
 pub mod api;
 pub mod disk;
-mod init;
 pub mod journal;
 pub mod lifecycle;
 pub mod logs;

@@ -95,6 +95,8 @@ pub struct ServiceView {
     pub held: Option<(Decision, String, Option<Duration>)>,
     /// Bytes of output that could not be written.
     pub dropped: u64,
+    /// It lives and does nothing, as far as the watchdog can tell.
+    pub frozen: bool,
     /// What it said over its notify socket.
     pub status_text: String,
     /// A new run is to take the place of this one, or could not.

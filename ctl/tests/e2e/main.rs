@@ -20,6 +20,7 @@ mod dependencies;
 mod guard;
 mod harness;
 mod import;
+mod init_system;
 mod instances;
 mod judgement;
 mod leftovers;

@@ -76,6 +76,7 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             .next_run
             .map(|at| to_wire(at.duration_since(SystemTime::now()).unwrap_or_default())),
         job: service.job,
+        frozen: service.frozen,
         kill: service.kill_in.map(to_wire),
         last_exit: service.last_exit.map(|(exit, at)| last_exit(exit, at)),
         tags: service.tags,

@@ -161,6 +161,8 @@ mod tests {
             process: Some(Identity { pid: 12, start: 99 }),
             cgroup: None,
             paused: Some(Pause { until: None }),
+            next_run: Some(7),
+            queued: true,
         };
         State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
     }

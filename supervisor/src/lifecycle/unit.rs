@@ -382,5 +382,9 @@ pub(crate) mod testing;
 mod tests;
 
 #[cfg(test)]
+#[path = "unit_jobs.rs"]
+mod jobs;
+
+#[cfg(test)]
 #[path = "unit_walk.rs"]
 mod walk;

@@ -287,7 +287,7 @@ impl Manager {
             cgroup: service.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
             paused: service.pause.map(|pause| Pause { until: pause.until.map(Moment::elapsed) }),
             next_run: service.next_run().and_then(seconds),
-            queued: service.queued,
+            queued: service.is_queued(),
         };
         State {
             boot: os::boot_id(),

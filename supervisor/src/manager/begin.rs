@@ -236,7 +236,9 @@ impl Manager {
         // Begun since it was written down: that was the run of that time.
         let planned = entry.and_then(|entry| entry.next_run).filter(|_| !found.began_since(name));
         service.wait_for_times(planned.map(|since| UNIX_EPOCH + Duration::from_secs(since)));
-        service.queued = entry.is_some_and(|entry| entry.queued);
+        if entry.is_some_and(|entry| entry.queued) {
+            service.queue();
+        }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
             for other in found.other_runs(name, incarnation) {

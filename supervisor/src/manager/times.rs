@@ -69,7 +69,7 @@ impl Manager {
             }
             (false, Overlap::Skip) => "no run at its time: the last one still goes".to_owned(),
             (false, Overlap::Queue) => {
-                if std::mem::replace(&mut service.queued, true) {
+                if service.queue() {
                     "no run at its time: one waits for the last one already".into()
                 } else {
                     "its time has come: it runs after the last one".into()
@@ -82,10 +82,10 @@ impl Manager {
     /// A run that waited for the one before.
     fn run_what_is_queued(&mut self, name: &Name, now: Moment) {
         let Some(service) = self.services.get_mut(name) else { return };
-        if !service.queued || !service.unit.is_down() || service.is_paused() || self.going.is_some() {
+        if !service.is_queued() || !service.unit.is_down() || service.is_paused() || self.going.is_some() {
             return;
         }
-        service.queued = false;
+        service.unqueue();
         if service.unit.is_wanted() {
             self.renew(name, "run: its time came while the last one went", now);
         }

@@ -46,9 +46,7 @@ impl Manager {
     fn view_services(&self, now: Moment) -> Vec<ServiceView> {
         let users = self.services.values().filter(|service| service.is_users());
         let mut views: Vec<_> = users.map(|service| self.view_service(service, now)).collect();
-        // As a person counts: 2 before 10.
-        let number = |view: &ServiceView| view.name.instance().and_then(|number| number.parse::<u64>().ok());
-        views.sort_by(|a, b| a.name.base().cmp(b.name.base()).then(number(a).cmp(&number(b))));
+        views.sort_by(|a, b| a.name.counted().cmp(&b.name.counted()));
         views
     }
 
@@ -146,6 +144,7 @@ impl Manager {
                 .as_ref()
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
+            frozen: frozen.is_some(),
             status_text: service.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),

@@ -108,8 +108,6 @@ pub struct Service {
     pub missing: Option<String>,
     /// What it waits for by the clock of the wall.
     pub timer: Option<timer::Timer>,
-    /// Its time came while its last run went.
-    pub queued: bool,
     /// Which of its files can not be watched.
     pub unwatched: Option<String>,
     /// Who has the port that it wants.
@@ -191,7 +189,6 @@ impl Service {
             ended_at: None,
             missing: None,
             timer: None,
-            queued: false,
             unwatched: None,
             obstacle: None,
             said: Said::default(),
@@ -210,7 +207,6 @@ impl Service {
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
         }
-        self.queued &= self.spec.schedule.is_some();
     }
 
     /// Tells the environment it was added in; `None`: the one of the file.

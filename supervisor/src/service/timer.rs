@@ -24,6 +24,8 @@ pub struct Timer {
     /// The last time that came.
     came: Option<SystemTime>,
     looked: SystemTime,
+    /// Its time came while the last run went, and that run's end is waited for.
+    queued: bool,
 }
 
 impl Timer {
@@ -32,7 +34,7 @@ impl Timer {
         let next = cron.after(now);
         // Set back meanwhile, or another line: what was planned is no time any more.
         let planned = planned.filter(|planned| next.is_some_and(|next| *planned < next));
-        Self { next: planned.or(next), came: None, looked: now }
+        Self { next: planned.or(next), came: None, looked: now, queued: false }
     }
 
     /// The next time.
@@ -70,6 +72,23 @@ impl Service {
     pub fn its_time(&mut self, now: SystemTime) -> Option<Duration> {
         let cron = self.cron()?.clone();
         self.timer.as_mut()?.come(&cron, now)
+    }
+
+    /// Its time came while its last run goes; whether one waits already.
+    pub fn queue(&mut self) -> bool {
+        self.timer.as_mut().is_some_and(|timer| std::mem::replace(&mut timer.queued, true))
+    }
+
+    /// Whether one waits for the end of its last run.
+    pub fn is_queued(&self) -> bool {
+        self.timer.as_ref().is_some_and(|timer| timer.queued)
+    }
+
+    /// It waits no longer.
+    pub fn unqueue(&mut self) {
+        if let Some(timer) = &mut self.timer {
+            timer.queued = false;
+        }
     }
 
     /// The next time, if anything will be done then.

@@ -107,7 +107,7 @@ impl Watcher {
                 }
                 Ok(Message::Event(Ok(event))) => self.happened(&event, tell),
                 Ok(Message::Event(Err(error))) => {
-                    tracing::warn!(%error, "watching files failed for a moment")
+                    tracing::warn!(%error, "watching files failed for a moment");
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -164,10 +164,11 @@ impl Watcher {
 /// Whether what happened changes what a program would read. That a file was opened, or closed unread, does not.
 fn is_change(kind: EventKind) -> bool {
     match kind {
-        EventKind::Create(_) | EventKind::Remove(_) => true,
+        // Closed: also `touch`, which changes nothing but says that somebody wants it.
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Modify(what) => !matches!(what, ModifyKind::Metadata(_) | ModifyKind::Other),
-        // Also `touch`, which changes nothing but says that somebody wants it.
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) | EventKind::Any | EventKind::Other => false,
     }
 }

@@ -16,7 +16,6 @@
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and being started again like that |
 //! | `keep` | copies of what only this process holds, with the monitors |
-//! | `init` | speaking to the init system |
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
 mod again;
@@ -25,7 +24,6 @@ mod birth;
 mod cgroup;
 mod clone;
 mod host;
-mod init;
 mod keep;
 mod look;
 mod memory;
@@ -46,7 +44,6 @@ pub use host::{
     now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
     take_over, trim_heap, trim_text,
 };
-pub use init::tell_init;
 pub use keep::{Keep, Kept};
 pub use look::look;
 pub use memory::make_room_for_limits;

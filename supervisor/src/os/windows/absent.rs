@@ -148,11 +148,6 @@ pub fn take_over(_number: i32) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
 
-/// No init system there speaks so.
-pub fn tell_init(_socket: &str, _text: &str) -> io::Result<()> {
-    refused("no init system here takes messages")
-}
-
 /// Who listens where is not known here yet.
 pub fn stranger_on(
     _addresses: &[SocketAddr],

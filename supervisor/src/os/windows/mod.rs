@@ -36,7 +36,7 @@ mod wait;
 
 pub use absent::{
     Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, stranger_on,
-    take_over, tell_init,
+    take_over,
 };
 pub use alarm::Alarm;
 pub use handle::{Borrowed, Handle, borrow};
