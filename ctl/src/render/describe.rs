@@ -62,7 +62,7 @@ impl Sheet {
         }
         if let Some(at) = day(view.next_run, zone).map(|day| format!("{day} {}", clock(view.next_run, zone)))
         {
-            self.line(if view.job { "next run" } else { "restarted" }, &at);
+            self.line(if view.job { "next run" } else { "restart at" }, &at);
         }
         if let Some(usage) = table::usage(view) {
             self.line("usage", &usage);

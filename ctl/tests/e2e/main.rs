@@ -15,6 +15,7 @@ mod added;
 mod adoption;
 mod broken_file;
 mod checks;
+mod completions;
 mod crash_loop;
 mod dependencies;
 mod guard;

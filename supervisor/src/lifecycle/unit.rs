@@ -323,10 +323,12 @@ impl Unit {
             _ if self.rules.restart.policy == Policy::Never => Verdict::Failed,
             _ => Verdict::Again,
         };
+        // What ended well, however soon, is no crash; nor is the run of a job that is not tried again.
+        if verdict == Verdict::Completed || verdict == Verdict::Failed && self.rules.is_job {
+            self.streak = 0;
+        }
         match verdict {
             Verdict::Completed => {
-                // What ended well, however soon, is no crash.
-                self.streak = 0;
                 self.notes.push(Note::Completed);
                 self.phase = Phase::Idle(Rest::Completed);
             }

@@ -47,6 +47,7 @@ fn no_end_is_a_crash_and_no_run_a_restart() {
     }
     run(&mut unit, at(40.0), Exit::Code(3));
     assert_eq!((unit.state(at(99.0)), unit.reason(at(99.0))), (State::Failed, Some("exit 3".into())));
+    assert_eq!(unit.streak(), 0);
     run(&mut unit, at(100.0), Exit::Code(0));
     assert_eq!((unit.state(at(100.0)), unit.reason(at(100.0))), (State::Completed, None));
 }
