@@ -97,6 +97,12 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the JSON Schema of sereno.toml, for editors
     Schema,
+    /// Nothing is to be saved: the file is the truth
+    #[command(hide = true, alias = "dump")]
+    Save,
+    /// Nothing is to be resurrected: what was up comes back by itself
+    #[command(hide = true)]
+    Resurrect,
     /// Write man pages
     #[command(hide = true)]
     Man(setup::Man),

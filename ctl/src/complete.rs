@@ -1,5 +1,7 @@
 //! What a shell completes: the names that the file has right now, and a name that is near to a mistyped one.
 
+use std::path::{Path, PathBuf};
+
 use clap_complete::CompletionCandidate;
 
 use crate::place::Place;
@@ -13,13 +15,38 @@ pub(crate) fn everyone() -> Vec<CompletionCandidate> {
 
 /// Names and tags of services, as of the file that is found from here.
 pub(crate) fn services() -> Vec<CompletionCandidate> {
-    let Some(config) = Place::quietly().and_then(|place| place.settings()) else { return Vec::new() };
+    let file = typed_file(std::env::args().skip_while(|word| word != "--").skip(2));
+    let place = Place::quietly(file.as_deref());
+    let Some(config) = place.and_then(|place| place.settings()) else { return Vec::new() };
     let mut tags: Vec<String> =
         config.services.values().flat_map(|service| &service.tags).map(|tag| format!("tag:{tag}")).collect();
     tags.sort();
     tags.dedup();
     let names = config.services.keys().map(|name| name.as_str().to_owned());
     names.chain(tags).map(CompletionCandidate::new).collect()
+}
+
+/// What stands behind `-f` in a line that is being typed, its first word (`ctl`) aside; behind the verb, `-f` means
+/// another thing.
+fn typed_file(words: impl IntoIterator<Item = String>) -> Option<PathBuf> {
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        // A shell hands over what was typed: with its quotes, and with `~` as it is.
+        let plain = |text: &str| {
+            let text = shell_words::split(text).ok().and_then(|words| words.into_iter().next());
+            let text = text.filter(|text| !text.is_empty())?;
+            let home = || Some(Path::new(&std::env::var_os("HOME")?).join(text.strip_prefix("~/")?));
+            Some(home().unwrap_or_else(|| text.into()))
+        };
+        match word.as_str() {
+            "-f" | "--file" => return plain(&words.next()?),
+            word if word.starts_with("--file=") => return plain(&word["--file=".len()..]),
+            word if word.starts_with("-f") => return plain(&word["-f".len()..]),
+            word if word.starts_with('-') => {}
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The name that was probably meant.
@@ -48,6 +75,18 @@ pub(crate) fn registration(shell: clap_complete::Shell) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_is_the_one_that_was_typed_before_the_verb() {
+        let file = |line: &str| typed_file(line.split(' ').map(str::to_owned));
+        for line in ["-f a.toml logs we", "--file=a.toml stop we", "--json -fa.toml stop", "-f 'a.toml' stop"]
+        {
+            assert_eq!(file(line), Some("a.toml".into()), "{line}");
+        }
+        for line in ["logs -f we", "--json status we", "-f", ""] {
+            assert_eq!(file(line), None, "{line}");
+        }
+    }
 
     #[test]
     fn the_nearest_name_is_found_and_no_far_one() {

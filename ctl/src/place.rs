@@ -27,9 +27,9 @@ impl Place {
     }
 
     /// The same without a word: nobody reads it while a shell completes.
-    pub(crate) fn quietly() -> Option<Self> {
+    pub(crate) fn quietly(explicit: Option<&Path>) -> Option<Self> {
         let env = environment();
-        let file = path(None, &env).ok()?;
+        let file = path(explicit, &env).ok()?;
         let located = file::locate(&file, &env).ok()?;
         Some(Self { located, env })
     }

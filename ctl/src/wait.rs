@@ -226,7 +226,10 @@ fn ended(service: &ServiceStatus) -> String {
             let signal = (!exit.signal.is_empty()).then(|| exit.signal.clone());
             explain::exit(&Exit { code: exit.code, signal, at: None })
         }
-        None => "it did not run".into(),
+        None => match lenient(service.next_run_left) {
+            Some(left) => format!("next run in {}", span(left)),
+            None => "it did not run".into(),
+        },
     }
 }
 

@@ -54,6 +54,11 @@ impl Name {
         Ok(Self(text.into()))
     }
 
+    /// What to sort by, as a person counts: `job:2` before `job:10`.
+    pub fn counted(&self) -> (&str, Option<u64>) {
+        (self.base(), self.instance().and_then(|number| number.parse().ok()))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -56,7 +56,7 @@ fn rules(checks: &[Name]) -> Rules {
         checks: checks.iter().map(|check| (check.clone(), rule)).collect::<BTreeMap<_, _>>(),
     };
     let restart = RestartPolicy { max: 1_000_000_000, initial: Duration::ZERO, ..RestartPolicy::default() };
-    Rules { restart, ready, stop_timeout: Duration::from_secs(10) }
+    Rules { restart, ready, stop_timeout: Duration::from_secs(10), is_job: false }
 }
 
 impl Bench {

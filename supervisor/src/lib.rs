@@ -5,7 +5,7 @@
 //!                             │  ├─ lifecycle: pure decisions
 //!                             │  ├─ service: spawn, stop, sweep
 //!                             │  └─ disk, journal: what survives
-//!                             ├─▶ logs (threads of their own)
+//!                             ├─▶ logs, watch (threads of their own)
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
@@ -14,7 +14,6 @@
 
 pub mod api;
 pub mod disk;
-mod init;
 pub mod journal;
 pub mod lifecycle;
 pub mod logs;
@@ -23,5 +22,6 @@ pub mod os;
 pub mod service;
 pub mod snapshot;
 pub mod start;
+pub mod watch;
 
 pub use start::{Args, run};

@@ -79,6 +79,10 @@ pub struct ServiceView {
     pub uptime: Option<Duration>,
     /// Until the next start.
     pub next_start: Option<Duration>,
+    /// It runs by its schedule and ends.
+    pub job: bool,
+    /// When it is run or restarted by the clock of the wall.
+    pub next_run: Option<SystemTime>,
     /// Until it is killed.
     pub kill_in: Option<Duration>,
     /// How the last run ended, and when.
@@ -91,6 +95,8 @@ pub struct ServiceView {
     pub held: Option<(Decision, String, Option<Duration>)>,
     /// Bytes of output that could not be written.
     pub dropped: u64,
+    /// It lives and does nothing, as far as the watchdog can tell.
+    pub frozen: bool,
     /// What it said over its notify socket.
     pub status_text: String,
     /// A new run is to take the place of this one, or could not.

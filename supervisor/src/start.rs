@@ -12,7 +12,7 @@ use daemon_kit::Home;
 use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
-use daemon_kit::chassis::{Shutdown, bind, serve};
+use daemon_kit::chassis::{Init, Shutdown, bind, serve};
 use daemon_kit::file::{self, Config, Env, Problems};
 use proto::Endpoint;
 
@@ -232,7 +232,7 @@ fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over
     step("watching signals", signals.on_signals())?;
     let (manager, handle, threads) = step("taking up the state", Manager::build(start))?;
     let logs = manager.logs();
-    let told = handle.clone();
+    let (told, gone) = (handle.clone(), signals.clone());
     runtime.spawn(async move {
         signals.triggered().await;
         let who = "a signal to the supervisor".into();
@@ -240,7 +240,10 @@ fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over
         let _ = told.tell(Command::Shutdown { keep: under_init, who }).await;
     });
     api.serve(handle, journal);
-    crate::init::report(&runtime);
+    if let Some(init) = Init::of(&std::env::vars_os().collect()) {
+        // From the loop that decides: one that hangs is silent.
+        init.report(gone);
+    }
     let over = runtime.block_on(manager.run(children));
     shutdown.trigger();
     api.end();

@@ -129,7 +129,7 @@ fn told(
     imported.dropped.sort_by_key(|one| order.iter().position(|name| *name == one.service));
     let text = imported.draft.text();
     if !printed {
-        write::write(path, &text, to.force)?;
+        write::write(path, &text, to.force, true)?;
     }
     let services: Vec<&str> = imported.draft.services.iter().map(|service| &*service.name).collect();
     if out.json {

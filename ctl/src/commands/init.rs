@@ -30,7 +30,7 @@ pub(super) fn run(init: &Init, out: &mut Out) -> Result<Done, Failure> {
     let (_, world) = write::settled(&mut draft, &path, &env)?;
     let text = draft.text();
     if !init.print {
-        write::write(&path, &text, init.force)?;
+        write::write(&path, &text, init.force, false)?;
     }
     let services: Vec<&str> = draft.services.iter().map(|service| &*service.name).collect();
     if out.json {

@@ -24,6 +24,7 @@ mod describe;
 mod doctor;
 mod down;
 mod events;
+mod habit;
 mod import;
 mod init;
 mod logs;
@@ -82,6 +83,8 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
         Command::Apply => config::apply(place, out).await,
+        Command::Save => habit::save(place, out),
+        Command::Resurrect => habit::resurrect(place, out),
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
         // Answered above.
         Command::Completions(_)

@@ -46,10 +46,16 @@ pub(super) fn free(path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes it whole or not at all.
-pub(super) fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+/// Writes it whole or not at all; `private`: for its owner only, as there may be passwords in it.
+pub(super) fn write(path: &Path, text: &str, force: bool, private: bool) -> Result<(), Failure> {
     free(path, force)?;
     let refuse = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", path.display()));
+    if private {
+        // Made for its owner only, from its first byte on.
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(refuse)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(refuse)?;
+        return file.persist(path).map(drop).map_err(|error| refuse(error.error));
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);

@@ -31,7 +31,7 @@ const ALIASES: [(&str, &str); 24] = [
 ];
 
 /// What is not taken over, and why.
-const NO_PLACE: [(&str, &str); 38] = [
+const NO_PLACE: [(&str, &str); 37] = [
     ("increment_var", "an instance gets SERENO_INSTANCE; use that in the program"),
     ("instance_var", "an instance gets SERENO_INSTANCE; use that in the program"),
     ("kill_retry_time", "not needed: what is left is killed and verified at once"),
@@ -70,7 +70,6 @@ const NO_PLACE: [(&str, &str); 38] = [
     ("write", "the file is the truth"),
     ("username", "internal to PM2"),
     ("watch_options", "options of PM2's own watcher"),
-    ("cron_restart", "restarts by the clock are not in this version; run \"ctl restart NAME\" from cron"),
     ("kill_signal", "PM2 reads it only from PM2_KILL_SIGNAL; here it is stop.signal"),
     ("treekill", "no process of a service is ever left behind"),
     ("container", "a container starts by its own command"),

@@ -232,7 +232,9 @@ fn watch(app: &mut App, service: &mut Service, cwd: &Path, folders: &Folders) {
     let paths: Vec<String> = paths.iter().map(|path| folders.written(&cwd.join(path))).collect();
     let mut table = InlineTable::new();
     table.insert("paths", draft::list(&paths));
-    let ignored = words(app.remove("ignore_watch"));
+    // PM2 takes patterns and regular expressions; of the latter a dot is what people write.
+    let ignored: Vec<String> =
+        words(app.remove("ignore_watch")).iter().map(|pattern| pattern.replace("\\.", ".")).collect();
     if !ignored.is_empty() {
         table.insert("ignore", draft::list(&ignored));
     }

@@ -1,5 +1,6 @@
 //! When PM2 would start it again, in our words.
 
+use daemon_kit::file::Cron;
 use serde_json::Value;
 
 use super::script::{text, words};
@@ -14,9 +15,22 @@ pub(super) fn take(app: &mut App, service: &mut Service) -> Vec<(String, String)
     let mut odd = Vec::new();
     let codes: Vec<i64> =
         words(app.remove("stop_exit_codes")).iter().filter_map(|code| code.parse().ok()).collect();
-    match app.remove("autorestart") {
-        Some(Value::Bool(false)) => service.put("restart", "policy", "never"),
-        _ if !codes.is_empty() => {
+    let once = app.remove("autorestart") == Some(Value::Bool(false));
+    let cron = cron(app, &mut odd);
+    match cron {
+        Some(line) if once => {
+            // Between two times it does not run: a job.
+            service.set("schedule", line);
+            let remark =
+                "PM2 also runs it when it is started; here \"ctl start\" does, and \"ctl up\" does not";
+            odd.push(("the first run of cron_restart".into(), remark.into()));
+        }
+        Some(line) => service.put("restart", "cron", line),
+        None if once => service.put("restart", "policy", "never"),
+        None => {}
+    }
+    match codes {
+        codes if !codes.is_empty() && !once => {
             service.put("restart", "policy", "on-failure");
             service.put("restart", "success_codes", codes.into_iter().collect::<toml_edit::Array>());
         }
@@ -54,6 +68,18 @@ pub(super) fn take(app: &mut App, service: &mut Service) -> Vec<(String, String)
         service.put("restart", "min_uptime", written(uptime));
     }
     odd
+}
+
+/// When PM2 would restart it, where that is a line of cron; `0` is PM2's way to say never.
+fn cron(app: &mut App, odd: &mut Vec<(String, String)>) -> Option<String> {
+    let line = text(app.remove("cron_restart")).filter(|line| !["", "0", "false"].contains(&line.trim()))?;
+    match Cron::parse(&line) {
+        Ok(cron) => Some(cron.text().to_owned()),
+        Err(error) => {
+            odd.push((format!("cron_restart = {line:?}"), error));
+            None
+        }
+    }
 }
 
 /// A number is milliseconds; `"10s"`, `"5m"`, `"1h"` too.

@@ -60,6 +60,10 @@ impl Sheet {
             let at = day(exit.at, zone).map(|day| format!(" at {day} {}", clock(exit.at, zone)));
             self.line("last exit", &format!("{}{}", one_line(&explain::exit(exit)), at.unwrap_or_default()));
         }
+        if let Some(at) = day(view.next_run, zone).map(|day| format!("{day} {}", clock(view.next_run, zone)))
+        {
+            self.line(if view.job { "next run" } else { "restart at" }, &at);
+        }
         if let Some(usage) = table::usage(view) {
             self.line("usage", &usage);
         }

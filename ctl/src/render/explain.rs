@@ -8,6 +8,9 @@ use crate::view::{CheckView, Exit, ServiceView, is_meant_by};
 /// One line for each thing that a person should know.
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     let mut lines: Vec<String> = state(service).into_iter().collect();
+    if let Some(left) = service.next_run_left.filter(|_| service.job) {
+        lines.push(format!("next run in {}", span(left)));
+    }
     if let Some(held) = &service.held {
         let again = held
             .retry_after

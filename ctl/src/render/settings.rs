@@ -1,10 +1,12 @@
 //! The settings of a service as a person reads them; the values of secrets are hidden.
 
+use std::path::Path;
 use std::time::Duration;
 
 use daemon_kit::Home;
 use daemon_kit::file::{
-    CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, OnFailure, Policy, Ready, Service, StopTo, Watchdog,
+    CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, OnFailure, Overlap, Policy, Ready, Schedule,
+    Service, StopTo, Watch, Watchdog,
 };
 use proto::Name;
 use serde::Serialize;
@@ -39,6 +41,8 @@ pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Settin
     add("ready", service.ready.iter().map(|ready| self::ready(ready, service.ready_timeout)).collect());
     add("checks", service.checks.iter().map(|(id, check)| self::check(id, check)).collect());
     add("restart", restart(service));
+    add("schedule", service.schedule.as_ref().map(schedule).unwrap_or_default());
+    add("watch", service.watch.as_ref().map(|watch| self::watch(watch, &service.cwd)).unwrap_or_default());
     add("memory", service.memory_max.iter().map(|most| format!("at most {}", size(*most))).collect());
     add("watchdog", service.watchdog.as_ref().map(watchdog).unwrap_or_default());
     add("stop", vec![stop(service)]);
@@ -125,10 +129,11 @@ fn check(id: &Name, check: &daemon_kit::file::Check) -> String {
 
 fn restart(service: &Service) -> Vec<String> {
     let policy = &service.restart;
+    let cron = policy.cron.as_ref().map(|cron| format!("at {cron:?}"));
     let word = match policy.policy {
         Policy::Always => "always",
         Policy::OnFailure => "on failure",
-        Policy::Never => return vec!["never".into()],
+        Policy::Never => return ["never".to_owned()].into_iter().chain(cron).collect(),
     };
     let end = match policy.give_up {
         GiveUp::Stop => "gives up".to_owned(),
@@ -138,7 +143,7 @@ fn restart(service: &Service) -> Vec<String> {
         Duration::ZERO => String::new(),
         delay => format!(", {} after the exit at the earliest", written(delay)),
     };
-    vec![
+    let rules = [
         format!("{word}{delay}"),
         format!(
             "backoff {} × {} up to {}, after {} in a row {end}",
@@ -153,7 +158,34 @@ fn restart(service: &Service) -> Vec<String> {
             policy.monitor_budget.max,
             written(policy.monitor_budget.within)
         ),
-    ]
+    ];
+    rules.into_iter().chain(cron).collect()
+}
+
+fn schedule(schedule: &Schedule) -> Vec<String> {
+    let busy = match schedule.overlap {
+        Overlap::Skip => "passed over",
+        Overlap::Queue => "run after it",
+        Overlap::Kill => "ends it",
+    };
+    let missed = if schedule.missed { "made up for once" } else { "not made up for" };
+    let longest = schedule.timeout.map(|longest| format!("ended after {}", written(longest)));
+    let lines = [
+        format!("{:?}", schedule.cron),
+        format!("a time while the last run goes: {busy}"),
+        format!("a time that was missed: {missed}"),
+    ];
+    lines.into_iter().chain(longest).collect()
+}
+
+fn watch(watch: &Watch, cwd: &Path) -> Vec<String> {
+    let paths: Vec<String> = match &watch.paths[..] {
+        [] => vec![cwd.display().to_string()],
+        paths => paths.iter().map(|path| path.display().to_string()).collect(),
+    };
+    let ignored = (!watch.ignore.is_empty()).then(|| format!("but not {}", watch.ignore.join(" ")));
+    let quiet = format!("restarted {} after the last change", written(watch.debounce));
+    paths.into_iter().chain(ignored).chain([quiet]).collect()
 }
 
 fn watchdog(watchdog: &Watchdog) -> Vec<String> {

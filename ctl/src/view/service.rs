@@ -21,6 +21,10 @@ pub(crate) struct ServiceView {
     pub(crate) streak: u32,
     pub(crate) uptime: Option<Duration>,
     pub(crate) next_start: Option<Duration>,
+    pub(crate) next_run: Option<SystemTime>,
+    pub(crate) next_run_left: Option<Duration>,
+    pub(crate) job: bool,
+    pub(crate) frozen: bool,
     pub(crate) kill: Option<Duration>,
     pub(crate) last_exit: Option<Exit>,
     pub(crate) tags: Vec<String>,
@@ -87,6 +91,10 @@ impl ServiceView {
             streak: status.streak,
             uptime: lenient(status.uptime),
             next_start: lenient(status.next_start),
+            next_run: unstamp(status.next_run),
+            next_run_left: lenient(status.next_run_left),
+            job: status.job,
+            frozen: status.frozen,
             kill: lenient(status.kill),
             last_exit: status.last_exit.map(|exit| Exit {
                 code: exit.code,
@@ -110,7 +118,7 @@ impl ServiceView {
         }
     }
 
-    /// As wanted, with every check passing. Paused, stopped by hand and completed are as wanted.
+    /// As wanted, with every check passing and not frozen. Paused, stopped by hand and completed are as wanted.
     pub(crate) fn is_well(&self) -> bool {
         let as_wanted = match self.state {
             ServiceState::Running | ServiceState::Completed => true,
@@ -119,7 +127,7 @@ impl ServiceView {
         };
         let checks = self.state != ServiceState::Running
             || self.checks.iter().all(|check| check.state == CheckState::Passing);
-        as_wanted && checks && self.held.is_none()
+        as_wanted && checks && self.held.is_none() && !self.frozen
     }
 
     /// Whether a name, a glob or a `tag:x` means it.

@@ -1,5 +1,7 @@
 //! A PM2 user's set-up is taken over and runs, by one command.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::harness::{System, eventually, free_port, wants};
 
 const BACKEND: &str = r#"
@@ -63,6 +65,8 @@ fn an_ecosystem_file_is_imported_and_runs_by_one_command() {
     let imported = system.ctl(&["import", "pm2", "ecosystem.config.js", "--force", "--up"]);
     assert_eq!(imported.code, 0, "{}{}\n{}", imported.out, imported.err, system.story());
     assert!(imported.out.contains("now a check"), "{}", imported.out);
+    let mode = std::fs::metadata(system.path("sereno.toml")).expect("written").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "an ecosystem file may have passwords in it");
 
     let service = system.service("mw-vision-backend");
     assert_eq!(service.state(), "running");

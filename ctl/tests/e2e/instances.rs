@@ -57,6 +57,23 @@ fn each_is_a_service_of_its_own_and_the_name_means_them_all() {
 }
 
 #[test]
+fn a_command_that_checks_one_of_several_knows_which() {
+    let system = System::new(
+        r#"
+        [services.web]
+        command = "sleep 600"
+        instances = 2
+        env = { ROLE = "role${INSTANCE}" }
+        checks.own = { kind = "exec", command = ["sh", "-c", "test $SERENO_INSTANCE-$ROLE = ${INSTANCE}-role$1", "sh", "${INSTANCE}"] }
+        "#,
+    )
+    .up();
+    for name in ["web:0", "web:1"] {
+        assert_eq!(crate::harness::text(&system.service(name).check("own")["state"]), "passing");
+    }
+}
+
+#[test]
 fn more_are_started_and_fewer_are_stopped_and_the_rest_does_not_notice() {
     let file = |count: u32| {
         format!(

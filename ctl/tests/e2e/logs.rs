@@ -163,3 +163,19 @@ fn rotated_and_compressed_files_are_one_log_and_grep_finds_in_all_of_them() {
     let wrong = system.ctl(&["logs", "-g", "a(", "web"]);
     assert!(wrong.err.contains("unclosed group"), "{}", wrong.err);
 }
+
+#[test]
+fn who_follows_sees_a_service_that_comes_later_from_its_first_line_on() {
+    let web = "[services.web]\nshell = \"echo from web; exec sleep 1000\"\n";
+    let system = System::new(web).up();
+    let path = system.path("followed");
+    let file = std::fs::File::create(&path).expect("made");
+    let mut follower = system.command(&["logs", "-f"]).stdout(file).spawn().expect("ctl runs");
+    let seen = |what: &str| std::fs::read_to_string(&path).unwrap_or_default().contains(what);
+    eventually("what is there", || seen("from web"));
+    system.write(&format!("{web}[services.late]\nshell = \"echo first; echo second; exec sleep 1000\"\n"));
+    system.ctl(&["apply"]).succeeded();
+    eventually("what comes later", || seen("late | first\nlate | second\n"));
+    follower.kill().expect("it runs");
+    follower.wait().expect("it ends");
+}

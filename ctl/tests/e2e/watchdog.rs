@@ -72,7 +72,9 @@ fn who_is_only_reported_is_left_alone_and_told_well_when_it_moves() {
     let idle =
         system.until("idler", "found idle", |now| now.reason().starts_with("frozen: no CPU time for "));
     assert_eq!((idle.state().as_str(), idle.pid()), ("running", before.pid()));
-    let table = system.ctl(&["status"]).out;
+    let answer = system.ctl(&["status"]);
+    assert_eq!(answer.code, 1, "one that is frozen is not well");
+    let table = answer.out;
     assert!(table.contains("running: frozen: no CPU time for "), "{table}");
     system.ctl(&["signal", "USR1", "idler"]).succeeded();
     let moves = system.until("idler", "well", |now| !now.reason().starts_with("frozen: "));

@@ -10,11 +10,13 @@
 //! | [`connect`] | a lazy channel to an endpoint |
 //! | [`launch`] | how the supervisor was started, for who starts it again |
 //! | `keep` | what a supervisor and a keeper of its open files say to each other (Linux) |
+//! | `init` | [`Init`]: saying to the init system that a daemon is ready, lives, and goes |
 //! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
 //!
 //! A daemon's `main` is: settings, logging, [`bind`], build, [`serve::serve`]. What can fail comes before serving.
 
 pub mod connect;
+mod init;
 #[cfg(target_os = "linux")]
 pub mod keep;
 pub mod launch;
@@ -28,5 +30,6 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub use init::Init;
 pub use listen::{Listener, Peer, bind};
 pub use shutdown::Shutdown;

@@ -96,14 +96,21 @@ pub(super) fn unknown_keys(scope: &Scope<'_>, node: &Node, service: Option<&Name
     }
 }
 
-/// `port = 8000`, `health = "http://…"`, `restart = "never"` as the tables they are short for.
+/// `port = 8000`, `health = "http://…"`, `restart = "never"`, `watch = true` as the tables they are short for.
 fn short_forms(table: &mut Table) {
-    for (key, inner) in [("port", "port"), ("health", "url"), ("restart", "policy")] {
+    for (key, inner) in
+        [("port", "port"), ("health", "url"), ("restart", "policy"), ("schedule", "cron"), ("watch", "paths")]
+    {
         let Some(node) = table.get_mut(key) else { continue };
         let inner = match &node.value {
             Value::Text(text) if key == "port" && text.contains(':') => "address",
             Value::Text(_) => inner,
             Value::Integer(_) if key == "port" => inner,
+            Value::List(_) if key == "watch" => inner,
+            Value::Boolean(true) if key == "watch" => {
+                *node = node.beside(Value::Table(Table::new()));
+                continue;
+            }
             _ => continue,
         };
         let table = Table::from([(inner.to_owned(), node.clone())]);
@@ -214,7 +221,7 @@ fn absolute_service(node: &mut Node, base: &Path) {
         absolute_if(node, key, base, |_| true);
     }
     let Some(table) = node.table_mut() else { return };
-    for (key, inner) in [("log", "stdout"), ("log", "stderr"), ("health", "ca_file")] {
+    for (key, inner) in [("log", "stdout"), ("log", "stderr"), ("health", "ca_file"), ("watch", "paths")] {
         if let Some(node) = table.get_mut(key) {
             absolute_if(node, inner, base, |_| true);
         }

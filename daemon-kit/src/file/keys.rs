@@ -36,17 +36,19 @@ tables! {
     MONITOR = "monitor" ["args" "endpoint" "kind" "managed" "program"];
     SERVICE = "service" [
         "autostart" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"
-        "linux" "log" "macos" "memory_max" "nice" "port" "ready" "ready_timeout" "restart" "shell" "sockets" "stop" "tags"
-        "umask" "user" "watchdog" "windows"
-    ] later ["schedule" "watch"];
+        "linux" "log" "macos" "memory_max" "nice" "port" "ready" "ready_timeout" "restart" "schedule" "shell" "sockets" "stop"
+        "tags" "umask" "user" "watch" "watchdog" "windows"
+    ];
     SOCKET = "socket" ["listen" "name"];
     DEPENDENCY = "dependency" ["on" "restart"];
     RESTART = "restart" [
-        "delay" "factor" "give_up" "initial" "jitter" "max" "max_wait" "min_uptime" "monitor_budget" "policy"
-        "retry_every" "success_codes"
+        "cron" "delay" "factor" "give_up" "initial" "jitter" "max" "max_wait" "min_uptime" "monitor_budget" "policy"
+        "retry_every" "success_codes" "timezone"
     ];
     BUDGET = "budget" ["max" "within"];
     READY = "ready" ["delay" "log"];
+    SCHEDULE = "schedule" ["cron" "missed" "overlap" "timeout" "timezone"];
+    WATCH = "watch" ["debounce" "ignore" "paths"];
     STOP = "stop" ["command" "signal" "timeout" "to"];
     WATCHDOG = "watchdog" ["action" "cpu_idle" "evidence" "notify"];
     LOG = "log" ["compress" "keep" "max_size" "stderr" "stdout" "timestamps"];

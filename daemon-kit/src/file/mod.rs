@@ -16,7 +16,8 @@
 //! | `tree` | the document as values that know where they stand |
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
-//! | `service`, `restart`, `ready`, `check`, `watchdog`, `daemons` | the tables, one by one |
+//! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
+//! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
 //! | `world`, `environ`, `account` | what the file names must exist; a service's environment and user |
 //!
@@ -24,6 +25,7 @@
 
 mod account;
 mod check;
+pub mod cron;
 mod cross;
 mod daemons;
 mod effective;
@@ -38,9 +40,11 @@ pub mod problem;
 mod reader;
 mod ready;
 mod restart;
+mod schedule;
 mod service;
 mod tree;
 mod value;
+mod watch;
 mod watchdog;
 mod world;
 
@@ -50,11 +54,14 @@ use std::path::Path;
 use proto::Name;
 
 pub use account::{Account, account};
+pub use cron::Cron;
 pub use environ::service_env;
 pub use find::{Located, find, locate, read};
 pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
+pub use schedule::{Overlap, Schedule};
+pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};
 

@@ -107,6 +107,10 @@ pub struct Service {
     pub memory_max: Option<u64>,
     /// When it counts as frozen.
     pub watchdog: Option<super::Watchdog>,
+    /// A change to any of these files restarts it.
+    pub watch: Option<super::Watch>,
+    /// It is a job: it runs at these times, and ends.
+    pub schedule: Option<super::Schedule>,
 }
 
 /// One of `sockets`.
@@ -183,6 +187,8 @@ pub struct RestartPolicy {
     pub give_up: GiveUp,
     /// How many restarts monitors may ask for.
     pub monitor_budget: Budget,
+    /// It is restarted at these times, however well it is.
+    pub cron: Option<super::Cron>,
 }
 
 /// `restart.policy`.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::cron::Cron;
 use super::keys;
 use super::model::{Budget, GiveUp, Policy, RestartPolicy, Success};
 use super::problem::Wrong;
 use super::reader::Reader;
+use super::schedule;
 use super::tree::{Node, Value};
 use super::value::{choice, duration, number, signal, whole};
 
@@ -23,6 +25,7 @@ impl Default for RestartPolicy {
             min_uptime: Duration::from_secs(30),
             give_up: GiveUp::Stop,
             monitor_budget: Budget { max: 10, within: Duration::from_secs(3600) },
+            cron: None,
         }
     }
 }
@@ -43,12 +46,16 @@ pub fn monitor_policy() -> RestartPolicy {
 
 /// Reads the `restart` of a service.
 pub(super) fn read(service: &Reader<'_>) -> RestartPolicy {
-    let default = RestartPolicy::default();
+    let is_job = schedule::is_job(service);
+    let default = RestartPolicy {
+        // A job that ran is not to run again before its time.
+        policy: if is_job { Policy::Never } else { Policy::Always },
+        ..RestartPolicy::default()
+    };
     let Some(table) = service.sub("restart", &keys::RESTART) else { return default };
-    let policies = [("always", Policy::Always), ("on-failure", Policy::OnFailure), ("never", Policy::Never)];
     let (initial, max_wait) = waits(&table, &default);
     RestartPolicy {
-        policy: table.opt("policy", choice(&policies)).unwrap_or(default.policy),
+        policy: policy(&table, is_job).unwrap_or(default.policy),
         success: table
             .list("success_codes", "exit codes and names of signals", success)
             .unwrap_or(default.success),
@@ -61,7 +68,32 @@ pub(super) fn read(service: &Reader<'_>) -> RestartPolicy {
         min_uptime: table.opt("min_uptime", duration(Duration::ZERO)).unwrap_or(default.min_uptime),
         give_up: give_up(&table),
         monitor_budget: budget(&table, default.monitor_budget),
+        cron: cron(&table, is_job),
     }
+}
+
+fn policy(table: &Reader<'_>, is_job: bool) -> Option<Policy> {
+    let words = [("always", Policy::Always), ("on-failure", Policy::OnFailure), ("never", Policy::Never)];
+    let policy = table.opt("policy", choice(&words))?;
+    if !is_job || policy != Policy::Always {
+        return Some(policy);
+    }
+    // What `[defaults]` say is meant for services.
+    if let Some(node) = table.get("policy").filter(|node| !node.path.starts_with("defaults.")) {
+        table.bad(node, "can not be \"always\" beside schedule: a job runs and ends");
+    }
+    None
+}
+
+fn cron(table: &Reader<'_>, is_job: bool) -> Option<Cron> {
+    let cron = schedule::times(table);
+    if let (Some(node), true) = (table.get("cron"), is_job && !table.template) {
+        table.bad(node, "can not stand beside schedule: a job runs at its own times");
+    }
+    if let Some(node) = table.get("timezone").filter(|_| table.get("cron").is_none() && !table.template) {
+        table.bad(node, "has no effect without cron");
+    }
+    cron
 }
 
 /// First and longest wait. One that was not given makes room for the other.

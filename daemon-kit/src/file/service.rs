@@ -16,7 +16,7 @@ use super::problem::{Scope, Wrong};
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::{self, argv, choice, duration, filled, flag, whole};
-use super::{ready, restart, watchdog};
+use super::{ready, restart, schedule, watch, watchdog};
 
 /// How long a run may take to become ready.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,6 +47,8 @@ impl Service {
             tags: Vec::new(),
             memory_max: None,
             watchdog: None,
+            watch: None,
+            schedule: None,
         }
     }
 }
@@ -91,6 +93,8 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
         ready_timeout,
         stop: stop(&table),
         watchdog: watchdog::read(&table, &checks),
+        watch: watch::read(&table),
+        schedule: schedule::read(&table),
         checks,
         log: log(&table),
         sockets: sockets(&table),

@@ -80,6 +80,11 @@ impl World<'_> {
                 }
             }
         }
+        let job = service.schedule.as_ref().map(|schedule| ("schedule.timezone", &schedule.cron));
+        let restarts = service.restart.cron.as_ref().map(|cron| ("restart.timezone", cron));
+        for (key, cron) in job.into_iter().chain(restarts) {
+            self.check(key, cron.check_zone());
+        }
         for (id, check) in &service.checks {
             if let CheckSpec::Http(http) = &check.spec
                 && let Some(file) = &http.ca_file

@@ -16,7 +16,7 @@ use super::{Identity, RunError};
 use crate::chassis::listen::ListenError;
 use crate::chassis::logging::{self, LoggingError};
 use crate::chassis::settings::{self, SettingsError};
-use crate::chassis::{Shutdown, bind};
+use crate::chassis::{Init, Shutdown, bind};
 
 /// What may stand on the command line of every monitor.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +131,10 @@ pub fn start<P: Probe>(
         #[cfg(any(target_os = "linux", windows))]
         if let Some(guard) = super::guard::Guard::of(&identity, env) {
             guard.spawn(shutdown.clone());
+        }
+        // Whoever calls from here on waits at the socket; without a supervisor it is ready just the same.
+        if let Some(init) = Init::of(env) {
+            init.report(shutdown.clone());
         }
         super::run(identity, probe, listener, shutdown).await?;
         Ok(())

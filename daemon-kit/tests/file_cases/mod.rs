@@ -21,7 +21,17 @@ pub(crate) const LINES: &[(&str, &str)] = &[
         "watchdog = { notify = \"5s\", action = \"kill\" }",
         "3:38: services.web.watchdog.action = \"kill\": must be \"restart\" or \"report\"",
     ),
-    ("watch = true", "3:1: services.web.watch: is not in this version"),
+    ("watch = 3", "3:9: services.web.watch = 3: must be a table"),
+    (
+        "watch = { path = \".\" }",
+        "3:11: services.web.watch.path: is not a known key (did you mean \"paths\"?)",
+    ),
+    (
+        "watch.ignore = [\"a[\"]",
+        "3:17: services.web.watch.ignore[0] = \"a[\": must be a pattern such as \"*.log\": unclosed character class; \
+         missing ']'",
+    ),
+    ("watch.debounce = \"1ms\"", "3:18: services.web.watch.debounce = \"1ms\": must be at least 10ms"),
     (
         "sockets = 3",
         "3:11: services.web.sockets = 3: must be a list of tables such as { name = \"http\", listen = \"127.0.0.1:8000\" }",
@@ -31,8 +41,27 @@ pub(crate) const LINES: &[(&str, &str)] = &[
         "sockets = [{ name = \"a\", listen = \"8000\" }]",
         "3:35: services.web.sockets[0].listen = \"8000\": must be an address and a port, such as 127.0.0.1:8000 or [::]:8000",
     ),
-    ("watch = true", "3:1: services.web.watch: is not in this version"),
-    ("schedule = \"daily\"", "3:1: services.web.schedule: is not in this version"),
+    ("schedule = {}", "3:12: services.web.schedule: needs cron: when it runs, such as \"0 3 * * *\""),
+    (
+        "schedule = \"0 0 30 2 *\"",
+        "3:12: services.web.schedule = \"0 0 30 2 *\": names a day that never comes",
+    ),
+    (
+        "schedule = { cron = \"@daily\", overlap = \"wait\" }",
+        "3:41: services.web.schedule.overlap = \"wait\": must be \"skip\", \"queue\" or \"kill\"",
+    ),
+    (
+        "schedule = \"@daily\"\nrestart = \"always\"",
+        "4:11: services.web.restart = \"always\": can not be \"always\" beside schedule: a job runs and ends",
+    ),
+    (
+        "schedule = \"@daily\"\nrestart.cron = \"@daily\"",
+        "4:16: services.web.restart.cron = \"@daily\": can not stand beside schedule: a job runs at its own times",
+    ),
+    (
+        "restart.timezone = \"UTC\"",
+        "3:20: services.web.restart.timezone = \"UTC\": has no effect without cron",
+    ),
     ("instances = 0", "3:13: services.web.instances = 0: must be a whole number from 1 to 100"),
     ("instances = \"2\"", "3:13: services.web.instances = \"2\": must be a whole number from 1 to 100"),
     // Once, however many instances have it.

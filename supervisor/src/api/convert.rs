@@ -71,6 +71,12 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
         streak: service.streak,
         uptime: service.uptime.map(to_wire),
         next_start: service.next_start.map(to_wire),
+        next_run: service.next_run.map(stamp),
+        next_run_left: service
+            .next_run
+            .map(|at| to_wire(at.duration_since(SystemTime::now()).unwrap_or_default())),
+        job: service.job,
+        frozen: service.frozen,
         kill: service.kill_in.map(to_wire),
         last_exit: service.last_exit.map(|(exit, at)| last_exit(exit, at)),
         tags: service.tags,

@@ -1,15 +1,19 @@
 //! `ReadLogs`: what services wrote, from the files, merged by time as far as it is known.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use proto::v1;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use proto::{Name, v1};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use crate::logs::{Chunk, Place, Reader, Shared, Which};
-use crate::manager::command::LogFile;
+use crate::manager::Handle;
+use crate::manager::command::{Command, LogFile, Selection};
 
 type Sender = mpsc::Sender<Result<v1::ReadLogsResponse, Status>>;
 
@@ -41,14 +45,96 @@ struct Source {
 }
 
 /// Reads until all is said, or for ever; ends when the client is gone.
-pub(super) async fn read(request: Request, to: Sender) {
+pub(super) async fn read(request: Request, newcomers: Newcomers, to: Sender) {
     let follow = request.follow;
     // Looking for the beginning may mean reading compressed files.
     let Ok(sources) = tokio::task::spawn_blocking(move || sources(request)).await else { return };
     let Some(sources) = past(sources, &to).await else { return };
     if follow {
-        let tasks = sources.into_iter().map(|source| go_on(source, to.clone()));
-        futures_util::future::join_all(tasks).await;
+        follow_all(sources, newcomers, to).await;
+    }
+}
+
+/// Outputs of services that have come since.
+pub(super) struct Newcomers {
+    pub(super) manager: Handle,
+    pub(super) selection: Selection,
+    pub(super) stream: v1::LogStream,
+    /// Since when they are asked for; taken before the first look at them.
+    pub(super) changes: watch::Receiver<u64>,
+    /// Something has changed since the last look.
+    pub(super) due: bool,
+}
+
+impl Newcomers {
+    /// What is asked for, as it is now.
+    pub(super) async fn files(&self) -> Result<Vec<LogFile>, Status> {
+        let selection = self.selection.clone();
+        let files = self.manager.ask(|reply| Command::LogFiles(selection, reply)).await?;
+        let mut files = files.map_err(Status::not_found)?;
+        files.retain(|file| match self.stream {
+            v1::LogStream::Unspecified => true,
+            v1::LogStream::Stdout => file.which == Which::Out,
+            v1::LogStream::Stderr => file.which == Which::Err,
+        });
+        Ok(files)
+    }
+
+    /// Waits until something has changed, and what it began with is over: a hundred changes are one look.
+    async fn come(&mut self) -> Vec<LogFile> {
+        const AT_MOST_EVERY: Duration = Duration::from_millis(300);
+        if !self.due && self.changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        // Kept where it outlives that this wait is broken off.
+        self.due = true;
+        tokio::time::sleep(AT_MOST_EVERY).await;
+        self.changes.mark_unchanged();
+        self.due = false;
+        // Nobody is meant any more, or the supervisor goes: either is said elsewhere.
+        self.files().await.unwrap_or_default()
+    }
+}
+
+async fn follow_all(sources: Vec<Source>, mut newcomers: Newcomers, to: Sender) {
+    let follow = |source: Source| {
+        let to = to.clone();
+        async move {
+            let key = source.key();
+            go_on(source, to).await;
+            key
+        }
+    };
+    let mut known: BTreeSet<_> = sources.iter().map(Source::key).collect();
+    let mut tasks: FuturesUnordered<_> = sources.into_iter().map(follow).collect();
+    loop {
+        tokio::select! {
+            // One of that name may come again.
+            Some(gone) = tasks.next() => drop(known.remove(&gone)),
+            () = to.closed() => return,
+            files = newcomers.come() => {
+                for file in files {
+                    // From its first byte on: nobody has seen any of it.
+                    let source = Source::new(file, true, |path| Reader::tail(path, u32::MAX, None));
+                    if known.insert(source.key()) {
+                        tasks.push(follow(source));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Source {
+    fn key(&self) -> (Name, PathBuf) {
+        (self.file.service.clone(), self.file.path.clone())
+    }
+
+    fn new(file: LogFile, follow: bool, reader: impl FnOnce(&Path) -> Reader) -> Self {
+        // Subscribed before the first read: what comes in between is not missed.
+        let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
+        let reader = reader(&file.path);
+        Self { file, reader, progress, read: VecDeque::new() }
     }
 }
 
@@ -56,16 +142,14 @@ fn sources(request: Request) -> Vec<Source> {
     let since = request.since.and_then(|since| SystemTime::now().checked_sub(since));
     let (lines, follow) = (request.lines, request.follow);
     let source = |file: LogFile| {
-        // Subscribed before the first read: what comes in between is not missed.
-        let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
         let of_it = |(service, which, _): &&(String, Which, Place)| {
             *service == file.service.as_str() && *which == file.which
         };
-        let reader = match request.after.iter().find(of_it) {
-            Some((_, _, place)) => Reader::after(&file.path, *place),
-            None => Reader::tail(&file.path, lines, since),
-        };
-        Source { file, reader, progress, read: VecDeque::new() }
+        let after = request.after.iter().find(of_it).map(|(_, _, place)| *place);
+        Source::new(file, follow, |path| match after {
+            Some(place) => Reader::after(path, place),
+            None => Reader::tail(path, lines, since),
+        })
     };
     request.files.into_iter().map(source).collect()
 }

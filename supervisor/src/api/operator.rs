@@ -296,17 +296,14 @@ impl v1::supervisor_server::Supervisor for Operator {
         let since = requests::duration("since", request.since)?;
         let stream = request.stream();
         let selection = requests::some_selection(request.selection);
-        let files = self.manager.ask(|reply| Command::LogFiles(selection, reply)).await?;
-        let mut files = files.map_err(Status::not_found)?;
-        files.retain(|file| match stream {
-            v1::LogStream::Unspecified => true,
-            v1::LogStream::Stdout => file.which == crate::logs::Which::Out,
-            v1::LogStream::Stderr => file.which == crate::logs::Which::Err,
-        });
+        let changes = self.manager.changes();
+        let newcomers =
+            logs::Newcomers { manager: self.manager.clone(), selection, stream, changes, due: false };
+        let files = newcomers.files().await?;
         // A client that does not read holds this many chunks and no more.
         let (sender, receiver) = mpsc::channel(4);
         let (lines, follow, after) = (request.lines, request.follow, requests::places(&request.after));
-        tokio::spawn(logs::read(logs::Request { files, lines, since, follow, after }, sender));
+        tokio::spawn(logs::read(logs::Request { files, lines, since, follow, after }, newcomers, sender));
         Ok(Response::new(self.shutdown.end(ReceiverStream::new(receiver)).boxed()))
     }
 

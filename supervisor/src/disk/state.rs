@@ -40,6 +40,12 @@ pub struct Entry {
     /// A person paused it.
     #[serde(default)]
     pub paused: Option<Pause>,
+    /// The time of the wall clock that it waited for, in seconds since the epoch.
+    #[serde(default)]
+    pub next_run: Option<u64>,
+    /// Its time came while its last run went.
+    #[serde(default)]
+    pub queued: bool,
 }
 
 /// A pause.
@@ -155,6 +161,8 @@ mod tests {
             process: Some(Identity { pid: 12, start: 99 }),
             cgroup: None,
             paused: Some(Pause { until: None }),
+            next_run: Some(7),
+            queued: true,
         };
         State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
     }

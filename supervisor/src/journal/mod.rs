@@ -42,6 +42,10 @@ pub enum Kind {
     Signal,
     /// A service was given up, or will be tried again later.
     GiveUp,
+    /// Files of a service changed that it is restarted for.
+    Change,
+    /// The time of a job or of a restart came.
+    Schedule,
     /// A file was applied.
     Config,
     /// A person asked for something.
@@ -66,6 +70,8 @@ impl Kind {
             Self::Decision => "decision",
             Self::Signal => "signal",
             Self::GiveUp => "give-up",
+            Self::Change => "change",
+            Self::Schedule => "schedule",
             Self::Config => "config",
             Self::Operator => "operator",
             Self::Output => "output",

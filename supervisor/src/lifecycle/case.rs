@@ -46,6 +46,8 @@ impl Case {
         let not_wanted = leaving.or_else(|| {
             if !unit.is_wanted() {
                 Some("stopped by a person")
+            } else if unit.is_armed() {
+                Some("it waits for its time")
             } else if unit.is_completed() {
                 Some("it has completed")
             } else if unit.is_failed() {

@@ -78,7 +78,7 @@ pub fn order(graph: &Graph) -> Vec<Name> {
     let mut done: BTreeSet<&Name> = BTreeSet::new();
     let mut order = Vec::with_capacity(graph.len());
     loop {
-        let layer: Vec<&Name> = graph
+        let mut layer: Vec<&Name> = graph
             .iter()
             .filter(|(name, edges)| {
                 !done.contains(name)
@@ -90,6 +90,7 @@ pub fn order(graph: &Graph) -> Vec<Name> {
             order.extend(graph.keys().filter(|name| !done.contains(name)).cloned());
             return order;
         }
+        layer.sort_by(|a, b| a.counted().cmp(&b.counted()));
         order.extend(layer.iter().map(|name| (*name).clone()));
         done.extend(layer);
     }
@@ -103,6 +104,12 @@ mod tests {
 
     fn on(names: &[&str], on: DependencyOn) -> BTreeMap<Name, Dependency> {
         names.iter().map(|n| (name(n), Dependency { on, restart: false })).collect()
+    }
+
+    #[test]
+    fn order_counts_as_a_person_does() {
+        let graph: Graph = ["job:10", "job:2", "api"].map(|n| (name(n), BTreeMap::new())).into();
+        assert_eq!(order(&graph), ["api", "job:2", "job:10"].map(name));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum WhyEnd {
     NotReady,
     /// It used more memory than it may: no crash, and nobody's doubt either.
     Memory,
+    /// A job that was not done in time.
+    Overdue,
 }
 
 /// What people (and the arbiter, for a monitor) want.
@@ -28,6 +30,8 @@ pub enum WhyEnd {
 pub enum Request {
     /// Up, and begin the count of crashes anew.
     Start,
+    /// Up; but a job waits for its time.
+    Arm,
     /// Down.
     Stop,
     /// A new run, without delay.
@@ -36,6 +40,8 @@ pub enum Request {
     Ask,
     /// A new run, by policy, as it uses more memory than it may.
     Unburden,
+    /// The run of a job is to end, as it takes too long.
+    Overdue,
     /// Clears streak and restarts; a given-up service that is wanted up is tried again.
     Reset,
 }

@@ -117,7 +117,8 @@ impl Unit {
     /// Writes it down.
     pub fn save(&self) -> Saved {
         let phase = match &self.phase {
-            Phase::Idle(Rest::Stopped) => SavedPhase::Stopped,
+            // Told from a stopped one by what is wanted: an older version knows no more.
+            Phase::Idle(Rest::Stopped | Rest::Armed) => SavedPhase::Stopped,
             Phase::Idle(Rest::Completed) => SavedPhase::Completed,
             Phase::Idle(Rest::Failed(reason)) => SavedPhase::Failed { reason: reason.clone() },
             Phase::Due { at } => SavedPhase::Due { at: at.elapsed() },
@@ -157,6 +158,7 @@ impl Unit {
         unit.starts = saved.starts;
         unit.last_exit = saved.last_exit.clone().map(Into::into);
         unit.phase = match &saved.phase {
+            SavedPhase::Stopped if unit.wanted && unit.rules.is_job => Phase::Idle(Rest::Armed),
             SavedPhase::Stopped => Phase::Idle(Rest::Stopped),
             SavedPhase::Completed => Phase::Idle(Rest::Completed),
             SavedPhase::Failed { reason } => Phase::Idle(Rest::Failed(reason.clone())),
@@ -211,6 +213,12 @@ impl Unit {
         unit.last_exit = saved.last_exit.clone().map(Into::into);
         unit.phase = match &saved.phase {
             SavedPhase::Failed { reason } if saved.wanted => Phase::Idle(Rest::Failed(reason.clone())),
+            // Its time decides, not the boot; what ran then did not come to its end.
+            SavedPhase::Stopped if saved.wanted && unit.rules.is_job => Phase::Idle(Rest::Armed),
+            SavedPhase::Completed if saved.wanted && unit.rules.is_job => Phase::Idle(Rest::Completed),
+            SavedPhase::Alive { .. } | SavedPhase::Ending { .. } if saved.wanted && unit.rules.is_job => {
+                Phase::Idle(Rest::Failed("the host went down".into()))
+            }
             _ if saved.wanted => Phase::Due { at: now },
             _ => Phase::Idle(Rest::Stopped),
         };
@@ -247,7 +255,8 @@ impl From<WhyEnd> for SavedEnd {
             WhyEnd::Stop => Self::Stop,
             WhyEnd::Restart => Self::Restart,
             WhyEnd::Asked => Self::Asked,
-            WhyEnd::NotReady => Self::NotReady,
+            // An older version knows no more; to it, too, the run failed.
+            WhyEnd::NotReady | WhyEnd::Overdue => Self::NotReady,
             WhyEnd::Memory => Self::Memory,
         }
     }

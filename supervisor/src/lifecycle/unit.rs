@@ -20,6 +20,8 @@ pub struct Rules {
     pub ready: ReadyRules,
     /// How long a polite stop may take.
     pub stop_timeout: Duration,
+    /// It is a job: wanted up, it waits for its time.
+    pub is_job: bool,
 }
 
 impl Rules {
@@ -29,6 +31,7 @@ impl Rules {
             restart: service.restart.clone(),
             ready: ReadyRules::of(service),
             stop_timeout: service.stop.timeout,
+            is_job: service.schedule.is_some(),
         }
     }
 }
@@ -100,6 +103,8 @@ pub(super) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rest {
     Stopped,
+    /// A job that has not run yet.
+    Armed,
     Completed,
     Failed(String),
 }
@@ -133,10 +138,12 @@ impl Unit {
     pub fn request(&mut self, now: Moment, request: Request) -> Answer {
         match request {
             Request::Start => self.start(now),
+            Request::Arm => self.arm(now),
             Request::Stop => self.stop(),
             Request::Restart => self.restart(now),
             Request::Ask => self.end_run(WhyEnd::Asked),
             Request::Unburden => self.end_run(WhyEnd::Memory),
+            Request::Overdue => self.end_run(WhyEnd::Overdue),
             Request::Reset => self.reset(now),
         }
     }
@@ -303,7 +310,8 @@ impl Unit {
             return;
         }
         if matches!(end, WhyEnd::Stop | WhyEnd::Restart) {
-            self.phase = Phase::Due { at: now };
+            let waits = end == WhyEnd::Stop && self.rules.is_job;
+            self.phase = if waits { Phase::Idle(Rest::Armed) } else { Phase::Due { at: now } };
             return;
         }
         if !ran {
@@ -315,11 +323,16 @@ impl Unit {
             _ if self.rules.restart.policy == Policy::Never => Verdict::Failed,
             _ => Verdict::Again,
         };
+        // What ended well, however soon, is no crash; nor is the run of a job that is not tried again.
+        if verdict == Verdict::Completed || verdict == Verdict::Failed && self.rules.is_job {
+            self.streak = 0;
+        }
         match verdict {
             Verdict::Completed => {
                 self.notes.push(Note::Completed);
                 self.phase = Phase::Idle(Rest::Completed);
             }
+            Verdict::Failed if end == WhyEnd::Overdue => self.give_up(format!("not done in time: {exit}")),
             Verdict::Failed => self.give_up(exit.to_string()),
             Verdict::Again if self.streak > self.rules.restart.max => {
                 let reason = format!("gave up after {} failed runs in a row: {exit}", self.streak);
@@ -369,6 +382,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 #[path = "unit_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "unit_jobs.rs"]
+mod jobs;
 
 #[cfg(test)]
 #[path = "unit_walk.rs"]

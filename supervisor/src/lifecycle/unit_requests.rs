@@ -13,10 +13,41 @@ impl Unit {
             Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } if was_wanted => {
                 return Answer::Already;
             }
-            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+            Phase::Stopping { end, .. }
+            | Phase::Draining { last: Ended { end, .. }, .. }
+            | Phase::Sweeping { last: Ended { end, .. }, .. } => {
+                // A job whose stop is finished would wait for its time.
+                if self.rules.is_job {
+                    *end = WhyEnd::Restart;
+                }
+            }
         }
-        self.streak = 0;
+        self.begin_anew();
         Answer::Accepted
+    }
+
+    /// A job waits for its time; anything else is started.
+    pub(super) fn arm(&mut self, now: Moment) -> Answer {
+        if !self.rules.is_job {
+            return self.start(now);
+        }
+        let was_wanted = std::mem::replace(&mut self.wanted, true);
+        if self.phase_is_stopped() {
+            self.phase = Phase::Idle(Rest::Armed);
+        }
+        if was_wanted { Answer::Already } else { Answer::Accepted }
+    }
+
+    fn phase_is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Idle(Rest::Stopped))
+    }
+
+    /// What was counted before is over; the runs of a job are no restarts of each other.
+    fn begin_anew(&mut self) {
+        self.streak = 0;
+        if self.rules.is_job {
+            self.starts = 0;
+        }
     }
 
     pub(super) fn stop(&mut self) -> Answer {
@@ -32,7 +63,7 @@ impl Unit {
 
     pub(super) fn restart(&mut self, now: Moment) -> Answer {
         self.wanted = true;
-        self.streak = 0;
+        self.begin_anew();
         match &mut self.phase {
             Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Due { at: now },
             Phase::Alive(_) => return self.end_run(WhyEnd::Restart),

@@ -28,7 +28,7 @@ pub(crate) fn rules(restart: RestartPolicy, conditions: Vec<Ready>) -> Rules {
         checks: checks.collect(),
         conditions,
     };
-    Rules { restart, ready, stop_timeout: Duration::from_secs(10) }
+    Rules { restart, ready, stop_timeout: Duration::from_secs(10), is_job: false }
 }
 
 /// A unit that is ready once started.

@@ -15,7 +15,7 @@ impl Unit {
     pub fn state(&self, now: Moment) -> State {
         match &self.phase {
             Phase::Idle(Rest::Stopped) => State::Stopped,
-            Phase::Idle(Rest::Completed) => State::Completed,
+            Phase::Idle(Rest::Armed | Rest::Completed) => State::Completed,
             Phase::Idle(Rest::Failed(_)) => State::Failed,
             Phase::Due { at } if *at > now => State::Backoff,
             Phase::Due { .. } if !self.gate => State::Waiting,
@@ -34,6 +34,7 @@ impl Unit {
     pub fn reason(&self, now: Moment) -> Option<String> {
         match &self.phase {
             Phase::Idle(Rest::Failed(reason)) => Some(reason.clone()),
+            Phase::Idle(Rest::Armed) => Some("has not run yet".into()),
             Phase::Due { at } if *at > now => {
                 let exit = self.last_exit.as_ref().map_or_else(String::new, ToString::to_string);
                 Some(format!("streak {} of {}: {exit}", self.streak, self.rules.restart.max))
@@ -88,6 +89,11 @@ impl Unit {
     /// It ran and ended well.
     pub fn is_completed(&self) -> bool {
         matches!(self.phase, Phase::Idle(Rest::Completed))
+    }
+
+    /// A job that waits for its first time.
+    pub fn is_armed(&self) -> bool {
+        matches!(self.phase, Phase::Idle(Rest::Armed))
     }
 
     /// It was given up.

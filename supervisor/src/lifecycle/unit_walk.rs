@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_kit::file::{Policy, Ready, RestartPolicy};
 
 use super::testing::{check, name, policy, rules};
-use super::{Action, Exit, Fact, Moment, Request, State, Unit};
+use super::{Action, Exit, Fact, Moment, Request, Rules, State, Unit};
 
 /// The processes of one service, as the operating system would have them.
 #[derive(Default)]
@@ -87,7 +87,9 @@ fn walk(seed: u64) {
     };
     let condition =
         [Ready::Started, Ready::Check(port.clone()), Ready::Notify, Ready::Delay(Duration::from_secs(3))];
-    let mut unit = Unit::new(rules(restart, vec![condition[chance.usize(..4)].clone()]), seed);
+    let is_job = restart.policy != Policy::Always && chance.bool();
+    let rules = rules(restart, vec![condition[chance.usize(..4)].clone()]);
+    let mut unit = Unit::new(Rules { is_job, ..rules }, seed);
     let (mut world, mut stopped_by_person) = (World::default(), true);
     let mut now = Moment::since_boot(Duration::from_secs(1));
 
@@ -95,7 +97,7 @@ fn walk(seed: u64) {
         now = now + Duration::from_millis(chance.u64(0..4_000));
         match chance.u32(0..16) {
             0 | 1 => {
-                unit.request(now, Request::Start);
+                unit.request(now, if chance.bool() { Request::Start } else { Request::Arm });
                 stopped_by_person = false;
             }
             2 => {
@@ -107,7 +109,7 @@ fn walk(seed: u64) {
                 stopped_by_person = false;
             }
             4 => {
-                let request = if chance.bool() { Request::Ask } else { Request::Unburden };
+                let request = [Request::Ask, Request::Unburden, Request::Overdue][chance.usize(..3)];
                 unit.request(now, request);
             }
             5 if chance.u32(0..4) == 0 => drop(unit.request(now, Request::Reset)),

@@ -13,6 +13,11 @@ use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
 use crate::os;
 use crate::service::{Role, Service, sockets};
 
+/// Since the epoch.
+fn seconds(time: std::time::SystemTime) -> Option<u64> {
+    time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
 /// Starts in one turn: a host full of services that crash at once must not keep a person waiting.
 const SPAWNS: usize = 4;
 
@@ -24,6 +29,7 @@ impl Manager {
         loop {
             let now = os::now();
             self.services.values_mut().for_each(|service| service.end_pause(now));
+            self.look_at_times(now);
             self.look_at_pending(now);
             self.stop_who_can_be_stopped(now);
             self.open_and_close_gates(now);
@@ -280,6 +286,8 @@ impl Manager {
             process: service.run.as_ref().map(|run| run.process.identity()),
             cgroup: service.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
             paused: service.pause.map(|pause| Pause { until: pause.until.map(Moment::elapsed) }),
+            next_run: service.next_run().and_then(seconds),
+            queued: service.is_queued(),
         };
         State {
             boot: os::boot_id(),

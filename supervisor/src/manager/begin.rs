@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use daemon_kit::Home;
 use daemon_kit::file::Config;
@@ -24,6 +25,7 @@ use crate::logs::Logs;
 use crate::os::{self, Birth, Cgroup, Cgroups, Handle as File, Host, Keep, Kept};
 use crate::service::sockets::Inherited;
 use crate::service::{Pause, Role, Service, World};
+use crate::watch::Watches;
 
 /// What a manager is made of.
 #[derive(Debug)]
@@ -111,6 +113,8 @@ impl Manager {
             scan_wanted: BTreeSet::new(),
             scanning: false,
             notify: BTreeMap::new(),
+            watches: Watches::default(),
+            alarm: os::Alarm::default(),
             trial: None,
             handing_over: None,
             own_binary: std::env::current_exe()?,
@@ -155,9 +159,11 @@ impl Manager {
             let goes_on = service.unit.is_alive() && service.unit.is_wanted();
             if autostart && (called_by_up || !known) && !goes_on {
                 // Nothing ran, and a person begins anew: what was counted before is over.
-                service.unit.request(now, Request::Reset);
+                if service.spec.schedule.is_none() {
+                    service.unit.request(now, Request::Reset);
+                }
                 service.cause = seq;
-                service.unit.request(now, Request::Start);
+                service.unit.request(now, Request::Arm);
             }
         }
         let monitors: Vec<_> = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
@@ -217,7 +223,7 @@ impl Manager {
             unit.request(now, Request::Start);
         }
         if let Some(up) = found.want(name).filter(|up| entry.is_some_and(|entry| entry.unit.wanted != *up)) {
-            unit.request(now, if up { Request::Start } else { Request::Stop });
+            unit.request(now, if up { Request::Arm } else { Request::Stop });
         }
         unit.skip_incarnations(found.last_incarnation(name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
@@ -226,6 +232,12 @@ impl Manager {
         if let Some(pause) = entry.and_then(|entry| entry.paused).filter(|_| found.same_boot) {
             service.pause = Some(Pause { until: pause.until.map(Moment::since_boot) });
             service.unit.observe(now, Fact::Paused(true));
+        }
+        // Begun since it was written down: that was the run of that time.
+        let planned = entry.and_then(|entry| entry.next_run).filter(|_| !found.began_since(name));
+        service.wait_for_times(planned.map(|since| UNIX_EPOCH + Duration::from_secs(since)));
+        if entry.is_some_and(|entry| entry.queued) {
+            service.queue();
         }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
@@ -273,6 +285,7 @@ impl Manager {
     /// What needs the runtime: once, before the first turn.
     pub(super) fn begin(&mut self) {
         self.listen_for_notify();
+        self.watch_files();
         // Who ended while one image of this process handed over to the next is waited for by nobody else.
         self.children_ended();
         self.changed();

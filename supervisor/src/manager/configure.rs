@@ -170,8 +170,10 @@ impl Manager {
                 None if new.autostart => (Effect::Start, Vec::new()),
                 None => (Effect::Live, vec!["added, not started (autostart = false)".into()]),
                 Some(service) => match diff(&service.spec, new) {
-                    // What does not run reads it at its next start.
-                    (Effect::Restart, changes) if !service.unit.is_alive() => (Effect::Live, changes),
+                    // What does not run reads it at its next start; the run of a job is not broken off for it.
+                    (Effect::Restart, changes) if !service.unit.is_alive() || is_job(service, new) => {
+                        (Effect::Live, changes)
+                    }
                     compared => compared,
                 },
             };
@@ -213,7 +215,8 @@ impl Manager {
                     }
                 }
             } else {
-                let service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
+                let mut service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
+                service.wait_for_times(None);
                 self.services.insert(name.clone(), service);
             }
             let caller_env = self.added.env_of(&name);
@@ -225,13 +228,14 @@ impl Manager {
                 self.request(&name, Request::Restart, seq, now);
             } else if autostart && !alive && (start || step.effect == Effect::Start) {
                 step.effect = Effect::Start;
-                self.request(&name, Request::Start, seq, now);
+                self.request(&name, Request::Arm, seq, now);
             }
         }
         self.change_monitors(&config, now);
         self.config = config;
         self.watched_again(now);
         self.listen_for_notify();
+        self.watch_files();
         steps
     }
 
@@ -299,6 +303,11 @@ impl Manager {
             }
         }
     }
+}
+
+/// A job, before and after.
+fn is_job(service: &Service, new: &file::Service) -> bool {
+    service.spec.schedule.is_some() && new.schedule.is_some()
 }
 
 /// A seed for the chance of one service's backoff: services that crash together do not come back together.

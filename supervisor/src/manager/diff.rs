@@ -17,10 +17,12 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
         )+};
     }
     compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits, sockets);
-    compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags, memory_max, watchdog);
+    compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags, memory_max, watchdog, watch, schedule);
     // What it was told in WATCHDOG_USEC, and where to say so.
     let promise = |service: &Service| service.watchdog.as_ref().and_then(|watchdog| watchdog.notify);
     restart |= promise(old) != promise(new);
+    // From a service to a job, or back: what runs is not what it was.
+    restart |= old.schedule.is_some() != new.schedule.is_some();
     let effect = match (restart, changes.is_empty()) {
         (true, _) => Effect::Restart,
         (false, false) => Effect::Live,

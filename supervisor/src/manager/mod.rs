@@ -17,6 +17,8 @@
 //! | `operate` | what people want |
 //! | `monitors` | who watches, what they report, what they ask |
 //! | `configure`, `diff` | a changed file |
+//! | `times` | jobs, and restarts at certain times |
+//! | `files` | a file of a service has changed |
 //! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
@@ -32,6 +34,7 @@ pub mod command;
 mod configure;
 mod diff;
 mod evidence;
+mod files;
 mod found;
 mod limits;
 mod monitors;
@@ -39,6 +42,7 @@ mod notify;
 mod operate;
 mod reload;
 mod select;
+mod times;
 mod turn;
 mod upgrade;
 mod view;
@@ -63,6 +67,7 @@ use crate::lifecycle::{Moment, State};
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked, Stranger};
 use crate::service::{Service, World};
+use crate::watch::{News, Watches};
 
 pub use begin::{Start, Wanted};
 pub use command::{Command, Handle};
@@ -77,6 +82,8 @@ enum Happened {
     Log(LogEvent),
     /// A service said something over its notify socket.
     Notify { service: Name, text: String },
+    /// Files of a service have changed, or can not be watched.
+    Files(News),
     /// Runs were looked at for what they use.
     Seen(Vec<limits::Seen>),
     /// Everybody on the host was looked at, for these services.
@@ -138,6 +145,10 @@ pub struct Manager {
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
     notify: BTreeMap<Name, notify::Listening>,
+    /// Files that services are restarted for.
+    watches: Watches,
+    /// Wakes us at a time of the wall clock.
+    alarm: os::Alarm,
     /// A new program that is being tried, and one that has passed.
     trial: Option<upgrade::Trial>,
     handing_over: Option<PathBuf>,
@@ -200,6 +211,7 @@ impl Manager {
                 () = children.ended() => self.children_ended(),
                 Some(happened) = self.happened.recv() => self.happened(happened),
                 Some(command) = self.commands.recv() => self.obey(command),
+                () = self.alarm.rung() => {}
                 () = until(deadline) => {}
             }
             // What else has come meanwhile: one turn for all of it, and neither kind can starve the other.

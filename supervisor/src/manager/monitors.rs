@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use daemon_kit::file::OnFailure;
+use daemon_kit::file::{Check, CheckSpec, OnFailure};
 use proto::Name;
 use tokio::sync::watch;
 
@@ -100,7 +100,7 @@ impl Manager {
                 pid: if live { service.pid() } else { 0 },
                 id: id.clone(),
                 starting: live && !service.unit.is_ready(),
-                check: check.clone(),
+                check: with_env_of(service, check),
             })
         });
         let generation = *self.targets.borrow();
@@ -312,6 +312,18 @@ impl Manager {
         }
         seq
     }
+}
+
+/// A command that checks a service finds the variables that the file gives the service, and which instance it is of.
+fn with_env_of(service: &Service, check: &Check) -> Check {
+    let mut check = check.clone();
+    if let CheckSpec::Exec { env, .. } = &mut check.spec {
+        let mut whole = service.spec.env.clone();
+        whole.extend(service.extra_env.clone());
+        whole.append(env);
+        *env = whole;
+    }
+    check
 }
 
 /// Whether one of its checks failed at its last try, of those that count.

@@ -46,9 +46,7 @@ impl Manager {
     fn view_services(&self, now: Moment) -> Vec<ServiceView> {
         let users = self.services.values().filter(|service| service.is_users());
         let mut views: Vec<_> = users.map(|service| self.view_service(service, now)).collect();
-        // As a person counts: 2 before 10.
-        let number = |view: &ServiceView| view.name.instance().and_then(|number| number.parse::<u64>().ok());
-        views.sort_by(|a, b| a.name.base().cmp(b.name.base()).then(number(a).cmp(&number(b))));
+        views.sort_by(|a, b| a.name.counted().cmp(&b.name.counted()));
         views
     }
 
@@ -100,6 +98,9 @@ impl Manager {
         let frozen = service.limits.as_ref().and_then(|limits| limits.frozen.as_ref());
         let reason = reason.or_else(|| frozen.map(|why| format!("frozen: {why}")));
         let reason = reason.or_else(|| self.why_reloading(service, now));
+        let reason = reason.or_else(|| service.timeless());
+        let unwatched = service.unwatched.as_ref().filter(|_| unit.is_wanted());
+        let reason = reason.or_else(|| unwatched.map(|what| format!("watch: {what}")));
         let reason = match (&service.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
                 Some(reason.map_or_else(|| obstacle.clone(), |reason| format!("{reason}; {obstacle}")))
@@ -132,6 +133,8 @@ impl Manager {
             streak: unit.streak(),
             uptime: unit.uptime(now),
             next_start: unit.next_start(now),
+            job: service.spec.schedule.is_some(),
+            next_run: service.next_run(),
             kill_in: unit.kill_in(now),
             last_exit: unit.last_exit().map(|exit| (exit.clone(), service.ended_at)),
             tags: service.spec.tags.clone(),
@@ -141,6 +144,7 @@ impl Manager {
                 .as_ref()
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
             dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
+            frozen: frozen.is_some(),
             status_text: service.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),

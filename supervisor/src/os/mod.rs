@@ -8,6 +8,7 @@
 //! | [`scan`] | `/proc/*/environ` and FIFOs | the jobs of this home |
 //! | [`pipe`] | FIFOs, moved into files by `splice` | pipes that the supervisor owns |
 //! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | `GetExtendedTcpTable` |
+//! | [`Alarm`] | `timerfd` of the wall clock | a sleep of at most a minute |
 //! | [`Lock`] | `flock` | an exclusively opened file |
 //!
 //! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.

@@ -8,6 +8,7 @@
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
+//! | [`timer`] | its times by the clock of the wall |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
@@ -16,6 +17,7 @@ pub mod notify;
 pub mod plan;
 pub mod reports;
 pub mod sockets;
+pub mod timer;
 pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +106,10 @@ pub struct Service {
     pub ended_at: Option<SystemTime>,
     /// Why its dependencies do not hold.
     pub missing: Option<String>,
+    /// What it waits for by the clock of the wall.
+    pub timer: Option<timer::Timer>,
+    /// Which of its files can not be watched.
+    pub unwatched: Option<String>,
     /// Who has the port that it wants.
     pub obstacle: Option<String>,
     /// What it said over its notify socket.
@@ -182,6 +188,8 @@ impl Service {
             began: 0,
             ended_at: None,
             missing: None,
+            timer: None,
+            unwatched: None,
             obstacle: None,
             said: Said::default(),
             reload: None,
@@ -193,8 +201,12 @@ impl Service {
     pub fn change(&mut self, spec: file::Service) {
         self.unit.set_rules(Rules::of(&spec));
         self.reports.keep_only(&spec);
+        let before = self.cron().cloned();
         self.spec = spec;
         self.plan = None;
+        if self.cron() != before.as_ref() {
+            self.wait_for_times(None);
+        }
     }
 
     /// Tells the environment it was added in; `None`: the one of the file.
@@ -239,7 +251,7 @@ impl Service {
         let pending = self.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.limits.as_ref().map(|limits| limits.next);
-        [self.unit.deadline(), pending, pause, look].into_iter().flatten().min()
+        [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
     }
 
     /// Its leader; 0: nothing runs.

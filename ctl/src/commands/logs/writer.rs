@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::client::Supervisor;
 use crate::failure::Failure;
 use crate::out::Out;
+use crate::render::Look;
 use crate::render::lines::{Last, Lines, Matches, Prefixes};
 use crate::render::time::rfc3339;
 use crate::view::is_meant_by;
@@ -26,8 +27,12 @@ pub(super) struct Writer {
 }
 
 enum Form {
-    /// One service: its bytes.
-    Raw,
+    /// One service: its bytes, until another one comes.
+    Raw {
+        /// Whose they are; `None`: nothing has come yet.
+        service: Option<String>,
+        look: Look,
+    },
     /// Several: whole lines with names.
     Named(Prefixes),
     /// Whole lines as JSON, one document a line.
@@ -61,7 +66,8 @@ impl Writer {
 
     pub(super) fn write(&mut self, piece: &ReadLogsResponse, out: &mut Out) -> Result<(), Failure> {
         let Self { form, lines, matches, last, text } = self;
-        if matches!(form, Form::Raw) && matches.is_none() {
+        form.tell_apart(&piece.service);
+        if matches!(form, Form::Raw { .. }) && matches.is_none() {
             return out.bytes(&piece.data);
         }
         let time = if matches!(form, Form::Json) { unstamp(piece.time).and_then(rfc3339) } else { None };
@@ -124,12 +130,26 @@ impl Form {
         };
         names.sort();
         names.dedup();
-        Ok(if names.len() == 1 { Self::Raw } else { Self::Named(Prefixes::new(&names, out.look)) })
+        Ok(if names.len() == 1 {
+            Self::Raw { service: None, look: out.look }
+        } else {
+            Self::Named(Prefixes::new(&names, out.look))
+        })
+    }
+
+    /// Whoever follows may see a service come that was not there.
+    fn tell_apart(&mut self, service: &str) {
+        let Self::Raw { service: one, look } = self else { return };
+        match one {
+            Some(one) if one == service => {}
+            Some(one) => *self = Self::Named(Prefixes::new(&[one.clone(), service.into()], *look)),
+            None => *one = Some(service.into()),
+        }
     }
 
     fn write(&mut self, service: &str, stream: i32, time: Option<&str>, line: &[u8], to: &mut Vec<u8>) {
         match self {
-            Self::Raw => to.extend_from_slice(line),
+            Self::Raw { .. } => to.extend_from_slice(line),
             Self::Named(prefixes) => {
                 let is_error = stream == i32::from(LogStream::Stderr);
                 to.extend_from_slice(prefixes.of(service, is_error).as_bytes());

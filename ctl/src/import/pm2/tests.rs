@@ -71,7 +71,7 @@ fn a_profile_lies_over_the_environment() {
 fn what_has_no_place_says_why() {
     let imported = imported(
         &json!([
-            { "script": "a.js", "wait_ready": true, "cron_restart": "0 3 * * *", "max_restart": 3, "exec_mode": "cluster",
+            { "script": "a.js", "wait_ready": true, "cron_restart": "every night", "max_restart": 3, "exec_mode": "cluster",
               "instances": "max", "port": 80, "error_file": "x", "out_file": "x", "interpreter": "node@18" },
             { "script": "serve" }, { "name": "empty" }
         ]),
@@ -79,7 +79,7 @@ fn what_has_no_place_says_why() {
     );
     for (option, reason) in [
         ("wait_ready", "node's own channel"),
-        ("cron_restart", "cron"),
+        ("cron_restart", "must be a line of cron"),
         ("max_restart = 3", "PM2 does not know this option"),
         ("exec_mode", "process of its own"),
         ("error_file", "can not share a file"),
@@ -95,6 +95,23 @@ fn what_has_no_place_says_why() {
     let text = imported.draft.text();
     assert!(text.contains("instances = 4") && !text.contains("\nport"), "{text}");
     assert_eq!(imported.draft.services.len(), 1);
+}
+
+#[test]
+fn restarts_by_the_clock_are_restarts_and_what_only_runs_then_is_a_job() {
+    let imported = imported(
+        &json!([
+            { "name": "web", "script": "a.js", "cron_restart": "0 3 * * *", "restart_delay": 1000 },
+            { "name": "report", "script": "b.js", "cron_restart": "*/15 * * * *", "autorestart": false },
+            { "name": "never", "script": "c.js", "cron_restart": 0 }
+        ]),
+        None,
+    );
+    let text = imported.draft.text();
+    assert!(text.contains("restart = { cron = \"0 3 * * *\", delay = \"1s\" }"), "{text}");
+    assert!(text.contains("schedule = \"*/15 * * * *\"") && !text.contains("policy"), "{text}");
+    assert!(dropped(&imported, "the first run of cron_restart").reason.contains("ctl start"));
+    assert_eq!(text.matches("cron").count(), 1, "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `alarm` | waking up at a time of the wall clock |
 //! | `birth` | a child writes its pid down before it is another program |
 //! | `clone` | the two instructions around `clone3` that libc does not offer |
 //! | `spawn` | a process in its own session, from prepared strings, without a fork |
@@ -15,15 +16,14 @@
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and being started again like that |
 //! | `keep` | copies of what only this process holds, with the monitors |
-//! | `init` | speaking to the init system |
 //! | `host` | this process and its host: clock, lock, limits, subreaper |
 
 mod again;
+mod alarm;
 mod birth;
 mod cgroup;
 mod clone;
 mod host;
-mod init;
 mod keep;
 mod look;
 mod memory;
@@ -36,6 +36,7 @@ mod spawn;
 mod tree;
 
 pub use again::{come_back, own_program, surroundings};
+pub use alarm::Alarm;
 pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
@@ -43,7 +44,6 @@ pub use host::{
     now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
     take_over, trim_heap, trim_text,
 };
-pub use init::tell_init;
 pub use keep::{Keep, Kept};
 pub use look::look;
 pub use memory::{hold_memory, make_room_for_limits};

@@ -147,8 +147,3 @@ pub fn leave_open(handle: Handle) -> io::Result<i32> {
 pub fn take_over(_number: i32) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
-
-/// No init system there speaks so.
-pub fn tell_init(_socket: &str, _text: &str) -> io::Result<()> {
-    refused("no init system here takes messages")
-}

@@ -16,10 +16,12 @@
 //! | `private` | who may open what we make |
 //! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
 //! | `usage` | descendants, CPU time and memory |
+//! | `alarm` | waking up at a time of the wall clock |
 //! | `absent` | what Windows has not, or needs not |
 //! | `host` | this process and its host: clock, lock, folders |
 
 mod absent;
+mod alarm;
 mod command_line;
 mod console;
 mod handle;
@@ -38,8 +40,8 @@ mod wait;
 
 pub use absent::{
     Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, take_over,
-    tell_init,
 };
+pub use alarm::Alarm;
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,

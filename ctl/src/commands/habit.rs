@@ -1,0 +1,49 @@
+//! Commands that people bring with them from PM2 and that have nothing to do here: each says why, and what to type.
+
+use serde::Serialize;
+
+use crate::failure::{Done, Failure};
+use crate::out::Out;
+use crate::place::Place;
+
+#[derive(Serialize)]
+struct Answer {
+    message: String,
+}
+
+/// `pm2 save`.
+pub(super) fn save(place: &Place, out: &mut Out) -> Result<Done, Failure> {
+    let file = place.file().display();
+    say(
+        &[
+            format!("Nothing to save: {file} is the truth."),
+            "\"ctl apply\" takes over what you change in it; what runs by it comes back by itself".into(),
+            "after a crash, and services of \"ctl run\" too. At boot: \"ctl startup install\".".into(),
+        ],
+        out,
+    )
+}
+
+/// `pm2 resurrect`.
+pub(super) fn resurrect(place: &Place, out: &mut Out) -> Result<Done, Failure> {
+    let file = place.file().display();
+    say(
+        &[
+            format!("Nothing to resurrect: what runs is what {file} says."),
+            "\"ctl up -d\" brings it up; after a crash it comes back by itself, and at boot with".into(),
+            "\"ctl startup install\".".into(),
+        ],
+        out,
+    )
+}
+
+fn say(lines: &[String], out: &mut Out) -> Result<Done, Failure> {
+    if out.json {
+        out.document(&Answer { message: lines.join(" ") })?;
+        return Ok(Done::Well);
+    }
+    for line in lines {
+        out.line(line)?;
+    }
+    Ok(Done::Well)
+}

@@ -1,0 +1,82 @@
+//! A file of a service has changed that it is restarted for: as if a person had asked, only that nobody had to.
+
+use std::collections::BTreeMap;
+
+use proto::Name;
+
+use super::{Happened, Manager};
+use crate::journal::Kind;
+use crate::lifecycle::{Answer, Moment, Request};
+use crate::service::Service;
+use crate::watch::News;
+use crate::watch::calm::Changed;
+use crate::watch::rules::Wanted;
+
+impl Manager {
+    /// Watches for every service that wants it, and for no other.
+    pub(super) fn watch_files(&mut self) {
+        let users = self.services.values().filter(|service| service.is_users() && !service.is_second());
+        let wanted: BTreeMap<Name, Wanted> = users
+            .filter_map(|service| Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths())?)))
+            .collect();
+        for service in self.services.values_mut().filter(|service| service.spec.watch.is_none()) {
+            service.unwatched = None;
+        }
+        let tell = self.tell.clone();
+        // Fails only if the manager has ended.
+        let told = self.watches.want(wanted, move |news| drop(tell.send(Happened::Files(news))));
+        if let Err(error) = told {
+            tracing::error!(%error, "watching files failed");
+            let wanting = |service: &&mut Service| service.spec.watch.is_some();
+            for service in self.services.values_mut().filter(wanting) {
+                service.unwatched = Some(format!("no thread for it: {error}"));
+            }
+        }
+    }
+
+    /// Where we write: no change of any program.
+    fn own_paths(&self) -> Vec<std::path::PathBuf> {
+        let logs =
+            self.services.values().flat_map(|service| [&service.spec.log.stdout, &service.spec.log.stderr]);
+        logs.flatten().cloned().chain([self.world.home.root().to_path_buf()]).collect()
+    }
+
+    pub(super) fn files_changed(&mut self, news: News, now: Moment) {
+        match news {
+            News::Changed(name, changed) => self.restart_for_files(&name, &changed, now),
+            News::Trouble(name, trouble) => {
+                let Some(service) = self.services.get_mut(&name) else { return };
+                if service.unwatched == trouble {
+                    return;
+                }
+                let words = trouble
+                    .as_ref()
+                    .map_or("watch: all is watched now".into(), |what| format!("watch: {what}"));
+                service.unwatched = trouble;
+                self.world.tell(service, Kind::Change, 0, words);
+                self.changed();
+            }
+        }
+    }
+
+    fn restart_for_files(&mut self, name: &Name, changed: &Changed, now: Moment) {
+        let Some(service) = self.services.get(name) else { return };
+        // Stopped by a person, or no longer to be watched: told of a moment too late.
+        let to_stop = !service.unit.is_wanted() || self.stop_queue.contains(name) || self.going.is_some();
+        if to_stop || service.spec.watch.is_none() {
+            return;
+        }
+        if service.is_paused() {
+            self.world.tell(service, Kind::Change, 0, format!("{changed}; not restarted: paused"));
+            return;
+        }
+        self.end_reload(name, "its files have changed", now);
+        let Some(service) = self.services.get_mut(name) else { return };
+        let seq = self.world.tell(service, Kind::Change, 0, changed.to_string());
+        if service.unit.request(now, Request::Restart) == Answer::Accepted {
+            service.cause = seq;
+            service.held = None;
+        }
+        self.targets_changed();
+    }
+}

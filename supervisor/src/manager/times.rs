@@ -1,0 +1,124 @@
+//! What is done by the clock of the wall: jobs, and restarts at certain times.
+
+use std::time::{Duration, SystemTime};
+
+use daemon_kit::file::Overlap;
+use proto::Name;
+
+use super::Manager;
+use crate::journal::Kind;
+use crate::lifecycle::arbiter::words;
+use crate::lifecycle::{Answer, Moment, Request};
+use crate::service::Service;
+use crate::service::timer::LATE;
+
+impl Manager {
+    /// Whose time has come, and who takes too long. Then the alarm is set for the next time.
+    pub(super) fn look_at_times(&mut self, now: Moment) {
+        let timed = |(_, service): &(&Name, &Service)| service.timer.is_some() || service.is_overdue(now);
+        let names: Vec<Name> = self.services.iter().filter(timed).map(|(key, _)| key.clone()).collect();
+        if names.is_empty() {
+            return self.alarm.set(None);
+        }
+        let wall = SystemTime::now();
+        for name in &names {
+            if let Some(late) = self.services.get_mut(name).and_then(|service| service.its_time(wall)) {
+                self.time_has_come(name, late, now);
+            }
+            self.run_what_is_queued(name, now);
+            self.end_the_overdue(name, now);
+        }
+        self.alarm.set(self.services.values().filter_map(Service::next_run).min());
+    }
+
+    fn time_has_come(&mut self, name: &Name, late: Duration, now: Moment) {
+        let (service, going) = (&self.services[name], self.going.is_some());
+        if !service.unit.is_wanted() || going || self.stop_queue.contains(name) {
+            return;
+        }
+        let is_job = service.spec.schedule.is_some();
+        let what = if is_job { "run" } else { "restart" };
+        let made_up_for = service.spec.schedule.as_ref().is_some_and(|schedule| schedule.missed);
+        if service.is_paused() {
+            self.world.tell(service, Kind::Schedule, 0, format!("no {what} at its time: paused"));
+        } else if late > LATE && !made_up_for {
+            let message = format!("no {what}: its time was missed by {}", words(whole(late)));
+            self.world.tell(service, Kind::Schedule, 0, message);
+        } else if is_job {
+            self.run_job(name, late, now);
+        } else {
+            let message = format!("restart at its time ({})", line(service));
+            self.renew(name, &message, now);
+        }
+    }
+
+    fn run_job(&mut self, name: &Name, late: Duration, now: Moment) {
+        let service = self.services.get_mut(name).expect("it was just looked at");
+        let overlap = service.spec.schedule.as_ref().map_or(Overlap::Skip, |schedule| schedule.overlap);
+        let message = match (service.unit.is_down(), overlap) {
+            (true, _) if late > LATE => {
+                let message = format!("run, {} late: nobody was there at its time", words(whole(late)));
+                return self.renew(name, &message, now);
+            }
+            (true, _) => {
+                let message = format!("run at its time ({})", line(service));
+                return self.renew(name, &message, now);
+            }
+            (false, Overlap::Kill) => {
+                return self.renew(name, "run at its time: the last run is ended for it", now);
+            }
+            (false, Overlap::Skip) => "no run at its time: the last one still goes".to_owned(),
+            (false, Overlap::Queue) => {
+                if service.queue() {
+                    "no run at its time: one waits for the last one already".into()
+                } else {
+                    "its time has come: it runs after the last one".into()
+                }
+            }
+        };
+        self.world.tell(service, Kind::Schedule, 0, message);
+    }
+
+    /// A run that waited for the one before.
+    fn run_what_is_queued(&mut self, name: &Name, now: Moment) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        if !service.is_queued() || !service.unit.is_down() || service.is_paused() || self.going.is_some() {
+            return;
+        }
+        service.unqueue();
+        if service.unit.is_wanted() {
+            self.renew(name, "run: its time came while the last one went", now);
+        }
+    }
+
+    fn end_the_overdue(&mut self, name: &Name, now: Moment) {
+        let Some(service) = self.services.get_mut(name).filter(|service| service.is_overdue(now)) else {
+            return;
+        };
+        let longest = service.longest_run().unwrap_or_default();
+        let message = format!("not done after {}: ended", words(longest));
+        service.cause = self.world.tell(service, Kind::Schedule, service.began, message);
+        service.unit.request(now, Request::Overdue);
+        self.targets_changed();
+    }
+
+    fn renew(&mut self, name: &Name, message: &str, now: Moment) {
+        self.end_reload(name, message, now);
+        let service = self.services.get_mut(name).expect("it was just looked at");
+        let seq = self.world.tell(service, Kind::Schedule, 0, message.into());
+        if service.unit.request(now, Request::Restart) == Answer::Accepted {
+            service.cause = seq;
+            service.held = None;
+        }
+        self.targets_changed();
+    }
+}
+
+/// To the second: nobody wants to read more of it.
+fn whole(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
+}
+
+fn line(service: &Service) -> String {
+    service.cron().map_or_else(String::new, |cron| format!("{cron:?}"))
+}

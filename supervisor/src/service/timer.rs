@@ -1,0 +1,165 @@
+//! When something is to be done by the clock of the wall, which people and networks set as they like.
+//!
+//! Pure: `now` is an argument. A time that has come is told of once, however many have passed unseen, and how late that
+//! is. A clock that is set back by little does not make a time come twice.
+
+use std::time::{Duration, SystemTime};
+
+use daemon_kit::file::Cron;
+
+use super::Service;
+use crate::lifecycle::Moment;
+
+/// The clock was set back by less than this: what came is over. By more: it is another day.
+const SAME_DAY: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Later than this nobody was there when the time came.
+pub const LATE: Duration = Duration::from_secs(60);
+
+/// One line of cron, waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timer {
+    /// `None`: its time zone is not known here.
+    next: Option<SystemTime>,
+    /// The last time that came.
+    came: Option<SystemTime>,
+    looked: SystemTime,
+    /// Its time came while the last run went, and that run's end is waited for.
+    queued: bool,
+}
+
+impl Timer {
+    /// Begins to wait. `planned`: the time that an earlier supervisor waited for.
+    pub fn begin(cron: &Cron, planned: Option<SystemTime>, now: SystemTime) -> Self {
+        let next = cron.after(now);
+        // Set back meanwhile, or another line: what was planned is no time any more.
+        let planned = planned.filter(|planned| next.is_some_and(|next| *planned < next));
+        Self { next: planned.or(next), came: None, looked: now, queued: false }
+    }
+
+    /// The next time.
+    pub fn next(&self) -> Option<SystemTime> {
+        self.next
+    }
+
+    /// How late it is, if a time has come since the last look.
+    pub fn come(&mut self, cron: &Cron, now: SystemTime) -> Option<Duration> {
+        if now < self.looked {
+            let over = self.came.filter(|came| came.duration_since(now).is_ok_and(|back| back < SAME_DAY));
+            self.next = cron.after(over.unwrap_or(now));
+        }
+        self.looked = now;
+        let late = now.duration_since(self.next?).ok()?;
+        self.came = self.next;
+        self.next = cron.after(now);
+        Some(late)
+    }
+}
+
+impl Service {
+    /// The times that it waits for.
+    pub fn cron(&self) -> Option<&Cron> {
+        let job = self.spec.schedule.as_ref().map(|schedule| &schedule.cron);
+        job.or(self.spec.restart.cron.as_ref())
+    }
+
+    /// Begins to wait for its times, if it has any. `planned`: the time that an earlier supervisor waited for.
+    pub fn wait_for_times(&mut self, planned: Option<SystemTime>) {
+        self.timer = self.cron().map(|cron| Timer::begin(cron, planned, SystemTime::now()));
+    }
+
+    /// How late it is, if its time has come.
+    pub fn its_time(&mut self, now: SystemTime) -> Option<Duration> {
+        let cron = self.cron()?.clone();
+        self.timer.as_mut()?.come(&cron, now)
+    }
+
+    /// Its time came while its last run goes; whether one waits already.
+    pub fn queue(&mut self) -> bool {
+        self.timer.as_mut().is_some_and(|timer| std::mem::replace(&mut timer.queued, true))
+    }
+
+    /// Whether one waits for the end of its last run.
+    pub fn is_queued(&self) -> bool {
+        self.timer.as_ref().is_some_and(|timer| timer.queued)
+    }
+
+    /// It waits no longer.
+    pub fn unqueue(&mut self) {
+        if let Some(timer) = &mut self.timer {
+            timer.queued = false;
+        }
+    }
+
+    /// The next time, if anything will be done then.
+    pub fn next_run(&self) -> Option<SystemTime> {
+        self.timer.as_ref().filter(|_| self.unit.is_wanted() && !self.is_second())?.next()
+    }
+
+    /// Why it waits for no time although it is to.
+    pub fn timeless(&self) -> Option<String> {
+        self.timer.as_ref().filter(|timer| timer.next().is_none())?;
+        self.cron()?.check_zone().err()
+    }
+
+    /// How long a run of it may take.
+    pub fn longest_run(&self) -> Option<Duration> {
+        self.spec.schedule.as_ref()?.timeout
+    }
+
+    /// When its run has taken too long.
+    pub fn overdue_at(&self) -> Option<Moment> {
+        let longest = self.longest_run()?;
+        self.unit.began().filter(|_| self.unit.is_started()).map(|began| began + longest)
+    }
+
+    /// Whether it is to be ended for that.
+    pub fn is_overdue(&self, now: Moment) -> bool {
+        self.overdue_at().is_some_and(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three o'clock each day, from the beginning of time on.
+    fn cron() -> Cron {
+        Cron::parse("0 3 * * *").expect("a line").in_zone(Some("UTC".into()))
+    }
+
+    fn at(day: u64, hour: u64, minute: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(((day * 24 + hour) * 60 + minute) * 60)
+    }
+
+    #[test]
+    fn a_time_comes_once() {
+        let mut timer = Timer::begin(&cron(), None, at(1, 2, 0));
+        assert_eq!((timer.next(), timer.come(&cron(), at(1, 2, 59))), (Some(at(1, 3, 0)), None));
+        assert_eq!(timer.come(&cron(), at(1, 3, 0)), Some(Duration::ZERO));
+        assert_eq!((timer.next(), timer.come(&cron(), at(1, 3, 0))), (Some(at(2, 3, 0)), None));
+    }
+
+    #[test]
+    fn however_many_passed_unseen_one_is_made_up_for() {
+        let mut timer = Timer::begin(&cron(), Some(at(1, 3, 0)), at(9, 5, 0));
+        let late = timer.come(&cron(), at(9, 5, 0)).expect("it came");
+        assert!(late > LATE, "{late:?}");
+        assert_eq!((timer.next(), timer.come(&cron(), at(9, 6, 0))), (Some(at(10, 3, 0)), None));
+        // The same with a clock that jumps while we run.
+        assert!(timer.come(&cron(), at(300, 0, 0)).is_some());
+        assert_eq!((timer.come(&cron(), at(300, 0, 1)), timer.next()), (None, Some(at(300, 3, 0))));
+    }
+
+    #[test]
+    fn a_clock_set_back_a_little_repeats_nothing_and_by_a_day_begins_anew() {
+        let mut timer = Timer::begin(&cron(), None, at(5, 2, 59));
+        assert!(timer.come(&cron(), at(5, 3, 1)).is_some());
+        assert_eq!(timer.come(&cron(), at(5, 2, 50)), None);
+        assert_eq!(timer.next(), Some(at(6, 3, 0)), "not the one that has just been");
+        assert_eq!(timer.come(&cron(), at(2, 12, 0)), None);
+        assert_eq!(timer.next(), Some(at(3, 3, 0)));
+        // What an earlier supervisor waited for is far in the future now.
+        assert_eq!(Timer::begin(&cron(), Some(at(5, 3, 0)), at(2, 1, 0)).next(), Some(at(2, 3, 0)));
+    }
+}

@@ -1,0 +1,130 @@
+//! Many changes in a row are one: an editor writes a file three times, a `git pull` hundreds of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use proto::Name;
+
+use crate::lifecycle::Moment;
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The first of them, as a person would say it.
+    pub first: String,
+    /// How many besides.
+    pub others: usize,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.others {
+            0 => write!(f, "changed: {}", self.first),
+            others => write!(f, "changed: {} and {others} more", self.first),
+        }
+    }
+}
+
+/// Services whose files are changing.
+#[derive(Debug, Default)]
+pub struct Calm {
+    busy: BTreeMap<Name, Burst>,
+}
+
+/// Changes that follow each other.
+#[derive(Debug)]
+struct Burst {
+    first: String,
+    others: BTreeSet<String>,
+    /// Quiet then, if nothing more comes.
+    quiet_at: Moment,
+    /// What never is quiet is taken as it is.
+    latest: Moment,
+}
+
+/// So many times the quiet time, and it is taken as it is.
+const PATIENCE: u32 = 10;
+
+/// More names than this nobody counts.
+const MOST: usize = 1_000;
+
+impl Calm {
+    /// A file of a service has changed.
+    pub fn saw(&mut self, service: &Name, path: String, debounce: Duration, now: Moment) {
+        if let Some(burst) = self.busy.get_mut(service) {
+            burst.quiet_at = now + debounce;
+            if path != burst.first && burst.others.len() < MOST {
+                burst.others.insert(path);
+            }
+            return;
+        }
+        let (quiet_at, latest) = (now + debounce, now + debounce * PATIENCE);
+        let burst = Burst { first: path, others: BTreeSet::new(), quiet_at, latest };
+        self.busy.insert(service.clone(), burst);
+    }
+
+    /// When to look again.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.busy.values().map(Burst::end).min()
+    }
+
+    /// Those that are quiet by now.
+    pub fn take_quiet(&mut self, now: Moment) -> Vec<(Name, Changed)> {
+        let quiet: Vec<Name> =
+            self.busy.iter().filter(|(_, burst)| burst.end() <= now).map(|(name, _)| name.clone()).collect();
+        let take = |name: Name| {
+            let burst = self.busy.remove(&name)?;
+            Some((name, Changed { first: burst.first, others: burst.others.len() }))
+        };
+        quiet.into_iter().filter_map(take).collect()
+    }
+
+    /// Forgets those that nobody wants to hear of any more.
+    pub fn keep_only(&mut self, wanted: impl Fn(&Name) -> bool) {
+        self.busy.retain(|name, _| wanted(name));
+    }
+}
+
+impl Burst {
+    fn end(&self) -> Moment {
+        self.quiet_at.min(self.latest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBOUNCE: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn changes_in_a_row_are_told_once_when_it_is_quiet() {
+        let (mut calm, web, start) =
+            (Calm::default(), Name::new("web").expect("a name"), Moment::since_boot(Duration::from_secs(9)));
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(calm.deadline(), None);
+        for (at, path) in [(0, "a.py"), (300, "b.py"), (310, "a.py"), (320, "b.py")] {
+            calm.saw(&web, path.into(), DEBOUNCE, after(at));
+        }
+        assert_eq!(calm.deadline(), Some(after(820)));
+        assert_eq!(calm.take_quiet(after(819)), []);
+        let changed = Changed { first: "a.py".into(), others: 1 };
+        assert_eq!(changed.to_string(), "changed: a.py and 1 more");
+        assert_eq!(calm.take_quiet(after(820)), [(web.clone(), changed)]);
+        assert_eq!((calm.take_quiet(after(9_000)), calm.deadline()), (vec![], None));
+    }
+
+    #[test]
+    fn what_never_is_quiet_is_taken_all_the_same() {
+        let (mut calm, web, start) =
+            (Calm::default(), Name::new("web").expect("a name"), Moment::since_boot(Duration::from_secs(9)));
+        let mut told = 0;
+        for step in 0..100_u32 {
+            let now = start + step * Duration::from_millis(100);
+            told += calm.take_quiet(now).len();
+            calm.saw(&web, format!("{step}"), DEBOUNCE, now);
+        }
+        assert_eq!(told, 1, "after five seconds, and not again before ten");
+    }
+}

@@ -1,0 +1,182 @@
+//! Files that services are restarted for, watched on a thread of its own: the manager only hears of a service whose
+//! files have changed and are quiet again.
+//!
+//! ```text
+//!  notify (inotify, …) ──▶ rules: whose is it, does it count? ──▶ calm: quiet again? ──▶ News ──▶ manager
+//!  manager ── who wants what ──▶ eyes: which folders to look at, what can not be looked at ──▶ News
+//! ```
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`rules`] | which change counts for which service |
+//! | [`calm`] | many changes in a row are one |
+//! | `eyes` | which folders are looked at |
+
+pub mod calm;
+mod eyes;
+pub mod rules;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use proto::Name;
+
+use calm::{Calm, Changed};
+use eyes::Eyes;
+use rules::Wanted;
+
+use crate::os;
+
+/// What the manager is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Files of a service have changed, and are quiet again.
+    Changed(Name, Changed),
+    /// What can not be watched of a service, and what to do about it; `None`: all is watched.
+    Trouble(Name, Option<String>),
+}
+
+/// What the thread is told.
+enum Message {
+    /// Who wants what, all of it.
+    Want(BTreeMap<Name, Wanted>),
+    /// Something happened to a file.
+    Event(notify::Result<notify::Event>),
+}
+
+/// The thread that watches; there is none while nobody wants anything.
+#[derive(Debug, Default)]
+pub struct Watches {
+    thread: Option<mpsc::Sender<Message>>,
+}
+
+impl Watches {
+    /// Tells who wants what from now on. Fails if there can be no thread.
+    pub fn want(
+        &mut self,
+        wanted: BTreeMap<Name, Wanted>,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> std::io::Result<()> {
+        if wanted.is_empty() && self.thread.is_none() {
+            return Ok(());
+        }
+        let inbox = match &self.thread {
+            Some(inbox) => inbox.clone(),
+            None => self.thread.insert(start(tell)?).clone(),
+        };
+        // Only fails if the thread is gone, and it goes with us.
+        let _ = inbox.send(Message::Want(wanted));
+        Ok(())
+    }
+}
+
+fn start(tell: impl Fn(News) + Send + 'static) -> std::io::Result<mpsc::Sender<Message>> {
+    let (sender, inbox) = mpsc::channel();
+    let events = sender.clone();
+    let eyes = Eyes::new(move |event| drop(events.send(Message::Event(event))));
+    let watcher = Watcher { wanted: BTreeMap::new(), eyes, calm: Calm::default(), told: BTreeMap::new() };
+    thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&inbox, &tell))?;
+    Ok(sender)
+}
+
+/// What the thread knows.
+struct Watcher {
+    wanted: BTreeMap<Name, Wanted>,
+    eyes: Eyes,
+    calm: Calm,
+    /// The trouble that was told of last.
+    told: BTreeMap<Name, Option<String>>,
+}
+
+impl Watcher {
+    fn run(mut self, inbox: &mpsc::Receiver<Message>, tell: &dyn Fn(News)) {
+        loop {
+            let wait = self.calm.deadline().map(|at| at.since(os::now()));
+            let message = match wait {
+                Some(wait) => inbox.recv_timeout(wait),
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(Message::Want(wanted)) => {
+                    self.calm.keep_only(|name| wanted.contains_key(name));
+                    self.told.retain(|name, _| wanted.contains_key(name));
+                    self.wanted = wanted;
+                    self.look_anew(tell);
+                }
+                Ok(Message::Event(Ok(event))) => self.happened(&event, tell),
+                Ok(Message::Event(Err(error))) => {
+                    tracing::warn!(%error, "watching files failed for a moment");
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for (name, changed) in self.calm.take_quiet(os::now()) {
+                tell(News::Changed(name, changed));
+            }
+        }
+    }
+
+    /// Looks at every folder that is wanted, and says what can not be looked at where that is news.
+    fn look_anew(&mut self, tell: &dyn Fn(News)) {
+        let mut troubles = self.eyes.look_at(&self.wanted);
+        for name in self.wanted.keys() {
+            let trouble = troubles.remove(name);
+            if self.told.get(name) != Some(&trouble) {
+                self.told.insert(name.clone(), trouble.clone());
+                tell(News::Trouble(name.clone(), trouble));
+            }
+        }
+    }
+
+    fn happened(&mut self, event: &notify::Event, tell: &dyn Fn(News)) {
+        if event.need_rescan() {
+            // The system forgot what it wanted to tell: anything may have happened.
+            self.look_anew(tell);
+            for (name, wanted) in &self.wanted {
+                self.calm.saw(name, "many files".into(), wanted.debounce, os::now());
+            }
+            return;
+        }
+        if !is_change(event.kind) {
+            return;
+        }
+        for path in &event.paths {
+            for (name, wanted) in &self.wanted {
+                if wanted.counts(path) {
+                    self.calm.saw(name, wanted.shown(path), wanted.debounce, os::now());
+                }
+            }
+            if !moves(event.kind) {
+                continue;
+            }
+            self.eyes.forget(path);
+            let touches_a_root = self.wanted.values().any(|wanted| wanted.is_above(path));
+            if touches_a_root || self.eyes.look_below(path, &self.wanted).is_err() {
+                // What is wrong is found again there, and said.
+                self.look_anew(tell);
+            }
+        }
+    }
+}
+
+/// Whether what happened changes what a program would read. That a file was opened, or closed unread, does not.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        // Closed: also `touch`, which changes nothing but says that somebody wants it.
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Modify(what) => !matches!(what, ModifyKind::Metadata(_) | ModifyKind::Other),
+        EventKind::Access(_) | EventKind::Any | EventKind::Other => false,
+    }
+}
+
+/// Whether a path came or went, so that what is to be looked at may be something else by now.
+fn moves(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
+}
+
+#[cfg(test)]
+mod tests;

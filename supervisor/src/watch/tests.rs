@@ -1,0 +1,90 @@
+//! The thread with real files: what it tells of, and what not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use daemon_kit::file::{Command, Service, Watch};
+
+use super::*;
+
+/// Longer than anything takes.
+const CEILING: Duration = Duration::from_secs(60);
+
+fn watched(folder: &Path, paths: &[&str]) -> (Watches, mpsc::Receiver<News>) {
+    let (tell, news) = mpsc::channel();
+    let mut watches = Watches::default();
+    let mut service = Service::new(Command::Argv(vec!["web".into()]), folder.into());
+    let paths = paths.iter().map(|path| folder.join(path)).collect();
+    service.watch = Some(Watch { paths, ignore: vec![], debounce: Duration::from_millis(50) });
+    let wanted = Wanted::of(&service, vec![folder.join(".sereno")]).expect("it wants some");
+    let wanted = BTreeMap::from([(web(), wanted)]);
+    watches.want(wanted, move |news| drop(tell.send(news))).expect("a thread");
+    (watches, news)
+}
+
+fn web() -> Name {
+    Name::new("web").expect("a name")
+}
+
+fn next(news: &mpsc::Receiver<News>) -> News {
+    news.recv_timeout(CEILING).expect("something is told of")
+}
+
+/// Changes a file until that is told of by itself: what was noticed before it may be told together with it.
+fn change(folder: &Path, file: &str, news: &mpsc::Receiver<News>) {
+    let ceiling = os::now() + CEILING;
+    loop {
+        write(&folder.join(file), "x");
+        while let Ok(told) = news.recv_timeout(Duration::from_millis(300)) {
+            match told {
+                News::Changed(_, changed) if changed.first == file => return,
+                News::Changed(..) => {}
+                News::Trouble(_, trouble) => panic!("{trouble:?}"),
+            }
+        }
+        assert!(os::now() < ceiling, "a change of {file} was never told of");
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("written");
+}
+
+#[test]
+fn a_change_is_told_of_at_any_depth_and_what_is_ignored_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    for below in ["src/deep", "node_modules/x", ".sereno/log"] {
+        std::fs::create_dir_all(folder.join(below)).expect("made");
+    }
+    let (_watches, news) = watched(folder, &[]);
+    assert_eq!(next(&news), News::Trouble(web(), None));
+    write(&folder.join("node_modules/x/y.js"), "x");
+    write(&folder.join(".sereno/log/web.out.log"), "x");
+    write(&folder.join("src/deep/main.py"), "x");
+    let first = News::Changed(web(), Changed { first: "src/deep/main.py".into(), others: 0 });
+    assert_eq!(next(&news), first, "and of nothing that is ignored");
+    // A folder that comes is watched from then on.
+    std::fs::create_dir(folder.join("new")).expect("made");
+    change(folder, "new/x.py", &news);
+    // As editors save: another file in its place.
+    write(&folder.join("src/deep/main.py~"), "y");
+    while news.recv_timeout(Duration::from_millis(300)).is_ok() {}
+    std::fs::rename(folder.join("src/deep/main.py~"), folder.join("src/deep/main.py")).expect("renamed");
+    assert_eq!(next(&news), first);
+}
+
+#[test]
+fn what_is_not_there_is_said_and_watched_when_it_comes_and_comes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (_watches, news) = watched(folder, &["a/b"]);
+    let missing = News::Trouble(web(), Some("a/b is not there; watched as soon as it is".into()));
+    for _ in 0..2 {
+        while next(&news) != missing {}
+        std::fs::create_dir_all(folder.join("a/b")).expect("made");
+        while next(&news) != News::Trouble(web(), None) {}
+        change(folder, "a/b/x.py", &news);
+        std::fs::remove_dir_all(folder.join("a")).expect("removed");
+    }
+}
