@@ -177,12 +177,18 @@ class Monitor(api_rpc.MonitorServicer):
         return api.CheckNowResponse(results=[check.result() for check in found])
 
 
+async def health(request, context):
+    return b"\x08\x01"  # status: SERVING
+
+
 async def serve(kind, probe):
     names = ("SERENO_SUPERVISOR", "SERENO_LISTEN")
     told = [os.environ.get(name) or sys.exit(f"{kind}: set {name}, as a URI") for name in names]
     os.umask(0o177)  # the socket is its owner's only
     monitor, server, stop = Monitor(kind, probe, *told), grpc.aio.server(), asyncio.Event()
     api_rpc.add_MonitorServicer_to_server(monitor, server)
+    serving = grpc.unary_unary_rpc_method_handler(health)  # grpc.health.v1, without a package for it
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": serving})])
     server.add_insecure_port(told[1])
     await server.start()
     [asyncio.get_running_loop().add_signal_handler(each, stop.set) for each in (signal.SIGTERM, signal.SIGINT)]
