@@ -18,11 +18,13 @@
 //! | `reader`, `value`, `net` | one table; one value |
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `daemons` | the tables, one by one |
 //! | `cross` | rules between services |
-//! | `world`, `environ`, `account` | what the file names must exist; a service's environment and user |
+//! | `world`, `environ`, `account`, `capability` | what the file names must exist; a service's environment, user and powers |
+//! | `trust` | who else can write the file, an `env_file` or the home |
 //!
 //! [`load`] is pure: it reads no file, no clock and no environment but what it is given.
 
 mod account;
+mod capability;
 mod check;
 mod cross;
 mod daemons;
@@ -40,6 +42,7 @@ mod ready;
 mod restart;
 mod service;
 mod tree;
+mod trust;
 mod value;
 mod watchdog;
 mod world;
@@ -50,11 +53,13 @@ use std::path::Path;
 use proto::Name;
 
 pub use account::{Account, account};
+pub use capability::CAPABILITIES;
 pub use environ::service_env;
 pub use find::{Located, find, locate, read};
 pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
+pub use trust::{check_trust, of_home, open_env_files};
 pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};
 

@@ -122,6 +122,11 @@ pub fn null_device() -> io::Result<Handle> {
 
 /// Makes a folder, and those above it. Who may enter is inherited: in a user's profile that is the user, the
 /// administrators and the system.
+pub fn own_dir(path: &Path) -> io::Result<()> {
+    create_private_dir(path)
+}
+
+/// The same, and those above it.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }

@@ -39,7 +39,7 @@ pub use absent::{
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,
-    one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
+    one_heap, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
     trim_text,
 };
 pub use keep::{Keep, Kept, come_back, surroundings};
