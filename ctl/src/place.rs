@@ -74,7 +74,8 @@ pub(crate) fn load(path: &Path, env: &Env, consequence: &str) -> Result<Loaded, 
 pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems), Problems> {
     let text = file::read(path)?;
     let config = file::load(path, &text, env)?;
-    let world = file::check_world(&config, env);
+    let mut world = file::check_trust(&config, path);
+    world.0.extend(file::check_world(&config, env).0);
     Ok((text, config, world))
 }
 

@@ -67,6 +67,9 @@ pub enum Failure {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The play could not begin.
+    #[error("play a supervisor: {0}")]
+    Play(String),
     /// Nobody reads what is said.
     #[error("write to stdout: {0}")]
     Say(#[from] io::Error),

@@ -9,19 +9,22 @@
 //! | [`progress`] | pure: what is new in a status |
 //! | `storm` | `cargo deploy storm`: everything killed at random moments, and nothing lost by it (Linux) |
 //! | `press` | `cargo deploy press`: many times the load, and nobody restarted for it (Linux) |
+//! | `conformance` | `cargo deploy conformance`: plays a supervisor against a monitor, and says what it does wrong (Linux) |
 //! | `asked` | runs `ctl` of a trial, under a ceiling (Linux) |
 //! | [`place`] | where the demo lies, and how its lines are pasted |
 //! | `binaries` | builds the programs, and copies them where they may run while the tree is built again |
 //! | `control` | runs `ctl` |
 //! | [`failure`] | every way to fail |
 //!
-//! It knows the others only as programs: nothing of theirs is linked in.
+//! It knows the others only as programs, and by the contract: nothing of theirs is linked in.
 
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "linux")]
 pub mod asked;
 mod binaries;
+#[cfg(target_os = "linux")]
+pub mod conformance;
 mod control;
 pub mod demo;
 pub mod failure;

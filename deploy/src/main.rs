@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use deploy::{Failure, demo, install, service};
 #[cfg(target_os = "linux")]
-use deploy::{press, storm};
+use deploy::{conformance, press, storm};
 
 /// Puts Sereno on a machine, and shows it at work
 #[derive(Debug, Parser)]
@@ -89,6 +89,9 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         times: usize,
     },
+    /// Play a supervisor against a monitor of any language, and say which rules of the wire it breaks
+    #[cfg(target_os = "linux")]
+    Conformance(conformance::Args),
     /// What keeps the processors busy
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -150,6 +153,8 @@ fn main() -> ExitCode {
             let calm = std::time::Duration::from_secs_f64(minutes * 60.0);
             press::start(press::Wish { calm, faults, services, times }, &mut out).map(exit_code)
         }
+        #[cfg(target_os = "linux")]
+        Command::Conformance(args) => conformance::start(&args, &mut out).map(exit_code),
         #[cfg(target_os = "linux")]
         Command::Burn => press::burn(),
         #[cfg(target_os = "linux")]

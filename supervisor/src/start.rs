@@ -67,6 +67,9 @@ pub enum StartError {
     /// It can not be taken.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// Others could write what is in it.
+    #[error("home {0} {1}")]
+    Home(PathBuf, String),
     /// Somebody else supervises this home.
     #[error("already running: {0} is held by pid {1}")]
     AlreadyRunning(PathBuf, String),
@@ -85,7 +88,7 @@ impl StartError {
     /// 2: usage or configuration; 1: anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Problems(_) | Self::Config(_) => 2,
+            Self::Problems(_) | Self::Config(_) | Self::Home(..) => 2,
             _ => 1,
         }
     }
@@ -117,6 +120,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         None => {
             let source = source(args.file.as_deref(), env)?;
             let (config, applied) = manager::read(&source)?;
+            trusted(file::check_trust(&config, &source.path))?;
             (config, applied, Wanted::Up)
         }
         Some(home) => {
@@ -130,16 +134,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         }
     };
     let home = Home::at(&config.supervisor.home);
-    let folders = [
-        home.root().into(),
-        home.run().join("fifo"),
-        home.run().join("notify"),
-        home.state(),
-        home.journal(),
-    ];
-    for folder in folders.into_iter().chain([home.log()]) {
-        step(&format!("making {}", folder.display()), os::create_private_dir(&folder))?;
-    }
+    make_folders(&home, wanted)?;
     let lock = match args.lock {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
@@ -329,9 +324,37 @@ fn source(file: Option<&Path>, env: Env) -> Result<Source, StartError> {
     Ok(Source { path, text, env })
 }
 
+/// Sockets and state are ours alone, also where somebody has opened them since.
+fn make_folders(home: &Home, wanted: Wanted) -> Result<(), StartError> {
+    // Whoever starts us again means services that run: that others could write here by now does not stop that.
+    if wanted == Wanted::Up {
+        trusted_home(home.root())?;
+    }
+    let open = [home.root().into(), home.journal(), home.log()];
+    let closed = [home.run().into(), home.run().join("fifo"), home.run().join("notify"), home.state()];
+    for folder in &open {
+        step(&format!("making {}", folder.display()), os::create_private_dir(folder))?;
+    }
+    for folder in &closed {
+        step(&format!("making {}", folder.display()), os::own_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn trusted_home(path: &Path) -> Result<(), StartError> {
+    file::of_home(path).map_err(|why| StartError::Home(path.into(), why))
+}
+
+/// No problems, or all of them.
+fn trusted(problems: Problems) -> Result<(), StartError> {
+    if problems.0.is_empty() { Ok(()) } else { Err(StartError::Problems(problems)) }
+}
+
 /// The copy of the file that was applied last: never the newer file, and no error of the world stops it.
 fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     let state = Home::at(home).state();
+    // It says what runs: not from a folder that somebody else put there.
+    trusted_home(&state)?;
     let path = applied::path_in(&state);
     let applied = step(&format!("reading {}", path.display()), applied::load(&state))?;
     let config = file::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;

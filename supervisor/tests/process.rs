@@ -20,6 +20,7 @@ fn launch(script: &str, mark: &str) -> Launch {
         nice: None,
         limits: Vec::new(),
         ids: None,
+        confine: os::Confine::default(),
         listens: false,
     }
 }

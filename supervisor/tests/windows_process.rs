@@ -31,6 +31,7 @@ fn launch(program: &str, args: &[&str], mark: &str, more: &[(&str, &str)]) -> La
         nice: None,
         limits: Vec::new(),
         ids: None,
+        confine: os::Confine::default(),
         listens: false,
     }
 }

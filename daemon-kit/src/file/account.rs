@@ -51,6 +51,24 @@ pub(super) fn may_become(account: &Account) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether this process may take from another one what it has itself.
+pub(super) fn may_confine(wanted: bool) -> Result<(), String> {
+    can_confine(wanted)?;
+    #[cfg(unix)]
+    if wanted && !rustix::process::geteuid().is_root() {
+        return Err("can not be set: only root may say what a service can have of its power".into());
+    }
+    Ok(())
+}
+
+/// Whether that can be had on this system.
+pub(super) fn can_confine(wanted: bool) -> Result<(), String> {
+    if wanted && cfg!(not(target_os = "linux")) {
+        return Err("can not be had on this system: it is Linux's own".into());
+    }
+    Ok(())
+}
+
 fn look_up(user: Option<&str>, group: Option<&str>, passwd: &str, groups: &str) -> Result<Account, String> {
     let gid = group.map(|group| group_id(group, groups)).transpose()?;
     let Some(user) = user else { return Ok(Account { gid, ..Account::default() }) };

@@ -35,8 +35,8 @@ tables! {
     DAEMON = "monitor-daemon" ["listen" "log" "name" "supervisor"];
     MONITOR = "monitor" ["args" "endpoint" "kind" "managed" "program"];
     SERVICE = "service" [
-        "autostart" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"
-        "linux" "log" "macos" "memory_max" "nice" "port" "ready" "ready_timeout" "restart" "schedule" "shell" "sockets" "stop"
+        "autostart" "capabilities" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"
+        "linux" "log" "macos" "memory_max" "nice" "no_new_privileges" "port" "ready" "ready_timeout" "restart" "schedule" "shell" "sockets" "stop"
         "tags" "umask" "user" "watch" "watchdog" "windows"
     ];
     SOCKET = "socket" ["listen" "name"];

@@ -19,11 +19,13 @@
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
-//! | `world`, `environ`, `account` | what the file names must exist; a service's environment and user |
+//! | `world`, `environ`, `account`, `capability` | what the file names must exist; a service's environment, user and powers |
+//! | `trust` | who else can write the file, an `env_file` or the home |
 //!
 //! [`load`] is pure: it reads no file, no clock and no environment but what it is given.
 
 mod account;
+mod capability;
 mod check;
 pub mod cron;
 mod cross;
@@ -43,6 +45,7 @@ mod restart;
 mod schedule;
 mod service;
 mod tree;
+mod trust;
 mod value;
 mod watch;
 mod watchdog;
@@ -54,6 +57,7 @@ use std::path::Path;
 use proto::Name;
 
 pub use account::{Account, account};
+pub use capability::CAPABILITIES;
 pub use cron::Cron;
 pub use environ::service_env;
 pub use find::{Located, find, locate, read};
@@ -61,6 +65,7 @@ pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
 pub use schedule::{Overlap, Schedule};
+pub use trust::{check_trust, of_home, open_env_files};
 pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};

@@ -81,6 +81,10 @@ pub struct Service {
     pub umask: Option<u32>,
     /// Priority, -20 to 19.
     pub nice: Option<i32>,
+    /// Neither it nor what it starts can gain rights by a setuid program.
+    pub no_new_privileges: bool,
+    /// What of root's power it can have at all, one bit for each of [`CAPABILITIES`](super::CAPABILITIES); `None`: as is.
+    pub capabilities: Option<u64>,
     /// Resource limits by name (`nofile`, `core`, …); `None` is unlimited.
     pub limits: BTreeMap<String, Option<u64>>,
     /// Started by `up` and at boot.

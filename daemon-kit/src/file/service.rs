@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proto::Name;
 
+use super::capability::capability;
 use super::check::{self, Checks};
 use super::keys;
 use super::model::{
@@ -34,6 +35,8 @@ impl Service {
             group: None,
             umask: None,
             nice: None,
+            no_new_privileges: false,
+            capabilities: None,
             limits: BTreeMap::new(),
             autostart: true,
             depends_on: BTreeMap::new(),
@@ -85,6 +88,10 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
         group: table.opt("group", value::account),
         umask: table.opt("umask", value::umask),
         nice: table.opt("nice", whole(-20..=19)),
+        no_new_privileges: table.opt("no_new_privileges", flag).unwrap_or(false),
+        capabilities: table
+            .list("capabilities", "names of capabilities", capability)
+            .map(|all| all.into_iter().fold(0, |all, one| all | one)),
         limits: limits(&table),
         autostart: table.opt("autostart", flag).unwrap_or(true),
         depends_on: depends_on(&table),

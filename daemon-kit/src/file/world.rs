@@ -11,7 +11,7 @@ use proto::Name;
 
 use super::model::{CheckSpec, Command, Config, Service};
 use super::problem::{Problem, Problems};
-use super::{Env, account, environ, tree};
+use super::{Env, account, environ, tree, trust};
 
 /// Checks everything that a file names. Each problem names the service it belongs to.
 pub fn check_world(config: &Config, env: &Env) -> Problems {
@@ -56,8 +56,14 @@ impl World<'_> {
             let both = account::account(service.user.as_deref(), service.group.as_deref());
             if let Some(account) = self.check("group", both) {
                 self.check("user", account::may_become(&account));
+                for path in &service.env_file {
+                    let whose = trust::of_env_file(path, account.uid);
+                    self.check("env_file", whose.map_err(|why| format!("{}: {why}", path.display())));
+                }
             }
         }
+        self.check("capabilities", account::may_confine(service.capabilities.is_some()));
+        self.check("no_new_privileges", account::can_confine(service.no_new_privileges));
         let cwd = self.check("cwd", folder(&service.cwd));
         let env = self.check("env_file", environ::service_env(service, caller));
         // Where either is missing, a program that is not found is no news.

@@ -17,6 +17,7 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
         )+};
     }
     compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits, sockets);
+    compare!(true: capabilities, no_new_privileges);
     compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags, memory_max, watchdog, watch, schedule);
     // What it was told in WATCHDOG_USEC, and where to say so.
     let promise = |service: &Service| service.watchdog.as_ref().and_then(|watchdog| watchdog.notify);

@@ -65,6 +65,7 @@ impl Manager {
             nice: None,
             limits: self.world.host.limits.clone(),
             ids: None,
+            confine: os::Confine::default(),
             listens: false,
         };
         let said = os::open_private(&self.said_path()).map_err(|error| error.to_string())?;

@@ -64,6 +64,8 @@ pub struct Launch {
     pub limits: Vec<(u32, Option<u64>)>,
     /// User, group and supplementary groups; `None`: the supervisor's own.
     pub ids: Option<Ids>,
+    /// What it can not have or gain.
+    pub confine: Confine,
     /// Whether it is told its own pid as `LISTEN_PID`, for the sockets handed over from descriptor 3 on.
     pub listens: bool,
 }
@@ -77,6 +79,15 @@ pub struct Ids {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+}
+
+/// What a process and all that it starts can not have or gain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Confine {
+    /// The capabilities that it can have at all, by their bits; `None`: all that we have.
+    pub capabilities: Option<u64>,
+    /// A setuid program gives it nothing.
+    pub no_new_privileges: bool,
 }
 
 /// Why a process did not start.

@@ -7,7 +7,7 @@ use std::path::Path;
 use daemon_kit::file::{self, Command, Env};
 use proto::Name;
 
-use crate::os::{self, Host, Ids, Launch, MARK};
+use crate::os::{self, Confine, Host, Ids, Launch, MARK};
 
 /// A prepared start.
 #[derive(Debug)]
@@ -61,6 +61,10 @@ impl Plan {
                 nice: service.nice,
                 limits: limits(service, host)?,
                 ids: ids(service)?,
+                confine: Confine {
+                    capabilities: service.capabilities,
+                    no_new_privileges: service.no_new_privileges,
+                },
                 listens: extra.contains_key("LISTEN_FDS"),
             },
             mark,

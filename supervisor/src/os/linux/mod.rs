@@ -23,6 +23,7 @@ mod alarm;
 mod birth;
 mod cgroup;
 mod clone;
+mod confine;
 mod host;
 mod keep;
 mod look;
@@ -41,8 +42,8 @@ pub use birth::Birth;
 pub use cgroup::{Cgroup, Cgroups};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, leave_open, limit_number, listen,
-    now, null_device, one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper,
-    take_over, trim_heap, trim_text,
+    now, null_device, one_heap, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, shell,
+    subreaper, take_over, trim_heap, trim_text,
 };
 pub use keep::{Keep, Kept};
 pub use look::look;

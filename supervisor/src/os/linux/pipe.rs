@@ -30,9 +30,6 @@ impl Output {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        if let Some(ids) = ids {
-            std::os::unix::fs::chown(path, Some(ids.uid), Some(ids.gid))?;
-        }
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fifo = rustix::fs::open(path, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fifo)?;
@@ -41,6 +38,10 @@ impl Output {
                 io::ErrorKind::AlreadyExists,
                 "something that is no FIFO is in its place",
             ));
+        }
+        if let Some(ids) = ids {
+            // What was opened, not what stands at the path by now.
+            std::os::unix::fs::fchown(&fifo, Some(ids.uid), Some(ids.gid))?;
         }
         Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
     }
@@ -194,6 +195,8 @@ pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
     }
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    // Where a service can write to the folder it could plant a link to a file that only we can write.
+    options.custom_flags(libc::O_NOFOLLOW);
     let mut file = options.open(path)?;
     let end = file.seek(SeekFrom::End(0))?;
     Ok((file, end))

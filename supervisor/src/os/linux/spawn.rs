@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::birth::Birth;
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
+use super::confine;
 use super::proc;
 use super::process::Process;
-use crate::os::{Identity, Launch, SpawnError};
+use crate::os::{Confine, Identity, Launch, SpawnError};
 
 /// Stack of the child until it execs; it makes a dozen system calls, none deep.
 const STACK: usize = 64 * 1024;
@@ -29,6 +30,7 @@ struct Child {
     nice: Option<i32>,
     limits: *const [(u32, Option<u64>)],
     ids: Option<(u32, u32, *const [u32])>,
+    confine: Confine,
     /// Where the digits of `LISTEN_PID` go; null: it is not told.
     listen_pid: *mut u8,
     /// Where it writes its pid; null: nowhere.
@@ -44,6 +46,7 @@ enum Step {
     Limits,
     Nice,
     User,
+    Confine,
     Cwd,
     Exec,
 }
@@ -81,6 +84,7 @@ pub fn spawn(
         umask: launch.umask,
         nice: launch.nice,
         limits: ptr::from_ref(launch.limits.as_slice()),
+        confine: launch.confine,
         ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
         listen_pid: if launch.listens { listen_pid.as_mut_ptr() } else { ptr::null_mut() },
         birth: birth.map_or(ptr::null(), Birth::pid),
@@ -95,6 +99,7 @@ pub fn spawn(
             Step::Limits => "setting resource limits".into(),
             Step::Nice => "setting its priority".into(),
             Step::User => "changing to its user".into(),
+            Step::Confine => "giving up capabilities".into(),
             Step::Cwd => format!("entering {}", launch.cwd.to_string_lossy()),
             Step::None | Step::Exec => format!("executing {}", launch.program.to_string_lossy()),
         };
@@ -153,6 +158,7 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         nice: None,
         limits: ptr::from_ref(&[]),
         ids: None,
+        confine: Confine::default(),
         listen_pid: ptr::null_mut(),
         birth: ptr::null(),
         failed: (Step::None, 0),
@@ -249,10 +255,18 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
         if let Some(nice) = child.nice {
             check(libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice), Step::Nice)?;
         }
+        let kept = child.confine.capabilities;
+        check(kept.map_or(0, |kept| confine::bound(kept)), Step::Confine)?;
         if let Some((uid, gid, groups)) = child.ids {
+            // Without it a change of user clears all, also what it is to keep.
+            check(kept.map_or(0, |_| confine::keep_over_ids()), Step::Confine)?;
             check(libc::syscall(libc::SYS_setgroups, groups.len(), (*groups).as_ptr()), Step::User)?;
             check(libc::syscall(libc::SYS_setresgid, gid, gid, gid), Step::User)?;
             check(libc::syscall(libc::SYS_setresuid, uid, uid, uid), Step::User)?;
+        }
+        check(kept.map_or(0, |kept| confine::have(kept)), Step::Confine)?;
+        if child.confine.no_new_privileges {
+            check(confine::no_new_privileges(), Step::Confine)?;
         }
         check(libc::c_long::from(libc::chdir(child.cwd)), Step::Cwd)
     }

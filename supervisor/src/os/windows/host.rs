@@ -132,8 +132,13 @@ pub fn null_device() -> io::Result<Handle> {
     Ok(OpenOptions::new().read(true).write(true).open("NUL")?.into())
 }
 
-/// Makes a folder, and those above it. The folder itself is this user's alone, wherever it lies, and so is what it
-/// will hold; one that is there stays as it is.
+/// Makes a folder that is this user's alone, wherever it lies, and so is what it will hold; one that is there stays as it
+/// is.
+pub fn own_dir(path: &Path) -> io::Result<()> {
+    private::make_folder(path)
+}
+
+/// The same, and those above it.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent() {
         fs::create_dir_all(above)?;

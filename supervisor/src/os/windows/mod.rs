@@ -45,7 +45,7 @@ pub use alarm::Alarm;
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,
-    one_heap, open_private, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
+    one_heap, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
     trim_text,
 };
 pub use job::hold_memory;

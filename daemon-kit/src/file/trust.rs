@@ -1,0 +1,207 @@
+//! Whose word is taken. A file that others can write decides what runs here, and as whom: it is refused, and so is a
+//! home that others can write. On Windows the folders' own lists of rights are the measure; nothing is asked here.
+
+use std::path::Path;
+
+use super::model::Config;
+use super::problem::{Problem, Problems};
+
+/// Whether the file, its folder and the home are to be trusted; each that is not, with the reason.
+pub fn check_trust(config: &Config, file: &Path) -> Problems {
+    let mut problems = Vec::new();
+    let mut hold = |path: &Path, judged: Result<(), String>| {
+        problems.extend(judged.err().map(|why| Problem::of_file(path, why)));
+    };
+    hold(file, of_path(file));
+    if let Some(folder) = file.parent() {
+        hold(folder, of_folder(folder));
+    }
+    hold(&config.supervisor.home, of_home(&config.supervisor.home));
+    Problems(problems)
+}
+
+/// Whether a home, or what it will be made in, is to be trusted.
+pub fn of_home(home: &Path) -> Result<(), String> {
+    let there = home.ancestors().find(|path| path.symlink_metadata().is_ok());
+    there.map_or(Ok(()), if there == Some(home) { of_path } else { of_folder })
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::Metadata;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::path::Path;
+
+    const GROUP_WRITES: u32 = 0o020;
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+
+    /// A file or folder that decides something: only root and we may write it.
+    pub(in super::super) fn of_path(path: &Path) -> Result<(), String> {
+        let Some(meta) = meta(path) else { return Ok(()) };
+        owner(&meta, None)?;
+        writers(&meta)
+    }
+
+    /// A folder in which such a file lies: where others may write too, they must not be able to replace ours.
+    pub(in super::super) fn of_folder(path: &Path) -> Result<(), String> {
+        let Some(meta) = meta(path) else { return Ok(()) };
+        if meta.permissions().mode() & STICKY != 0 {
+            return Ok(());
+        }
+        owner(&meta, None)?;
+        writers(&meta)
+    }
+
+    /// An `env_file`: besides, who the service runs as may own it.
+    pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), String> {
+        let Some(meta) = meta(path) else { return Ok(()) };
+        owner(&meta, user)?;
+        writers(&meta)
+    }
+
+    /// Whether people other than its owner can read it.
+    pub(in super::super) fn is_open(path: &Path) -> bool {
+        meta(path).is_some_and(|meta| meta.permissions().mode() & 0o044 != 0)
+    }
+
+    /// What is not there, or lies where modes are made up, is not judged here.
+    fn meta(path: &Path) -> Option<Metadata> {
+        if has_modes(path) { std::fs::metadata(path).ok() } else { None }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_modes(path: &Path) -> bool {
+        // 9p and drvfs (WSL drives), SMB, FAT, exFAT, NTFS: everything is everybody's there, or seems so.
+        const WITHOUT: [i64; 7] =
+            [0x0102_1997, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x4d44, 0x2011_BAB0, 0x5346_544e];
+        rustix::fs::statfs(path).is_ok_and(|stat| !WITHOUT.contains(&stat.f_type))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn has_modes(_: &Path) -> bool {
+        true
+    }
+
+    fn owner(meta: &Metadata, user: Option<u32>) -> Result<(), String> {
+        let own = rustix::process::geteuid().as_raw();
+        let may = |uid: u32| uid == 0 || uid == own || user == Some(uid);
+        if may(meta.uid()) || (own == 0 && (caller() == Some(meta.uid()) || is_container())) {
+            return Ok(());
+        }
+        let uid = meta.uid();
+        Err(format!(
+            "belongs to user {uid}, who could decide what runs here: make it yours (chown), or root's"
+        ))
+    }
+
+    /// Who called `sudo`.
+    fn caller() -> Option<u32> {
+        std::env::var("SUDO_UID").ok()?.parse().ok()
+    }
+
+    /// Where a supervisor is PID 1, whoever made the container decides everything anyway, and files from outside belong
+    /// to numbers that mean nobody here.
+    fn is_container() -> bool {
+        std::fs::read("/proc/1/comm").is_ok_and(|name| name == b"supervisor\n")
+    }
+
+    fn writers(meta: &Metadata) -> Result<(), String> {
+        let mode = meta.permissions().mode();
+        if mode & OTHERS_WRITE != 0 {
+            return Err("can be written by everybody: take that away (chmod o-w)".into());
+        }
+        // Many systems give each user a group of its own, and let it write.
+        let own_group = meta.gid() == 0 || meta.gid() == rustix::process::getegid().as_raw();
+        if mode & GROUP_WRITES != 0 && !own_group && meta.gid() != meta.uid() {
+            return Err(format!("can be written by group {}: take that away (chmod g-w)", meta.gid()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(unix))]
+mod unix {
+    use std::path::Path;
+
+    pub(in super::super) fn of_path(_: &Path) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(in super::super) fn of_folder(_: &Path) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(in super::super) fn of_env_file(_: &Path, _: Option<u32>) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(in super::super) fn is_open(_: &Path) -> bool {
+        false
+    }
+}
+
+pub(super) use unix::of_env_file;
+use unix::{is_open, of_folder, of_path};
+
+/// `env_file`s that people other than their owner can read: they often hold secrets.
+pub fn open_env_files(config: &Config) -> Vec<&Path> {
+    let mut open: Vec<&Path> =
+        config.services.values().flat_map(|service| &service.env_file).map(|path| &**path).collect();
+    open.sort_unstable();
+    open.dedup();
+    open.retain(|path| is_open(path));
+    open
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn with_mode(mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_others_can_write_is_refused() {
+        for (mode, good) in [(0o600, true), (0o644, true), (0o664, true), (0o646, false), (0o777, false)] {
+            let (_folder, path) = with_mode(mode);
+            assert_eq!(of_path(&path).is_ok(), good, "{mode:o}");
+            assert_eq!(of_env_file(&path, None).is_ok(), good, "{mode:o}");
+            assert_eq!(is_open(&path), mode & 0o044 != 0, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_sticky_folder_keeps_ours_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let set = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        set(0o1777);
+        assert_eq!(of_folder(folder.path()), Ok(()));
+        assert_eq!(of_home(&folder.path().join("not/there")), Ok(()));
+        assert!(of_home(folder.path()).is_err(), "as a home it is everybody's");
+        set(0o777);
+        let refused = of_home(&folder.path().join("not/there")).expect_err("could be made by anybody");
+        assert!(refused.contains("can be written by everybody"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_a_strangers_is_refused_to_root() {
+        if !rustix::process::geteuid().is_root() || std::env::var_os("SUDO_UID").is_some() {
+            return;
+        }
+        let (_folder, path) = with_mode(0o600);
+        std::os::unix::fs::chown(&path, Some(4711), Some(4711)).expect("root may");
+        let refused = of_path(&path).expect_err("a stranger's");
+        assert!(refused.starts_with("belongs to user 4711, who could decide"), "{refused}");
+        assert_eq!(of_env_file(&path, Some(4711)), Ok(()), "the service's own user's");
+    }
+}

@@ -1,0 +1,125 @@
+//! `cargo deploy conformance`: plays a supervisor against a monitor of any kind and language, and says what it does wrong.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `stage` | the supervisor that is played: sets of targets out, what the monitor says in |
+//! | `wire` | what goes over it: the arbiter's three calls, also as a newer supervisor would answer them |
+//! | `world` | what the monitor looks at, well or sick as the play wants it |
+//! | `monitor` | the program that is tried, and what it serves |
+//! | `rules` | one act for each rule, in the order they are played |
+//!
+//! The rules are those of `proto/sereno/v1/{arbiter,monitor}.proto`. What can not be tried is said, not passed over.
+
+mod monitor;
+mod rules;
+mod stage;
+mod wire;
+mod world;
+
+use std::io::Write;
+
+use proto::Endpoint;
+
+use crate::Failure;
+use monitor::Monitor;
+use stage::Stage;
+use world::World;
+
+/// What may stand on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where the monitor serves; without PROGRAM it runs already [default with PROGRAM: a place of its own]
+    #[arg(long, value_name = "URI", required_unless_present = "program")]
+    pub endpoint: Option<String>,
+    /// Where the supervisor is played; a running monitor attaches there [default: a place of its own]
+    #[arg(long, value_name = "URI", required_unless_present = "program")]
+    pub supervisor: Option<String>,
+    /// The check kind to try [default: the first that it attaches for]
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// An option of every target; for kinds other than http and tcp
+    #[arg(long = "option", value_name = "KEY=VALUE", value_parser = pair)]
+    pub options: Vec<(String, String)>,
+    /// What makes a target fail, for kinds other than http and tcp
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub failing: Vec<(String, String)>,
+    /// Try only these rules
+    #[arg(long, value_name = "RULE")]
+    pub only: Vec<String>,
+    /// Show what the monitor writes on stderr
+    #[arg(long)]
+    pub verbose: bool,
+    /// The monitor's program and its arguments
+    #[arg(last = true)]
+    pub program: Vec<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.into(), value.into()))
+}
+
+/// How one rule fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Kept,
+    Broken(String),
+    NotTried(&'static str),
+}
+
+/// Plays; whether every rule that could be tried was kept.
+pub fn start(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(play(args, out))
+}
+
+async fn play(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
+    let folder = tempfile::Builder::new().prefix("sereno-play-").tempdir()?;
+    let place = |uri: &Option<String>, name: &str| {
+        let own = || format!("unix://{}", folder.path().join(name).display());
+        let uri = uri.clone().unwrap_or_else(own);
+        Endpoint::parse(&uri).map_err(|error| Failure::Play(error.to_string()))
+    };
+    let (supervisor, endpoint) =
+        (place(&args.supervisor, "supervisor.sock")?, place(&args.endpoint, "monitor.sock")?);
+    let stage = Stage::open(&supervisor)?;
+    let mut monitor = Monitor::start(&args.program, args.verbose, &supervisor, endpoint)?;
+    if args.program.is_empty() {
+        writeln!(out, "waiting for a monitor that attaches to {supervisor}")?;
+    }
+    let Some(hello) = stage.first_hello().await else {
+        writeln!(out, "WRONG      attach: nobody called WatchTargets within 30 s (see --verbose)")?;
+        monitor.end().await;
+        return Ok(false);
+    };
+    let kind = args.kind.clone().unwrap_or_else(|| hello.kind.clone());
+    stage.of_kind(&kind);
+    writeln!(out, "{} {} serves {kind}", hello.monitor, hello.version)?;
+    let world = World::of(&kind, &args.options, &args.failing).await?;
+    let mut play = rules::Play { stage, world, monitor, incarnation: 0 };
+    let (mut kept, mut broken, mut untried) = (0, 0, 0);
+    for (name, text, act) in rules::ALL {
+        if !args.only.is_empty() && !args.only.iter().any(|only| only == name) {
+            continue;
+        }
+        let line = match act(&mut play).await {
+            Verdict::Kept => {
+                kept += 1;
+                format!("kept       {name}: {text}")
+            }
+            Verdict::Broken(why) => {
+                broken += 1;
+                format!("WRONG      {name}: {why}\n           the rule: {text}")
+            }
+            Verdict::NotTried(why) => {
+                untried += 1;
+                format!("not tried  {name}: {why}")
+            }
+        };
+        writeln!(out, "{line}")?;
+        out.flush()?;
+    }
+    play.monitor.end().await;
+    writeln!(out, "{kept} rules kept, {broken} broken, {untried} not tried")?;
+    Ok(broken == 0)
+}

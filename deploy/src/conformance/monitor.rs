@@ -1,0 +1,120 @@
+//! The program that is tried, and what it serves.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use proto::v1::monitor_client::MonitorClient;
+use proto::{Endpoint, UNARY_DEADLINE, v1};
+use tokio::process::{Child, Command};
+use tonic::client::Grpc;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::Failure;
+
+/// What it is called.
+pub(super) const NAME: &str = "tried";
+
+/// It, and the way to it.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    child: Option<Child>,
+    channel: Channel,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Monitor {
+    /// Starts the program as a supervisor would; without one, it runs already.
+    pub(super) fn start(
+        program: &[String],
+        verbose: bool,
+        supervisor: &Endpoint,
+        endpoint: Endpoint,
+    ) -> Result<Self, Failure> {
+        let child = program.split_first().map(|(program, args)| {
+            Command::new(program)
+                .args(args)
+                .env("SERENO_MONITOR", NAME)
+                .env("SERENO_SUPERVISOR", supervisor.to_string())
+                .env("SERENO_LISTEN", endpoint.to_string())
+                .env_remove("SERENO_HOME")
+                .env_remove("SERENO_CONFIG")
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(if verbose { Stdio::inherit() } else { Stdio::null() })
+                .kill_on_drop(true)
+                .spawn()
+                .map_err(|source| Failure::Run { program: program.clone(), source })
+        });
+        let child = child.transpose()?;
+        let Endpoint::Unix(path) = &endpoint else {
+            return Err(Failure::Play(format!("{endpoint}: only unix:///path can be tried")));
+        };
+        let path = path.clone();
+        let channel = tonic::transport::Endpoint::from_static("http://localhost")
+            .connect_with_connector_lazy(tower::service_fn(move |_| {
+                let path = path.clone();
+                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+            }));
+        Ok(Self { child, channel, endpoint })
+    }
+
+    /// Whether it was started by us.
+    pub(super) fn is_ours(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// `GetMonitorStatus`
+    pub(super) async fn status(&self) -> Result<v1::MonitorStatus, Status> {
+        let mut client = MonitorClient::new(self.channel.clone());
+        Ok(client.get_monitor_status(timed(v1::GetMonitorStatusRequest {})).await?.into_inner())
+    }
+
+    /// `WatchMonitorStatus`
+    pub(super) async fn watch(&self) -> Result<Streaming<v1::MonitorStatus>, Status> {
+        let mut client = MonitorClient::new(self.channel.clone());
+        Ok(client.watch_monitor_status(v1::WatchMonitorStatusRequest {}).await?.into_inner())
+    }
+
+    /// `CheckNow`
+    pub(super) async fn check_now(&self, service: &str) -> Result<Vec<v1::CheckResult>, Status> {
+        let request = v1::CheckNowRequest { service: service.into(), check: String::new() };
+        Ok(MonitorClient::new(self.channel.clone()).check_now(timed(request)).await?.into_inner().results)
+    }
+
+    /// Whether `grpc.health.v1` is served.
+    pub(super) async fn has_health(&self) -> bool {
+        let mut grpc = Grpc::new(self.channel.clone());
+        if grpc.ready().await.is_err() {
+            return false;
+        }
+        let path = http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+        let answer = grpc.unary(timed(()), path, ProstCodec::<(), ()>::default()).await;
+        !answer.is_err_and(|status| status.code() == Code::Unimplemented)
+    }
+
+    /// SIGTERM, and how it ended within the limit.
+    pub(super) async fn terminate(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let child = self.child.as_mut()?;
+        let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?))?;
+        // It may have ended already, which the wait tells.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        tokio::time::timeout(limit, child.wait()).await.ok()?.ok()
+    }
+
+    /// Ends it, if it is ours and still there.
+    pub(super) async fn end(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill().await;
+        }
+    }
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(UNARY_DEADLINE);
+    request
+}
