@@ -9,7 +9,7 @@ use proto::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
 
-use super::listen::{ListenError, Peer};
+use super::listen::ListenError;
 
 /// Every instance of the pipe is taken: one will be free soon.
 const PIPE_BUSY: i32 = 231;
@@ -33,11 +33,17 @@ impl Listener {
         Ok(Self { next, path })
     }
 
-    pub(super) async fn accept(&mut self) -> io::Result<(Io, Peer)> {
+    /// The next connection, its user and its process, neither of which is known.
+    pub(super) async fn accept(&mut self) -> io::Result<(Io, Option<u32>, Option<u32>)> {
         self.next.connect().await?;
         let next = instance(&self.path, false)?;
-        Ok((Io::Server(std::mem::replace(&mut self.next, next)), Peer::default()))
+        Ok((Io::Server(std::mem::replace(&mut self.next, next)), None, None))
     }
+}
+
+/// There are no such numbers here: the pipe is open to its owner only.
+pub(super) fn own_uid() -> Option<u32> {
+    None
 }
 
 fn instance(path: &str, first: bool) -> io::Result<NamedPipeServer> {

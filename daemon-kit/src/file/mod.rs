@@ -16,6 +16,7 @@
 //! | `tree` | the document as values that know where they stand |
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
+//! | `endpoints` | where daemons listen, and how they show who they are |
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `daemons` | the tables, one by one |
 //! | `cross` | rules between services |
 //! | `world`, `environ`, `account` | what the file names must exist; a service's environment and user |
@@ -27,6 +28,7 @@ mod check;
 mod cross;
 mod daemons;
 mod effective;
+mod endpoints;
 mod environ;
 mod expand;
 mod find;

@@ -174,6 +174,7 @@ mod tests {
             version: "1",
             session: "s".into(),
             supervisor: home.endpoint("supervisor"),
+            credentials: crate::chassis::Credentials::default(),
             endpoint: home.endpoint("health-monitor"),
         }
     }
