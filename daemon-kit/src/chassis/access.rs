@@ -105,7 +105,9 @@ impl Access {
         let stamps = Some(files.stamps());
         if read.0 != stamps {
             read.0 = stamps;
-            match files.load() {
+            // Certificate and key are two files: between the two writings they do not fit together.
+            let usable = files.load().and_then(|material| material.server(Arc::default()).map(|_| material));
+            match usable {
                 Ok(material) => {
                     tracing::info!(cert = %files.cert.display(), "uses the new certificate");
                     read.1 = Some(Arc::new(material));

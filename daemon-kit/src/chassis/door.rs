@@ -1,5 +1,6 @@
 //! An endpoint on TCP: accepting, the TLS handshake, and binding again where it could not be bound.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -131,7 +132,10 @@ impl Door {
                 }
                 shake_hands(&access, stream, address, place).await
             };
-            let connection = connection.await;
+            let connection = tokio::select! {
+                connection = connection => connection,
+                () = poll_fn(|cx| leaving.poll_must_go(cx)) => None,
+            };
             if connection.is_none() {
                 leaving.leave();
             }

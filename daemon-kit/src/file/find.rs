@@ -22,8 +22,8 @@ pub struct Located {
     pub home: Home,
     /// Where the supervisor listens.
     pub supervisor: Endpoint,
-    /// What shows to others who the supervisor is.
-    pub tls: Option<crate::access::TlsFiles>,
+    /// What shows to others who each daemon is: its table, and the files.
+    pub tls: Vec<(String, crate::access::TlsFiles)>,
     /// Where each monitor listens, the built-in ones first.
     pub monitors: Vec<(Name, Endpoint)>,
     /// Why the above may be only a guess; empty when all is well.
@@ -105,9 +105,14 @@ pub fn locate(path: &Path, env: &Env) -> Result<Located, Problems> {
     })
 }
 
-fn tls_of(root: &Node) -> Option<crate::access::TlsFiles> {
-    let path = |key: &str| root.get(&["supervisor", "tls", key]).and_then(Node::text).map(PathBuf::from);
-    Some(crate::access::TlsFiles { ca: path("ca")?, cert: path("cert")?, key: path("key")? })
+fn tls_of(root: &Node) -> Vec<(String, crate::access::TlsFiles)> {
+    let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+    let files = |table: &str| {
+        let path = |key: &str| root.get(&[table, "tls", key]).and_then(Node::text).map(PathBuf::from);
+        let files = crate::access::TlsFiles { ca: path("ca")?, cert: path("cert")?, key: path("key")? };
+        Some((table.to_owned(), files))
+    };
+    ["supervisor"].into_iter().chain(built_in).filter_map(files).collect()
 }
 
 fn endpoints(root: &Node, home: &Home) -> Vec<(Name, Endpoint)> {
