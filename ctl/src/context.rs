@@ -82,7 +82,12 @@ impl Contexts {
         match fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text)
                 .map_err(|error| Failure::Usage(format!("{}: {}", path.display(), error.message()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            // What another user keeps is nothing to us.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
+                Ok(Self::default())
+            }
             Err(error) => Err(Failure::Usage(format!("read {}: {error}", path.display()))),
         }
     }

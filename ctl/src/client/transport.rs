@@ -3,14 +3,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon_kit::access::secret;
 use hyper_util::rt::TokioIo;
 use proto::Endpoint;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{AlertDescription, Error};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -18,6 +22,9 @@ use tonic::transport::{Channel, Endpoint as Target};
 use tonic::{Request, Status};
 
 use crate::context;
+
+/// How long a server may wait for its client to speak first.
+const GREETING: Duration = Duration::from_secs(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +109,39 @@ async fn secured(
         files.load().and_then(|material| material.client()).map_err(|error| other(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| other(error.to_string()))?;
     let stream = quick(TcpStream::connect((host, port)).await?)?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    stream.map_err(|error| other(format!("no handshake: {}", error.to_string().to_lowercase())))
+    let greeted = async { greeted(TlsConnector::from(Arc::new(config)).connect(name, stream).await?).await };
+    greeted.await.map_err(|error| other(plainly(&error)))
+}
+
+/// With TLS 1.3 a server says only after the handshake that it will not have this client: it is heard first.
+async fn greeted(
+    stream: TlsStream<TcpStream>,
+) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let (mut reader, writer) = tokio::io::split(stream);
+    let mut first = vec![0; 1024];
+    let count = match timeout(GREETING, reader.read(&mut first)).await {
+        Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(read) => read?,
+        // One that waits for us.
+        Err(_) => 0,
+    };
+    first.truncate(count);
+    Ok(tokio::io::join(io::Cursor::new(first).chain(reader), writer))
+}
+
+/// What was wrong with a handshake.
+fn plainly(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    match cause {
+        Some(Error::AlertReceived(AlertDescription::CertificateExpired)) => {
+            "the certificate that was shown has expired (\"ctl pki renew\")".into()
+        }
+        Some(Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError)) => {
+            "the certificate that was shown is not signed by the authority that is trusted there".into()
+        }
+        Some(Error::InvalidCertificate(why)) => format!("its certificate is not to be trusted: {why:?}"),
+        _ => format!("no handshake: {}", error.to_string().to_lowercase()),
+    }
 }
 
 async fn over<S>(stream: S) -> Result<Channel, Missing>

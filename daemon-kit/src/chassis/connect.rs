@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use proto::Endpoint;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -24,6 +26,9 @@ use crate::access::{SecretError, TlsFiles, secret};
 
 /// How long the connecting itself may take.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long a server may wait for its client to speak first.
+const GREETING: Duration = Duration::from_secs(1);
 
 /// What shows to others who we are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,7 +116,18 @@ async fn dial(endpoint: Endpoint, tls: Option<TlsFiles>) -> io::Result<Box<dyn B
             let name = rustls::pki_types::ServerName::try_from(host.clone()).map_err(io::Error::other)?;
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+            let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+            // With TLS 1.3 a server says only after the handshake that it will not have us: it is heard first.
+            let (mut reader, writer) = tokio::io::split(stream);
+            let mut first = vec![0; 1024];
+            let count = match timeout(GREETING, reader.read(&mut first)).await {
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read?,
+                // One that waits for us.
+                Err(_) => 0,
+            };
+            first.truncate(count);
+            Ok(Box::new(tokio::io::join(io::Cursor::new(first).chain(reader), writer)))
         }
         local => Ok(Box::new(os::connect(local).await?)),
     }
