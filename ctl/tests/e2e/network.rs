@@ -199,6 +199,19 @@ fn a_network_that_is_cut_slow_or_lossy_restarts_nothing_and_a_real_fault_is_stil
         assert_eq!((now.incarnation(), now.pid()), (before.incarnation(), before.pid()), "{what}: {story}");
     };
 
+    // Cut, and healed before either end gives the connection up: what was asked for meanwhile arrives after all.
+    for seconds in [4, 6] {
+        for n in [1, 2] {
+            net.link(n, "down");
+        }
+        thread::park_timeout(Duration::from_secs(seconds));
+        for n in [1, 2] {
+            net.link(n, "up");
+        }
+        eventually("both see it again", || all_is_seen(&net.status(&system)));
+        told("cut for a moment");
+    }
+
     // Cut: long enough for both ends to give the connection up, and for many checks to fail.
     for n in [1, 2] {
         net.link(n, "down");
