@@ -97,7 +97,7 @@ impl Contexts {
         let failed = |error: String| Failure::Refused(format!("write {}: {error}", path.display()));
         let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+        secret::folder(folder).map_err(|error| failed(error.to_string()))?;
         secret::write(path, &text).map_err(|error| failed(error.to_string()))
     }
 }

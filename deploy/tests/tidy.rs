@@ -26,6 +26,7 @@ const LONGEST_FILE: usize = 400;
 const SYSTEMS: [(&str, &str); 11] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/src/chassis/", "an endpoint is a socket here and a pipe there; signals; who may read a log"),
+    ("daemon-kit/src/access/secret.rs", "who may read a file is a mode here and a folder's rights there"),
     ("daemon-kit/src/home.rs", "where an endpoint lies, and which file systems have FIFOs"),
     ("daemon-kit/src/listeners/", "each system keeps its own table of listeners"),
     ("daemon-kit/src/file/", "a file means other paths, programs and accounts on each system"),

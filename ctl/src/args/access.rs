@@ -12,10 +12,10 @@ pub(crate) struct Remote {
     /// Ask the supervisor at this URI, such as `https://host:7611` or
     /// `http://127.0.0.1:7610` [default: that of a context, else
     /// `SERENO_SUPERVISOR`, else that of the file]
-    #[arg(long, global = true, value_name = "URI", value_parser = endpoint, help_heading = "Elsewhere")]
+    #[arg(long, value_name = "URI", value_parser = endpoint, help_heading = "Elsewhere")]
     pub(crate) endpoint: Option<Endpoint>,
-    /// Ask as this context of "ctl context" says
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "endpoint", help_heading = "Elsewhere")]
+    /// Ask the one that "ctl context" keeps by this name
+    #[arg(long, value_name = "NAME", conflicts_with = "endpoint", help_heading = "Elsewhere")]
     pub(crate) context: Option<Name>,
     #[command(flatten)]
     pub(crate) shown: Shown,
@@ -25,16 +25,16 @@ pub(crate) struct Remote {
 #[derive(Debug, Clone, Default, Group)]
 pub(crate) struct Shown {
     /// The file with the token, for http:// [default: `SERENO_TOKEN_FILE`]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Elsewhere")]
+    #[arg(long, value_name = "FILE", help_heading = "Elsewhere")]
     pub(crate) token_file: Option<PathBuf>,
     /// The authority that is trusted, for https://
-    #[arg(long, global = true, value_name = "FILE", requires_all = ["cert", "key"], help_heading = "Elsewhere")]
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"], help_heading = "Elsewhere")]
     pub(crate) ca: Option<PathBuf>,
     /// Who asks: a certificate
-    #[arg(long, global = true, value_name = "FILE", requires_all = ["ca", "key"], help_heading = "Elsewhere")]
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"], help_heading = "Elsewhere")]
     pub(crate) cert: Option<PathBuf>,
     /// What proves it: its private key
-    #[arg(long, global = true, value_name = "FILE", requires_all = ["ca", "cert"], help_heading = "Elsewhere")]
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"], help_heading = "Elsewhere")]
     pub(crate) key: Option<PathBuf>,
 }
 
@@ -46,10 +46,15 @@ pub(crate) struct Context {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {
-    /// Keep a supervisor by name: --endpoint, and what is shown there
+    /// Keep a supervisor by name, and what is shown there
     Add {
         /// What to call it
         name: Name,
+        /// Where it listens: `https://host:7611`, `http://127.0.0.1:7610`
+        #[arg(long, value_name = "URI", value_parser = endpoint)]
+        endpoint: Endpoint,
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Ask that one from now on; "none": the one of the file again
     Use {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::args::access::{ContextCommand, Remote};
+use crate::args::access::ContextCommand;
 use crate::context::{Context, Contexts};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
@@ -21,20 +21,16 @@ struct ContextJson<'a> {
 }
 
 /// Adds, chooses, shows or forgets one.
-pub(super) fn run(command: &ContextCommand, remote: &Remote, out: &mut Out) -> Result<Done, Failure> {
+pub(super) fn run(command: &ContextCommand, out: &mut Out) -> Result<Done, Failure> {
     let path =
         Contexts::path().ok_or_else(|| Failure::Usage("there is no folder to keep contexts in".into()))?;
     let mut all = Contexts::load(&path)?;
     let unknown = |name: &str| Failure::Usage(format!("there is no context {name:?}"));
     let done = match command {
-        ContextCommand::Add { name } => {
-            let endpoint = remote.endpoint.as_ref();
-            let endpoint =
-                endpoint.ok_or_else(|| Failure::Usage("say where it is: --endpoint URI".into()))?;
+        ContextCommand::Add { name, endpoint, shown } => {
             if name.as_str() == NONE {
                 return Err(Failure::Usage("\"none\" means no context: give it another name".into()));
             }
-            let shown = &remote.shown;
             let context = Context {
                 endpoint: endpoint.to_string(),
                 token_file: shown.token_file.as_deref().map(absolute),

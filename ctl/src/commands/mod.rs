@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Reference => return manual::reference(out),
         Command::Init(init) => return init::run(&init, out),
         Command::Pki(pki) => return pki::run(&pki, out),
-        Command::Context(context) => return context::run(&context.what, &args.remote, out),
+        Command::Context(context) => return context::run(&context.what, out),
         Command::Import(import) => return import::run(import, out).await,
         _ => {}
     }

@@ -35,7 +35,7 @@ pub(super) fn run(pki: &Pki, out: &mut Out) -> Result<Done, Failure> {
         }
         PkiCommand::Issue(issue) => {
             folder.issue(&who(issue)?, &issue.host, issue.valid)?;
-            say(&folder, issue.name.as_str(), &format!("is {}", issue.may.role), out)
+            say(&folder, issue.name.as_str(), &format!("has the role {}", issue.may.role), out)
         }
         PkiCommand::Renew { names, valid } => renew(&folder, names, *valid, out),
     }

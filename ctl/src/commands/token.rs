@@ -119,7 +119,7 @@ fn list(all: &Tokens, out: &mut Out) -> Result<Done, Failure> {
 
 fn save(path: &Path, all: &Tokens) -> Result<(), Failure> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
+        secret::folder(folder)
             .map_err(|error| Failure::Refused(format!("make {}: {error}", folder.display())))?;
     }
     write(path, &all.to_text())

@@ -144,9 +144,8 @@ fn all_is_seen(status: &Value) -> bool {
         && ["health", "port"].iter().all(|id| web.check(id)["state"] == "passing")
 }
 
-#[test]
-fn a_network_that_is_cut_slow_or_lossy_restarts_nothing_and_a_real_fault_is_still_found() {
-    let (Some(python), Some(mut net)) = (wants("python3", None), Net::lay()) else { return };
+/// One service on the hub, and what the daemon on each machine needs to know of the others.
+fn deployed(python: &Path) -> System {
     let system = System::new(&format!(
         r#"
         [supervisor]
@@ -187,6 +186,13 @@ fn a_network_that_is_cut_slow_or_lossy_restarts_nothing_and_a_real_fault_is_stil
         );
         std::fs::write(system.path(&format!("{name}.toml")), table).expect("written");
     }
+    system
+}
+
+#[test]
+fn a_network_that_is_cut_slow_or_lossy_restarts_nothing_and_a_real_fault_is_still_found() {
+    let (Some(python), Some(mut net)) = (wants("python3", None), Net::lay()) else { return };
+    let system = deployed(&python);
     net.ctl(&system, &["up", "-d"]).succeeded();
     for (end, name) in [("one", "health-monitor"), ("two", "port-monitor")] {
         net.start(end, name, &system.path(&format!("{name}.toml")));

@@ -87,7 +87,8 @@ fn every_way_of_asking_for_too_much_changes_nothing() {
     watched.refuses(&wrong, "nobody has this token", "refused 127.0.0.1 with a wrong token");
     let monitor = watched.with_token("probe", stop);
     let words = "Stop needs the role operator, token probe (127.0.0.1) has the role monitor";
-    watched.refuses(&monitor, words, &format!("refused token probe (127.0.0.1): {words}"));
+    let journal = "refused token probe (127.0.0.1): Stop needs the role operator, it has the role monitor";
+    watched.refuses(&monitor, words, journal);
     let viewer = watched.with_cert("eyes", stop);
     let words = "certificate eyes (127.0.0.1) has the role viewer";
     watched.refuses(&viewer, words, "refused certificate eyes (127.0.0.1): Stop needs");

@@ -63,6 +63,15 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
+/// Makes a folder, and those above it, for its owner only.
+pub fn folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// A file that is new; one that lies there already is left alone.
 fn private() -> fs::OpenOptions {
     let mut options = File::options();

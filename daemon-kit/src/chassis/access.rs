@@ -221,7 +221,7 @@ impl Access {
 
     /// Says that somebody was refused.
     pub(super) fn refused(&self, who: &str, why: &str) {
-        let line = format!("refused {who}: {why}");
+        let line = format!("refused {who}: {}", why.replace(who, "it"));
         let due = self.calm.lock().expect("nobody panics with it").due(&line, Instant::now());
         let Some(before) = due else { return };
         let times = if before == 0 { String::new() } else { format!(" ({before} times more since)") };
