@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+pub(crate) mod access;
 pub(crate) mod setup;
 
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     /// Answer in JSON, with nothing else on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: access::Remote,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -89,6 +92,12 @@ pub(crate) enum Command {
     Init(setup::Init),
     /// Make a sereno.toml of the file of another tool
     Import(setup::Import),
+    /// Keep supervisors elsewhere by name, and ask one of them
+    Context(access::Context),
+    /// Say who may come in with a token
+    Token(access::Token),
+    /// Make keys and certificates for daemons on a network
+    Pki(access::Pki),
     /// Look for what is wrong here, and say what to do about it
     Doctor,
     /// Start the supervisor at boot

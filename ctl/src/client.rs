@@ -11,9 +11,9 @@ use proto::v1::{self, MonitorStatus, Status};
 use proto::{Endpoint, MAX_MESSAGE, UNARY_DEADLINE};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
-use tonic::transport::Channel;
 
 use crate::failure::Failure;
+use transport::Authorized;
 pub(crate) use transport::Missing;
 
 /// How long `status` waits for each daemon.
@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     endpoint: Endpoint,
-    client: SupervisorClient<Channel>,
+    client: SupervisorClient<Authorized>,
 }
 
 macro_rules! unary {

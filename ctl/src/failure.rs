@@ -25,7 +25,7 @@ impl Done {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// Nobody answers where the supervisor should listen.
-    #[error("the supervisor can not be reached at {endpoint}: {why}; start it with \"ctl up\"")]
+    #[error("the supervisor can not be reached at {endpoint}: {why}{}", way_out(endpoint))]
     NoSupervisor { endpoint: Endpoint, why: String },
     /// It was started and ended at once.
     #[error("start the supervisor: {0}")]
@@ -51,6 +51,11 @@ pub(crate) enum Failure {
     /// The person does not want to wait any longer.
     #[error("interrupted; what was asked for goes on")]
     Interrupted,
+}
+
+/// What to do about it, where anything can be done from here.
+fn way_out(endpoint: &Endpoint) -> &'static str {
+    if endpoint.is_local() { "; start it with \"ctl up\"" } else { "" }
 }
 
 impl Failure {

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`place`] | which `sereno.toml`, and so which home and endpoints |
+//! | [`context`] | whom else to ask, and what shows who asks |
 //! | [`client`] | talking to the daemons; the only one that knows gRPC |
 //! | [`commands`] | what each command does, one file for each family |
 //! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
 //! | [`doctor`] | what is wrong here |
 //! | [`complete`] | names, for shells and for who mistyped one |
+//! | [`pki`] | a small authority for daemons that talk over a network |
 //! | [`boot`] | what starts a supervisor at boot |
 //! | [`view`] | the answers of all daemons joined into one model |
 //! | [`wait`] | pure: when a service has become what was asked for |
@@ -30,11 +32,13 @@ mod boot;
 mod client;
 mod commands;
 mod complete;
+mod context;
 mod doctor;
 mod draft;
 mod failure;
 mod import;
 mod out;
+mod pki;
 mod place;
 mod render;
 mod tool;

@@ -5,16 +5,48 @@ use std::path::{Path, PathBuf};
 use daemon_kit::file::{self, Config, Env, Located, Problems};
 use proto::v1::Source;
 
+use crate::args::access::Remote;
+use crate::context::{self, Contexts};
 use crate::failure::{Failure, note};
 
 /// A file and where everything of it lies.
 pub(crate) struct Place {
     /// File, home and endpoints, also where the file has errors.
     pub(crate) located: Located,
+    /// It is another machine's; what said so.
+    pub(crate) elsewhere: Option<String>,
     env: Env,
 }
 
 impl Place {
+    /// The one that is meant: by a flag, a context or the environment one elsewhere, else that of the file.
+    pub(crate) fn asked(explicit: Option<&Path>, remote: &Remote) -> Result<Self, Failure> {
+        let env = environment();
+        let contexts = match Contexts::path() {
+            Some(path) => Contexts::load(&path)?,
+            None => Contexts::default(),
+        };
+        let mut told = context::resolve(remote, explicit.is_some(), &env, &contexts)?;
+        let Some(endpoint) = told.endpoint.take() else {
+            let place = Self::find(explicit)?;
+            // Monitors elsewhere are asked as the supervisor of this file.
+            let own = place.located.tls.iter().find(|(table, _)| table == "supervisor");
+            told.credentials.tls = told.credentials.tls.or_else(|| own.map(|(_, files)| files.clone()));
+            context::show(told.credentials);
+            return Ok(place);
+        };
+        context::show(told.credentials);
+        let located = Located {
+            file: endpoint.to_string().into(),
+            home: daemon_kit::Home::at(Path::new("")),
+            supervisor: endpoint,
+            tls: Vec::new(),
+            monitors: Vec::new(),
+            problems: Problems::default(),
+        };
+        Ok(Self { located, elsewhere: Some(told.by), env })
+    }
+
     /// Finds the file as `docker compose` finds its own.
     pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Failure> {
         let env = environment();
@@ -23,7 +55,7 @@ impl Place {
         if !located.problems.0.is_empty() {
             note(&format!("{}: has errors (see \"ctl check\"); going on with defaults", file.display()));
         }
-        Ok(Self { located, env })
+        Ok(Self { located, elsewhere: None, env })
     }
 
     /// The same without a word: nobody reads it while a shell completes.
@@ -31,7 +63,7 @@ impl Place {
         let env = environment();
         let file = path(explicit, &env).ok()?;
         let located = file::locate(&file, &env).ok()?;
-        Some(Self { located, env })
+        Some(Self { located, elsewhere: None, env })
     }
 
     /// The file with everything in it, checked against the world too; or every problem, and what that means.

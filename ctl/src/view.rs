@@ -9,7 +9,9 @@ pub(crate) mod testing;
 use std::time::{Duration, SystemTime};
 
 use proto::time::lenient;
-use proto::v1::{CheckResult, CheckState, MonitorState, MonitorStatus, Status, SupervisorStatus};
+use proto::v1::{
+    CheckResult, CheckState, MonitorState, MonitorStatus, ServiceStatus, Status, SupervisorStatus,
+};
 
 pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
 
@@ -35,6 +37,33 @@ pub(crate) struct MonitorAnswer {
     pub(crate) endpoint: String,
     /// What came back.
     pub(crate) answer: Result<MonitorStatus, String>,
+}
+
+impl MonitorAnswer {
+    /// What the supervisor says in place of one that can not be asked from here.
+    pub(crate) fn told(state: &MonitorState, services: &[ServiceStatus]) -> Self {
+        let checks = services.iter().flat_map(|service| &service.checks);
+        let results =
+            checks.filter(|check| check.monitor == state.name).filter_map(|check| check.result.clone());
+        let process = state.process.as_ref();
+        let uptime = process.and_then(|process| lenient(process.uptime)).unwrap_or_default();
+        let answer = if state.attached {
+            Ok(MonitorStatus {
+                monitor: state.name.clone(),
+                kind: state.kind.clone(),
+                pid: process.map_or(0, |process| process.pid),
+                uptime_seconds: uptime.as_secs_f64(),
+                attached: true,
+                blind: state.blind,
+                blind_reason: state.blind_reason.clone(),
+                results: results.collect(),
+                ..MonitorStatus::default()
+            })
+        } else {
+            Err("not attached (from here it can not be asked itself)".into())
+        };
+        Self { name: state.name.clone(), endpoint: state.endpoint.clone(), answer }
+    }
 }
 
 /// Everything at one moment.

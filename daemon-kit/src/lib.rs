@@ -3,6 +3,7 @@
 //! | room | feature | what it holds |
 //! |---|---|---|
 //! | `home` | always | where everything of one Sereno lies on disk |
+//! | `access` | `access` | who somebody is: tokens, certificates, secrets on disk |
 //! | `file` | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
 //! | `chassis` | `chassis` | settings, logging, shutdown, serving, connecting |
 //! | `listeners` | `listeners` | who listens on this host, and who has just ceased to |
@@ -13,6 +14,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "access")]
+pub mod access;
 #[cfg(feature = "chassis")]
 pub mod chassis;
 #[cfg(feature = "file")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use daemon_kit::chassis::connect::channel;
 use daemon_kit::chassis::serve::serve;
-use daemon_kit::chassis::{Peer, Shutdown, bind};
+use daemon_kit::chassis::{Shutdown, bind};
 use proto::Endpoint;
 use tonic::service::Routes;
 use tonic::{Code, Request};
@@ -57,18 +57,6 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let error = bind(&endpoint).expect_err("refused").to_string();
     assert!(error.contains("no socket is in the way"), "{error}");
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
-}
-
-#[tokio::test]
-async fn a_listener_knows_who_is_at_the_other_end() {
-    use tonic::transport::server::Connected as _;
-    let dir = tempfile::tempdir().expect("a folder");
-    let (endpoint, path) = endpoint(&dir);
-    let mut listener = bind(&endpoint).expect("binds");
-    let _client = tokio::net::UnixStream::connect(&path).await.expect("connects");
-    let own = fs::metadata(&path).expect("is there").uid();
-    let connection = listener.accept().await;
-    assert_eq!(connection.connect_info(), Peer { uid: Some(own), pid: Some(std::process::id()) });
 }
 
 #[tokio::test]

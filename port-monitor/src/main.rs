@@ -19,19 +19,31 @@ struct Args {
     #[arg(
         long,
         value_name = "URI",
-        help = "Whom to attach to, as unix:///path [default: $SERENO_SUPERVISOR]"
+        help = "Whom to attach to: unix:///path, http://127.0.0.1:PORT, https://host:PORT [default: $SERENO_SUPERVISOR]"
     )]
     supervisor: Option<String>,
-    #[arg(long, value_name = "URI", help = "Where to serve, as unix:///path [default: $SERENO_LISTEN]")]
+    #[arg(long, value_name = "URI", help = "Where to serve, in the same way [default: $SERENO_LISTEN]")]
     listen: Option<String>,
+    /// What shows on http:// who this is: a file with a token [default: $`SERENO_TOKEN_FILE`]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Whom to trust on https://: a certificate, PEM
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    ca: Option<PathBuf>,
+    /// Who this is on https://: a certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    cert: Option<PathBuf>,
+    /// What proves it: a private key, PEM
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    key: Option<PathBuf>,
     /// Level of the log: error, warn, info, debug, or a filter
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let Args { config, supervisor, listen, log } = Args::parse();
-    let flags = Flags { config, supervisor, listen, log };
+    let Args { config, supervisor, listen, token_file, ca, cert, key, log } = Args::parse();
+    let flags = Flags { config, supervisor, listen, log, token_file, tls: [ca, cert, key] };
     let env = std::env::vars_os().collect();
     match start(NAME, env!("CARGO_PKG_VERSION"), &flags, &env, PortProbe::default()) {
         Ok(()) => ExitCode::SUCCESS,

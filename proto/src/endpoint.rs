@@ -1,7 +1,7 @@
-//! Where a daemon listens, as a URI. This version speaks over Unix sockets; the rest of the contract's forms are
-//! recognised and refused by name, so that nobody wonders whether they mistyped.
+//! Where a daemon listens, as a URI.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A place to listen on or to connect to.
@@ -12,13 +12,22 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `npipe://./pipe/name`: a Windows named pipe, open to its owner only.
     Pipe(String),
+    /// `http://127.0.0.1:7610`: this machine only; a bearer token decides the role.
+    Http(SocketAddr),
+    /// `https://host:7610`: TLS on both sides; the client's certificate decides the role.
+    Https {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
 }
 
 /// Why a text is not an [`Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// It has no scheme at all.
-    #[error("{0:?} is not a URI: write unix:///path/to.sock")]
+    #[error("{0:?} is not a URI: write unix:///path/to.sock or https://host:7610")]
     NoScheme(String),
     /// A path that is not absolute.
     #[error("{0:?}: the path of a unix endpoint is absolute (unix:///run/x.sock has three slashes)")]
@@ -31,11 +40,19 @@ pub enum EndpointError {
         /// Bytes in its path.
         length: usize,
     },
-    /// A form of the contract that this version does not speak.
-    #[error("{0:?}: TCP endpoints are not in this version; use a unix endpoint")]
-    NotYet(String),
+    /// Neither host nor port can be made out.
+    #[error("{0:?}: write {1}, with a port and nothing after it")]
+    NoPort(String, &'static str),
+    /// A name where only an address will do.
+    #[error("{0:?}: write 127.0.0.1 or [::1]: a name may mean either, or another machine")]
+    NoAddress(String),
+    /// Without TLS over a network.
+    #[error("{0:?}: without TLS only this machine is spoken to (127.0.0.1, [::1]); use https:// for others")]
+    NotLoopback(String),
     /// Anything else.
-    #[error("{uri:?}: {scheme:?} is no endpoint: use unix:///path")]
+    #[error(
+        "{uri:?}: {scheme:?} is no endpoint: use unix:///path, http://127.0.0.1:PORT or https://host:PORT"
+    )]
     UnknownScheme {
         /// The endpoint.
         uri: String,
@@ -58,7 +75,9 @@ impl Endpoint {
             "npipe" if rest.starts_with("./pipe/") && rest.len() > "./pipe/".len() => {
                 Ok(Self::Pipe(rest.into()))
             }
-            "http" | "https" => Err(EndpointError::NotYet(uri.into())),
+            "http" => http(uri, rest),
+            "https" => https(rest)
+                .ok_or_else(|| EndpointError::NoPort(uri.into(), "https://host:7610 or https://[::1]:7610")),
             _ => Err(EndpointError::UnknownScheme { uri: uri.into(), scheme: scheme.into() }),
         }
     }
@@ -75,6 +94,47 @@ impl Endpoint {
         }
         Ok(Self::Unix(path.into()))
     }
+
+    /// Whether only processes of this machine can be at the other end, as the system itself says.
+    pub const fn is_local(&self) -> bool {
+        matches!(self, Self::Unix(_) | Self::Pipe(_))
+    }
+
+    /// Whether somebody elsewhere can be told to connect to it: not "every address of this machine".
+    pub fn names_a_host(&self) -> bool {
+        match self {
+            Self::Https { host, port } => {
+                *port != 0 && !host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
+            }
+            Self::Http(address) => address.port() != 0,
+            Self::Unix(_) | Self::Pipe(_) => true,
+        }
+    }
+}
+
+fn http(uri: &str, rest: &str) -> Result<Endpoint, EndpointError> {
+    let Some(Endpoint::Https { host, port }) = https(rest) else {
+        return Err(EndpointError::NoPort(uri.into(), "http://127.0.0.1:7610 or http://[::1]:7610"));
+    };
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() => Ok(Endpoint::Http(SocketAddr::new(ip, port))),
+        Err(_) if host == "localhost" => Err(EndpointError::NoAddress(uri.into())),
+        _ => Err(EndpointError::NotLoopback(uri.into())),
+    }
+}
+
+/// `host:port` and nothing else; a lone slash at the end is nothing.
+fn https(rest: &str) -> Option<Endpoint> {
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = rest.rsplit_once(':')?;
+    let port = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse().ok())??;
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.strip_suffix(']').filter(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok())?,
+        None => host,
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let known = host.contains(':') || (!host.is_empty() && host.chars().all(is_name));
+    known.then(|| Endpoint::Https { host: host.into(), port })
 }
 
 impl fmt::Display for Endpoint {
@@ -82,6 +142,9 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Pipe(name) => write!(f, "npipe://{name}"),
+            Self::Http(address) => write!(f, "http://{address}"),
+            Self::Https { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Https { host, port } => write!(f, "https://{host}:{port}"),
         }
     }
 }
@@ -92,9 +155,18 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for uri in ["unix:///run/sereno/supervisor.sock", "npipe://./pipe/sereno-1-supervisor"] {
+        for uri in [
+            "unix:///run/sereno/supervisor.sock",
+            "npipe://./pipe/sereno-1-supervisor",
+            "http://127.0.0.1:7610",
+            "http://[::1]:7610",
+            "https://watch.example.org:7610",
+            "https://10.0.0.1:1",
+            "https://[fe80::1]:7610",
+        ] {
             assert_eq!(Endpoint::parse(uri).expect(uri).to_string(), uri);
         }
+        assert_eq!(Endpoint::parse("https://a:1/").expect("a slash").to_string(), "https://a:1");
     }
 
     #[test]
@@ -102,7 +174,18 @@ mod tests {
         for (uri, part) in [
             ("/run/x.sock", "not a URI"),
             ("unix://x.sock", "absolute"),
-            ("http://127.0.0.1:7610", "not in this version"),
+            ("http://10.0.0.1:7610", "use https:// for others"),
+            ("http://0.0.0.0:7610", "use https:// for others"),
+            ("http://example.org:7610", "use https:// for others"),
+            ("http://localhost:7610", "write 127.0.0.1 or [::1]"),
+            ("http://127.0.0.1", "with a port"),
+            ("https://a", "with a port"),
+            ("https://a:70000", "with a port"),
+            ("https://a:+1", "with a port"),
+            ("https://me@a:1", "with a port"),
+            ("https://a:1/x", "with a port"),
+            ("https://[a]:1", "with a port"),
+            ("https://:1", "with a port"),
             ("ftp://x", "\"ftp\" is no endpoint"),
         ] {
             let error = Endpoint::parse(uri).expect_err(uri).to_string();
@@ -110,5 +193,14 @@ mod tests {
         }
         let long = format!("unix:///{}", "x".repeat(200));
         assert!(matches!(Endpoint::parse(&long), Err(EndpointError::LongPath { length: 201, .. })));
+    }
+
+    #[test]
+    fn every_address_is_nobodys_in_particular() {
+        for (uri, names) in
+            [("https://0.0.0.0:1", false), ("https://[::]:1", false), ("https://10.0.0.1:1", true)]
+        {
+            assert_eq!(Endpoint::parse(uri).expect(uri).names_a_host(), names, "{uri}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`name`] | [`Name`]: the one check of service, monitor and check names that all share |
 //! | [`time`] | durations and timestamps, from and to the wire, checked |
 //! | [`endpoint`] | [`Endpoint`]: where a daemon listens, as a URI |
+//! | [`role`] | [`Role`]: what somebody may do |
 //! | `display` | how enums of the wire are written for a person |
 
 #![forbid(unsafe_code)]
@@ -13,10 +14,12 @@
 mod display;
 pub mod endpoint;
 pub mod name;
+pub mod role;
 pub mod time;
 
 pub use endpoint::Endpoint;
 pub use name::Name;
+pub use role::Role;
 
 /// Types, clients and servers of package `sereno.v1`.
 pub mod v1 {

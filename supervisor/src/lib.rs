@@ -20,6 +20,7 @@ pub mod logs;
 pub mod manager;
 pub mod os;
 pub mod service;
+mod serving;
 pub mod snapshot;
 pub mod start;
 pub mod watch;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -12,24 +10,20 @@ use daemon_kit::Home;
 use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
-use daemon_kit::chassis::{Init, Shutdown, bind, serve};
+use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
-use proto::Endpoint;
 
-use crate::api;
 use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied};
 use crate::disk::launch;
 use crate::manager::command::{Command, ConfigError, Source};
-use crate::manager::{self, Handle, Manager, Over, Start, Wanted};
+use crate::manager::{self, Manager, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
 use crate::service::sockets;
+use crate::serving::{self, Api};
 
 /// How long another supervisor of this home may take to go.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-
-/// How long clients may take to hear that it is over.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Keeps services up, for ever. Usually started by `ctl up`.
 #[derive(Debug, Parser)]
@@ -95,7 +89,7 @@ impl StartError {
 }
 
 /// A step that the system may refuse, in words.
-fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
+pub(crate) fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
     result.map_err(|error| StartError::Io(what.into(), error))
 }
 
@@ -161,7 +155,6 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let instance = step("naming this home", instance(&home))?;
     let cgroups =
         Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
-    let endpoint = home.endpoint("supervisor");
     let sockets_path = home.run().join("sockets.json");
     // What this process has itself from the image before it nobody else needs to hand over.
     let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
@@ -180,7 +173,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         under_init,
     };
     let root = start.home.root().to_path_buf();
-    let over = supervise(start, &endpoint, under_init)?;
+    let over = supervise(start, under_init)?;
     if let Over::HandOver(binary) = &over {
         return Err(hand_over(binary, &root, &lock));
     }
@@ -216,12 +209,14 @@ fn check_state(home: &Path) -> Result<Over, StartError> {
 }
 
 /// The manager here, the API on a thread of its own, until it is over.
-fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over, StartError> {
-    let runtime = step("starting the runtime", runtime())?;
+fn supervise(start: Start, under_init: bool) -> Result<Over, StartError> {
+    let runtime = step("starting the runtime", serving::runtime())?;
     let _entered = runtime.enter();
     let shutdown = Shutdown::new();
     let journal = start.home.journal();
-    let api = Api::bind(endpoint, shutdown.clone())?;
+    // Nothing of what runs already waits for a network: only a person who starts it is told at once.
+    let insist = if start.wanted == Wanted::Up { Insist::AtOnce } else { Insist::InTheEnd };
+    let api = Api::bind(&start.home, &start.config.supervisor, insist, shutdown.clone())?;
     let children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();
     step("watching signals", signals.on_signals())?;
@@ -244,68 +239,6 @@ fn supervise(start: Start, endpoint: &Endpoint, under_init: bool) -> Result<Over
     api.end();
     logs.end(threads);
     Ok(over)
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(4)
-        .thread_keep_alive(Duration::from_secs(1))
-        .build()
-}
-
-/// The API's thread: bound already, serving once it is given a manager.
-struct Api {
-    thread: thread::JoinHandle<()>,
-    go: mpsc::Sender<(Handle, PathBuf)>,
-}
-
-impl Api {
-    fn bind(endpoint: &Endpoint, shutdown: Shutdown) -> Result<Self, StartError> {
-        let (go, going) = mpsc::channel::<(Handle, PathBuf)>();
-        let (bound, is_bound) = mpsc::channel();
-        let endpoint = endpoint.clone();
-        let body = move || {
-            let runtime = match runtime() {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    return drop(bound.send(Err(StartError::Io("starting the runtime".into(), error))));
-                }
-            };
-            runtime.block_on(async {
-                let listener = match bind(&endpoint) {
-                    Ok(listener) => listener,
-                    Err(error) => return drop(bound.send(Err(error.into()))),
-                };
-                drop(bound.send(Ok(())));
-                // Ends without a word only if the supervisor could not be built.
-                let Ok((manager, journal)) = going.recv() else { return };
-                let routes = api::routes(&manager, journal, &shutdown);
-                if let Err(error) = serve::serve(listener, routes, &api::SERVICES, shutdown, GRACE).await {
-                    tracing::error!(%error, "serving failed");
-                }
-            });
-        };
-        let thread = step("starting a thread", thread::Builder::new().name("api".into()).spawn(body))?;
-        match is_bound.recv() {
-            Ok(Ok(())) => Ok(Self { thread, go }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StartError::Io("binding the endpoint".into(), io::ErrorKind::Other.into())),
-        }
-    }
-
-    fn serve(&self, manager: Handle, journal: PathBuf) {
-        // Fails only if its thread has panicked; supervision goes on without it.
-        if self.go.send((manager, journal)).is_err() {
-            tracing::error!("the thread of the API is gone");
-        }
-    }
-
-    fn end(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("the thread of the API had panicked");
-        }
-    }
 }
 
 /// This process's environment, less what is meant for it alone.

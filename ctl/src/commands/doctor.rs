@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::import::wrapped;
 use super::status;
-use crate::doctor::{Finding, Level, daemons, file, host, ports};
+use crate::doctor::{Finding, Level, certificates, daemons, file, host, ports};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::{self, Place};
@@ -31,6 +31,7 @@ pub(super) async fn run(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     }
     let services = config.as_ref().map_or(0, |config| config.services.len() + config.monitors.len());
     let pid = view.supervisor.as_ref().ok().map(|supervisor| supervisor.pid);
+    certificates::look(&place.located.tls, std::time::SystemTime::now(), &mut found);
     host::look(place.located.home.root(), services, pid, &mut found);
     let ok = found.iter().all(|finding| finding.level != Level::Wrong);
     if out.json {

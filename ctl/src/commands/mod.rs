@@ -13,6 +13,7 @@
 //! | [`describe`] | `describe` |
 //! | [`init`], [`import`], [`mod@write`] | `init`, `import` |
 //! | [`doctor`] | `doctor` |
+//! | [`context`], [`token`], [`mod@pki`] | the commands of these names: who asks whom, and may |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
 //! [`manual`] has `completions`, `schema` and the man pages; [`startup`] what happens at boot.
@@ -20,6 +21,7 @@
 mod act;
 mod added;
 mod config;
+mod context;
 mod describe;
 mod doctor;
 mod down;
@@ -29,10 +31,12 @@ mod import;
 mod init;
 mod logs;
 mod manual;
+mod pki;
 mod settle;
 mod spawn;
 mod startup;
 mod status;
+mod token;
 mod up;
 mod upgrade;
 mod write;
@@ -56,10 +60,18 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Man(man) => return manual::man(&man.folder, out),
         Command::Reference => return manual::reference(out),
         Command::Init(init) => return init::run(&init, out),
+        Command::Pki(pki) => return pki::run(&pki, out),
+        Command::Context(context) => return context::run(&context.what, out),
         Command::Import(import) => return import::run(import, out).await,
         _ => {}
     }
-    let place = &Place::find(file)?;
+    let place = &Place::asked(file, &args.remote)?;
+    if let (Some(by), Some(verb)) = (&place.elsewhere, needs_the_machine(&args.command)) {
+        let endpoint = &place.located.supervisor;
+        return Err(Failure::Usage(format!(
+            "{verb} works only on the supervisor's own machine, and {endpoint} is meant (by {by}); -f names a file here"
+        )));
+    }
     let done = match args.command {
         Command::Up(up) => up::run(&up, place, out).await,
         Command::Down(down) => down::run(down.keep_services, place, out).await,
@@ -79,6 +91,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Events(events) => events::journal(events, place, out).await,
         Command::Startup(startup) => startup::run(&startup, place, out),
         Command::Doctor => doctor::run(place, out).await,
+        Command::Token(token) => token::run(&token.what, place, out),
         Command::Run(run) => added::run(run, place, out).await,
         Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
@@ -92,10 +105,27 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         | Command::Init(_)
         | Command::Import(_)
         | Command::Schema
+        | Command::Pki(_)
+        | Command::Context(_)
         | Command::Man(_)
         | Command::Reference => Ok(Done::Well),
     };
     done.map_err(|failure| hinted(failure, place))
+}
+
+/// What can not be done from elsewhere: it reads or writes files of the supervisor's machine.
+fn needs_the_machine(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Up(_) => "up",
+        Command::Down(_) => "down",
+        Command::Plan => "plan",
+        Command::Apply => "apply",
+        Command::Run(_) => "run",
+        Command::Doctor => "doctor",
+        Command::Startup(_) => "startup",
+        Command::Token(_) => "token",
+        _ => return None,
+    })
 }
 
 /// With the name that was probably meant, where somebody is not known.

@@ -99,6 +99,7 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
     };
     // The file may have changed since it was applied: what runs is what the supervisor says.
     let states = supervisor.as_ref().map(|status| status.monitors.as_slice()).unwrap_or_default();
+    let mut told = Vec::new();
     for state in states {
         let known = |(name, endpoint): &(Name, Endpoint)| {
             name.as_str() == state.name && endpoint.to_string() == state.endpoint
@@ -106,11 +107,16 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
         if located.monitors.iter().any(known) {
             continue;
         }
-        if let Ok(endpoint) = Endpoint::parse(&state.endpoint) {
-            ask(&mut asked, &state.name, &endpoint);
+        match Endpoint::parse(&state.endpoint) {
+            // What only its own machine reaches is answered for by the supervisor.
+            Ok(endpoint) if place.elsewhere.is_some() && endpoint.is_local() => told.push(state),
+            Ok(endpoint) => ask(&mut asked, &state.name, &endpoint),
+            Err(_) => {}
         }
     }
     let mut monitors: Vec<MonitorAnswer> = asked.join_all().await;
+    let services = supervisor.as_ref().map(|status| status.services.as_slice()).unwrap_or_default();
+    monitors.extend(told.into_iter().map(|state| MonitorAnswer::told(state, services)));
     if supervisor.is_ok() {
         monitors.retain(|asked| {
             states.iter().any(|state| state.name == asked.name && state.endpoint == asked.endpoint)

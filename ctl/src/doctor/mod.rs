@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`mod@file`] | the file: its errors, and what it names that is not there |
 //! | [`daemons`] | programs, versions, sockets, monitors |
+//! | [`certificates`] | those that have ended, or soon will |
 //! | [`ports`] | who holds a port that a service wants |
 //! | [`host`] | disk, file system, limits, kernel, cgroups, pipes |
 
+pub(crate) mod certificates;
 pub(crate) mod daemons;
 pub(crate) mod file;
 pub(crate) mod host;

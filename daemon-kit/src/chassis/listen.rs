@@ -1,6 +1,7 @@
-//! Binding an endpoint, and who is at the other end of a connection.
+//! Binding endpoints, and who is at the other end of a connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,18 +10,27 @@ use std::time::Duration;
 use futures_util::Stream;
 use proto::Endpoint;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::access::Access;
+use super::crowd::{Crowd, Party, Place};
+use super::door::Door;
 #[cfg(unix)]
 use super::unix as os;
 #[cfg(windows)]
 use super::windows as os;
+use crate::access::tls::CertificateError;
+use crate::access::{Identity, TlsError};
 
-/// Connections open at one time; more wait in the system's queue.
-const MAX_CONNECTIONS: usize = 256;
+pub(super) use os::own_uid;
+
 /// How long to leave it when the system has no descriptor to spare.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Who has not made a call that is granted within this time has no business here.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
@@ -45,49 +55,134 @@ pub enum ListenError {
         /// Where.
         endpoint: Endpoint,
     },
+    /// Nobody could come in.
+    #[error("bind {endpoint}: {lacks}")]
+    Lacks {
+        /// Where.
+        endpoint: Endpoint,
+        /// What is needed.
+        lacks: &'static str,
+    },
+    /// The certificates are no good.
+    #[error("bind {endpoint}: {source}")]
+    Tls {
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        source: TlsError,
+    },
 }
 
-/// Who is at the other end, as far as the system says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Who is at the other end, as far as the connection says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A process of this machine, over a socket or pipe.
+    Local {
+        /// The user.
+        uid: Option<u32>,
+        /// The process.
+        pid: Option<u32>,
+    },
+    /// Somebody on this machine, over TCP: what they show in a call says who.
+    Loopback(SocketAddr),
+    /// Whoever this certificate was made for.
+    Certificate {
+        /// Where they are.
+        address: SocketAddr,
+        /// Who they are.
+        identity: Result<Identity, CertificateError>,
+    },
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
 pub struct Peer {
-    /// The user.
-    pub uid: Option<u32>,
-    /// The process.
-    pub pid: Option<u32>,
+    /// Who it is.
+    pub origin: Origin,
+    pub(super) place: Arc<Place>,
 }
 
-/// A bound endpoint. Dropped, it leaves nothing behind.
+/// Bound endpoints. Dropped, they leave nothing behind.
 #[derive(Debug)]
 pub struct Listener {
+    access: Arc<Access>,
+    local: Vec<Local>,
+    doors: Vec<Door>,
+}
+
+#[derive(Debug)]
+pub(super) struct Local {
     inner: os::Listener,
-    free: Arc<Semaphore>,
+    crowd: Crowd,
+}
+
+/// Whether an endpoint on TCP must be there at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insist {
+    /// A person is there, who can put it right.
+    AtOnce,
+    /// What runs must go on: it is tried again and again.
+    InTheEnd,
 }
 
 /// Binds an endpoint that only this user can reach. A stale socket file is removed first: the caller knows, by a lock
 /// or because it owns the name, that nobody else serves there. Needs a tokio runtime.
 pub fn bind(endpoint: &Endpoint) -> Result<Listener, ListenError> {
-    Ok(Listener { inner: os::Listener::bind(endpoint)?, free: Arc::new(Semaphore::new(MAX_CONNECTIONS)) })
+    bind_all(std::slice::from_ref(endpoint), Access::default(), Insist::AtOnce)
+}
+
+/// Binds several endpoints, for whom `access` lets in. Those on TCP never take places from the local ones.
+pub fn bind_all(endpoints: &[Endpoint], access: Access, insist: Insist) -> Result<Listener, ListenError> {
+    let access = Arc::new(access);
+    let (crowd, far) = (Crowd::default(), Crowd::default());
+    let mut listener = Listener { access: Arc::clone(&access), local: Vec::new(), doors: Vec::new() };
+    for endpoint in endpoints {
+        if endpoint.is_local() {
+            listener.local.push(Local { inner: os::Listener::bind(endpoint)?, crowd: crowd.clone() });
+        } else {
+            listener.doors.push(Door::bind(endpoint, &access, &far, insist)?);
+        }
+    }
+    Ok(listener)
 }
 
 impl Listener {
+    /// Who may do what here.
+    pub fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access)
+    }
+
+    /// Where the endpoints on TCP really are: who asked for port 0 wants to know.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.doors.iter().filter_map(Door::address).collect()
+    }
+
+    /// The local endpoints and those on TCP, to be served in different ways.
+    pub(super) fn split(self) -> (Vec<Local>, Vec<Door>) {
+        (self.local, self.doors)
+    }
+}
+
+impl Local {
     /// The next connection. May be dropped and called again.
-    pub async fn accept(&mut self) -> Connection {
-        let free = Arc::clone(&self.free);
-        let permit = free.acquire_owned().await.expect("nobody closes the semaphore");
+    pub(super) async fn accept(&mut self) -> Connection {
         loop {
             match self.inner.accept().await {
-                Ok((io, peer)) => return Connection { io, peer, _permit: permit },
-                Err(error) => {
-                    // tonic would ask again at once, for ever: without descriptors that is a busy loop.
-                    tracing::warn!(%error, "accept failed");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                Ok((io, uid, pid)) => {
+                    let party = pid.map_or(Party::Somebody, Party::Process);
+                    // Whoever is not let in sees the connection end at once.
+                    if let Some(place) = self.crowd.admit(party) {
+                        return Connection::new(Io::Local(io), Origin::Local { uid, pid }, place);
+                    }
+                    tracing::debug!(?pid, "has too many connections");
                 }
+                Err(error) => accept_failed(&error).await,
             }
         }
     }
 
     /// Every connection, for tonic.
-    pub fn incoming(self) -> impl Stream<Item = io::Result<Connection>> {
+    pub(super) fn incoming(self) -> impl Stream<Item = io::Result<Connection>> {
         futures_util::stream::unfold(self, |mut listener| async {
             let connection = listener.accept().await;
             Some((Ok(connection), listener))
@@ -95,20 +190,75 @@ impl Listener {
     }
 }
 
+/// tonic would ask again at once, for ever: without descriptors that is a busy loop.
+pub(super) async fn accept_failed(error: &io::Error) {
+    tracing::warn!(%error, "accept failed");
+    sleep(ACCEPT_AGAIN).await;
+}
+
+/// How bytes come and go.
+#[derive(Debug)]
+pub(super) enum Io {
+    Local(os::Io),
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Connection {
-    io: os::Io,
+    io: Io,
     peer: Peer,
-    _permit: OwnedSemaphorePermit,
+    /// Until when it must have made a call that is granted.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    pub(super) fn new(io: Io, origin: Origin, place: Arc<Place>) -> Self {
+        Self { io, peer: Peer { origin, place }, patience: Some(Box::pin(sleep(PATIENCE))) }
+    }
+
+    /// Why it must end, if it must.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        if self.peer.place.poll_must_go(cx).is_ready() {
+            return Some(io::Error::new(io::ErrorKind::ConnectionAborted, "others want its place"));
+        }
+        let patience = self.patience.as_mut()?;
+        if self.peer.place.is_trusted() {
+            self.patience = None;
+            return None;
+        }
+        patience.as_mut().poll(cx).is_ready().then(|| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("made no call that is granted within {PATIENCE:?}"),
+            )
+        })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.peer.place.leave();
+    }
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
+}
+
+macro_rules! each {
+    ($self:ident, $io:ident => $call:expr) => {
+        match &mut $self.get_mut().io {
+            Io::Local($io) => $call,
+            Io::Plain($io) => $call,
+            Io::Tls($io) => $call,
+        }
+    };
 }
 
 impl AsyncRead for Connection {
@@ -117,32 +267,39 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        if let Some(error) = self.poll_end(cx) {
+            return Poll::Ready(Err(error));
+        }
+        each!(self, io => Pin::new(io).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, io => Pin::new(io).poll_write(cx, buf))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, io => Pin::new(io).poll_shutdown(cx))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        match &self.io {
+            Io::Local(io) => io.is_write_vectored(),
+            Io::Plain(io) => io.is_write_vectored(),
+            Io::Tls(io) => io.is_write_vectored(),
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
-//! | [`listen`] | [`bind`] an endpoint, and who is at the other end |
+//! | [`listen`], `door` | [`bind`] endpoints, and who is at the other end |
+//! | `crowd` | how many may be there, and who makes room |
+//! | [`access`], [`roles`], `gate` | who may make which call; `calm`: and how often it is said that somebody may not |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`connect`] | a lazy channel to an endpoint |
 //! | [`launch`] | how the supervisor was started, for who starts it again |
@@ -15,13 +17,19 @@
 //!
 //! A daemon's `main` is: settings, logging, [`bind`], build, [`serve::serve`]. What can fail comes before serving.
 
+pub mod access;
+mod calm;
 pub mod connect;
+mod crowd;
+mod door;
+mod gate;
 mod init;
 #[cfg(target_os = "linux")]
 pub mod keep;
 pub mod launch;
 pub mod listen;
 pub mod logging;
+pub mod roles;
 pub mod serve;
 pub mod settings;
 pub mod shutdown;
@@ -30,6 +38,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub use access::{Access, Caller};
+pub use connect::Credentials;
 pub use init::Init;
-pub use listen::{Listener, Peer, bind};
+pub use listen::{Insist, Listener, Origin, Peer, bind, bind_all};
 pub use shutdown::Shutdown;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 use widestring::U16CString;
 
-use super::listen::{ListenError, Peer};
+use super::listen::ListenError;
 
 /// Every instance of the pipe is taken: one will be free soon.
 const PIPE_BUSY: i32 = 231;
@@ -52,9 +52,15 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&mut self) -> io::Result<(Io, Peer)> {
-        Ok((Io::Server(self.0.accept().await?), Peer::default()))
+    /// The next connection, its user and its process, neither of which is known.
+    pub(super) async fn accept(&mut self) -> io::Result<(Io, Option<u32>, Option<u32>)> {
+        Ok((Io::Server(self.0.accept().await?), None, None))
     }
+}
+
+/// There are no such numbers here: the pipe is open to its owner only.
+pub(super) fn own_uid() -> Option<u32> {
+    None
 }
 
 /// The first instance: refused if the name is taken, so that nobody can have been there before us. The next ones are

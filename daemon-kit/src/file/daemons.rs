@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use proto::Name;
 
+use super::endpoints::{self, uri};
 use super::keys;
 use super::model::{Brake, Guard, Monitor, SupervisorTable};
 use super::problem::Scope;
 use super::reader::Reader;
 use super::service::check_name;
 use super::tree::{Node, Value};
-use super::value::{duration, endpoint, filled, flag, log_filter, number, whole};
+use super::value::{duration, filled, flag, log_filter, number, whole};
 
 /// The monitors that need no table, and what they serve.
 pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
@@ -26,13 +27,20 @@ pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
     let guard = Guard { enabled: true, hang: Duration::from_secs(30) };
     let table = root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR));
     let Some(table) = table else {
-        return SupervisorTable { home: std::path::PathBuf::new(), log: "info".into(), brake, guard };
+        let (home, log) = (std::path::PathBuf::new(), "info".into());
+        return SupervisorTable { home, log, brake, guard, listen: Vec::new(), tls: None };
     };
+    let listen = endpoints::listen(&table);
+    if let (Some(node), true) = (table.get("listen"), listen.iter().any(proto::Endpoint::is_local)) {
+        table.bad(node, "is for http:// and https://: its own socket in home/run is always there");
+    }
     SupervisorTable {
         home: table.path("home").unwrap_or_default(),
         log: table.opt("log", log_filter).unwrap_or_else(|| "info".into()),
         brake: read_brake(&table, brake),
         guard: read_guard(&table, guard),
+        listen,
+        tls: endpoints::tls(&table),
     }
 }
 
@@ -67,9 +75,9 @@ pub(super) fn monitors(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Monitor
     for (name, kinds) in BUILT_IN {
         if let Ok(key) = Name::new(name) {
             // Where the daemon was told to listen is where it will be asked.
-            let listen = root.get(&[name, "listen"]).and_then(|node| endpoint(node).ok());
+            let endpoint = endpoints::reached_at(root.get(&[name]), is_managed(root, name));
             let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-            let monitor = Monitor { kinds, program: None, args: Vec::new(), managed: true, endpoint: listen };
+            let monitor = Monitor { kinds, program: None, args: Vec::new(), managed: true, endpoint };
             monitors.insert(key, monitor);
         }
     }
@@ -88,6 +96,12 @@ pub(super) fn monitors(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Monitor
         }
     }
     monitors
+}
+
+/// Whether the supervisor runs a monitor, as far as the file says so.
+pub(super) fn is_managed(root: &Node, name: &str) -> bool {
+    let said = root.get(&["monitors", name, "managed"]).map(|node| &node.value);
+    !matches!(said, Some(Value::Boolean(false)))
 }
 
 fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>) -> Option<Monitor> {
@@ -115,7 +129,7 @@ fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>
         program: table.opt("program", filled),
         args: table.texts("args").unwrap_or_default(),
         managed,
-        endpoint: table.opt("endpoint", endpoint).or(default.endpoint),
+        endpoint: table.opt("endpoint", uri).or(default.endpoint),
     })
 }
 
@@ -126,7 +140,10 @@ pub(super) fn own_tables(scope: &Scope<'_>, root: &Node) {
         let Some(table) = table else { continue };
         table.opt("log", log_filter);
         table.opt("name", |node| check_name(&filled(node)?));
-        table.opt("supervisor", endpoint);
-        table.opt("listen", endpoint);
+        table.opt("supervisor", uri);
+        table.opt("token_file", filled);
+        table.opt("tokens", filled);
+        endpoints::listen(&table);
+        endpoints::tls(&table);
     }
 }

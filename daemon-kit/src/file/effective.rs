@@ -9,7 +9,7 @@ use proto::Name;
 use super::keys::{self, Keys};
 use super::problem::{Scope, Wrong};
 use super::tree::{Node, Table, Value};
-use super::{Env, expand, find, instances};
+use super::{Env, endpoints, expand, find, instances};
 
 /// The tables of a service that hold for one system only.
 const SYSTEMS: [&str; 3] = ["linux", "macos", "windows"];
@@ -47,6 +47,11 @@ pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> E
         for monitor in table.get_mut("monitors").and_then(Node::table_mut).into_iter().flatten() {
             // A bare name is looked up in PATH.
             absolute_if(monitor.1, "program", base, |text| text.contains(['/', '\\']));
+        }
+        for (name, _) in super::daemons::BUILT_IN {
+            if let Some(own) = table.get_mut(name) {
+                endpoints::absolute_daemon(own, base);
+            }
         }
         supervisor(scope, table, base, env);
     }
@@ -201,7 +206,7 @@ pub(super) fn absolute(base: &Path, text: &str) -> PathBuf {
     base.join(text).components().collect()
 }
 
-fn absolute_if(node: &mut Node, key: &str, base: &Path, wanted: impl Fn(&str) -> bool) {
+pub(super) fn absolute_if(node: &mut Node, key: &str, base: &Path, wanted: impl Fn(&str) -> bool) {
     let Some(value) = node.table_mut().and_then(|table| table.get_mut(key)) else { return };
     value.each_text(&mut |node| {
         if let Value::Text(text) = &mut node.value
@@ -253,6 +258,7 @@ fn supervisor(scope: &Scope<'_>, root: &mut Table, base: &Path, env: &Env) {
         *home = Node { at: None, key_at: None, path: "SERENO_HOME".into(), value: Value::Text(text.clone()) };
     }
     absolute_if(node, "home", base, |_| true);
+    absolute_if(node, "tls", base, |_| true);
 }
 
 fn set(node: &mut Node, keys: &[String], value: Node) {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use proto::{Endpoint, Name};
 
-use super::daemons::BUILT_IN;
+use super::daemons::{BUILT_IN, is_managed};
+use super::endpoints::reached_at;
 use super::problem::{Problem, Problems, Scope};
 use super::tree::Node;
 use super::{Env, effective, service, tree};
@@ -21,6 +22,8 @@ pub struct Located {
     pub home: Home,
     /// Where the supervisor listens.
     pub supervisor: Endpoint,
+    /// What shows to others who each daemon is: its table, and the files.
+    pub tls: Vec<(String, crate::access::TlsFiles)>,
     /// Where each monitor listens, the built-in ones first.
     pub monitors: Vec<(Name, Endpoint)>,
     /// Why the above may be only a guess; empty when all is well.
@@ -94,11 +97,22 @@ pub fn locate(path: &Path, env: &Env) -> Result<Located, Problems> {
     }
     Ok(Located {
         supervisor: home.endpoint("supervisor"),
+        tls: tls_of(&root),
         monitors: endpoints(&root, &home),
         problems,
         home,
         file,
     })
+}
+
+fn tls_of(root: &Node) -> Vec<(String, crate::access::TlsFiles)> {
+    let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+    let files = |table: &str| {
+        let path = |key: &str| root.get(&[table, "tls", key]).and_then(Node::text).map(PathBuf::from);
+        let files = crate::access::TlsFiles { ca: path("ca")?, cert: path("cert")?, key: path("key")? };
+        Some((table.to_owned(), files))
+    };
+    ["supervisor"].into_iter().chain(built_in).filter_map(files).collect()
 }
 
 fn endpoints(root: &Node, home: &Home) -> Vec<(Name, Endpoint)> {
@@ -108,8 +122,9 @@ fn endpoints(root: &Node, home: &Home) -> Vec<(Name, Endpoint)> {
     let more = declared.filter(|name| !BUILT_IN.iter().any(|(known, _)| known == name));
     let endpoint = |name: &str| {
         let key = service::check_name(name).ok()?;
-        let given = [root.get(&["monitors", name, "endpoint"]), root.get(&[name, "listen"])];
-        let given = given.into_iter().flatten().find_map(|node| Endpoint::parse(node.text()?).ok());
+        let said = root.get(&["monitors", name, "endpoint"]).and_then(Node::text).map(str::to_owned);
+        let own = || reached_at(root.get(&[name]), is_managed(root, name));
+        let given = said.or_else(own).and_then(|uri| Endpoint::parse(&uri).ok());
         Some((key, given.unwrap_or_else(|| home.endpoint(name))))
     };
     built_in.chain(more).filter_map(endpoint).collect()

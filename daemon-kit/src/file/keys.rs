@@ -29,10 +29,11 @@ macro_rules! tables {
 
 tables! {
     ROOT = "file" ["defaults" "health-monitor" "monitors" "port-monitor" "services" "supervisor"] later ["alerts"];
-    SUPERVISOR = "supervisor" ["brake" "guard" "home" "log"] later ["listen" "metrics"];
+    SUPERVISOR = "supervisor" ["brake" "guard" "home" "listen" "log" "tls"] later ["metrics"];
     BRAKE = "brake" ["min" "share" "window"];
     GUARD = "guard" ["enabled" "hang"];
-    DAEMON = "monitor-daemon" ["listen" "log" "name" "supervisor"];
+    DAEMON = "monitor-daemon" ["listen" "log" "name" "supervisor" "tls" "token_file" "tokens"];
+    TLS = "tls" ["ca" "cert" "key"];
     MONITOR = "monitor" ["args" "endpoint" "kind" "managed" "program"];
     SERVICE = "service" [
         "autostart" "capabilities" "checks" "command" "cwd" "depends_on" "env" "env_file" "env_inherit" "group" "health" "instances" "limits"

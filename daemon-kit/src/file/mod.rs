@@ -16,6 +16,7 @@
 //! | `tree` | the document as values that know where they stand |
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
+//! | `endpoints` | where daemons listen, and how they show who they are |
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
@@ -31,6 +32,7 @@ pub mod cron;
 mod cross;
 mod daemons;
 mod effective;
+mod endpoints;
 mod environ;
 mod expand;
 mod find;

@@ -38,6 +38,10 @@ pub struct SupervisorTable {
     pub brake: Brake,
     /// The monitors' watch over the supervisor itself.
     pub guard: Guard,
+    /// Where it listens besides its own socket.
+    pub listen: Vec<proto::Endpoint>,
+    /// Who it is there, and whom it trusts.
+    pub tls: Option<crate::access::TlsFiles>,
 }
 
 /// `[supervisor] brake`: suspect the host, not the services.

@@ -217,12 +217,6 @@ pub(super) fn log_filter(node: &Node) -> Result<String, Wrong> {
     Ok(text)
 }
 
-pub(super) fn endpoint(node: &Node) -> Result<String, Wrong> {
-    let text = filled(node)?;
-    proto::Endpoint::parse(&text).map_err(|error| format!("must be an endpoint: {error}"))?;
-    Ok(text)
-}
-
 /// `"3"` in a row or `"5/10"`: how many, and of the last how many (0: in a row).
 pub(super) fn failures(node: &Node) -> Result<(u32, u32), Wrong> {
     let rule = || Wrong::from("must be a whole number from 1 to 1000, or \"5/10\" for five of the last ten");

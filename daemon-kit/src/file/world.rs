@@ -29,6 +29,12 @@ pub fn check_world(config: &Config, env: &Env) -> Problems {
         }
         problems.extend(world.problems);
     }
+    if let Some(tls) = &config.supervisor.tls {
+        let mut world = World { config, name: None, key: "supervisor".into(), problems: Vec::new() };
+        let usable = tls.load().and_then(|material| material.server(std::sync::Arc::default()));
+        world.check("tls", usable.map_err(|error| error.to_string()));
+        problems.extend(world.problems);
+    }
     Problems::sorted(problems)
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use proto::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
@@ -18,6 +19,8 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 pub(super) enum Canary {
     /// By a connection of our own.
     Loopback,
+    /// By one to the supervisor, which is elsewhere, and so is what it keeps up: the way there is part of every check.
+    Supervisor(Endpoint),
     /// By a test.
     #[cfg(test)]
     Told(tokio::sync::watch::Receiver<Option<String>>),
@@ -50,13 +53,39 @@ impl Cage {
 }
 
 impl Canary {
+    /// For a monitor of this supervisor.
+    pub(super) fn of(supervisor: &Endpoint) -> Self {
+        match supervisor {
+            Endpoint::Https { .. } => Self::Supervisor(supervisor.clone()),
+            _ => Self::Loopback,
+        }
+    }
+
     /// What is wrong with this monitor's own network; `None`: nothing.
     pub(super) async fn trouble(&self) -> Option<String> {
         match self {
             Self::Loopback => loopback().await,
+            Self::Supervisor(endpoint) => match loopback().await {
+                None => elsewhere(endpoint).await,
+                trouble => trouble,
+            },
             #[cfg(test)]
             Self::Told(told) => told.borrow().clone(),
         }
+    }
+}
+
+/// A supervisor that answers "nobody listens here" is on a machine that can be reached.
+async fn elsewhere(endpoint: &Endpoint) -> Option<String> {
+    let Endpoint::Https { host, port } = endpoint else { return None };
+    match timeout(PATIENCE, TcpStream::connect((&**host, *port))).await {
+        Ok(Ok(stream)) => {
+            let _ = stream.set_zero_linger();
+            None
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => None,
+        Ok(Err(error)) => Some(format!("the way to {endpoint} is broken: {error}")),
+        Err(_) => Some(format!("the way to {endpoint} is broken: not there within {PATIENCE:?}")),
     }
 }
 
@@ -91,6 +120,19 @@ mod tests {
     #[tokio::test]
     async fn it_comes_through_here() {
         assert_eq!(Canary::Loopback.trouble().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_elsewhere_must_be_within_reach() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let port = listener.local_addr().expect("bound").port();
+        let canary = Canary::of(&Endpoint::Https { host: "127.0.0.1".into(), port });
+        assert_eq!(canary.trouble().await, None);
+        drop(listener);
+        assert_eq!(canary.trouble().await, None, "the machine is there, whether or not the supervisor is");
+        let nowhere = Canary::of(&Endpoint::Https { host: "name.invalid".into(), port });
+        let trouble = nowhere.trouble().await.expect("no such machine");
+        assert!(trouble.starts_with("the way to https://name.invalid:"), "{trouble}");
     }
 
     #[tokio::test(start_paused = true)]

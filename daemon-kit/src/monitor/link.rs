@@ -11,14 +11,13 @@ use proto::{UNARY_DEADLINE, v1};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::Identity;
 use super::board::Snapshot;
 use super::keeper::{Handle, Set};
 use super::report::{Asked, Reported, ask, report};
-use crate::chassis::connect::channel;
+use crate::chassis::connect::{Authorized, channel_as};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -41,7 +40,7 @@ pub(super) struct Link {
     pub(super) backoff: Backoff,
 }
 
-type Client = ArbiterClient<Channel>;
+type Client = ArbiterClient<Authorized>;
 
 impl Link {
     /// Attaches, and again whenever it was lost.
@@ -64,7 +63,12 @@ impl Link {
 
     /// One connection, from the first try until it is lost.
     async fn attached(&mut self) -> Status {
-        let client = ArbiterClient::new(channel(&self.identity.supervisor))
+        // Read anew each time: a token or a certificate may have been replaced since.
+        let channel = match channel_as(&self.identity.supervisor, &self.identity.credentials) {
+            Ok(channel) => channel,
+            Err(error) => return Status::unauthenticated(error.to_string()),
+        };
+        let client = ArbiterClient::new(channel)
             .max_decoding_message_size(proto::MAX_MESSAGE)
             .max_encoding_message_size(proto::MAX_MESSAGE);
         let mut streams = Vec::new();

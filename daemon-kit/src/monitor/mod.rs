@@ -54,7 +54,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 
 use crate::chassis::serve::{ServeError, serve};
-use crate::chassis::{Listener, Shutdown};
+use crate::chassis::{Credentials, Listener, Shutdown};
 
 pub use probe::{Check, Evidence, Probe, Verdict};
 pub use target::{Spec, Target, TargetError};
@@ -75,6 +75,8 @@ pub struct Identity {
     pub session: String,
     /// Whom it attaches to.
     pub supervisor: Endpoint,
+    /// What it shows there.
+    pub credentials: Credentials,
     /// Where it serves.
     pub endpoint: Endpoint,
 }
@@ -99,7 +101,7 @@ pub async fn run<P: Probe>(
 ) -> Result<(), RunError> {
     let identity = Arc::new(identity);
     let started = Instant::now();
-    let (keeper, handle, board) = keeper::keeper(probe, canary::Canary::Loopback);
+    let (keeper, handle, board) = keeper::keeper(probe, canary::Canary::of(&identity.supervisor));
     let state = watch::Sender::new(link::LinkState::default());
     let api = api::Api {
         identity: Arc::clone(&identity),

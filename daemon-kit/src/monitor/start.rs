@@ -13,10 +13,11 @@ use serde::Deserialize;
 
 use super::probe::Probe;
 use super::{Identity, RunError};
+use crate::access::{TlsFiles, tokens};
 use crate::chassis::listen::ListenError;
 use crate::chassis::logging::{self, LoggingError};
 use crate::chassis::settings::{self, SettingsError};
-use crate::chassis::{Init, Shutdown, bind};
+use crate::chassis::{Access, Credentials, Init, Insist, Shutdown, bind_all};
 
 /// What may stand on the command line of every monitor.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,10 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--log`: level or filter of the log.
     pub log: Option<String>,
+    /// `--token-file`: what it shows on `http://`; else `SERENO_TOKEN_FILE`, else the table's `token_file`.
+    pub token_file: Option<PathBuf>,
+    /// `--ca`, `--cert` and `--key`: what it shows on `https://`; else the table's `tls`.
+    pub tls: [Option<PathBuf>; 3],
 }
 
 /// The table that every monitor has.
@@ -42,12 +47,48 @@ pub struct Settings {
     /// Whom to attach to.
     pub supervisor: String,
     /// Where to serve.
-    pub listen: String,
+    pub listen: Listen,
+    /// Who it is on `https://`.
+    pub tls: Option<Tls>,
+    /// What it shows on `http://`.
+    pub token_file: PathBuf,
+    /// What it takes where it listens on `http://`; empty: the tokens of its home.
+    pub tokens: PathBuf,
+}
+
+/// One endpoint or several.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Listen {
+    /// One.
+    One(String),
+    /// Several.
+    All(Vec<String>),
+}
+
+/// Three PEM files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The authority that is trusted.
+    pub ca: PathBuf,
+    /// Who this monitor is.
+    pub cert: PathBuf,
+    /// What proves it.
+    pub key: PathBuf,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { log: "info".into(), name: String::new(), supervisor: String::new(), listen: String::new() }
+        Self {
+            log: "info".into(),
+            name: String::new(),
+            supervisor: String::new(),
+            listen: Listen::All(Vec::new()),
+            tls: None,
+            token_file: PathBuf::new(),
+            tokens: PathBuf::new(),
+        }
     }
 }
 
@@ -75,6 +116,9 @@ pub enum StartError {
         /// Why.
         source: EndpointError,
     },
+    /// Some of the three files, and not all.
+    #[error("use --ca, --cert and --key: all three or none")]
+    HalfTls,
     /// A name that is none.
     #[error("read name: {0}")]
     Name(#[from] NameError),
@@ -114,7 +158,9 @@ pub fn start<P: Probe>(
     env: &BTreeMap<OsString, OsString>,
     probe: P,
 ) -> Result<(), StartError> {
-    let (identity, settings) = identify::<P>(daemon, version, flags, env)?;
+    let Found { identity, settings, endpoints, tokens } = identify::<P>(daemon, version, flags, env)?;
+    let access = Access::new(tokens, identity.credentials.tls.clone());
+    let managed = env.contains_key("SERENO_MONITOR".as_ref() as &std::ffi::OsStr);
     let logs = env.get("SERENO_HOME".as_ref() as &std::ffi::OsStr).map(|home| Path::new(home).join("log"));
     let _log = logging::init(identity.name.as_str(), &settings.log, logs.as_deref())?;
     // One thread does everything; the blocking ones only read /proc now and then.
@@ -126,7 +172,8 @@ pub fn start<P: Probe>(
     let ran = runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.on_signals()?;
-        let listener = bind(&identity.endpoint)?;
+        let insist = if managed { Insist::InTheEnd } else { Insist::AtOnce };
+        let listener = bind_all(&endpoints, access, insist)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
         #[cfg(any(target_os = "linux", windows))]
         if let Some(guard) = super::guard::Guard::of(&identity, env) {
@@ -148,12 +195,22 @@ pub fn start<P: Probe>(
     ran
 }
 
+/// What flags, environment and file say together.
+struct Found {
+    identity: Identity,
+    settings: Settings,
+    /// Everywhere it serves.
+    endpoints: Vec<Endpoint>,
+    /// The tokens that it takes.
+    tokens: Option<PathBuf>,
+}
+
 fn identify<P: Probe>(
     daemon: &'static str,
     version: &'static str,
     flags: &Flags,
     env: &BTreeMap<OsString, OsString>,
-) -> Result<(Identity, Settings), StartError> {
+) -> Result<Found, StartError> {
     let var = |name: &str| {
         let value = env.get(name.as_ref() as &std::ffi::OsStr)?.to_str()?.to_owned();
         (!value.is_empty()).then_some(value)
@@ -162,25 +219,77 @@ fn identify<P: Probe>(
     let inherited = var("SERENO_CONFIG").map(PathBuf::from).filter(|path| path.exists());
     let file = flags.config.clone().or(inherited);
     let vars = env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let settings: Settings = settings::load(daemon, file.as_deref(), vars, [("log", flags.log.clone())])?;
+    let mut settings: Settings = settings::load(daemon, file.as_deref(), vars, [("log", flags.log.clone())])?;
+    settle(&mut settings, file.as_deref());
 
-    let endpoint = |what: &'static str, variable: &'static str, flag: &Option<String>, table: &str| {
-        let told =
-            flag.clone().or_else(|| var(variable)).or_else(|| (!table.is_empty()).then(|| table.into()));
-        let uri = told.ok_or(StartError::Missing { what, variable, daemon })?;
-        Endpoint::parse(&uri).map_err(|source| StartError::Endpoint { what, source })
+    let read = |what: &'static str, uri: &str| {
+        Endpoint::parse(uri).map_err(|source| StartError::Endpoint { what, source })
     };
+    let missing = |what, variable| StartError::Missing { what, variable, daemon };
+    let supervisor = flags.supervisor.clone().or_else(|| var("SERENO_SUPERVISOR"));
+    let supervisor = supervisor.or_else(|| Some(settings.supervisor.clone()).filter(|uri| !uri.is_empty()));
+    let supervisor = supervisor.ok_or_else(|| missing("supervisor", "SERENO_SUPERVISOR"))?;
+
+    let told = flags.listen.clone().or_else(|| var("SERENO_LISTEN"));
+    let table = match &settings.listen {
+        Listen::One(uri) => vec![uri.clone()],
+        Listen::All(uris) => uris.clone(),
+    };
+    // A flag means just that; a supervisor says where it asks, besides what the table says.
+    let more = if flags.listen.is_some() { Vec::new() } else { table };
+    let mut endpoints = Vec::new();
+    for uri in told.iter().chain(&more) {
+        let endpoint = read("listen", uri)?;
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+    let first = told.as_ref().and(endpoints.first());
+    // Elsewhere nobody can open a socket of this machine.
+    let named = || endpoints.iter().find(|endpoint| !endpoint.is_local() && endpoint.names_a_host());
+    let asked_at = first.or_else(named).or(endpoints.first());
+    let asked_at = asked_at.cloned().ok_or_else(|| missing("listen", "SERENO_LISTEN"))?;
+
+    let of_home = || var("SERENO_HOME").map(|home| tokens::path(&crate::Home::at(Path::new(&home)).state()));
+    let given = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
+    let token_file = flags.token_file.clone().or_else(|| var("SERENO_TOKEN_FILE").map(PathBuf::from));
     let table = if settings.name.is_empty() { daemon } else { &settings.name };
-    let name = Name::new(var("SERENO_MONITOR").as_deref().unwrap_or(table))?;
     let identity = Identity {
-        name,
+        name: Name::new(var("SERENO_MONITOR").as_deref().unwrap_or(table))?,
         kinds: P::KINDS,
         version,
         session: format!("{:016x}", fastrand::u64(..)),
-        supervisor: endpoint("supervisor", "SERENO_SUPERVISOR", &flags.supervisor, &settings.supervisor)?,
-        endpoint: endpoint("listen", "SERENO_LISTEN", &flags.listen, &settings.listen)?,
+        supervisor: read("supervisor", &supervisor)?,
+        credentials: Credentials {
+            tls: tls_files(flags, settings.tls.as_ref())?,
+            token_file: token_file.or_else(|| given(&settings.token_file)),
+        },
+        endpoint: asked_at,
     };
-    Ok((identity, settings))
+    let tokens = given(&settings.tokens).or_else(of_home);
+    Ok(Found { identity, settings, endpoints, tokens })
+}
+
+/// The three files, from flags or from the table.
+fn tls_files(flags: &Flags, table: Option<&Tls>) -> Result<Option<TlsFiles>, StartError> {
+    match (&flags.tls, table) {
+        ([None, None, None], None) => Ok(None),
+        ([Some(ca), Some(cert), Some(key)], _) | ([None, None, None], Some(Tls { ca, cert, key })) => {
+            Ok(Some(TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() }))
+        }
+        _ => Err(StartError::HalfTls),
+    }
+}
+
+/// Paths of the table are relative to the file that it stands in.
+fn settle(settings: &mut Settings, file: Option<&Path>) {
+    let Some(folder) = file.and_then(Path::parent) else { return };
+    let tls = settings.tls.iter_mut().flat_map(|tls| [&mut tls.ca, &mut tls.cert, &mut tls.key]);
+    for path in tls.chain([&mut settings.token_file, &mut settings.tokens]) {
+        if !path.as_os_str().is_empty() {
+            *path = folder.join(&path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +299,7 @@ mod tests {
 
     fn identify_with(env: &[(&str, &str)], flags: &Flags) -> Result<Identity, StartError> {
         let env = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        identify::<Fake>("x-monitor", "1", flags, &env).map(|(identity, _)| identity)
+        identify::<Fake>("x-monitor", "1", flags, &env).map(|found| found.identity)
     }
 
     const MANAGED: [(&str, &str); 3] = [
@@ -234,7 +343,7 @@ mod tests {
         for (env, flags, part) in [
             (&MANAGED[..1], Flags::default(), "find supervisor: give --supervisor, SERENO_SUPERVISOR, or"),
             (&MANAGED[..2], Flags::default(), "find listen: give --listen"),
-            (&MANAGED[..], flags("http://127.0.0.1:1"), "read listen: "),
+            (&MANAGED[..], flags("http://10.0.0.1:1"), "read listen: "),
             (&[("SERENO_MONITOR", "a b"), MANAGED[1], MANAGED[2]], Flags::default(), "read name: "),
             (
                 &[("SERENO_X_MONITOR__LGO", "x")],

@@ -294,8 +294,8 @@ pub(crate) const FILES: &[(&str, &str)] = &[
         "sereno.toml:2:1: supervisor.metrics: is not in this version",
     ),
     (
-        "[supervisor]\nlisten = \"http://127.0.0.1:1\"",
-        "sereno.toml:2:1: supervisor.listen: is not in this version",
+        "[supervisor]\nmetrics = \"127.0.0.1:1\"",
+        "sereno.toml:2:1: supervisor.metrics: is not in this version",
     ),
     (
         "[supervisor]\nlog = \"debgu\"",
@@ -312,7 +312,23 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ("[health-monitor]\nintervall = 1", "sereno.toml:2:1: health-monitor.intervall: is not a known key"),
     (
         "[port-monitor]\nlisten = \"ftp://x\"",
-        "sereno.toml:2:10: port-monitor.listen = \"ftp://x\": must be an endpoint: \"ftp://x\": \"ftp\" is no endpoint: use unix:///path",
+        "sereno.toml:2:10: port-monitor.listen = \"ftp://x\": must be an endpoint: \"ftp://x\": \"ftp\" is no endpoint: use unix:///path, http://127.0.0.1:PORT or https://host:PORT",
+    ),
+    (
+        "[supervisor]\nlisten = [\"http://10.0.0.1:1\"]",
+        "sereno.toml:2:11: supervisor.listen[0] = \"http://10.0.0.1:1\": must be an endpoint: \"http://10.0.0.1:1\": without TLS only this machine is spoken to (127.0.0.1, [::1]); use https:// for others",
+    ),
+    (
+        "[supervisor]\nlisten = \"https://a:1\"",
+        "sereno.toml:2:10: supervisor.listen = \"https://a:1\": needs tls = { ca, cert, key } beside it for https:// (\"ctl pki\" makes them)",
+    ),
+    (
+        "[supervisor]\nlisten = \"unix:///x\"",
+        "sereno.toml:2:10: supervisor.listen = \"unix:///x\": is for http:// and https://: its own socket in home/run is always there",
+    ),
+    (
+        "[supervisor]\ntls = { ca = \"x\" }",
+        "sereno.toml:2:7: supervisor.tls: needs ca, cert and key: both sides show who they are",
     ),
     ("[monitors.ctl]", "sereno.toml:1:11: monitors.ctl: is a reserved name: give the monitor another one"),
     (

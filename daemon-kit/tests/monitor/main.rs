@@ -85,6 +85,7 @@ impl Subject {
     fn begin(dir: &tempfile::TempDir, supervisor: &Endpoint) -> Self {
         let endpoint = Endpoint::unix(&dir.path().join("monitor.sock")).expect("a short path");
         let identity = Identity {
+            credentials: daemon_kit::chassis::Credentials::default(),
             name: Name::new("fake-monitor").expect("a name"),
             kinds: Patient::KINDS,
             version: "1.2.3",

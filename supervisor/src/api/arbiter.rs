@@ -1,14 +1,14 @@
 //! What monitors talk to.
 
-use daemon_kit::chassis::Shutdown;
+use daemon_kit::chassis::{Caller, Shutdown};
 use futures_util::StreamExt;
-use proto::v1;
+use proto::{Name, v1};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::{Answers, caller, convert, requests};
 use crate::manager::Handle;
-use crate::manager::command::Command;
+use crate::manager::command::{Command, TargetSet};
 
 pub(super) struct Arbiter {
     manager: Handle,
@@ -43,6 +43,8 @@ impl Drop for Attached {
 struct Targets {
     attached: Attached,
     kind: String,
+    /// Who watches, and so what is shown.
+    caller: Caller,
     generation: watch::Receiver<u64>,
     replaced: watch::Receiver<bool>,
     first: bool,
@@ -62,7 +64,34 @@ impl Targets {
         self.generation.mark_unchanged();
         let kind = self.kind.clone();
         let set = self.attached.manager.ask(|reply| Command::Targets(kind, reply)).await;
-        Some(set.map(convert::targets).map_err(Into::into))
+        let own = |mut set: TargetSet| {
+            set.targets.retain(|target| is_for(&self.caller, target.service.as_str()));
+            convert::targets(set)
+        };
+        Some(set.map(own).map_err(Into::into))
+    }
+}
+
+fn is_for(caller: &Caller, service: &str) -> bool {
+    caller.identity.as_ref().is_none_or(|identity| identity.is_for(service))
+}
+
+/// Who is for some services has no say in the others.
+fn only_own(caller: &Caller, service: &str) -> Result<(), Status> {
+    if is_for(caller, service) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!("{} is not for {service:?}", caller.who)))
+}
+
+/// Who is for some services can not pass for a monitor of all: it would take that one's place.
+fn by_name(caller: &Caller, monitor: &Name) -> Result<(), Status> {
+    match &caller.identity {
+        Some(identity) if identity.services.is_some() && identity.name != *monitor => {
+            let (who, own) = (&caller.who, &identity.name);
+            Err(Status::permission_denied(format!("{who} is the monitor {own}, and not {monitor}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -74,12 +103,14 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         &self,
         request: Request<v1::WatchTargetsRequest>,
     ) -> Result<Response<Self::WatchTargetsStream>, Status> {
-        caller(&request)?;
+        let caller = caller(&request)?;
         let hello = requests::hello(request.into_inner())?;
+        by_name(&caller, &hello.monitor)?;
         let kind = hello.kind.clone();
         let (id, replaced) = self.manager.ask(|reply| Command::Attach(hello, reply)).await?;
         let attached = Attached { manager: self.manager.clone(), id };
-        let targets = Targets { attached, kind, generation: self.manager.targets(), replaced, first: true };
+        let generation = self.manager.targets();
+        let targets = Targets { attached, kind, caller, generation, replaced, first: true };
         let stream = futures_util::stream::unfold(Some(targets), |targets| async {
             let mut targets = targets?;
             let item = targets.next().await?;
@@ -93,8 +124,12 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         &self,
         request: Request<v1::ReportHealthRequest>,
     ) -> Result<Response<v1::ReportHealthResponse>, Status> {
-        caller(&request)?;
+        let caller = caller(&request)?;
         let report = requests::report(request.into_inner())?;
+        by_name(&caller, &report.monitor)?;
+        for result in &report.results {
+            only_own(&caller, result.service.as_str())?;
+        }
         if !self.manager.ask(|reply| Command::Report(report, reply)).await? {
             return Err(Status::failed_precondition(
                 "session: attach first, by WatchTargets with this session",
@@ -107,8 +142,10 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         &self,
         request: Request<v1::RequestRestartRequest>,
     ) -> Result<Response<v1::RequestRestartResponse>, Status> {
-        caller(&request)?;
+        let caller = caller(&request)?;
         let ask = requests::ask(request.into_inner())?;
+        by_name(&caller, &ask.monitor)?;
+        only_own(&caller, &ask.service)?;
         let (ruling, seq) = self.manager.ask(|reply| Command::Ask(ask, reply)).await?;
         Ok(Response::new(v1::RequestRestartResponse {
             decision: ruling.decision.into(),

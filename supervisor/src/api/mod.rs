@@ -20,7 +20,7 @@ mod usage;
 
 use std::pin::Pin;
 
-use daemon_kit::chassis::{Peer, Shutdown};
+use daemon_kit::chassis::{Caller, Shutdown};
 use proto::v1::arbiter_server::ArbiterServer;
 use proto::v1::supervisor_server::SupervisorServer;
 use tokio_stream::Stream;
@@ -29,7 +29,6 @@ use tonic::{Request, Status};
 
 use crate::manager::Handle;
 use crate::manager::command::Gone;
-use crate::os;
 
 /// The services that this endpoint names in `grpc.health.v1`.
 pub const SERVICES: [&str; 2] = ["sereno.v1.Supervisor", "sereno.v1.Arbiter"];
@@ -56,16 +55,16 @@ impl From<Gone> for Status {
     }
 }
 
-/// Who calls, in words; only the owner of this supervisor and root may. (Roles by token and certificate come with
-/// endpoints on TCP.)
-fn caller<T>(request: &Request<T>) -> Result<String, Status> {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-    let Some(uid) = peer.uid else { return Ok("a local client".into()) };
-    if uid != 0 && uid != os::own_ids().0 {
-        return Err(Status::permission_denied(format!(
-            "uid {uid} has no role here: owner and root are operators"
-        )));
-    }
-    let pid = peer.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
-    Ok(format!("uid {uid}{pid}"))
+/// Who calls, in words. What they may has been judged before they came here.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| Status::internal("nobody has asked who you are"))
+}
+
+/// The same, as the journal has it.
+fn who<T>(request: &Request<T>) -> Result<String, Status> {
+    caller(request).map(|caller| caller.who)
 }

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::usage::Sampler;
-use super::{Answers, caller, convert, logs, requests};
+use super::{Answers, convert, logs, requests, who};
 use crate::journal::{self, Event, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -114,7 +114,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        caller(&request)?;
         let status = status(&self.manager, &self.sampler, request.into_inner().usage).await?;
         Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
     }
@@ -123,7 +122,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        caller(&request)?;
         let watch = Watch {
             manager: self.manager.clone(),
             sampler: Arc::clone(&self.sampler),
@@ -139,13 +137,13 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 
     async fn start(&self, request: Request<v1::StartRequest>) -> Result<Response<v1::StartResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Start).await?;
         Ok(Response::new(v1::StartResponse { outcomes }))
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Result<Response<v1::StopResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Stop).await?;
         Ok(Response::new(v1::StopResponse { outcomes }))
     }
@@ -154,7 +152,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::RestartRequest>,
     ) -> Result<Response<v1::RestartResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Restart).await?;
         Ok(Response::new(v1::RestartResponse { outcomes }))
     }
@@ -163,7 +161,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Reload).await?;
         Ok(Response::new(v1::ReloadResponse { outcomes }))
     }
@@ -172,7 +170,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::SignalRequest>,
     ) -> Result<Response<v1::SignalResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let request = request.into_inner();
         let number = signal::number(&request.signal).ok_or_else(|| {
             Status::invalid_argument(format!("signal: there is no signal {:?}", request.signal))
@@ -183,13 +181,13 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 
     async fn reset(&self, request: Request<v1::ResetRequest>) -> Result<Response<v1::ResetResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Reset).await?;
         Ok(Response::new(v1::ResetResponse { outcomes }))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let request = request.into_inner();
         let time = requests::duration("for", request.r#for)?;
         let outcomes = self.operate(who, request.selection, Operation::Pause(time)).await?;
@@ -200,13 +198,12 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::ResumeRequest>,
     ) -> Result<Response<v1::ResumeResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let outcomes = self.operate(who, request.into_inner().selection, Operation::Resume).await?;
         Ok(Response::new(v1::ResumeResponse { outcomes }))
     }
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
-        caller(&request)?;
         let source = requests::source(request.into_inner().source)?;
         let plan = self.manager.ask(|reply| Command::Plan(source, reply)).await?;
         let plan = plan.map_err(|error| requests::config_error(&error))?;
@@ -214,7 +211,7 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let request = request.into_inner();
         let source = requests::source(request.source)?;
         let (plan, start) = (request.plan, request.start);
@@ -227,7 +224,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::AddServiceRequest>,
     ) -> Result<Response<v1::AddServiceResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let new = requests::new_service(request.into_inner())?;
         let outcome = self.manager.ask(|reply| Command::Add { new, who, reply }).await?;
         let outcome = outcome.map_err(|error| requests::config_error(&error))?;
@@ -238,7 +235,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::RemoveServiceRequest>,
     ) -> Result<Response<v1::RemoveServiceResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let name = requests::name("name", &request.into_inner().name)?;
         let outcome = self.manager.ask(|reply| Command::Remove { name, who, reply }).await?;
         let outcome = outcome.map_err(|error| requests::config_error(&error))?;
@@ -249,7 +246,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetTimelineRequest>,
     ) -> Result<Response<v1::GetTimelineResponse>, Status> {
-        caller(&request)?;
         let v1::GetTimelineRequest { service, why, incarnation, limit } = request.into_inner();
         let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
         let of = service.clone();
@@ -276,7 +272,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        caller(&request)?;
         let from = request.into_inner().from;
         let (recent, live) = self.manager.ask(Command::Subscribe).await?;
         let past = recent.into_iter().filter(|event| from != 0 && event.seq >= from).collect();
@@ -291,7 +286,6 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::ReadLogsRequest>,
     ) -> Result<Response<Self::ReadLogsStream>, Status> {
-        caller(&request)?;
         let request = request.into_inner();
         let since = requests::duration("since", request.since)?;
         let stream = request.stream();
@@ -311,7 +305,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::ShutdownRequest>,
     ) -> Result<Response<v1::ShutdownResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let keep = request.into_inner().keep_services;
         self.manager.tell(Command::Shutdown { keep, who }).await?;
         Ok(Response::new(v1::ShutdownResponse {}))
@@ -321,7 +315,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::UpgradeRequest>,
     ) -> Result<Response<v1::UpgradeResponse>, Status> {
-        let who = caller(&request)?;
+        let who = who(&request)?;
         let binary = request.into_inner().binary;
         let binary = (!binary.is_empty()).then(|| PathBuf::from(binary));
         if binary.as_ref().is_some_and(|path| !path.is_absolute()) {

@@ -104,6 +104,8 @@ pub enum Command {
         /// Its version.
         reply: Reply<Result<String, UpgradeError>>,
     },
+    /// Somebody was refused, in words.
+    Refused(String),
     /// Ends the supervisor.
     Shutdown {
         /// The services stay.

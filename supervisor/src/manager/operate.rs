@@ -40,6 +40,7 @@ impl Manager {
             }
             Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
             Command::Upgrade { binary, who, reply } => self.upgrade(binary, reply, &who),
+            Command::Refused(line) => drop(self.world.tell_own(crate::journal::Kind::Daemon, line)),
             Command::Shutdown { keep, who } => self.shut_down(keep, &who),
         }
     }

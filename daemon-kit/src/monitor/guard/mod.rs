@@ -169,6 +169,7 @@ mod tests {
             version: "1",
             session: "s".into(),
             supervisor: home.endpoint("supervisor"),
+            credentials: crate::chassis::Credentials::default(),
             endpoint: home.endpoint("health-monitor"),
         }
     }

@@ -1,0 +1,140 @@
+//! The one place every call goes through: who calls, may they, and do they still while they are being answered.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::{Either, MapOk, Ready, TryFutureExt as _, ready};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::access::{Access, Proof};
+use super::crowd::Call;
+use super::listen::Peer;
+
+/// Puts a [`Gate`] before everything that is served.
+#[derive(Debug, Clone)]
+pub(super) struct GateLayer(pub(super) Arc<Access>);
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate { inner, access: Arc::clone(&self.0) }
+    }
+}
+
+/// What is behind it is only reached by who may.
+#[derive(Debug, Clone)]
+pub(super) struct Gate<S> {
+    inner: S,
+    access: Arc<Access>,
+}
+
+type Answered = Box<dyn FnOnce(Response<Body>) -> Response<Body> + Send>;
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response<Body>, Infallible>>, MapOk<S::Future, Answered>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let refuse = |status: Status| Either::Left(ready(Ok(status.into_http())));
+        let peer = request.extensions().get::<Peer>().cloned();
+        let judged = self.access.judge(request.uri().path(), peer.as_ref(), bearer(request.headers()));
+        let (caller, proof) = match judged {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                self.access.refused(&refusal.who, &refusal.why);
+                return refuse(if refusal.unknown {
+                    Status::unauthenticated(refusal.why)
+                } else {
+                    Status::permission_denied(refusal.why)
+                });
+            }
+        };
+        let Some(call) = peer.and_then(|peer| {
+            peer.place.trust();
+            peer.place.call()
+        }) else {
+            return refuse(Status::resource_exhausted("you have too many calls open"));
+        };
+        let who = caller.who.clone();
+        request.extensions_mut().insert(caller);
+        let access = Arc::clone(&self.access);
+        let answered: Answered = Box::new(move |response| {
+            // What a role alone does not decide, the service itself refuses: heard of in the same way.
+            if let Some(status) = Status::from_header_map(response.headers())
+                && status.code() == Code::PermissionDenied
+            {
+                access.refused(&who, status.message());
+            }
+            response.map(|inner| Body::new(Answer { inner, access, proof, ended: false, _call: call }))
+        });
+        Either::Right(self.inner.call(request).map_ok(answered))
+    }
+}
+
+/// What stands behind `authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// An answer, which ends when its caller loses the right to it.
+struct Answer {
+    inner: Body,
+    access: Arc<Access>,
+    proof: Proof,
+    ended: bool,
+    _call: Call,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else { return Poll::Pending };
+        // Before each message of a stream, which may stay open for weeks.
+        if frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_data))
+            && !self.access.holds(&self.proof)
+        {
+            self.ended = true;
+            let mut trailers = HeaderMap::new();
+            let status = Status::unauthenticated("the token has been revoked");
+            return Poll::Ready(Some(match status.add_header(&mut trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(status) => Err(status),
+            }));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,96 @@
+//! The API's thread: bound before anything is taken up, serving once there is a manager to ask.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use daemon_kit::Home;
+use daemon_kit::access::tokens;
+use daemon_kit::chassis::{Access, Insist, Shutdown, bind_all, serve};
+use daemon_kit::file::SupervisorTable;
+
+use crate::api;
+use crate::manager::Handle;
+use crate::manager::command::Command;
+use crate::start::{StartError, step};
+
+/// How long clients may take to hear that it is over.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// One thread does everything.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+}
+
+/// The API's thread.
+pub(crate) struct Api {
+    thread: thread::JoinHandle<()>,
+    go: mpsc::Sender<(Handle, PathBuf)>,
+}
+
+impl Api {
+    /// Binds the supervisor's own socket, and what the file names besides.
+    pub(crate) fn bind(
+        home: &Home,
+        table: &SupervisorTable,
+        insist: Insist,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let (go, going) = mpsc::channel::<(Handle, PathBuf)>();
+        let (bound, is_bound) = mpsc::channel();
+        let mut endpoints = vec![home.endpoint("supervisor")];
+        endpoints.extend(table.listen.iter().cloned());
+        let access = Access::new(Some(tokens::path(&home.state())), table.tls.clone());
+        let body = move || {
+            let runtime = match runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    return drop(bound.send(Err(StartError::Io("starting the runtime".into(), error))));
+                }
+            };
+            runtime.block_on(async {
+                let listener = match bind_all(&endpoints, access, insist) {
+                    Ok(listener) => listener,
+                    Err(error) => return drop(bound.send(Err(error.into()))),
+                };
+                drop(bound.send(Ok(())));
+                // Ends without a word only if the supervisor could not be built.
+                let Ok((manager, journal)) = going.recv() else { return };
+                let ears = manager.clone();
+                // If the manager is that busy, the log has it at least.
+                listener.access().report(move |line| ears.try_tell(Command::Refused(line)));
+                let routes = api::routes(&manager, journal, &shutdown);
+                if let Err(error) = serve::serve(listener, routes, &api::SERVICES, shutdown, GRACE).await {
+                    tracing::error!(%error, "serving failed");
+                }
+            });
+        };
+        let thread = step("starting a thread", thread::Builder::new().name("api".into()).spawn(body))?;
+        match is_bound.recv() {
+            Ok(Ok(())) => Ok(Self { thread, go }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Io("binding the endpoint".into(), io::ErrorKind::Other.into())),
+        }
+    }
+
+    /// From now on it answers.
+    pub(crate) fn serve(&self, manager: Handle, journal: PathBuf) {
+        // Fails only if its thread has panicked; supervision goes on without it.
+        if self.go.send((manager, journal)).is_err() {
+            tracing::error!("the thread of the API is gone");
+        }
+    }
+
+    /// Waits until clients have heard that it is over.
+    pub(crate) fn end(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the API had panicked");
+        }
+    }
+}
