@@ -92,9 +92,14 @@ impl System {
         serde_json::from_str(&answer.out).unwrap_or(Value::Null)
     }
 
-    /// One service of it.
+    /// One service of it. A supervisor that is starved answers too late for `ctl`, and is asked again.
     pub(crate) fn service(&self, name: &str) -> Service {
-        Service::of(&self.status(), name)
+        let mut status = Value::Null;
+        poll(|| {
+            status = self.status();
+            status["supervisor"]["state"] == "up"
+        });
+        Service::of(&status, name)
     }
 
     /// Polls the status until a condition holds for one service.

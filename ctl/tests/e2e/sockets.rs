@@ -139,7 +139,7 @@ fn reloads(system: System, port: u16) {
     let answer = system.ctl(&["reload", "web"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert!(answer.out.contains("exit 7"), "{}", answer.out);
-    assert_eq!(system.service("web").pid(), before.pid());
+    assert_eq!(system.service("web").pid(), before.pid(), "{}", system.story());
     std::fs::remove_file(system.path("broken")).expect("removed");
     system.ctl(&["reload", "web"]).succeeded();
     assert_eq!(system.service("web").incarnation(), first.incarnation() + 5, "no number is used twice");
