@@ -183,3 +183,32 @@ fn a_run_goes_on_over_an_upgrade() {
     assert_eq!((ended.reason().as_str(), ended.number("streak")), ("SIGTERM", 0));
     system.down();
 }
+
+#[test]
+fn a_time_that_passes_while_it_is_stopped_or_paused_is_not_made_up_for() {
+    let system = System::new(&format!(
+        r#"
+        [services.job]
+        command = "true"
+        schedule = "{ALWAYS}"
+        [services.witness]
+        command = "true"
+        schedule = "{ALWAYS}"
+        "#
+    ))
+    .up_at_once();
+    system.until("job", "run", |job| job.incarnation() >= 1);
+    for (off, on) in [("stop", &["up", "-d"][..]), ("pause", &["resume", "job"][..])] {
+        system.ctl(&[off, "job"]).succeeded();
+        let before = system.until("job", "down", |job| job.pid() == 0);
+        let seen = system.service("witness").incarnation();
+        system.until("witness", "run twice", |witness| witness.incarnation() >= seen + 2);
+        assert_eq!(system.service("job").incarnation(), before.incarnation(), "{off}");
+        system.ctl(on).succeeded();
+        system.until("job", "run again", |job| job.incarnation() > before.incarnation());
+    }
+    let job = messages(&system, "job");
+    assert!(!job.iter().any(|message| message.contains("late")), "{job:#?}");
+    assert!(job.iter().filter(|message| *message == "no run at its time: paused").count() <= 1, "{job:#?}");
+    system.down();
+}

@@ -167,6 +167,9 @@ impl Manager {
         for name in deps::order(&graph(config)) {
             let new = &config.services[&name];
             let (effect, changes) = match old.get(&name) {
+                None if new.autostart && new.schedule.is_some() => {
+                    (Effect::Start, vec!["a job: it waits for its time".into()])
+                }
                 None if new.autostart => (Effect::Start, Vec::new()),
                 None => (Effect::Live, vec!["added, not started (autostart = false)".into()]),
                 Some(service) => match diff(&service.spec, new) {
