@@ -69,6 +69,9 @@ fn its_time_comes_again_and_again_and_a_run_that_takes_too_long_is_ended() {
         [services.long]
         command = "sleep 600"
         schedule = {{ cron = "{ALWAYS}", timeout = "1s" }}
+        [services.killed]
+        command = "sleep 600"
+        schedule = {{ cron = "{ALWAYS}", overlap = "kill" }}
         [services.web]
         command = "sleep 600"
         restart.cron = "{ALWAYS}"
@@ -85,6 +88,11 @@ fn its_time_comes_again_and_again_and_a_run_that_takes_too_long_is_ended() {
     let web = messages(&system, "web");
     assert!(web.iter().any(|message| message == &format!("restart at its time ({ALWAYS})")), "{web:#?}");
     assert_eq!(system.service("web").number("streak"), 0);
+
+    let killed = system.until("killed", "run again and again", |killed| killed.incarnation() >= 3);
+    assert_eq!((killed.number("streak"), killed.number("restarts")), (0, 0), "no crash, no restart");
+    let said = "run at its time: the last run is ended for it";
+    assert!(messages(&system, "killed").iter().any(|message| message == said));
 
     eventually("it is ended, and said so", || {
         let long = messages(&system, "long");
@@ -130,5 +138,77 @@ fn a_run_outlives_its_supervisor_and_what_was_missed_meanwhile_is_made_up_for_on
     kill(slow.pid(), "TERM");
     let next = system.until("slow", "run again", |now| now.incarnation() > slow.incarnation());
     assert_eq!(next.incarnation(), slow.incarnation() + 1);
+    system.down();
+}
+
+#[test]
+fn a_service_becomes_a_job_and_a_job_a_service_as_the_file_says() {
+    let file = |more: &str| format!("[services.web]\ncommand = \"sleep 600\"\n{more}");
+    let system = System::new(&file("")).up();
+    let service = system.service("web");
+    system.write(&file("schedule = \"0 3 1 1 *\"\n"));
+    system.ctl(&["apply"]).succeeded();
+    let job = system.until_state("web", "completed");
+    assert_eq!(
+        (job.incarnation(), job.pid(), job.reason().as_str()),
+        (service.incarnation(), 0, "has not run yet")
+    );
+    // A run goes on with the settings that it began with.
+    system.ctl(&["start", "web"]).succeeded();
+    let run = system.until_state("web", "running");
+    system.write(&file("schedule = \"0 4 1 1 *\"\nenv = { A = 1 }\n"));
+    let plan = system.ctl(&["apply"]).succeeded().out;
+    assert!(!plan.contains("restart"), "{plan}");
+    assert_eq!(system.service("web").pid(), run.pid());
+    kill(run.pid(), "TERM");
+    system.until_state("web", "failed");
+    system.write(&file(""));
+    system.ctl(&["apply"]).succeeded();
+    system.until_state("web", "running");
+    assert!(system.service("web").0["next_run"].is_null());
+    system.down();
+}
+
+#[test]
+fn a_run_goes_on_over_an_upgrade() {
+    let system = System::new("[services.job]\ncommand = \"sleep 600\"\nschedule = \"0 3 1 1 *\"\n").up();
+    system.ctl(&["start", "job"]).succeeded();
+    let before = system.until_state("job", "running");
+    system.ctl(&["upgrade"]).succeeded();
+    let after = system.until_state("job", "running");
+    assert_eq!((after.pid(), after.incarnation()), (before.pid(), 1));
+    assert_eq!(after.0["next_run"], before.0["next_run"]);
+    kill(after.pid(), "TERM");
+    let ended = system.until_state("job", "failed");
+    assert_eq!((ended.reason().as_str(), ended.number("streak")), ("SIGTERM", 0));
+    system.down();
+}
+
+#[test]
+fn a_time_that_passes_while_it_is_stopped_or_paused_is_not_made_up_for() {
+    let system = System::new(&format!(
+        r#"
+        [services.job]
+        command = "true"
+        schedule = "{ALWAYS}"
+        [services.witness]
+        command = "true"
+        schedule = "{ALWAYS}"
+        "#
+    ))
+    .up_at_once();
+    system.until("job", "run", |job| job.incarnation() >= 1);
+    for (off, on) in [("stop", &["up", "-d"][..]), ("pause", &["resume", "job"][..])] {
+        system.ctl(&[off, "job"]).succeeded();
+        let before = system.until("job", "down", |job| job.pid() == 0);
+        let seen = system.service("witness").incarnation();
+        system.until("witness", "run twice", |witness| witness.incarnation() >= seen + 2);
+        assert_eq!(system.service("job").incarnation(), before.incarnation(), "{off}");
+        system.ctl(on).succeeded();
+        system.until("job", "run again", |job| job.incarnation() > before.incarnation());
+    }
+    let job = messages(&system, "job");
+    assert!(!job.iter().any(|message| message.contains("late")), "{job:#?}");
+    assert!(job.iter().filter(|message| *message == "no run at its time: paused").count() <= 1, "{job:#?}");
     system.down();
 }

@@ -72,7 +72,7 @@ impl Init {
 
     #[cfg(not(unix))]
     fn tell(&self, text: &str) -> io::Result<()> {
-        let _ = text;
-        Err(io::ErrorKind::Unsupported.into())
+        // No init system there speaks so.
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("{text} to {}", self.socket)))
     }
 }

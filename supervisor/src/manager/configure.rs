@@ -167,9 +167,16 @@ impl Manager {
         for name in deps::order(&graph(config)) {
             let new = &config.services[&name];
             let (effect, changes) = match old.get(&name) {
+                None if new.autostart && new.schedule.is_some() => {
+                    (Effect::Start, vec!["a job: it waits for its time".into()])
+                }
                 None if new.autostart => (Effect::Start, Vec::new()),
                 None => (Effect::Live, vec!["added, not started (autostart = false)".into()]),
                 Some(service) => match diff(&service.spec, new) {
+                    // No job any more: it is to run, and not to wait.
+                    (Effect::Restart, changes) if waits_for_its_time(service) && new.schedule.is_none() => {
+                        (if new.autostart { Effect::Start } else { Effect::Live }, changes)
+                    }
                     // What does not run reads it at its next start; the run of a job is not broken off for it.
                     (Effect::Restart, changes) if !service.unit.is_alive() || is_job(service, new) => {
                         (Effect::Live, changes)
@@ -207,7 +214,14 @@ impl Manager {
             self.leaving.remove(&name);
             if let Some(service) = self.services.get_mut(&name) {
                 if step.effect != Effect::None {
+                    let becomes_job = spec.schedule.is_some() && service.spec.schedule.is_none();
                     service.change(spec);
+                    if becomes_job && service.unit.is_wanted() {
+                        // What runs was no run of the job, and what was to be started is to wait.
+                        service.cause = seq;
+                        service.unit.request(now, Request::Stop);
+                        service.unit.request(now, Request::Arm);
+                    }
                     service.watch_limits(&self.world);
                     for which in crate::logs::Which::BOTH {
                         let keep = self.world.keep(service, which);
@@ -224,7 +238,7 @@ impl Manager {
                 service.set_caller_env(caller_env);
             }
             let alive = self.services[&name].unit.is_alive();
-            if step.effect == Effect::Restart {
+            if step.effect == Effect::Restart && self.services[&name].spec.schedule.is_none() {
                 self.request(&name, Request::Restart, seq, now);
             } else if autostart && !alive && (start || step.effect == Effect::Start) {
                 step.effect = Effect::Start;
@@ -303,6 +317,11 @@ impl Manager {
             }
         }
     }
+}
+
+/// A job that is to run at its time, and does not run now.
+fn waits_for_its_time(service: &Service) -> bool {
+    service.spec.schedule.is_some() && service.unit.is_wanted() && !service.unit.is_alive()
 }
 
 /// A job, before and after.

@@ -10,7 +10,7 @@ use crate::journal::Kind;
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, Moment, Request};
 use crate::service::Service;
-use crate::service::timer::LATE;
+use crate::service::timer::{LATE, Timer};
 
 impl Manager {
     /// Whose time has come, and who takes too long. Then the alarm is set for the next time.
@@ -28,18 +28,24 @@ impl Manager {
             self.run_what_is_queued(name, now);
             self.end_the_overdue(name, now);
         }
-        self.alarm.set(self.services.values().filter_map(Service::next_run).min());
+        // Of those that are stopped too: a time that passes then is over, and not made up for later.
+        let timers = self.services.values().filter_map(|service| service.timer.as_ref());
+        self.alarm.set(timers.filter_map(Timer::next).min());
     }
 
     fn time_has_come(&mut self, name: &Name, late: Duration, now: Moment) {
-        let (service, going) = (&self.services[name], self.going.is_some());
-        if !service.unit.is_wanted() || going || self.stop_queue.contains(name) {
+        let to_stop = self.going.is_some() || self.stop_queue.contains(name);
+        let service = self.services.get_mut(name).expect("it was just looked at");
+        if !service.unit.is_wanted() || to_stop {
             return;
         }
         let is_job = service.spec.schedule.is_some();
         let what = if is_job { "run" } else { "restart" };
         let made_up_for = service.spec.schedule.as_ref().is_some_and(|schedule| schedule.missed);
         if service.is_paused() {
+            if !service.is_first_passed_over() {
+                return;
+            }
             self.world.tell(service, Kind::Schedule, 0, format!("no {what} at its time: paused"));
         } else if late > LATE && !made_up_for {
             let message = format!("no {what}: its time was missed by {}", words(whole(late)));
@@ -67,14 +73,11 @@ impl Manager {
             (false, Overlap::Kill) => {
                 return self.renew(name, "run at its time: the last run is ended for it", now);
             }
+            // Said once: a job that takes hours would say so every minute.
+            (false, Overlap::Skip) if !service.is_first_passed_over() => return,
             (false, Overlap::Skip) => "no run at its time: the last one still goes".to_owned(),
-            (false, Overlap::Queue) => {
-                if service.queue() {
-                    "no run at its time: one waits for the last one already".into()
-                } else {
-                    "its time has come: it runs after the last one".into()
-                }
-            }
+            (false, Overlap::Queue) if service.queue() => return,
+            (false, Overlap::Queue) => "its time has come: it runs after the last one".into(),
         };
         self.world.tell(service, Kind::Schedule, 0, message);
     }

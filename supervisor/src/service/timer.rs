@@ -26,6 +26,8 @@ pub struct Timer {
     looked: SystemTime,
     /// Its time came while the last run went, and that run's end is waited for.
     queued: bool,
+    /// During which run a time was passed over last.
+    passed_over: Option<u64>,
 }
 
 impl Timer {
@@ -34,7 +36,7 @@ impl Timer {
         let next = cron.after(now);
         // Set back meanwhile, or another line: what was planned is no time any more.
         let planned = planned.filter(|planned| next.is_some_and(|next| *planned < next));
-        Self { next: planned.or(next), came: None, looked: now, queued: false }
+        Self { next: planned.or(next), came: None, looked: now, queued: false, passed_over: None }
     }
 
     /// The next time.
@@ -77,6 +79,12 @@ impl Service {
     /// Its time came while its last run goes; whether one waits already.
     pub fn queue(&mut self) -> bool {
         self.timer.as_mut().is_some_and(|timer| std::mem::replace(&mut timer.queued, true))
+    }
+
+    /// A time of it is passed over; whether that is the first one during this run.
+    pub fn is_first_passed_over(&mut self) -> bool {
+        let run = self.unit.incarnation();
+        self.timer.as_mut().is_some_and(|timer| timer.passed_over.replace(run) != Some(run))
     }
 
     /// Whether one waits for the end of its last run.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher, WatcherKind};
@@ -88,7 +89,8 @@ impl Eyes {
 
     /// A path is gone, and what was below it.
     pub(super) fn forget(&mut self, path: &Path) {
-        let below: Vec<PathBuf> = self.open.iter().filter(|open| open.starts_with(path)).cloned().collect();
+        let from = self.open.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
+        let below: Vec<PathBuf> = from.take_while(|open| open.starts_with(path)).cloned().collect();
         for path in below {
             self.shut(&path);
         }

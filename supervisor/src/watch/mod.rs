@@ -76,7 +76,13 @@ fn start(tell: impl Fn(News) + Send + 'static) -> std::io::Result<mpsc::Sender<M
     let (sender, inbox) = mpsc::channel();
     let events = sender.clone();
     let eyes = Eyes::new(move |event| drop(events.send(Message::Event(event))));
-    let watcher = Watcher { wanted: BTreeMap::new(), eyes, calm: Calm::default(), told: BTreeMap::new() };
+    let watcher = Watcher {
+        wanted: BTreeMap::new(),
+        eyes,
+        calm: Calm::default(),
+        told: BTreeMap::new(),
+        troubled: false,
+    };
     thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&inbox, &tell))?;
     Ok(sender)
 }
@@ -88,6 +94,8 @@ struct Watcher {
     calm: Calm,
     /// The trouble that was told of last.
     told: BTreeMap<Name, Option<String>>,
+    /// A folder that came can not be looked at: looked at anew when it is quiet.
+    troubled: bool,
 }
 
 impl Watcher {
@@ -115,11 +123,15 @@ impl Watcher {
             for (name, changed) in self.calm.take_quiet(os::now()) {
                 tell(News::Changed(name, changed));
             }
+            if self.troubled && self.calm.deadline().is_none() {
+                self.look_anew(tell);
+            }
         }
     }
 
     /// Looks at every folder that is wanted, and says what can not be looked at where that is news.
     fn look_anew(&mut self, tell: &dyn Fn(News)) {
+        self.troubled = false;
         let mut troubles = self.eyes.look_at(&self.wanted);
         for name in self.wanted.keys() {
             let trouble = troubles.remove(name);
@@ -152,10 +164,11 @@ impl Watcher {
                 continue;
             }
             self.eyes.forget(path);
-            let touches_a_root = self.wanted.values().any(|wanted| wanted.is_above(path));
-            if touches_a_root || self.eyes.look_below(path, &self.wanted).is_err() {
-                // What is wrong is found again there, and said.
+            if self.wanted.values().any(|wanted| wanted.is_above(path)) {
                 self.look_anew(tell);
+            } else if self.eyes.look_below(path, &self.wanted).is_err() {
+                // What is wrong is found again then, and said: not for each of a thousand folders.
+                self.troubled = true;
             }
         }
     }
