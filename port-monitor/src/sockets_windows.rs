@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -126,7 +127,13 @@ impl Place {
 type Table = Vec<(SocketAddr, u32)>;
 
 /// Every listener of this host in one family, and who holds it.
+///
+/// A system that names nobody is not asked again: wine does not, and all its processes wait while it makes the table.
 fn table(v4: bool) -> Table {
+    static NAMES_NOBODY: AtomicBool = AtomicBool::new(false);
+    if NAMES_NOBODY.load(Ordering::Relaxed) {
+        return Table::new();
+    }
     static LAST: [Mutex<Option<(Instant, Table)>>; 2] = [const { Mutex::new(None) }; 2];
     let mut last = LAST[usize::from(v4)].lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, table)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
@@ -135,14 +142,17 @@ fn table(v4: bool) -> Table {
     let family = if v4 { AddressFamilyFlags::IPV4 } else { AddressFamilyFlags::IPV6 };
     let listens = |socket: netstat2::SocketInfo| match socket.protocol_socket_info {
         ProtocolSocketInfo::Tcp(tcp) if tcp.state == TcpState::Listen => {
-            // Nobody is 0: it was not said (wine never does).
-            let pid = *socket.associated_pids.first().filter(|pid| **pid != 0)?;
+            let pid = *socket.associated_pids.first()?;
             Some((SocketAddr::new(tcp.local_addr, tcp.local_port), pid))
         }
         _ => None,
     };
     let sockets = iterate_sockets_info(family, ProtocolFlags::TCP).into_iter().flatten().flatten();
-    let table: Table = sockets.filter_map(listens).collect();
+    let mut table: Table = sockets.filter_map(listens).collect();
+    // Nobody is 0: it was not said.
+    let all = table.len();
+    table.retain(|(_, pid)| *pid != 0);
+    NAMES_NOBODY.fetch_or(all > 0 && table.is_empty(), Ordering::Relaxed);
     *last = Some((Instant::now(), table.clone()));
     table
 }
