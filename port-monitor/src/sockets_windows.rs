@@ -130,11 +130,11 @@ type Table = Vec<(SocketAddr, u32)>;
 ///
 /// A system that names nobody is not asked again: wine does not, and all its processes wait while it makes the table.
 fn table(v4: bool) -> Table {
+    static LAST: [Mutex<Option<(Instant, Table)>>; 2] = [const { Mutex::new(None) }; 2];
     static NAMES_NOBODY: AtomicBool = AtomicBool::new(false);
     if NAMES_NOBODY.load(Ordering::Relaxed) {
         return Table::new();
     }
-    static LAST: [Mutex<Option<(Instant, Table)>>; 2] = [const { Mutex::new(None) }; 2];
     let mut last = LAST[usize::from(v4)].lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, table)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         return table.clone();
