@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -93,6 +94,13 @@ impl Place {
         }
     }
 
+    /// Who gets the connections. One on [::] may take IPv4 too.
+    fn holders(self) -> Vec<u32> {
+        let v4 = matches!(self, Self::V4(..));
+        let own = self.pick(&table(v4));
+        if own.is_empty() && v4 { self.pick(&table(false)) } else { own }
+    }
+
     /// Who of these gets the connections: those bound to it, else those bound to every address.
     fn pick(self, found: &[(SocketAddr, u32)]) -> Vec<u32> {
         let port = match self {
@@ -106,7 +114,6 @@ impl Place {
             _ => false,
         };
         let family = |ip: IpAddr| ip.is_unspecified() && ip.is_ipv4() == matches!(self, Self::V4(..));
-        // A socket on [::] may take IPv4 too.
         let fits: [&dyn Fn(IpAddr) -> bool; 3] = [&is_it, &family, &|ip| ip.is_unspecified()];
         let of = |fits: &&dyn Fn(IpAddr) -> bool| -> Vec<u32> {
             let here = found.iter().filter(|(local, _)| local.port() == port && fits(local.ip()));
@@ -119,24 +126,33 @@ impl Place {
 /// Addresses, and who listens there.
 type Table = Vec<(SocketAddr, u32)>;
 
-/// Every listener of this host and who holds it.
-fn table() -> Table {
-    static LAST: Mutex<Option<(Instant, Table)>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+/// Every listener of this host in one family, and who holds it.
+///
+/// A system that names nobody is not asked again: wine does not, and all its processes wait while it makes the table.
+fn table(v4: bool) -> Table {
+    static LAST: [Mutex<Option<(Instant, Table)>>; 2] = [const { Mutex::new(None) }; 2];
+    static NAMES_NOBODY: AtomicBool = AtomicBool::new(false);
+    if NAMES_NOBODY.load(Ordering::Relaxed) {
+        return Table::new();
+    }
+    let mut last = LAST[usize::from(v4)].lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, table)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         return table.clone();
     }
-    let every = AddressFamilyFlags::IPV4 | AddressFamilyFlags::IPV6;
+    let family = if v4 { AddressFamilyFlags::IPV4 } else { AddressFamilyFlags::IPV6 };
     let listens = |socket: netstat2::SocketInfo| match socket.protocol_socket_info {
         ProtocolSocketInfo::Tcp(tcp) if tcp.state == TcpState::Listen => {
-            // Nobody is 0: it was not said (wine never does).
-            let pid = *socket.associated_pids.first().filter(|pid| **pid != 0)?;
+            let pid = *socket.associated_pids.first()?;
             Some((SocketAddr::new(tcp.local_addr, tcp.local_port), pid))
         }
         _ => None,
     };
-    let sockets = iterate_sockets_info(every, ProtocolFlags::TCP).into_iter().flatten().flatten();
-    let table: Table = sockets.filter_map(listens).collect();
+    let sockets = iterate_sockets_info(family, ProtocolFlags::TCP).into_iter().flatten().flatten();
+    let mut table: Table = sockets.filter_map(listens).collect();
+    // Nobody is 0: it was not said.
+    let all = table.len();
+    table.retain(|(_, pid)| *pid != 0);
+    NAMES_NOBODY.fetch_or(all > 0 && table.is_empty(), Ordering::Relaxed);
     *last = Some((Instant::now(), table.clone()));
     table
 }
@@ -145,8 +161,7 @@ fn table() -> Table {
 pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
     // Without knowing who is the service, nobody can be called a stranger.
     let Some(leader) = run.pid else { return Owner::Unknown };
-    let table = table();
-    let holders: BTreeSet<u32> = inodes.iter().flat_map(|inode| Place::read(*inode).pick(&table)).collect();
+    let holders: BTreeSet<u32> = inodes.iter().flat_map(|inode| Place::read(*inode).holders()).collect();
     let parents = parents();
     let lines: Vec<(u32, Line)> =
         holders.into_iter().map(|pid| (pid, line(pid, leader, &parents, &created))).collect();

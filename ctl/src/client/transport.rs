@@ -165,7 +165,8 @@ where
 async fn pipe(name: &str) -> io::Result<tokio::net::windows::named_pipe::NamedPipeClient> {
     const ERROR_PIPE_BUSY: i32 = 231;
     let path = format!(r"\\{}", name.replace('/', r"\"));
-    for _ in 0..100 {
+    // As long as a question may take: a supervisor that has much to do gives out its next instance late.
+    for _ in 0..500 {
         match tokio::net::windows::named_pipe::ClientOptions::new().open(&path) {
             Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY) => {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -25,7 +25,7 @@ fn the_demo_is_healed_from_each_fault_and_seen_over_all_three_daemons() {
         ("exit", "supervisor: exit 3 after"),
         ("sick", "health-monitor: health failed 2 of 2: 503"),
         ("hang", "health-monitor: health failed 2 of 2:"),
-        ("close", "port-monitor: port failed 2 of 2"),
+        ("close", "supervisor: restart accepted"),
     ] {
         let before = system.until("demo-backend", "well", |backend| {
             backend.state() == "running"

@@ -89,8 +89,14 @@ impl System {
         serde_json::from_str(&self.ctl(&["status", "--json"]).out).unwrap_or(Value::Null)
     }
 
+    /// One service of it. A supervisor that does not answer in time on a busy machine is asked again.
     pub(crate) fn service(&self, name: &str) -> Service {
-        Service::of(&self.status(), name)
+        let mut last = Service::default();
+        poll(|| {
+            last = Service::of(&self.status(), name);
+            !last.0.is_null()
+        });
+        last
     }
 
     /// Polls the status until a condition holds for one service.

@@ -42,7 +42,7 @@ pub(crate) fn play(part: &str) {
             let memory = vec![1_u8; 200_000_000];
             loop {
                 thread::park();
-                drop(memory.first());
+                let _ = memory.first();
             }
         }
         "waits" => {

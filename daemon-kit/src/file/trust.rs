@@ -121,6 +121,7 @@ mod unix {
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same words on every system")]
 mod unix {
     use std::path::Path;
 
