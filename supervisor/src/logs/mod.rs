@@ -149,6 +149,7 @@ enum Command {
         output: Output,
         keep: Keep,
         shared: Arc<Shared>,
+        fresh: bool,
     },
     Change {
         key: Key,
@@ -204,9 +205,9 @@ impl Logs {
         Ok((logs, Threads(thread)))
     }
 
-    /// Begins to keep one output.
-    pub fn open(&self, key: Key, output: Output, keep: Keep, shared: Arc<Shared>) {
-        self.send(Command::Open { key, output, keep, shared });
+    /// Begins to keep one output. `fresh`: nobody has written to it yet.
+    pub fn open(&self, key: Key, output: Output, keep: Keep, shared: Arc<Shared>, fresh: bool) {
+        self.send(Command::Open { key, output, keep, shared, fresh });
     }
 
     /// Keeps it differently from now on.

@@ -76,13 +76,13 @@ impl Pump {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { key, output, keep, shared } => {
+            Command::Open { key, output, keep, shared, fresh } => {
                 self.close(&key);
                 self.next += 1;
                 if let Err(error) = self.poller.add(&output, self.next) {
                     tracing::error!(service = %key.service, %error, "watching its output failed");
                 }
-                self.streams.insert(self.next, Stream::new(key.clone(), output, keep, shared));
+                self.streams.insert(self.next, Stream::new(key.clone(), output, keep, shared, fresh));
                 self.keys.insert(key, self.next);
             }
             Command::Change { key, keep } => {

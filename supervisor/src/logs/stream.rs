@@ -29,7 +29,7 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 /// How much of an unfinished line is remembered while looking for a pattern.
 const LONGEST_CARRY: usize = 64 * 1024;
 
-/// A run may write this long before it is known to have been born: whoever starts it waits for the processor as well.
+/// So much older may be the first that a run wrote, as times are kept, than its beginning.
 const BORN: Duration = Duration::from_secs(1);
 
 /// How often a disk that refused is asked again.
@@ -40,6 +40,8 @@ pub(super) struct Stream {
     output: Output,
     keep: Keep,
     shared: Arc<Shared>,
+    /// What comes first is the first that the present run wrote.
+    fresh: bool,
     sink: Sink,
     /// Chunks until the flood is over; 0: there is none.
     flood: u32,
@@ -80,8 +82,8 @@ struct Look {
 }
 
 impl Stream {
-    pub(super) fn new(key: Key, output: Output, keep: Keep, shared: Arc<Shared>) -> Self {
-        Self { key, output, keep, shared, sink: Sink::Unopened, flood: 0, look: None }
+    pub(super) fn new(key: Key, output: Output, keep: Keep, shared: Arc<Shared>, fresh: bool) -> Self {
+        Self { key, output, keep, shared, fresh, sink: Sink::Unopened, flood: 0, look: None }
     }
 
     pub(super) fn output(&self) -> &Output {
@@ -173,7 +175,10 @@ impl Stream {
 
     fn open(&mut self, now: Moment) {
         match os::pipe::open_log(&self.keep.path) {
-            Ok((file, position)) => self.sink = Sink::File(Open::new(file, position, &self.keep, now)),
+            Ok((file, position)) => {
+                let begins = std::mem::take(&mut self.fresh).then_some(position);
+                self.sink = Sink::File(Open { begins, ..Open::new(file, position, &self.keep, now) });
+            }
             Err(error) => self.fail(&error, 0, now),
         }
     }

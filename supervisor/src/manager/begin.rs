@@ -255,13 +255,13 @@ impl Manager {
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for somebody to come.
-            if let Err(error) = self.world.open_outputs(&mut service, None) {
+            if let Err(error) = self.world.open_outputs(&mut service, None, false) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
             service.began = self.world.tell(&service, Kind::Start, seq, message);
         } else if saved.is_some() && found.same_boot {
             // What it wrote last has waited in the FIFO as well.
-            if let Err(error) = self.world.open_outputs(&mut service, None) {
+            if let Err(error) = self.world.open_outputs(&mut service, None, false) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
             // Its leader is gone: what it left behind is found by its mark.

@@ -110,8 +110,8 @@ impl World {
         }
     }
 
-    /// Makes the outputs of a service ready to be written to; again does nothing.
-    pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>) -> io::Result<()> {
+    /// Makes the outputs of a service ready to be written to; again does nothing. `fresh`: no run of it has them yet.
+    pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
         if service.outputs_open {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl World {
             self.fifos.insert(output.identity(), service.name.to_string());
             self.keepers.output(service.name.as_str(), which.word(), &output);
             let keep = self.keep(service, which);
-            self.logs.open(key(&service.name, which), output, keep, service.output(which));
+            self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
         }
         service.outputs_open = true;
         Ok(())
