@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{AlertDescription, Error};
+use tokio_rustls::rustls::{AlertDescription, CertificateError as Bad, Error};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -25,6 +25,11 @@ use crate::context;
 
 /// How long a server may wait for its client to speak first.
 const GREETING: Duration = Duration::from_secs(1);
+
+/// How long connecting may take, over a network that may be broken.
+const CONNECT: Duration = Duration::from_secs(5);
+const PING: Duration = Duration::from_secs(10);
+const PONG: Duration = Duration::from_secs(5);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -65,16 +70,21 @@ impl Interceptor for Bearer {
 
 /// Connects.
 pub(crate) async fn channel(endpoint: &Endpoint) -> Result<Authorized, Missing> {
+    let late = || Missing::Other(format!("no connection within {} s", CONNECT.as_secs()));
+    timeout(CONNECT, connect(endpoint)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<Authorized, Missing> {
     let channel = match endpoint {
         #[cfg(unix)]
-        Endpoint::Unix(path) => over(tokio::net::UnixStream::connect(path).await?).await,
+        Endpoint::Unix(path) => over(tokio::net::UnixStream::connect(path).await?, NEAR).await,
         #[cfg(windows)]
-        Endpoint::Pipe(name) => over(pipe(name).await?).await,
+        Endpoint::Pipe(name) => over(pipe(name).await?, NEAR).await,
         Endpoint::Http(address) => {
-            let channel = over(quick(TcpStream::connect(address).await?)?).await?;
+            let channel = over(quick(TcpStream::connect(address).await?)?, FAR).await?;
             return Ok(InterceptedService::new(channel, bearer()?));
         }
-        Endpoint::Https { host, port } => over(secured(host, *port).await?).await,
+        Endpoint::Https { host, port } => over(secured(host, *port).await?, FAR).await,
         other => Err(Missing::Other(format!("{other}: not an endpoint of this system"))),
     };
     Ok(InterceptedService::new(channel?, Bearer(None)))
@@ -139,12 +149,26 @@ fn plainly(error: &io::Error) -> String {
         Some(Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError)) => {
             "the certificate that was shown is not signed by the authority that is trusted there".into()
         }
-        Some(Error::InvalidCertificate(why)) => format!("its certificate is not to be trusted: {why:?}"),
+        Some(Error::InvalidCertificate(why)) => {
+            let words = match why {
+                Bad::UnknownIssuer | Bad::BadSignature => {
+                    "is not signed by the authority that is trusted here"
+                }
+                Bad::NotValidForName | Bad::NotValidForNameContext { .. } => "is for other hosts",
+                Bad::Expired | Bad::ExpiredContext { .. } => "has expired",
+                _ => "is not to be trusted",
+            };
+            format!("its certificate {words}")
+        }
         _ => format!("no handshake: {}", error.to_string().to_lowercase()),
     }
 }
 
-async fn over<S>(stream: S) -> Result<Channel, Missing>
+/// Whether the other end is asked now and then if it is still there: on TCP nobody else says so.
+const NEAR: bool = false;
+const FAR: bool = true;
+
+async fn over<S>(stream: S, far: bool) -> Result<Channel, Missing>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -154,7 +178,11 @@ where
         async move { stream }
     });
     // The authority is part of the contract: a path is none that HTTP/2 servers accept.
-    Target::from_static("http://localhost")
+    let mut target = Target::from_static("http://localhost");
+    if far {
+        target = target.http2_keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true);
+    }
+    target
         .connect_with_connector(connector)
         .await
         .map_err(|error| Missing::Other(error.to_string().to_lowercase()))

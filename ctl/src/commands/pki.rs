@@ -34,8 +34,16 @@ pub(super) fn run(pki: &Pki, out: &mut Out) -> Result<Done, Failure> {
             say(&folder, "ca", words, out)
         }
         PkiCommand::Issue(issue) => {
+            let name = issue.name.as_str();
+            if folder.cert(name).exists() {
+                let why = format!("\"ctl pki renew {name}\" makes a new one like it; remove it for another");
+                return Err(Failure::Usage(format!(
+                    "{} is there already: {why}",
+                    folder.cert(name).display()
+                )));
+            }
             folder.issue(&who(issue)?, &issue.host, issue.valid)?;
-            say(&folder, issue.name.as_str(), &format!("has the role {}", issue.may.role), out)
+            say(&folder, name, &format!("has the role {}", issue.may.role), out)
         }
         PkiCommand::Renew { names, valid } => renew(&folder, names, *valid, out),
     }

@@ -252,7 +252,7 @@ fn a_network_that_is_cut_slow_or_lossy_restarts_nothing_and_a_real_fault_is_stil
             for n in [1, 2] {
                 net.link(n, state);
             }
-            thread::park_timeout(Duration::from_millis(if turn % 2 == 0 { 150 } else { 350 }));
+            thread::park_timeout(Duration::from_millis(if turn % 2 == 0 { 100 } else { 600 }));
         }
     }
     eventually("all is well again", || all_is_seen(&net.status(&system)));

@@ -5,6 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use proto::v1;
+use proto::v1::arbiter_client::ArbiterClient;
+use tonic::Request;
+
 use crate::harness::{Answer, Service, System, eventually, free_port};
 
 /// One service, watched over by nobody but its supervisor, which listens on TCP in both ways.
@@ -164,4 +168,90 @@ fn another_user_is_refused_even_where_the_socket_is_open() {
     assert_eq!(watched.web().pid(), before.pid());
     assert!(watched.system.ctl(&["events"]).out.contains("refused uid 65534"));
     watched.system.down();
+}
+
+/// A call of a monitor that shows this token.
+fn shown<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Bearer {token}").parse().expect("ascii");
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+#[test]
+fn a_monitor_of_some_services_sees_and_asks_for_no_others() {
+    let port = free_port();
+    let system = System::new(&format!(
+        r#"
+        [supervisor]
+        listen = "http://127.0.0.1:{port}"
+        [monitors.probe]
+        kind = "disk"
+        managed = false
+        endpoint = "http://127.0.0.1:1"
+        [defaults]
+        command = "sleep 1000"
+        ready = "started"
+        [defaults.checks.own]
+        kind = "disk"
+        [services.web]
+        [services.db]
+        "#
+    ));
+    system
+        .ctl(&["token", "new", "probe", "--role", "monitor", "--services", "web", "-o", "probe.token"])
+        .succeeded();
+    let system = system.up();
+    let token = fs::read_to_string(system.path("probe.token")).expect("a token").trim().to_owned();
+    let before = system.service("db");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let refused = runtime.block_on(async {
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URI");
+        let mut client = ArbiterClient::new(endpoint.connect().await.expect("connects"));
+        let hello = |name: &str| v1::WatchTargetsRequest {
+            monitor: name.into(),
+            kind: "disk".into(),
+            session: "s".into(),
+            ..v1::WatchTargetsRequest::default()
+        };
+        let mut targets =
+            client.watch_targets(shown(&token, hello("probe"))).await.expect("let in").into_inner();
+        let set = targets.message().await.expect("no error").expect("a set");
+        let seen: Vec<&str> = set.targets.iter().map(|target| target.service.as_str()).collect();
+        assert_eq!(seen, ["web"]);
+        let ask = |monitor: &str, service: &str| v1::RequestRestartRequest {
+            monitor: monitor.into(),
+            session: "s".into(),
+            service: service.into(),
+            incarnation: 1,
+            check: "own".into(),
+            evidence: None,
+        };
+        let mut refused = Vec::new();
+        refused
+            .push(client.request_restart(shown(&token, ask("probe", "db"))).await.expect_err("not its own"));
+        let other = client.watch_targets(shown(&token, hello("health-monitor"))).await;
+        refused.push(other.map(drop).expect_err("another's name"));
+        refused.push(
+            client.request_restart(shown(&token, ask("other", "web"))).await.expect_err("another's name"),
+        );
+        client.request_restart(shown(&token, ask("probe", "web"))).await.expect("its own");
+        refused
+    });
+    let words: Vec<&str> = refused.iter().map(tonic::Status::message).collect();
+    assert_eq!(
+        words,
+        [
+            "token probe (127.0.0.1) is not for \"db\"",
+            "token probe (127.0.0.1) is the monitor probe, and not health-monitor",
+            "token probe (127.0.0.1) is the monitor probe, and not other",
+        ]
+    );
+    assert!(refused.iter().all(|status| status.code() == tonic::Code::PermissionDenied), "{refused:?}");
+    assert_eq!(system.service("db").pid(), before.pid());
+    let events = system.ctl(&["events"]).out;
+    assert!(events.contains("refused token probe (127.0.0.1): it is not for \"db\""), "{events}");
+    system.down();
 }

@@ -86,8 +86,10 @@ mod tests {
             ROWS.iter().map(|(service, call, _)| ((*service).into(), (*call).into())).collect();
         assert_eq!(rows.len(), ROWS.len(), "a call stands there twice");
         let served = served();
-        assert_eq!(served.difference(&rows).next(), None, "no row");
-        assert_eq!(rows.difference(&served).next(), None, "no call");
+        let without: Vec<_> = served.difference(&rows).collect();
+        assert!(without.is_empty(), "calls without a row: {without:?}");
+        let idle: Vec<_> = rows.difference(&served).collect();
+        assert!(idle.is_empty(), "rows without a call: {idle:?}");
     }
 
     #[test]

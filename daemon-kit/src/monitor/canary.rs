@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use proto::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// On a machine that is merely busy it takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Many checks that fail together ask once.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// How often the way to a supervisor elsewhere is tried, and how far apart.
+const TURNS: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(150);
 
 /// How the question is answered.
 #[derive(Debug, Clone)]
@@ -48,7 +51,10 @@ impl Cage {
     }
 
     pub(super) fn was_well(&mut self, now: Instant) {
-        self.well_at = Some(now);
+        // A network was well a second ago: that says nothing of now.
+        if !matches!(self.canary, Canary::Supervisor(_)) {
+            self.well_at = Some(now);
+        }
     }
 }
 
@@ -76,7 +82,20 @@ impl Canary {
 }
 
 /// A supervisor that answers "nobody listens here" is on a machine that can be reached.
+/// One that comes through proves little on a line that comes and goes: several must, one after the other.
 async fn elsewhere(endpoint: &Endpoint) -> Option<String> {
+    for turn in 0..TURNS {
+        if turn > 0 {
+            sleep(BETWEEN).await;
+        }
+        if let Some(trouble) = once(endpoint).await {
+            return Some(trouble);
+        }
+    }
+    None
+}
+
+async fn once(endpoint: &Endpoint) -> Option<String> {
     let Endpoint::Https { host, port } = endpoint else { return None };
     match timeout(PATIENCE, TcpStream::connect((&**host, *port))).await {
         Ok(Ok(stream)) => {

@@ -338,6 +338,35 @@ mod tests {
     }
 
     #[test]
+    fn one_elsewhere_has_what_it_shows_beside_its_table() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("sereno.toml");
+        let table = "[x-monitor]\nsupervisor = \"https://a:1\"\nlisten = [\"unix:///b.sock\", \"https://c:2\"]\n\
+                     tls = { ca = \"ca\", cert = \"/abs/cert\", key = \"key\" }\ntoken_file = \"token\"\n";
+        std::fs::write(&path, table).expect("writes");
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        let found = |flags: &Flags, env: &[(&str, &str)]| {
+            let env = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            identify::<Fake>("x-monitor", "1", flags, &env)
+        };
+        let told = found(&flags, &[]).expect("all in the table");
+        assert_eq!(told.identity.endpoint.to_string(), "https://c:2", "where others reach it");
+        assert_eq!(told.endpoints.len(), 2);
+        let tls = told.identity.credentials.tls.expect("three files");
+        assert_eq!((tls.ca, tls.cert), (dir.path().join("ca"), PathBuf::from("/abs/cert")));
+        assert_eq!(told.identity.credentials.token_file, Some(dir.path().join("token")));
+        assert_eq!(told.tokens, None, "it has no home");
+        // A supervisor that runs it asks where it said, and it listens elsewhere besides.
+        let managed = [&MANAGED[..], &[("SERENO_HOME", "/h"), ("SERENO_TOKEN_FILE", "/t")]].concat();
+        let told = found(&flags, &managed).expect("told all");
+        assert_eq!(told.identity.endpoint.to_string(), "unix:///run/mine.sock");
+        assert_eq!((told.endpoints.len(), told.identity.credentials.token_file), (3, Some("/t".into())));
+        assert_eq!(told.tokens, Some("/h/state/tokens".into()));
+        let half = Flags { tls: [Some("ca".into()), None, None], ..flags };
+        assert!(matches!(found(&half, &[]), Err(StartError::HalfTls)));
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_a_persons_to_correct() {
         let flags = |listen: &str| Flags { listen: Some(listen.into()), ..Flags::default() };
         for (env, flags, part) in [

@@ -241,6 +241,30 @@ async fn who_does_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test]
+async fn what_can_not_be_bound_yet_is_bound_when_it_can() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = Authority::new(folder.path()).issue("daemon", OPERATOR, 2999);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let endpoint = Endpoint::parse(&format!("https://{address}")).expect("an endpoint");
+    let access = || Access::new(None, Some(files.clone()));
+    let one = std::slice::from_ref(&endpoint);
+    bind_all(one, access(), Insist::AtOnce).map(drop).expect_err("a person is told at once");
+    let listener = bind_all(one, access(), Insist::InTheEnd).expect("goes on without");
+    let stop = Shutdown::new();
+    tokio::spawn(serve(listener, Routes::default(), &[], stop.clone(), Duration::ZERO));
+    drop(taken);
+    let channel = channel_as(&endpoint, &with_cert(&files)).expect("credentials");
+    let served = async {
+        while view(&channel).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(CEILING, served).await.expect("in the end");
+    stop.trigger();
+}
+
+#[tokio::test]
 async fn an_endpoint_that_could_let_nobody_in_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let ours = Authority::new(folder.path());

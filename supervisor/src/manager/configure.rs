@@ -142,6 +142,11 @@ impl Manager {
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
         let seq = self.world.tell_own(Kind::Config, message);
+        let doors = |config: &Config| (config.supervisor.listen.clone(), config.supervisor.tls.clone());
+        if doors(&self.config) != doors(&config) {
+            let message = "[supervisor] listen or tls has changed: \"ctl upgrade\" brings it into force";
+            self.world.tell_own(Kind::Config, message.into());
+        }
         self.world.env.clone_from(&source.env);
         self.about = Arc::new(applied.about);
         let steps = self.take_over(config, now_plan.steps, start, seq);
