@@ -198,7 +198,7 @@ async fn answers_that_nobody_meant() {
     let mut answers = Vec::new();
     let gather = std::cell::RefCell::new(&mut answers);
     mutate::feed("http", &mutate::corpus(&folder), mutate::count(400), 7, |bytes| {
-        gather.borrow_mut().push(bytes.to_vec())
+        gather.borrow_mut().push(bytes.to_vec());
     });
     let (next, answer) = tokio::sync::watch::channel(Vec::new());
     let address = serve(move |mut stream| {
