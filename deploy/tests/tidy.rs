@@ -69,7 +69,8 @@ fn sources() -> Vec<Source> {
                 ["target", "node_modules", "dist", "__pycache__"].contains(&&*name) || is_hidden(&name);
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && !passed_over => folders.push(path),
-                Ok(kind) if kind.is_file() => found.extend(source(&path)),
+                // In a work tree of its own it names where the tree lies.
+                Ok(kind) if kind.is_file() && name != ".git" => found.extend(source(&path)),
                 _ => {}
             }
         }

@@ -14,6 +14,8 @@
 
 pub mod api;
 pub mod disk;
+#[doc(hidden)]
+pub mod hostile;
 pub mod journal;
 pub mod lifecycle;
 pub mod logs;

@@ -41,6 +41,7 @@ pub(crate) fn check(spec: Spec, timeout: Duration) -> Result<Ready, TargetError>
 }
 
 /// Looks once at a target of a spec.
+#[allow(dead_code, reason = "not every test looks only once")]
 pub(crate) async fn look(spec: Spec, timeout: Duration) -> Result<Verdict, TargetError> {
     Ok(check(spec, timeout)?.look().await)
 }

@@ -13,6 +13,7 @@
 
 mod arbiter;
 mod convert;
+pub(crate) mod hostile;
 mod logs;
 mod operator;
 mod requests;

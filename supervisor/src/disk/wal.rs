@@ -194,6 +194,12 @@ fn replay(text: &str, after: u64) -> Replay {
     replay
 }
 
+/// Bytes that may be a log of intents.
+pub(crate) fn hostile(bytes: &[u8]) {
+    let replay = replay(&String::from_utf8_lossy(bytes), 3);
+    assert!(replay.seq >= 3, "numbers only grow");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

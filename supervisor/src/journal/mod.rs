@@ -256,10 +256,21 @@ pub fn read_all(folder: &Path) -> Vec<Event> {
     let mut events = Vec::new();
     for number in (0..FILES).rev() {
         let Ok(text) = fs::read(file_in(folder, number)) else { continue };
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        events.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()));
+        events.extend(parse(&text));
     }
     events
+}
+
+fn parse(text: &[u8]) -> impl Iterator<Item = Event> {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok())
+}
+
+/// Bytes that may be a journal.
+pub(crate) fn hostile(bytes: &[u8]) {
+    for event in parse(bytes) {
+        let _ = event.when();
+    }
 }
 
 fn file_in(folder: &Path, number: u32) -> PathBuf {

@@ -137,7 +137,11 @@ impl Times {
         let Some(file) = &self.file else { return };
         let mut bytes = [0; BLOCK];
         let Ok(read) = pipe::read_at(file, &mut bytes, self.read) else { return };
-        for record in bytes[..read].chunks_exact(16) {
+        self.take(&bytes[..read]);
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for record in bytes.chunks_exact(16) {
             self.read += RECORD;
             let number =
                 |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
@@ -150,6 +154,23 @@ impl Times {
             }
         }
     }
+}
+
+/// Bytes that may be an index.
+pub(super) fn hostile(bytes: &[u8]) {
+    let times = || {
+        let mut times = Times::none();
+        times.take(bytes);
+        times
+    };
+    let mut read = times();
+    let mut last = 0;
+    for offset in [0, 1, 100, u64::MAX / 2, u64::MAX] {
+        let (_, next) = read.at(offset);
+        assert!(next.is_none_or(|next| next > offset), "time goes on");
+        last = next.unwrap_or(last).max(last);
+    }
+    times().since(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 }
 
 #[cfg(test)]

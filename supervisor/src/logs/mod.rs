@@ -250,3 +250,7 @@ impl Logs {
         }
     }
 }
+/// Bytes that may be an index of times.
+pub(crate) fn hostile(bytes: &[u8]) {
+    index::hostile(bytes);
+}

@@ -1,0 +1,32 @@
+//! Messages as they come over the wire, up to what the manager is told.
+
+use prost::Message;
+use proto::v1;
+use tonic::Status;
+
+use super::requests;
+
+/// The first byte says which message it is, the rest is one.
+pub(crate) fn message(bytes: &[u8]) {
+    let Some((which, rest)) = bytes.split_first() else { return };
+    match which % 6 {
+        0 => take(rest, requests::hello),
+        1 => take(rest, requests::report),
+        2 => take(rest, requests::ask),
+        3 => take(rest, |wire: v1::ApplyRequest| requests::source(wire.source)),
+        4 => take(rest, requests::new_service),
+        _ => take(rest, |wire: v1::ReadLogsRequest| {
+            requests::places(&wire.after);
+            requests::selection(wire.selection)
+        }),
+    }
+}
+
+fn take<M: Message + Default, T>(bytes: &[u8], to_domain: impl FnOnce(M) -> Result<T, Status>) {
+    if let Ok(wire) = M::decode(bytes) {
+        // A refusal says which field; it must be text that can be sent.
+        if let Err(status) = to_domain(wire) {
+            assert!(!status.message().is_empty());
+        }
+    }
+}

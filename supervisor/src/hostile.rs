@@ -1,0 +1,53 @@
+//! Bytes from outside, each with the code that takes them: what fuzzers and `tests/hostile.rs` call. Whatever the bytes
+//! are, nothing here panics, hangs, or keeps more than a small multiple of them.
+
+use std::path::Path;
+
+use daemon_kit::file::{self, Env};
+
+use crate::{api, disk, journal, logs, service};
+
+/// What takes one kind of bytes.
+pub type Target = fn(&[u8]);
+
+/// Name and code of each; the name is that of its folder in `fuzz/corpus`.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("state", disk::state::hostile),
+    ("wal", disk::wal::hostile),
+    ("journal", journal::hostile),
+    ("index", logs::hostile),
+    ("added", added),
+    ("applied", applied),
+    ("notify", notify),
+    ("wire", api::hostile::message),
+];
+
+/// Feeds one input to the target of that name.
+pub fn feed(name: &str, bytes: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this list");
+    target(bytes);
+}
+
+/// `state/added.json`, and the services in it.
+fn added(bytes: &[u8]) {
+    let Ok(added) = serde_json::from_slice::<disk::added::Added>(bytes) else { return };
+    let text = "[services.web]\ncommand = \"sleep 1\"\n";
+    if let Ok(mut config) = file::load(Path::new("/h/sereno.toml"), text, &Env::new()) {
+        added.join(&mut config);
+    }
+}
+
+/// `state/applied.toml` and what lies beside it.
+fn applied(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<disk::applied::About>(bytes);
+    let _ = serde_json::from_slice::<daemon_kit::chassis::launch::Launch>(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let _ = file::load(Path::new("/h/applied.toml"), &text, &Env::new());
+}
+
+/// What a service says into its notify socket.
+fn notify(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        service::notify::words(text).for_each(drop);
+    }
+}
