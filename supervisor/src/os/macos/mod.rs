@@ -13,6 +13,7 @@
 //! | `ports` | who listens where |
 //! | `pipe` | FIFOs, and moving what is in them into files |
 //! | `host` | this process and its host: clock, limits, being started again |
+//! | `alarm` | waking up at a time of the wall clock: as on Windows |
 //! | `absent` | what macOS has not |
 //!
 //! What Linux has and macOS has not, and what that costs:
@@ -23,6 +24,8 @@
 //! - the environment of a program of Apple's own is hidden: such a one is known by the FIFO that it holds.
 
 mod absent;
+#[path = "../windows/alarm.rs"]
+mod alarm;
 mod host;
 mod look;
 mod marks;
@@ -36,13 +39,14 @@ mod spawn;
 mod tree;
 
 pub use absent::{Cgroup, Cgroups, hold_memory, make_room_for_limits};
+pub use alarm::Alarm;
 pub use host::{
     Host, boot_id, come_back, instance_of, limit_number, now, one_heap, own_program, raise_descriptor_limit,
     random_id, subreaper, surroundings, trim_heap, trim_text,
 };
 pub use look::{look, usage_of};
 pub use marks::scan;
-pub use notify::{NotifySocket, tell_init};
+pub use notify::NotifySocket;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans};
 pub use process::Process;

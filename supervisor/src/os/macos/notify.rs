@@ -74,11 +74,6 @@ impl AsFd for NotifySocket {
     }
 }
 
-/// Speaks to who started this process, by the protocol of `sd_notify`: launchd does not, another supervisor may.
-pub fn tell_init(socket: &str, text: &str) -> io::Result<()> {
-    UnixDatagram::unbound()?.send_to(text.as_bytes(), socket).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::host::MOST_DESCRIPTORS;
 use super::process::Process;
 use super::{proc, tree};
-use crate::os::{Birth, Identity, Launch, SpawnError};
+use crate::os::{Birth, Confine, Identity, Launch, SpawnError};
 
 /// Room for any pid; only the child itself knows its own.
 const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
@@ -59,6 +59,10 @@ pub fn spawn(
 ) -> Result<Process, SpawnError> {
     tree::no_cgroup(cgroup);
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
+    if launch.confine != Confine::default() {
+        let why = "macOS has neither capabilities nor a way to forbid new privileges";
+        return Err(failed("confining it", io::Error::new(io::ErrorKind::Unsupported, why)));
+    }
     let args = pointers(&launch.args);
     let mut env = pointers(&launch.env);
     let mut listen_pid = *LISTEN_PID;
