@@ -18,7 +18,7 @@ use rustix::net::{
     SocketAddrUnix,
 };
 
-use self::wire::{framed, look, made, received, RECEIVE, SEND};
+use self::wire::{RECEIVE, SEND, framed, look, made, received};
 use crate::Home;
 
 #[cfg_attr(target_os = "linux", path = "keep_packets.rs")]

@@ -25,8 +25,8 @@ pub(super) fn command_and(bytes: &[u8], variable: &str) -> (String, Option<Strin
     let mut texts = rest[begin..].split(|byte| *byte == 0);
     let arguments: Vec<_> = texts.by_ref().take(count).map(String::from_utf8_lossy).collect();
     let mut environment = texts.take_while(|text| !text.is_empty());
-    let value =
-        environment.find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec));
+    let value = environment
+        .find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec));
     (arguments.join(" "), value.and_then(|value| String::from_utf8(value).ok()))
 }
 

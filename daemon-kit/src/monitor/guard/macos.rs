@@ -43,11 +43,13 @@ impl Process {
         let queue = Kqueue::new()?;
         let (tell, told) = oneshot::channel::<()>();
         match queue.kevent(&[end_of(self.0)], &mut [], None) {
-            Ok(_) => drop(thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
-                let mut events = [end_of(Pid::INIT)];
-                while let Err(Errno::EINTR) = queue.kevent(&[], &mut events, None) {}
-                drop(tell);
-            })?),
+            Ok(_) => {
+                drop(thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
+                    let mut events = [end_of(Pid::INIT)];
+                    while let Err(Errno::EINTR) = queue.kevent(&[], &mut events, None) {}
+                    drop(tell);
+                })?)
+            }
             // It has ended already.
             Err(Errno::ESRCH) => drop(tell),
             Err(error) => return Err(error.into()),

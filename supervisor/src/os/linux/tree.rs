@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::cgroup::Cgroup;
-use super::proc::Fifos;
 use super::proc;
+use super::proc::Fifos;
 use crate::os::unix::pid as process_id;
 use crate::os::{Identity, Marked};
 

@@ -66,7 +66,8 @@ pub fn raise_descriptor_limit() -> Host {
     let before = getrlimit(Resource::Nofile);
     let most = before.maximum.map_or(MOST_DESCRIPTORS, |maximum| maximum.min(MOST_DESCRIPTORS));
     let enough = before.current.is_none_or(|current| current >= most);
-    if enough || setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: before.maximum }).is_err() {
+    if enough || setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: before.maximum }).is_err()
+    {
         return Host::default();
     }
     Host { limits: vec![(limit_number("nofile").expect("it has one"), before.current)] }

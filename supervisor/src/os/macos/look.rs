@@ -21,18 +21,20 @@ fn used(pid: u32) -> Option<(u64, u64)> {
     Some((nanoseconds(info.ri_user_time + info.ri_system_time), info.ri_phys_footprint))
 }
 
+unsafe extern "C" {
+    // libc has it too, and would rather have another crate do it.
+    fn mach_timebase_info(numerator_and_denominator: *mut u32) -> libc::c_int;
+}
+
 /// The unit of times that the kernel counts in: 1 ns on Intel, 125/3 ns on Apple's own processors.
 fn nanoseconds(time: u64) -> u64 {
     static UNIT: OnceLock<(u64, u64)> = OnceLock::new();
     let (of, by) = *UNIT.get_or_init(|| {
-        #[expect(deprecated, reason = "libc would rather have another crate do it")]
+        let mut unit = [0_u32; 2];
         // SAFETY: two numbers, filled by the call.
-        let unit = unsafe {
-            let mut unit: libc::mach_timebase_info = std::mem::zeroed();
-            libc::mach_timebase_info(&raw mut unit);
-            unit
-        };
-        (u64::from(unit.numer).max(1), u64::from(unit.denom).max(1))
+        unsafe { mach_timebase_info(unit.as_mut_ptr()) };
+        let [of, by] = unit.map(|number| u64::from(number.max(1)));
+        (of, by)
     });
     u64::try_from(u128::from(time) * u128::from(of) / u128::from(by)).unwrap_or(u64::MAX)
 }

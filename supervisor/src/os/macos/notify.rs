@@ -24,9 +24,9 @@ impl NotifySocket {
         if path.len() <= LONGEST_PATH {
             return path;
         }
-        let digest = stem.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let digest = stem
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         folder.join(format!("{digest:08x}")).display().to_string()
     }
 

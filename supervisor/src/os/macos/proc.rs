@@ -200,7 +200,8 @@ pub(super) fn program(pid: u32) -> Option<PathBuf> {
 pub(super) fn folder(pid: u32) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let info: libc::proc_vnodepathinfo = info(pid, libc::PROC_PIDVNODEPATHINFO, 0)?;
-    let bytes: Vec<u8> = info.pvi_cdir.vip_path.as_flattened().iter().map(|byte| byte.cast_unsigned()).collect();
+    let bytes: Vec<u8> =
+        info.pvi_cdir.vip_path.as_flattened().iter().map(|byte| byte.cast_unsigned()).collect();
     let end = bytes.iter().position(|byte| *byte == 0).filter(|end| *end > 0)?;
     Some(std::ffi::OsString::from_vec(bytes[..end].to_vec()).into())
 }

@@ -5,7 +5,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
-use libc::{EV_ADD, EV_CLEAR, EV_DELETE, EV_ONESHOT, EVFILT_PROC, EVFILT_READ, EVFILT_USER, NOTE_TRIGGER, kevent};
+use libc::{
+    EV_ADD, EV_CLEAR, EV_DELETE, EV_ONESHOT, EVFILT_PROC, EVFILT_READ, EVFILT_USER, NOTE_TRIGGER, kevent,
+};
 
 /// A queue of events of the kernel.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ impl Queue {
     /// it does of every process that we may signal.
     pub(super) fn of_process(pid: u32) -> io::Result<Option<Self>> {
         let queue = Self::new()?;
-        let watch = |what| queue.change(usize_of(pid), EVFILT_PROC, EV_ADD | EV_ONESHOT, what, ptr::null_mut());
+        let watch =
+            |what| queue.change(usize_of(pid), EVFILT_PROC, EV_ADD | EV_ONESHOT, what, ptr::null_mut());
         let watched = match watch(libc::NOTE_EXIT | libc::NOTE_EXITSTATUS) {
             Err(error) if error.raw_os_error() == Some(libc::EACCES) => watch(libc::NOTE_EXIT),
             watched => watched,
@@ -87,8 +90,7 @@ impl Queue {
         let (events, count) = unsafe {
             let mut events: [kevent; AT_ONCE] = std::mem::zeroed();
             let room = i32::try_from(AT_ONCE).expect("small");
-            let count =
-                libc::kevent(self.0.as_raw_fd(), ptr::null(), 0, events.as_mut_ptr(), room, timeout);
+            let count = libc::kevent(self.0.as_raw_fd(), ptr::null(), 0, events.as_mut_ptr(), room, timeout);
             (events, count)
         };
         let Ok(count) = usize::try_from(count) else {

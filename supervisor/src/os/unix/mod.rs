@@ -15,8 +15,8 @@ mod host;
 mod keep;
 
 pub use birth::Birth;
-pub(super) use children::{exit_of_wait_status, pid};
 pub use children::{Children, orphans_reaped};
+pub(super) use children::{exit_of_wait_status, pid};
 pub use host::{
     Lock, create_private_dir, detach, exec, leave_open, listen, null_device, open_private, own_dir, own_ids,
     shell, take_over,
