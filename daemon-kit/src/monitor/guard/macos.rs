@@ -44,11 +44,11 @@ impl Process {
         let (tell, told) = oneshot::channel::<()>();
         match queue.kevent(&[end_of(self.0)], &mut [], None) {
             Ok(_) => {
-                drop(thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
+                thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
                     let mut events = [end_of(Pid::INIT)];
                     while let Err(Errno::EINTR) = queue.kevent(&[], &mut events, None) {}
                     drop(tell);
-                })?)
+                })?;
             }
             // It has ended already.
             Err(Errno::ESRCH) => drop(tell),

@@ -11,7 +11,7 @@ pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 
 /// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
-    let environ = proc::arguments(pid).map(|(_, environ)| environ).unwrap_or_default();
+    let environ = proc::started(pid).unwrap_or_default().environment;
     if let Some(mark) = environ.iter().find_map(|entry| mark_in(entry)) {
         return parse_mark(mark, instance);
     }

@@ -61,7 +61,7 @@ fn gets(local: SocketAddr, address: SocketAddr) -> bool {
 }
 
 fn command(pid: u32) -> String {
-    let arguments = proc::arguments(pid).map(|(arguments, _)| arguments).unwrap_or_default();
+    let arguments = proc::started(pid).unwrap_or_default().arguments;
     let line = if arguments.is_empty() {
         proc::facts(pid).map(|facts| facts.name).unwrap_or_default()
     } else {

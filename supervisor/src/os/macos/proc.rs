@@ -168,13 +168,20 @@ pub(super) fn sysctl_text(name: &CStr) -> Option<String> {
     (read == 0).then(|| text.to_string_lossy().into_owned())
 }
 
+/// What a process was started with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Started {
+    pub(super) arguments: Vec<Vec<u8>>,
+    pub(super) environment: Vec<Vec<u8>>,
+}
+
 /// The arguments and the environment a process was started with. macOS hides the environment of programs of its own.
-pub(super) fn arguments(pid: u32) -> Option<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+pub(super) fn started(pid: u32) -> Option<Started> {
     split(&sysctl(&[libc::CTL_KERN, libc::KERN_PROCARGS2, c_int::try_from(pid).ok()?])?)
 }
 
 /// How many arguments, the program, some zeros, then arguments and environment, each with a zero at its end.
-fn split(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn split(bytes: &[u8]) -> Option<Started> {
     let (count, rest) = bytes.split_first_chunk::<4>()?;
     let count = usize::try_from(i32::from_ne_bytes(*count)).ok()?;
     let program = rest.iter().position(|byte| *byte == 0)?;
@@ -182,7 +189,7 @@ fn split(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
     let begin = rest.iter().position(|byte| *byte != 0)?;
     let mut texts = rest[begin..].split(|byte| *byte == 0).map(<[u8]>::to_vec);
     let arguments = texts.by_ref().take(count).collect();
-    Some((arguments, texts.take_while(|text| !text.is_empty()).collect()))
+    Some(Started { arguments, environment: texts.take_while(|text| !text.is_empty()).collect() })
 }
 
 /// The program a process runs.
@@ -207,7 +214,7 @@ pub(super) fn folder(pid: u32) -> Option<PathBuf> {
 }
 
 /// Whether a process holds one of these files or FIFOs, by device and inode; which.
-pub(super) fn holds<'a, T>(pid: u32, files: &'a BTreeMap<(u64, u64), T>) -> Option<&'a T> {
+pub(super) fn holds<T>(pid: u32, files: &BTreeMap<(u64, u64), T>) -> Option<&T> {
     /// `PROC_PIDFDVNODEINFO`, and what it fills: `struct vnode_fdinfo`, the first part of which is not looked at.
     const VNODE: c_int = 1;
     #[repr(C)]
@@ -262,7 +269,7 @@ mod tests {
         assert!(all().contains(&me) && children(own.parent).contains(&me) && group(own.group).contains(&me));
         assert_eq!(program(me), std::env::current_exe().ok());
         assert_eq!(folder(me), std::env::current_dir().ok());
-        let (arguments, environment) = arguments(me).expect("we run");
+        let Started { arguments, environment } = started(me).expect("we run");
         assert_eq!(arguments.len(), std::env::args_os().len());
         assert!(environment.iter().any(|entry| entry.starts_with(b"PATH=")));
     }
@@ -270,7 +277,7 @@ mod tests {
     #[test]
     fn what_the_kernel_says_of_arguments_is_split() {
         let bytes = [&2_i32.to_ne_bytes()[..], b"/bin/x\0\0\0x\0-v\0A=1\0B=\0\0junk"].concat();
-        let (arguments, environment) = split(&bytes).expect("whole");
+        let Started { arguments, environment } = split(&bytes).expect("whole");
         assert_eq!(arguments, [b"x".to_vec(), b"-v".to_vec()]);
         assert_eq!(environment, [b"A=1".to_vec(), b"B=".to_vec()]);
         for cut in 0..8 {

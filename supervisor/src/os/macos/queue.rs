@@ -110,10 +110,10 @@ impl Queue {
         ident: usize,
         filter: i16,
         flags: u16,
-        fflags: u32,
+        what: u32,
         udata: *mut libc::c_void,
     ) -> io::Result<()> {
-        let event = kevent { ident, filter, flags, fflags, data: 0, udata };
+        let event = kevent { ident, filter, flags, fflags: what, data: 0, udata };
         // SAFETY: one change, which outlives the call, and no room for events: an error is the call's own.
         let result =
             unsafe { libc::kevent(self.0.as_raw_fd(), &raw const event, 1, ptr::null_mut(), 0, ptr::null()) };

@@ -179,16 +179,13 @@ unsafe fn run(child: &Child<'_>) -> ! {
         }
         libc::setsid();
         default_signals();
-        let step = match prepare(child) {
-            Err(step) => step,
-            Ok(()) => {
-                let mut none: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&raw mut none);
-                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-                libc::execve(child.program, child.args.as_ptr(), child.env.as_ptr());
-                Step::Exec
-            }
-        };
+        let step = prepare(child).err().unwrap_or_else(|| {
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+            libc::execve(child.program, child.args.as_ptr(), child.env.as_ptr());
+            Step::Exec
+        });
         let words = [step as i32, *libc::__error()];
         libc::write(child.failed, words.as_ptr().cast(), size_of_val(&words));
         libc::_exit(127);
