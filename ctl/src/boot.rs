@@ -69,23 +69,34 @@ fn quoted(path: &Path) -> String {
 }
 
 /// A property list of launchd.
+///
+/// `AbandonProcessGroup`: services live through a restart of the supervisor, which takes them over. `SuccessfulExit`:
+/// `ctl down` is meant, and stays. `SERENO_INIT`: the monitors need not guard, and services outlive a log-off.
+/// `Interactive`: without it launchd holds back the services' CPU and disk as well.
 pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
     let escaped = |path: &Path| {
         path.display().to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
     };
+    let (program, home) = (escaped(boot.program), escaped(boot.home));
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+         <!-- Made by \"ctl startup install\". It runs what was applied last (ctl up, ctl apply). -->\n\
          <plist version=\"1.0\">\n<dict>\n\
          \t<key>Label</key><string>{label}</string>\n\
          \t<key>ProgramArguments</key>\n\t<array>\n\
-         \t\t<string>{}</string>\n\t\t<string>--resume</string>\n\t\t<string>{}</string>\n\t</array>\n\
+         \t\t<string>{program}</string>\n\
+         \t\t<string>--resume</string><string>{home}</string>\n\t</array>\n\
+         \t<key>EnvironmentVariables</key><dict><key>SERENO_INIT</key><string>launchd</string></dict>\n\
          \t<key>RunAtLoad</key><true/>\n\
          \t<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>\n\
+         \t<key>ThrottleInterval</key><integer>1</integer>\n\
+         \t<key>ExitTimeOut</key><integer>120</integer>\n\
          \t<key>AbandonProcessGroup</key><true/>\n\
-         </dict>\n</plist>\n",
-        escaped(boot.program),
-        escaped(boot.home),
+         \t<key>ProcessType</key><string>Interactive</string>\n\
+         \t<key>StandardOutPath</key><string>{home}/log/launchd.log</string>\n\
+         \t<key>StandardErrorPath</key><string>{home}/log/launchd.log</string>\n\
+         </dict>\n</plist>\n"
     )
 }
 
@@ -132,7 +143,8 @@ mod tests {
     #[test]
     fn a_property_list_is_escaped() {
         let text = plist(&Boot { home: Path::new("/a&b"), ..boot(false) }, "dev.sereno");
-        assert!(text.contains("<string>/a&amp;b</string>"), "{text}");
+        assert!(text.contains("<string>--resume</string><string>/a&amp;b</string>\n"), "{text}");
+        assert!(text.contains("<string>/a&amp;b/log/launchd.log</string>"), "{text}");
     }
 
     #[test]

@@ -101,7 +101,20 @@ fn has_fifos(path: &Path) -> bool {
         .is_none_or(|stat| !WITHOUT.contains(&stat.f_type))
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Whether FIFOs can be made below a path, by the kind of the file system it will be on.
+#[cfg(target_os = "macos")]
+fn has_fifos(path: &Path) -> bool {
+    // Memory sticks have none; what other machines share has none that this one could use.
+    const WITHOUT: [&[u8]; 7] = [b"afpfs", b"exfat", b"msdos", b"nfs", b"ntfs", b"smbfs", b"webdav"];
+    let name = |stat: rustix::fs::StatFs| {
+        let bytes = stat.f_fstypename.into_iter().take_while(|byte| *byte != 0);
+        bytes.map(i8::cast_unsigned).collect::<Vec<u8>>()
+    };
+    let system = path.ancestors().find_map(|existing| rustix::fs::statfs(existing).ok()).map(name);
+    system.is_none_or(|name| !WITHOUT.contains(&name.as_slice()))
+}
+
+#[cfg(windows)]
 fn has_fifos(_: &Path) -> bool {
     true
 }

@@ -6,7 +6,8 @@
 //! | `connect` | all addresses side by side, the first success counts |
 //! | `closed` | the kernel says that a listener was closed: no waiting for the next check |
 //! | `queue` | pure: does an accept queue drain |
-//! | `sockets` | the system's table of listeners, and who holds them; one file for each system |
+//! | `sockets` | the system's table of listeners; a file of its own on Windows |
+//! | `holders` | who holds a listener; one file for each system |
 //!
 //! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
 
@@ -14,6 +15,9 @@
 
 mod closed;
 mod connect;
+#[cfg(unix)]
+#[cfg_attr(target_os = "macos", path = "holders_macos.rs")]
+mod holders;
 pub mod probe;
 mod queue;
 #[cfg_attr(windows, path = "sockets_windows.rs")]

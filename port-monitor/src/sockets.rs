@@ -1,13 +1,10 @@
-//! Which of this host's listeners a connection meets, and who holds it, by `/proc`.
-//!
-//! Nothing here fails: what can not be read (another user's process, one that ended meanwhile) is not there.
+//! Which of this host's listeners a connection meets, on systems that number them: Linux and macOS.
 
-use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 
 use daemon_kit::listeners::Listener;
+
+pub(crate) use crate::holders::owner;
 
 /// Whose a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +24,6 @@ pub(crate) struct Run {
     pub(crate) service: String,
     pub(crate) incarnation: u64,
 }
-
-/// Characters of a command that are shown.
-const MAX_COMMAND: usize = 100;
-/// Bytes of an environment that are looked at.
-const MAX_ENVIRON: usize = 1024 * 1024;
 
 /// Whether an address is this machine's own.
 pub(crate) fn has_address(ip: IpAddr) -> bool {
@@ -54,99 +46,6 @@ pub(crate) fn pick(address: SocketAddr, found: &[Listener]) -> Vec<Listener> {
         })
         .find(|sockets| !sockets.is_empty())
         .unwrap_or_default()
-}
-
-/// Who holds one of these listeners. Looks at the service's own processes first; at all others only if none of them does.
-pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
-    let wanted: HashSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    if wanted.is_empty() {
-        return Owner::Unknown;
-    }
-    let own = run.pid.map(tree).unwrap_or_default();
-    if own.iter().any(|pid| holds(*pid, &wanted)) {
-        return Owner::Own;
-    }
-    let holders: Vec<u32> = processes().filter(|pid| !own.contains(pid) && holds(*pid, &wanted)).collect();
-    if holders.iter().any(|pid| belongs(*pid, run)) {
-        return Owner::Own;
-    }
-    match (run.pid, holders.first()) {
-        (Some(_), Some(pid)) => Owner::Foreign { pid: *pid, command: command(*pid) },
-        // Without knowing who is the service, nobody can be called a stranger.
-        _ => Owner::Unknown,
-    }
-}
-
-fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
-/// A process and its descendants.
-fn tree(root: u32) -> BTreeSet<u32> {
-    let mut seen = BTreeSet::from([root]);
-    let mut open = vec![root];
-    while let Some(pid) = open.pop() {
-        for task in fs::read_dir(of(pid, "task")).into_iter().flatten().flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
-                if seen.insert(child) {
-                    open.push(child);
-                }
-            }
-        }
-    }
-    seen
-}
-
-fn holds(pid: u32, wanted: &HashSet<String>) -> bool {
-    fs::read_dir(of(pid, "fd")).into_iter().flatten().flatten().any(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|link| link.to_str().is_some_and(|link| wanted.contains(link)))
-    })
-}
-
-/// Whether a process that left the tree (a double fork) is the service's all the same.
-fn belongs(pid: u32, run: &Run) -> bool {
-    let mark = mark(pid);
-    if let Some(leader) = run.pid {
-        let (group, session) = session(pid);
-        if group == Some(leader) || session == Some(leader) || (mark.is_some() && mark == self::mark(leader))
-        {
-            return true;
-        }
-    }
-    let end = format!("/{}/{}", run.service, run.incarnation);
-    mark.is_some_and(|mark| mark.ends_with(&end))
-}
-
-/// Group and session of a process.
-fn session(pid: u32) -> (Option<u32>, Option<u32>) {
-    let stat = fs::read_to_string(of(pid, "stat")).unwrap_or_default();
-    // The command before the last parenthesis may hold anything.
-    let mut rest = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().skip(2);
-    let mut next = || rest.next().and_then(|field| field.parse().ok());
-    (next(), next())
-}
-
-/// The mark that the supervisor put into a process's environment.
-fn mark(pid: u32) -> Option<String> {
-    let environ = fs::read(of(pid, "environ")).ok()?;
-    let environ = &environ[..environ.len().min(MAX_ENVIRON)];
-    let mark = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"SERENO_UNIT="))?;
-    String::from_utf8(mark.to_vec()).ok()
-}
-
-fn command(pid: u32) -> String {
-    let line = fs::read(of(pid, "cmdline")).unwrap_or_default();
-    let line = if line.is_empty() { fs::read(of(pid, "comm")).unwrap_or_default() } else { line };
-    let line = String::from_utf8_lossy(&line);
-    line.trim_end_matches(['\0', '\n']).replace('\0', " ").chars().take(MAX_COMMAND).collect()
-}
-
-fn of(pid: u32, what: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/{what}"))
 }
 
 #[cfg(test)]

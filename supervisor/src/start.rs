@@ -109,7 +109,8 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     }
     os::one_heap();
     let env = own_env();
-    let under_init = std::env::var_os("NOTIFY_SOCKET").is_some();
+    // Launchd says nothing of itself: what "ctl startup" writes for it does.
+    let under_init = ["NOTIFY_SOCKET", "SERENO_INIT"].iter().any(|name| std::env::var_os(name).is_some());
     let (mut config, applied, wanted) = match &args.resume {
         None => {
             let source = source(args.file.as_deref(), env)?;

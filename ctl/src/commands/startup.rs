@@ -48,7 +48,10 @@ fn target(args: &BootArgs, place: &Place) -> Result<Target, Failure> {
         ("windows", Some(folder)) => PathBuf::from(folder),
         _ => config.unwrap_or_else(|| home.join(".config")),
     };
-    let root = || std::fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t"));
+    let root = || match os {
+        "macos" => uid() == "0",
+        _ => std::fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t")),
+    };
     let system = args.system || (!args.user && !windows() && root());
     let name = args.name.as_deref().map_or_else(|| boot::name(place.file()), crate::draft::name);
     let path = boot::path(os, &name, system, &config, &home).ok_or_else(|| {
@@ -104,7 +107,8 @@ fn install(target: &Target, place: &Place, out: &mut Out) -> Result<Done, Failur
         well &= tried(&command, out)?;
     }
     if well {
-        let when = if windows() && !target.system { "your next log-on" } else { "the next boot" };
+        let at_log_on = !target.system && std::env::consts::OS != "linux";
+        let when = if at_log_on { "your next log-on" } else { "the next boot" };
         out.line(&format!("the supervisor starts at {when}; the one that runs now goes on"))?;
     }
     Ok(Done::when(well))
@@ -167,12 +171,20 @@ fn enabling(target: &Target) -> Vec<Vec<String>> {
             .flatten()
             .collect();
     if commands.is_empty() {
-        return vec![vec!["launchctl".into(), "load".into(), "-w".into(), target.path.display().to_string()]];
+        // Only allowed, not loaded: that would start a second supervisor at once. Launchd reads the folder by itself.
+        let domain = if target.system { "system".into() } else { format!("gui/{}", uid()) };
+        return vec![words(["launchctl", "enable", &format!("{domain}/dev.{}", target.name)])];
     }
     if !target.system {
         commands.push(vec!["loginctl".into(), "enable-linger".into()]);
     }
     commands
+}
+
+/// The number of this user, as launchd names its domains.
+fn uid() -> String {
+    let said = tool::ask("id", ["-u"]).map(|said| said.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 fn windows() -> bool {

@@ -20,6 +20,9 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
     disk(there, found);
     if !Path::new("/proc/self/stat").exists() {
         found.push(note("host", "limits, kernel, cgroups and pipes can only be looked at on Linux", ""));
+        if std::env::consts::OS == "macos" {
+            macos(found);
+        }
         return;
     }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -31,6 +34,17 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
     let pages = read("/proc/sys/fs/pipe-user-pages-soft").trim().parse().unwrap_or(0);
     let root = read("/proc/self/status").lines().any(|line| line.starts_with("Uid:\t0\t"));
     pipes(pages, root, services, found);
+}
+
+/// What macOS has not, where a person would wonder.
+fn macos(found: &mut Vec<Finding>) {
+    for text in [
+        "macOS has no cgroups: a process that leaves its group, its environment and its output behind is not found",
+        "macOS has no splice: a supervisor that is killed can lose the last 8 KiB of each output",
+        "a service that writes more than 8 KiB while no daemon runs waits until \"ctl up\"",
+    ] {
+        found.push(note("host", text, ""));
+    }
 }
 
 fn disk(home: &Path, found: &mut Vec<Finding>) {

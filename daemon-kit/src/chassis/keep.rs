@@ -1,7 +1,8 @@
 //! What a supervisor and a keeper say to each other: one word a message, at most one open file with it.
 //!
 //! A keeper (a monitor) holds copies of what only the supervisor had: the next one asks for them. Messages keep their
-//! borders (`SOCK_SEQPACKET`), so there is nothing to frame; a word that is not known is passed over.
+//! borders (`SOCK_SEQPACKET`), so there is nothing to frame; macOS has no such sockets, and there every message has the
+//! same length. A word that is not known is passed over.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,11 +14,16 @@ use std::time::Duration;
 use std::{fmt, fs};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage,
+    SocketAddrUnix,
 };
 
+use self::wire::{RECEIVE, SEND, framed, look, made, received};
 use crate::Home;
+
+#[cfg_attr(target_os = "linux", path = "keep_packets.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "keep_frames.rs")]
+mod wire;
 
 /// Longest message.
 const LONGEST: usize = 1024;
@@ -106,8 +112,7 @@ pub fn paths(home: &Home) -> Vec<PathBuf> {
 }
 
 fn socket() -> io::Result<OwnedFd> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-    Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
+    made(AddressFamily::UNIX)
 }
 
 /// Listens where only the owner can connect; whoever listened there before is gone.
@@ -156,7 +161,7 @@ impl Link {
 
 /// Says a word, with or without a file.
 pub fn send(socket: impl AsFd, word: &Word, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let text = word.to_string();
+    let text = framed(word.to_string().into_bytes());
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
@@ -164,26 +169,31 @@ pub fn send(socket: impl AsFd, word: &Word, file: Option<BorrowedFd<'_>>) -> io:
         let fits = control.push(SendAncillaryMessage::ScmRights(&files));
         debug_assert!(fits, "there is room for one");
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let sent = rustix::net::sendmsg(socket, &[IoSlice::new(&text)], &mut control, SEND)?;
+    // Half a message would be taken for the beginning of the next one.
+    if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 /// The next word and the file that came with it; `None`: the other side is gone.
 pub fn receive(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd>)>> {
+    if !look(&socket)? {
+        return Ok(None);
+    }
     let mut bytes = [0_u8; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let received = rustix::net::recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let message = rustix::net::recvmsg(socket, &mut slices, &mut control, RECEIVE)?;
     let file = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut files) => files.next(),
         _ => None,
     });
-    if received.bytes == 0 {
+    let file = file.map(received).transpose()?;
+    if message.bytes == 0 {
         return Ok(None);
     }
-    let word = bytes.get(..received.bytes).and_then(|text| std::str::from_utf8(text).ok());
-    Ok(Some((word.map_or(Word::Unknown, Word::parse), file)))
+    let word = bytes.get(..message.bytes).and_then(|text| std::str::from_utf8(text).ok());
+    Ok(Some((word.map_or(Word::Unknown, |word| Word::parse(word.trim_end_matches('\0'))), file)))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`connect`] | a lazy channel to an endpoint |
 //! | [`launch`] | how the supervisor was started, for who starts it again |
-//! | `keep` | what a supervisor and a keeper of its open files say to each other (Linux) |
+//! | `keep` | what a supervisor and a keeper of its open files say to each other (Unix) |
 //! | `init` | [`Init`]: saying to the init system that a daemon is ready, lives, and goes |
 //! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
 //!
@@ -24,7 +24,7 @@ mod crowd;
 mod door;
 mod gate;
 mod init;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub mod keep;
 pub mod launch;
 pub mod listen;

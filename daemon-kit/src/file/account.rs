@@ -1,5 +1,6 @@
 //! Who a service runs as. `/etc/passwd` and `/etc/group` are read here: what else a system may ask (LDAP and the
-//! like) would take C's own functions, and with them `unsafe`.
+//! like) would take C's own functions, and with them `unsafe`. On macOS, whose people are in neither file, its directory
+//! is asked through a library.
 
 use std::path::PathBuf;
 
@@ -30,9 +31,40 @@ pub fn account(user: Option<&str>, group: Option<&str>) -> Result<Account, Strin
         return Err(ELSEWHERE.into());
     }
     let read = |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let passwd = read("/etc/passwd").unwrap_or_default();
-    let groups = read("/etc/group").unwrap_or_default();
+    let passwd = read("/etc/passwd").unwrap_or_default() + &directory::user(user);
+    let groups = read("/etc/group").unwrap_or_default() + &directory::group(group);
     look_up(user, group, &passwd, &groups)
+}
+
+/// What the directory of the system knows beyond the files, as a line of them.
+mod directory {
+    #[cfg(target_os = "macos")]
+    pub(super) fn user(user: Option<&str>) -> String {
+        use nix::unistd::{Uid, User};
+        let found = user.and_then(|user| match user.parse() {
+            Ok(uid) => User::from_uid(Uid::from_raw(uid)).ok()?,
+            Err(_) => User::from_name(user).ok()?,
+        });
+        let line =
+            |user: User| format!("\n{}:*:{}:{}::{}:\n", user.name, user.uid, user.gid, user.dir.display());
+        found.map(line).unwrap_or_default()
+    }
+
+    #[cfg(target_os = "macos")]
+    pub(super) fn group(group: Option<&str>) -> String {
+        let found = group.and_then(|group| nix::unistd::Group::from_name(group).ok()?);
+        found.map(|group| format!("\n{}:*:{}:\n", group.name, group.gid)).unwrap_or_default()
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    pub(super) fn user(_: Option<&str>) -> String {
+        String::new()
+    }
+
+    #[cfg(not(target_os = "macos"))]
+    pub(super) fn group(_: Option<&str>) -> String {
+        String::new()
+    }
 }
 
 /// Whether this process may start another one as that account.

@@ -49,6 +49,12 @@ fn condition(service: &Reader<'_>, node: &Node, checks: &BTreeMap<Name, Check>) 
             service.bad(node, rule);
             None
         }
+        Some("notify") if cfg!(target_os = "macos") && !service.template && service.get("user").is_some() => {
+            let rule = "is not to be had on macOS together with user, as nobody says there who speaks: say it by a check or by \
+                        { log = \"regex\" }";
+            service.bad(node, rule);
+            None
+        }
         Some("notify") => Some(Ready::Notify),
         Some(id) if checks.contains_key(id) => Some(Ready::Check(Name::new(id).ok()?)),
         // In `[defaults]`: the services that use it say whether they have it.

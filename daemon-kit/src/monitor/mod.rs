@@ -30,7 +30,6 @@ mod board;
 mod canary;
 mod doubt;
 mod flip;
-#[cfg(any(target_os = "linux", windows))]
 mod guard;
 mod keeper;
 mod link;

@@ -126,6 +126,13 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
             97 => "EAFNOSUPPORT",
             _ => return None,
         },
+        _ if cfg!(target_os = "macos") => match error.raw_os_error()? {
+            8 => "ENOEXEC",
+            23 => "ENFILE",
+            24 => "EMFILE",
+            47 => "EAFNOSUPPORT",
+            _ => return None,
+        },
         _ => return None,
     })
 }

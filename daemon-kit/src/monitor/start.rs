@@ -175,7 +175,6 @@ pub fn start<P: Probe>(
         let insist = if managed { Insist::InTheEnd } else { Insist::AtOnce };
         let listener = bind_all(&endpoints, access, insist)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
-        #[cfg(any(target_os = "linux", windows))]
         if let Some(guard) = super::guard::Guard::of(&identity, env) {
             guard.spawn(shutdown.clone());
         }

@@ -1,15 +1,15 @@
 //! The one module that names operating-system calls, behind the same few functions for every system.
 //!
-//! | what | Linux | Windows |
-//! |---|---|---|
-//! | [`spawn`] | own `clone3` with vfork semantics, into a session and a cgroup of its own | suspended, into a job object, resumed |
-//! | [`Process`] | pidfd; identity is pid and start time | process handle; identity is pid and creation time |
-//! | [`Tree`] | group, cgroup, orphans by mark | the job |
-//! | [`scan`] | `/proc/*/environ` and FIFOs | the jobs of this home |
-//! | [`pipe`] | FIFOs, moved into files by `splice` | pipes that the supervisor owns |
-//! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | `GetExtendedTcpTable` |
-//! | [`Alarm`] | `timerfd` of the wall clock | a sleep of at most a minute |
-//! | [`Lock`] | `flock` | an exclusively opened file |
+//! | what | Linux | macOS | Windows |
+//! |---|---|---|---|
+//! | [`spawn`] | own `clone3` with vfork semantics, into a session and a cgroup of its own | fork and exec, into a session | suspended, into a job object, resumed |
+//! | [`Process`] | pidfd; identity is pid and start time | kqueue; the same identity | process handle; identity is pid and creation time |
+//! | [`Tree`] | group, cgroup, orphans by mark | group, orphans by mark and FIFO | the job |
+//! | [`scan`] | `/proc/*/environ` and FIFOs | `KERN_PROCARGS2` and FIFOs | the jobs of this home |
+//! | [`pipe`] | FIFOs, moved into files by `splice` | FIFOs, by read and write | pipes that the supervisor owns |
+//! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | `pcblist_n` | `GetExtendedTcpTable` |
+//! | [`Alarm`] | `timerfd` of the wall clock | a sleep of at most a minute | a sleep of at most a minute |
+//! | [`Lock`] | `flock` | `flock` | an exclusively opened file |
 //!
 //! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.
 
@@ -27,9 +27,17 @@ mod windows;
 #[cfg(windows)]
 pub use windows::*;
 
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(unix)]
+mod unix;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+pub use macos::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!(
-    "Sereno's supervisor runs on Linux and Windows in this version; other systems want a file in supervisor/src/os"
+    "Sereno's supervisor runs on Linux, macOS and Windows in this version; other systems want a folder in supervisor/src/os"
 );
 
 use std::ffi::CString;

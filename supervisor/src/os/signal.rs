@@ -1,6 +1,8 @@
-//! Signals by name. The numbers are Linux's; on Windows a signal is only a word for how politely a process is asked.
+//! Signals by name. Each system has its own numbers; on Windows, which has none, a signal is only a word for how politely
+//! a process is asked, and its number is Linux's.
 
 /// The names and numbers that `stop.signal`, `ctl signal` and exits use.
+#[cfg(not(target_os = "macos"))]
 const SIGNALS: [(&str, i32); 31] = [
     ("SIGHUP", 1),
     ("SIGINT", 2),
@@ -35,8 +37,51 @@ const SIGNALS: [(&str, i32); 31] = [
     ("SIGSYS", 31),
 ];
 
+/// The names and numbers of macOS.
+#[cfg(target_os = "macos")]
+const SIGNALS: [(&str, i32); 31] = [
+    ("SIGHUP", 1),
+    ("SIGINT", 2),
+    ("SIGQUIT", 3),
+    ("SIGILL", 4),
+    ("SIGTRAP", 5),
+    ("SIGABRT", 6),
+    ("SIGEMT", 7),
+    ("SIGFPE", 8),
+    ("SIGKILL", 9),
+    ("SIGBUS", 10),
+    ("SIGSEGV", 11),
+    ("SIGSYS", 12),
+    ("SIGPIPE", 13),
+    ("SIGALRM", 14),
+    ("SIGTERM", 15),
+    ("SIGURG", 16),
+    ("SIGSTOP", 17),
+    ("SIGTSTP", 18),
+    ("SIGCONT", 19),
+    ("SIGCHLD", 20),
+    ("SIGTTIN", 21),
+    ("SIGTTOU", 22),
+    ("SIGIO", 23),
+    ("SIGXCPU", 24),
+    ("SIGXFSZ", 25),
+    ("SIGVTALRM", 26),
+    ("SIGPROF", 27),
+    ("SIGWINCH", 28),
+    ("SIGINFO", 29),
+    ("SIGUSR1", 30),
+    ("SIGUSR2", 31),
+];
+
 /// The last resort.
 pub const KILL: i32 = 9;
+
+/// Lets one go on that was stopped.
+#[cfg(not(target_os = "macos"))]
+pub const CONT: i32 = 18;
+/// Lets one go on that was stopped.
+#[cfg(target_os = "macos")]
+pub const CONT: i32 = 19;
 
 /// `"HUP"`, `"SIGHUP"`, `"sighup"` or `"1"`.
 pub fn number(text: &str) -> Option<i32> {
@@ -65,6 +110,7 @@ mod tests {
         for text in ["HUP", "SIGHUP", "sighup", "1"] {
             assert_eq!(number(text), Some(1), "{text}");
         }
+        assert_eq!((number("KILL"), number("CONT")), (Some(KILL), Some(CONT)));
         assert_eq!((name(9).as_str(), name(40).as_str()), ("SIGKILL", "SIG40"));
         for bad in ["", "SIG", "0", "65", "-1", "SIGNOPE"] {
             assert_eq!(number(bad), None, "{bad}");

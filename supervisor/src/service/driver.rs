@@ -192,7 +192,7 @@ impl Service {
         let count = if main_only { 1 } else { self.tree.as_ref().map_or(1, Tree::count).max(1) };
         let sent = self.send(number, main_only).and_then(|()| {
             // One that is frozen by SIGSTOP hears nothing until it is let go on.
-            self.send(18, main_only)
+            self.send(signal::CONT, main_only)
         });
         if let Err(error) = sent {
             tracing::warn!(service = %self.name, %error, "sending {name} failed");

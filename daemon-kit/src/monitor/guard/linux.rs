@@ -3,15 +3,14 @@
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::oneshot;
 
-use crate::chassis::launch::Launch;
+pub(super) use super::unix::start;
 
 /// Whether the supervisor with this lock is one of ours; else why not.
 pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
@@ -86,20 +85,6 @@ fn has_open(pid: u32, file: (u64, u64)) -> io::Result<bool> {
     };
     let is_it = |path: &Path| fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == file);
     Ok(entries.flatten().any(|entry| is_it(&entry.path())))
-}
-
-/// Starts a supervisor that is nobody's child: the process started here makes another one and ends at once.
-pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the one process that a guard starts is the supervisor")]
-    let mut command = Command::new(&launch.program);
-    let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from("/") };
-    command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
-    command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("{} ended with {status}", launch.program.display())))
 }
 
 #[cfg(test)]

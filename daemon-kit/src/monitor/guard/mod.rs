@@ -4,20 +4,24 @@
 //! |---|---|
 //! | `life` | one supervisor: who it is, whether it answers, when it dies |
 //! | `patience` | pure: how long to wait before the next one |
-//! | `keep` | copies of open files, kept and never read (Linux; elsewhere the services keep what is theirs) |
-//! | `linux`, `windows` | a process held, its end heard; how a supervisor is started again |
+//! | `keep` | copies of open files, kept and never read (on Windows the services keep what is theirs) |
+//! | `linux`, `macos`, `windows` | a process held, its end heard |
+//! | `unix` | how a supervisor is started again; on Windows that is in its file |
 //!
 //! Who supervises is decided by the lock alone: of two guards that act at once, one starts a supervisor that finds the
 //! lock taken and leaves. A supervisor that is told to go ends its monitors first, so there is no guard left to call it
 //! back.
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod keep;
 mod life;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod os;
 mod patience;
+#[cfg(unix)]
+mod unix;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -67,7 +71,7 @@ impl Guard {
 
     /// Guards and keeps until the shutdown. Needs a tokio runtime.
     pub(super) fn spawn(self, shutdown: Shutdown) {
-        #[cfg(target_os = "linux")]
+        #[cfg(unix)]
         self.keep(shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -79,7 +83,7 @@ impl Guard {
     }
 
     /// Keeps what only the supervisor holds.
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     fn keep(&self, over: Shutdown) {
         let place = crate::chassis::keep::path(&self.home, &self.monitor);
         tokio::spawn(async move {

@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::proc;
 use crate::lifecycle::Exit;
+use crate::os::unix::{exit_of_wait_status, pid};
 use crate::os::{Identity, signal};
 
 /// A process of a service.
@@ -38,12 +39,12 @@ impl Process {
     }
 
     /// One that ended while nobody supervised, by the pidfd that somebody kept: how it ended can still be read.
-    pub(super) fn kept(identity: Identity, pidfd: OwnedFd) -> Self {
+    pub(in crate::os) fn kept(identity: Identity, pidfd: OwnedFd) -> Self {
         Self { identity, pidfd, is_child: false }
     }
 
     /// One that ended while nobody supervised, as long as nobody has reaped it.
-    pub(super) fn unreaped(identity: Identity) -> Option<Self> {
+    pub(in crate::os) fn unreaped(identity: Identity) -> Option<Self> {
         let pidfd = rustix::process::pidfd_open(pid(identity.pid)?, PidfdFlags::empty()).ok()?;
         let stat = proc::stat(identity.pid)?;
         (stat.start == identity.start && stat.is_zombie()).then(|| Self::kept(identity, pidfd))
@@ -122,58 +123,9 @@ impl Process {
     }
 
     /// Its pidfd, to be kept by somebody else as well.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.pidfd.as_fd())
     }
-}
-
-/// Tells that some child has ended: also those that nobody started, the orphans.
-#[derive(Debug)]
-pub struct Children(tokio::signal::unix::Signal);
-
-impl Children {
-    /// Needs a tokio runtime.
-    pub fn watch() -> io::Result<Self> {
-        Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child())?))
-    }
-
-    /// Returns when children have ended since the last call. May be dropped and called again.
-    pub async fn ended(&mut self) {
-        self.0.recv().await;
-    }
-}
-
-/// Reaps every dead child that is nobody's service: orphans that came to us. `is_known` are leaders, whose status is
-/// read by [`Process::reap`]. Says how many were reaped, and whether a leader stands in the way.
-pub fn orphans_reaped(is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
-    let mut reaped = 0;
-    loop {
-        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        // `waitid` does not tell rustix's caller who: libc's does.
-        let Some(pid) = peek_zombie(peek.bits()) else { return (reaped, None) };
-        if is_known(pid) {
-            return (reaped, Some(pid));
-        }
-        let Some(id) = self::pid(pid) else { return (reaped, None) };
-        let _ = rustix::process::waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        reaped += 1;
-    }
-}
-
-fn peek_zombie(options: u32) -> Option<u32> {
-    // SAFETY: the kernel fills the structure; `si_pid` is valid for what `waitid` returns.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let options = i32::try_from(options).ok()?;
-        if libc::waitid(libc::P_ALL, 0, &raw mut info, options) != 0 {
-            return None;
-        }
-        u32::try_from(info.si_pid()).ok().filter(|pid| *pid != 0)
-    }
-}
-
-pub(super) fn pid(number: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(number).ok()?)
 }
 
 /// Signals through a pidfd; one that is gone is no error.
@@ -201,14 +153,6 @@ fn exit_of(code: Option<i32>, by: Option<i32>) -> Exit {
         (Some(code), _) => Exit::Code(code),
         (None, Some(by)) => Exit::Signal(signal::name(by)),
         (None, None) => Exit::Unknown,
-    }
-}
-
-fn exit_of_wait_status(status: i32) -> Exit {
-    if libc::WIFSIGNALED(status) {
-        Exit::Signal(signal::name(libc::WTERMSIG(status)))
-    } else {
-        Exit::Code(libc::WEXITSTATUS(status))
     }
 }
 

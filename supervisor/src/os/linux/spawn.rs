@@ -6,12 +6,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::birth::Birth;
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
 use super::confine;
 use super::proc;
 use super::process::Process;
-use crate::os::{Confine, Identity, Launch, SpawnError};
+use crate::os::{Birth, Confine, Identity, Launch, SpawnError};
 
 /// Stack of the child until it execs; it makes a dozen system calls, none deep.
 const STACK: usize = 64 * 1024;

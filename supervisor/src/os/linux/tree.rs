@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::cgroup::Cgroup;
+use super::proc;
 use super::proc::Fifos;
-use super::{proc, process};
+use crate::os::unix::pid as process_id;
 use crate::os::{Identity, Marked};
 
 /// The processes of one run.
@@ -60,7 +61,7 @@ impl Tree {
 
     /// Signals every process of the group. The leader has not been reaped: the group is its own.
     pub fn signal_group(&self, number: i32) -> io::Result<()> {
-        let Some(group) = process::pid(self.leader.pid) else { return Ok(()) };
+        let Some(group) = process_id(self.leader.pid) else { return Ok(()) };
         // SAFETY: a system call without memory; rustix has no name for real-time signals.
         let result = unsafe { libc::kill(-group.as_raw_nonzero().get(), number) };
         if result == 0 {
@@ -76,7 +77,7 @@ impl Tree {
         if proc::start_time(self.leader.pid).is_some_and(|start| start != self.leader.start) {
             return;
         }
-        if let Some(group) = process::pid(self.leader.pid) {
+        if let Some(group) = process_id(self.leader.pid) {
             // Gone already is what we want.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -93,7 +94,7 @@ impl Tree {
         let family = proc::descendants(self.leader.pid);
         self.kill_group();
         for pid in family {
-            if let Some(pid) = process::pid(pid) {
+            if let Some(pid) = process_id(pid) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
@@ -115,7 +116,7 @@ impl Tree {
     /// Whether a living process of the group is left, now that its leader has been reaped. `orphans` are the
     /// supervisor's children that lead no run.
     pub fn group_is_empty(&self, orphans: &[u32]) -> bool {
-        let Some(group) = process::pid(self.leader.pid) else { return true };
+        let Some(group) = process_id(self.leader.pid) else { return true };
         if test_kill_process_group(group).is_err() {
             return true;
         }
@@ -151,7 +152,7 @@ impl Tree {
             // pid can not become somebody else's.
             killed += 1;
             for pid in proc::descendants(orphan) {
-                if let Some(pid) = process::pid(pid) {
+                if let Some(pid) = process_id(pid) {
                     let _ = kill_process(pid, Signal::KILL);
                 }
             }

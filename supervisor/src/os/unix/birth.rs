@@ -59,7 +59,7 @@ impl Birth {
     }
 
     /// Where the child writes its pid.
-    pub(super) fn pid(&self) -> *const AtomicU32 {
+    pub(in crate::os) fn pid(&self) -> *const AtomicU32 {
         &raw const self.page().pid
     }
 

@@ -1,4 +1,4 @@
-//! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds. The next supervisor asks
+//! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds where there are some. The next supervisor asks
 //! for them before it adopts.
 //!
 //! A thread of its own talks to the keepers, so that a slow one delays nobody: a word that takes too long ends the
@@ -16,11 +16,9 @@ use std::time::Duration;
 use daemon_kit::Home;
 use daemon_kit::chassis::keep::{self, Link, Word};
 
-use super::NotifySocket;
-use super::pipe::Output;
-use super::process::Process;
 use crate::lifecycle::Moment;
-use crate::os::{Identity, now};
+use crate::os::pipe::Output;
+use crate::os::{Identity, NotifySocket, Process, now};
 
 /// What one word to a keeper may take.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -63,9 +61,11 @@ impl Keep {
 
     /// The process that leads the current run of a service.
     pub fn process(&self, service: &str, process: &Process) {
+        // A system where a process is no descriptor has nothing to keep.
+        let Some(descriptor) = process.descriptor() else { return };
         let Identity { pid, start } = process.identity();
         let word = Word::Keep { name: format!("pid/{service}"), note: format!("{pid} {start}") };
-        self.keep(word, process.descriptor().try_clone_to_owned());
+        self.keep(word, descriptor.try_clone_to_owned());
     }
 
     /// One output of a service: what is in it stays while anybody holds it.

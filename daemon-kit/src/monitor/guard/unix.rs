@@ -1,0 +1,21 @@
+//! On every Unix: how a supervisor is started again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::chassis::launch::Launch;
+
+/// Starts a supervisor that is nobody's child: the process started here makes another one and ends at once.
+pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the one process that a guard starts is the supervisor")]
+    let mut command = Command::new(&launch.program);
+    let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from("/") };
+    command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
+    command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} ended with {status}", launch.program.display())))
+}

@@ -1,0 +1,92 @@
+//! Whose a process is: by its mark, or by a FIFO of ours that it holds. macOS hides the environment of programs of its
+//! own (`/bin/sh`, `/usr/bin/python3`) from everybody, so that those are known by what they write to.
+
+use std::collections::BTreeMap;
+
+use super::proc;
+use crate::os::{Identity, MARK, Marked};
+
+/// Device and inode of FIFOs, and which service writes to each.
+pub(super) type Fifos = BTreeMap<(u64, u64), String>;
+
+/// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
+pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
+    let environ = proc::started(pid).unwrap_or_default().environment;
+    if let Some(mark) = environ.iter().find_map(|entry| mark_in(entry)) {
+        return parse_mark(mark, instance);
+    }
+    if is_half_born(pid) {
+        return None;
+    }
+    proc::holds(pid, fifos).map(|service| (service.clone(), 0))
+}
+
+fn mark_in(entry: &[u8]) -> Option<&[u8]> {
+    entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")
+}
+
+fn parse_mark(mark: &[u8], instance: &str) -> Option<(String, u64)> {
+    let rest = std::str::from_utf8(mark).ok()?.strip_prefix(instance)?.strip_prefix('/')?;
+    let (service, incarnation) = rest.rsplit_once('/')?;
+    Some((service.into(), incarnation.parse().ok()?))
+}
+
+/// Whether it is a child of this process that is not another program yet: it still holds everything that we hold, the
+/// FIFOs of every service among it.
+fn is_half_born(pid: u32) -> bool {
+    let own = std::process::id();
+    proc::facts(pid).is_some_and(|facts| facts.parent == own) && proc::program(pid) == proc::program(own)
+}
+
+/// Every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it holds.
+///
+/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
+/// processes with a mark of their own service are never taken for another's; nor are those that keep copies of FIFOs for
+/// the next supervisor, as monitors have a mark.
+pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
+    let ours = proc::ancestors(std::process::id());
+    let others = proc::all().into_iter().filter(|pid| !ours.contains(pid));
+    others.filter_map(|pid| belongs(pid, instance, fifos)).collect()
+}
+
+fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
+    let facts = proc::facts(pid).filter(|facts| !facts.is_zombie)?;
+    let (service, incarnation) = owner(pid, instance, fifos)?;
+    let identity = Identity { pid, start: facts.start };
+    Some(Marked { identity, service, incarnation, leads: facts.group == pid })
+}
+
+impl Marked {
+    /// Kills it, if it is still the one that was found.
+    pub fn kill(&self) {
+        if let Some(process) = super::Process::adopt(self.identity) {
+            // One that is gone is no error, and one that may not be killed is found again by the next scan.
+            let _ = process.signal(crate::os::signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_service_and_incarnation_of_this_instance_only() {
+        assert_eq!(mark_in(b"SERENO_UNIT=abc/web:0/17"), Some(&b"abc/web:0/17"[..]));
+        assert_eq!(mark_in(b"SERENO_UNITS=1"), None);
+        assert_eq!(parse_mark(b"abc/web:0/17", "abc"), Some(("web:0".into(), 17)));
+        assert_eq!(parse_mark(b"abc/web:0/17", "ab"), None);
+        assert_eq!(parse_mark(b"abc/web/x", "abc"), None);
+    }
+
+    #[test]
+    fn whoever_holds_a_fifo_belongs_to_its_service() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::tempfile().expect("a file");
+        let meta = file.metadata().expect("its own");
+        let files = Fifos::from([((meta.dev(), meta.ino()), "web".to_string())]);
+        assert_eq!(proc::holds(std::process::id(), &files).map(String::as_str), Some("web"));
+        drop(file);
+        assert_eq!(proc::holds(std::process::id(), &files), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! The socket behind `NOTIFY_SOCKET`. macOS does not say who sent a datagram, and has no names without a folder: the
+//! socket lies in a folder that only our own user and root can enter, and nobody else is heard.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+/// The longest path that a socket may have.
+const LONGEST_PATH: usize = 103;
+
+/// Where a service says that it is ready.
+#[derive(Debug)]
+pub struct NotifySocket(tokio::net::UnixDatagram);
+
+impl NotifySocket {
+    /// What stands in `NOTIFY_SOCKET`: a path in a folder of our own, short enough for a socket. Nothing for who runs as
+    /// somebody else: they could not enter our folder, and in another one anybody could speak for them.
+    pub fn address(folder: &Path, _instance: &str, stem: &str, other_user: bool) -> String {
+        if other_user {
+            return String::new();
+        }
+        let path = folder.join(stem).display().to_string();
+        if path.len() <= LONGEST_PATH {
+            return path;
+        }
+        let digest = stem
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        folder.join(format!("{digest:08x}")).display().to_string()
+    }
+
+    /// Binds it anew. Needs a tokio runtime.
+    pub fn bind(address: &str) -> io::Result<Self> {
+        if address.is_empty() {
+            let why = "macOS has no notify socket for a service of another user; use another ready";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        match std::fs::remove_file(address) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Self::of(UnixDatagram::bind(address)?),
+        }
+    }
+
+    /// One that an earlier supervisor bound, with what was said into it since; `None`: it is bound elsewhere. Needs a
+    /// tokio runtime.
+    pub fn take_over(socket: OwnedFd, address: &str) -> Option<Self> {
+        let socket = UnixDatagram::from(socket);
+        let bound = socket.local_addr().ok()?;
+        if bound.as_pathname() == Some(Path::new(address)) { Self::of(socket).ok() } else { None }
+    }
+
+    fn of(socket: UnixDatagram) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
+    }
+
+    /// The next message, and the user it is from, which macOS does not tell; what is no text is passed over. Descriptors
+    /// that come with it find no room and are closed.
+    pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self.0.recv(&mut buffer).await?;
+            if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
+                return Ok((text.into(), None));
+            }
+        }
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_one_that_a_socket_can_have() {
+        let folder = Path::new("/srv/run/notify");
+        assert_eq!(NotifySocket::address(folder, "i", "web@0", false), "/srv/run/notify/web@0");
+        assert_eq!(NotifySocket::address(folder, "i", "web@0", true), "");
+        let long = NotifySocket::address(folder, "i", &"x".repeat(100), false);
+        assert!(long.starts_with("/srv/run/notify/") && long.len() <= LONGEST_PATH, "{long}");
+    }
+}

@@ -1,0 +1,49 @@
+//! Log files, as every Unix has them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Opens a log file at its end, not for appending, which `splice` refuses; makes it and its folder if need be.
+pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
+    use std::io::{Seek, SeekFrom};
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    // Where a service can write to the folder it could plant a link to a file that only we can write.
+    options.custom_flags(libc::O_NOFOLLOW);
+    let mut file = options.open(path)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    Ok((file, end))
+}
+
+/// Whether a path still names an open file, so that a follower sees a rotation.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, current) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (current.dev(), current.ino()))
+}
+
+/// The number of a file: what stays the same when it is renamed.
+pub fn file_number(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.ino())
+}
+
+/// Sleeps for a moment shorter than any timer of a runtime is good for.
+pub fn pause(moment: std::time::Duration) {
+    let time = rustix::thread::Timespec { tv_sec: 0, tv_nsec: i64::from(moment.subsec_nanos()) };
+    let _ = rustix::thread::nanosleep(&time);
+}
+
+/// Whether a file has no name any more.
+pub fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+}
+
+/// Reads at a place, whatever the position.
+pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}

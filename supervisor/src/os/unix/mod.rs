@@ -1,0 +1,40 @@
+//! What Linux and macOS have in common.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `birth` | a child writes its pid down before it is another program |
+//! | `children` | hearing of children that ended, and reaping those that nobody knows |
+//! | `files` | log files |
+//! | `host` | this process and its host: lock, folders, descriptors that go over an exec |
+//! | `keep` | copies of what only this process holds, with the monitors |
+
+mod birth;
+mod children;
+pub(super) mod files;
+mod host;
+mod keep;
+
+pub use birth::Birth;
+pub use children::{Children, orphans_reaped};
+pub(super) use children::{exit_of_wait_status, pid};
+pub use host::{
+    Lock, create_private_dir, detach, exec, leave_open, listen, null_device, open_private, own_dir, own_ids,
+    shell, take_over,
+};
+pub use keep::{Keep, Kept};
+
+/// An open file, pipe or socket.
+pub type Handle = std::os::fd::OwnedFd;
+
+/// One that is lent.
+pub type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
+
+/// Lends one.
+pub fn borrow(handle: &Handle) -> Borrowed<'_> {
+    std::os::fd::AsFd::as_fd(handle)
+}
+
+/// The same open file once more.
+pub fn duplicate(handle: &Handle) -> std::io::Result<Handle> {
+    handle.try_clone()
+}
