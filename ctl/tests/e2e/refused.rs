@@ -195,6 +195,8 @@ fn a_monitor_of_some_services_sees_and_asks_for_no_others() {
         [defaults.checks.own]
         kind = "disk"
         [services.web]
+        env = { PASSWORD = "hush" }
+        checks.secret = { kind = "exec", command = "true" }
         [services.db]
         "#
     ));
@@ -210,17 +212,21 @@ fn a_monitor_of_some_services_sees_and_asks_for_no_others() {
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URI");
         let mut client = ArbiterClient::new(endpoint.connect().await.expect("connects"));
-        let hello = |name: &str| v1::WatchTargetsRequest {
+        let hello = |name: &str, kind: &str| v1::WatchTargetsRequest {
             monitor: name.into(),
-            kind: "disk".into(),
+            kind: kind.into(),
             session: "s".into(),
             ..v1::WatchTargetsRequest::default()
         };
         let mut targets =
-            client.watch_targets(shown(&token, hello("probe"))).await.expect("let in").into_inner();
+            client.watch_targets(shown(&token, hello("probe", "disk"))).await.expect("let in").into_inner();
         let set = targets.message().await.expect("no error").expect("a set");
         let seen: Vec<&str> = set.targets.iter().map(|target| target.service.as_str()).collect();
         assert_eq!(seen, ["web"]);
+        // A command comes with its service's environment: that is shown to nobody over a network.
+        let commands = client.watch_targets(shown(&token, hello("probe", "exec"))).await.expect("let in");
+        let none = commands.into_inner().message().await.expect("no error").expect("a set");
+        assert_eq!(none.targets, []);
         let ask = |monitor: &str, service: &str| v1::RequestRestartRequest {
             monitor: monitor.into(),
             session: "s".into(),
@@ -232,7 +238,7 @@ fn a_monitor_of_some_services_sees_and_asks_for_no_others() {
         let mut refused = Vec::new();
         refused
             .push(client.request_restart(shown(&token, ask("probe", "db"))).await.expect_err("not its own"));
-        let other = client.watch_targets(shown(&token, hello("health-monitor"))).await;
+        let other = client.watch_targets(shown(&token, hello("health-monitor", "disk"))).await;
         refused.push(other.map(drop).expect_err("another's name"));
         refused.push(
             client.request_restart(shown(&token, ask("other", "web"))).await.expect_err("another's name"),

@@ -1,6 +1,7 @@
 //! What monitors talk to.
 
 use daemon_kit::chassis::{Caller, Shutdown};
+use daemon_kit::file::CheckSpec;
 use futures_util::StreamExt;
 use proto::{Name, v1};
 use tokio::sync::watch;
@@ -65,7 +66,12 @@ impl Targets {
         let kind = self.kind.clone();
         let set = self.attached.manager.ask(|reply| Command::Targets(kind, reply)).await;
         let own = |mut set: TargetSet| {
-            set.targets.retain(|target| is_for(&self.caller, target.service.as_str()));
+            set.targets.retain(|target| {
+                // A command comes with its service's environment, secrets and all: that goes over no network.
+                let stays_here = matches!(target.check.spec, CheckSpec::Exec { .. });
+                is_for(&self.caller, target.service.as_str())
+                    && !(stays_here && self.caller.identity.is_some())
+            });
             convert::targets(set)
         };
         Some(set.map(own).map_err(Into::into))
