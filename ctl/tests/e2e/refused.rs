@@ -195,8 +195,8 @@ fn a_monitor_of_some_services_sees_and_asks_for_no_others() {
         [defaults.checks.own]
         kind = "disk"
         [services.web]
-        env = { PASSWORD = "hush" }
-        checks.secret = { kind = "exec", command = "true" }
+        env = {{ PASSWORD = "hush" }}
+        checks.secret = {{ kind = "exec", command = "true" }}
         [services.db]
         "#
     ));

@@ -242,10 +242,11 @@ impl Manager {
             if let Some(service) = self.services.get_mut(&name) {
                 service.set_caller_env(caller_env);
             }
-            let alive = self.services[&name].unit.is_alive();
+            let service = &self.services[&name];
+            let (alive, waits) = (service.unit.is_alive(), waits_for_its_time(service));
             if step.effect == Effect::Restart && self.services[&name].spec.schedule.is_none() {
                 self.request(&name, Request::Restart, seq, now);
-            } else if autostart && !alive && (start || step.effect == Effect::Start) {
+            } else if autostart && !alive && (start && !waits || step.effect == Effect::Start) {
                 step.effect = Effect::Start;
                 self.request(&name, Request::Arm, seq, now);
             }
