@@ -24,7 +24,7 @@ impl Children {
 }
 
 /// Reaps every dead child that is nobody's service: orphans that came to us. `is_known` are leaders, whose status is
-/// read by [`Process::reap`]. Says how many were reaped, and whether a leader stands in the way.
+/// read by [`reap`](crate::os::Process::reap). Says how many were reaped, and whether a leader stands in the way.
 pub fn orphans_reaped(is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
     let mut reaped = 0;
     loop {
