@@ -287,9 +287,10 @@ fn trusted(problems: Problems) -> Result<(), StartError> {
 /// The copy of the file that was applied last: never the newer file, and no error of the world stops it.
 fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     let state = Home::at(home).state();
-    // It says what runs: not from a folder that somebody else put there.
-    trusted_home(&state)?;
     let path = applied::path_in(&state);
+    // It says what runs: not one that somebody else wrote. That its folder was opened since is no reason to leave
+    // services alone; it is closed again below.
+    trusted_home(&path)?;
     let applied = step(&format!("reading {}", path.display()), applied::load(&state))?;
     let config = file::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;
     Ok((config, applied))

@@ -57,10 +57,14 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
+    // Left by one that was killed while it wrote: it must not be in the way of a revocation.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = private().open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 /// Makes a folder, and those above it, for its owner only.
@@ -136,6 +140,9 @@ mod tests {
         assert_eq!(read(&path).expect("ours"), "hush");
         write(&path, "hush!").expect("written again");
         assert_ne!(Stamp::of(&path), before);
+        fs::write(folder.path().join("key.new"), "half").expect("left by one that was killed");
+        write(&path, "hush again").expect("written all the same");
+        assert_eq!(read(&path).expect("ours"), "hush again");
         for mode in [0o640, 0o604, 0o620, 0o666] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
             let error = read(&path).expect_err("refused").to_string();

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -58,8 +58,11 @@ impl Door {
             }
             listen(&host, port).map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })
         };
-        let listener = match ready() {
-            Ok(listener) => Some(listener),
+        // A name may take its time to be found, and whoever starts us again waits for nothing.
+        let later = insist == Insist::InTheEnd && host.parse::<IpAddr>().is_err();
+        let bound = if later { Ok(None) } else { ready().map(Some) };
+        let listener = match bound {
+            Ok(listener) => listener,
             Err(error) if insist == Insist::AtOnce => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "goes on without, and tries again");
@@ -80,8 +83,10 @@ impl Door {
             let listener = if let Some(listener) = &self.listener {
                 listener
             } else {
-                sleep(BIND_AGAIN).await;
-                let Ok(listener) = TcpListener::bind((&*self.host, self.port)).await else { continue };
+                let Ok(listener) = TcpListener::bind((&*self.host, self.port)).await else {
+                    sleep(BIND_AGAIN).await;
+                    continue;
+                };
                 tracing::info!(endpoint = %self.endpoint, "is bound now");
                 self.listener.insert(listener)
             };

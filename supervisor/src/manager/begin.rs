@@ -236,7 +236,7 @@ impl Manager {
         // Begun since it was written down: that was the run of that time.
         let planned = entry.and_then(|entry| entry.next_run).filter(|_| !found.began_since(name));
         service.wait_for_times(planned.map(|since| UNIX_EPOCH + Duration::from_secs(since)));
-        if entry.is_some_and(|entry| entry.queued) {
+        if entry.is_some_and(|entry| entry.queued) && found.same_boot && !found.began_since(name) {
             service.queue();
         }
         if let Some((incarnation, process)) = leader {

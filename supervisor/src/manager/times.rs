@@ -85,13 +85,15 @@ impl Manager {
     /// A run that waited for the one before.
     fn run_what_is_queued(&mut self, name: &Name, now: Moment) {
         let Some(service) = self.services.get_mut(name) else { return };
+        // Stopped by a person while it waited: what is wanted again later is another matter.
+        if !service.unit.is_wanted() {
+            return service.unqueue();
+        }
         if !service.is_queued() || !service.unit.is_down() || service.is_paused() || self.going.is_some() {
             return;
         }
         service.unqueue();
-        if service.unit.is_wanted() {
-            self.renew(name, "run: its time came while the last one went", now);
-        }
+        self.renew(name, "run: its time came while the last one went", now);
     }
 
     fn end_the_overdue(&mut self, name: &Name, now: Moment) {
