@@ -113,8 +113,18 @@ pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems)
 
 /// The file that is meant.
 pub(crate) fn path(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir().map_err(Failure::Start)?;
+    let here = match explicit.filter(|path| path.is_absolute()).and_then(Path::parent) {
+        Some(folder) => folder.into(),
+        None => here()?,
+    };
     file::find(explicit, &here, env).map_err(|problem| Failure::Usage(problem.to_string().trim_end().into()))
+}
+
+/// The folder in which this was typed.
+pub(crate) fn here() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        Failure::Usage(format!("the folder that you are in can not be read: {error}; go to another"))
+    })
 }
 
 /// What of this process's environment is text; nothing else can stand in a file or on the wire.

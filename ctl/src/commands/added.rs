@@ -15,7 +15,7 @@ use crate::wait::Goal;
 
 /// Adds one, and waits until it is ready.
 pub(super) async fn run(run: Run, place: &Place, out: &mut Out) -> Result<Done, Failure> {
-    let here = std::env::current_dir().map_err(Failure::Start)?;
+    let here = crate::place::here()?;
     let request = AddServiceRequest {
         toml: table(&run, &here)?.to_string(),
         folder: here.display().to_string(),

@@ -58,3 +58,22 @@ fn half_an_edit_changes_nothing_that_runs() {
     system.ctl(&["apply"]).succeeded();
     crate::harness::eventually("the other is gone", || system.service("new").0.is_null());
 }
+
+#[test]
+fn in_a_folder_that_is_gone_an_absolute_file_will_do_and_else_it_is_said() {
+    let system = System::new("[services.web]\ncommand = \"sleep 1000\"\n");
+    let gone = |rest: &str| {
+        let (ctl, file) = (crate::harness::binaries().join("ctl"), system.path("sereno.toml"));
+        let rest = rest.replace("FILE", &file.display().to_string());
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && exec {} {rest}", ctl.display());
+        let mut shell = std::process::Command::new("sh");
+        let answer = shell.args(["-c", &script]).current_dir(system.path("")).output().expect("sh runs");
+        (answer.status.code(), String::from_utf8_lossy(&answer.stderr).into_owned())
+    };
+    assert_eq!(gone("-f FILE check"), (Some(0), String::new()));
+    let (code, said) = gone("check");
+    assert!(
+        code == Some(2) && said.contains("the folder that you are in can not be read"),
+        "{code:?} {said}"
+    );
+}

@@ -221,8 +221,12 @@ impl Access {
 
     /// Says that somebody was refused.
     pub(super) fn refused(&self, who: &str, why: &str) {
-        let line = format!("refused {who}: {}", why.replace(who, "it"));
-        let due = self.calm.lock().expect("nobody panics with it").due(&line, Instant::now());
+        self.say(&format!("refused {who}: {}", why.replace(who, "it")));
+    }
+
+    /// Says in the log and the journal what somebody should know, a repeated one once a minute.
+    pub(super) fn say(&self, line: &str) {
+        let due = self.calm.lock().expect("nobody panics with it").due(line, Instant::now());
         let Some(before) = due else { return };
         let times = if before == 0 { String::new() } else { format!(" ({before} times more since)") };
         tracing::warn!("{line}{times}");

@@ -83,9 +83,14 @@ impl Door {
             let listener = if let Some(listener) = &self.listener {
                 listener
             } else {
-                let Ok(listener) = TcpListener::bind((&*self.host, self.port)).await else {
-                    sleep(BIND_AGAIN).await;
-                    continue;
+                let listener = match TcpListener::bind((&*self.host, self.port)).await {
+                    Ok(listener) => listener,
+                    Err(error) => {
+                        let endpoint = &self.endpoint;
+                        self.access.say(&format!("{endpoint} can not be bound: {error}; it is tried again"));
+                        sleep(BIND_AGAIN).await;
+                        continue;
+                    }
                 };
                 tracing::info!(endpoint = %self.endpoint, "is bound now");
                 self.listener.insert(listener)
@@ -165,7 +170,7 @@ async fn shake_hands(
     let config = match access.tls()?.server(Arc::clone(&shown)) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(%error, "nobody can connect");
+            access.say(&format!("nobody can connect by TLS: {error}"));
             return None;
         }
     };

@@ -250,9 +250,14 @@ async fn what_can_not_be_bound_yet_is_bound_when_it_can() {
     let access = || Access::new(None, Some(files.clone()));
     let one = std::slice::from_ref(&endpoint);
     bind_all(one, access(), Insist::AtOnce).map(drop).expect_err("a person is told at once");
-    let listener = bind_all(one, access(), Insist::InTheEnd).expect("goes on without");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let reported = access();
+    reported.report(move |line| drop(tell.send(line)));
+    let listener = bind_all(one, reported, Insist::InTheEnd).expect("goes on without");
     let stop = Shutdown::new();
     tokio::spawn(serve(listener, Routes::default(), &[], stop.clone(), Duration::ZERO));
+    let line = timeout(CEILING, told.recv()).await.expect("in time").expect("told");
+    assert!(line.starts_with(&format!("{endpoint} can not be bound: ")), "{line}");
     drop(taken);
     let channel = channel_as(&endpoint, &with_cert(&files)).expect("credentials");
     let served = async {
