@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file::Cron;
+use daemon_kit::file::{Cron, Service as Spec};
 
 use super::Service;
 use crate::lifecycle::Moment;
@@ -58,11 +58,15 @@ impl Timer {
     }
 }
 
+fn cron_of(spec: &Spec) -> Option<&Cron> {
+    let job = spec.schedule.as_ref().map(|schedule| &schedule.cron);
+    job.or(spec.restart.cron.as_ref())
+}
+
 impl Service {
     /// The times that it waits for.
     pub fn cron(&self) -> Option<&Cron> {
-        let job = self.spec.schedule.as_ref().map(|schedule| &schedule.cron);
-        job.or(self.spec.restart.cron.as_ref())
+        cron_of(&self.spec)
     }
 
     /// Begins to wait for its times, if it has any. `planned`: the time that an earlier supervisor waited for.
@@ -72,8 +76,7 @@ impl Service {
 
     /// How late it is, if its time has come.
     pub fn its_time(&mut self, now: SystemTime) -> Option<Duration> {
-        let cron = self.cron()?.clone();
-        self.timer.as_mut()?.come(&cron, now)
+        self.timer.as_mut()?.come(cron_of(&self.spec)?, now)
     }
 
     /// Its time came while its last run goes; whether one waits already.
