@@ -25,6 +25,16 @@ struct Folders {
     troubles: BTreeMap<Name, String>,
 }
 
+/// Why a folder is not looked at.
+enum Closed {
+    /// It went while we looked.
+    Gone,
+    Trouble(String),
+}
+
+/// A folder that is gone at each of so many looks in a row is not gone: the system shows it and lets nobody watch it.
+const LOOKS: usize = 100;
+
 impl Eyes {
     /// Without a watcher of the system every look is a trouble that says why.
     pub(super) fn new(hear: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> Self {
@@ -34,7 +44,7 @@ impl Eyes {
 
     /// Looks at exactly what is wanted; what can not be looked at, for each service.
     pub(super) fn look_at(&mut self, wanted: &BTreeMap<Name, Wanted>) -> BTreeMap<Name, String> {
-        loop {
+        self.look(|eyes| {
             let mut folders = Folders::default();
             for (name, wanted) in wanted {
                 for root in &wanted.paths {
@@ -42,15 +52,12 @@ impl Eyes {
                 }
             }
             let gone: Vec<PathBuf> =
-                self.open.iter().filter(|path| !folders.wanted.contains_key(*path)).cloned().collect();
+                eyes.open.iter().filter(|path| !folders.wanted.contains_key(*path)).cloned().collect();
             for path in gone {
-                self.shut(&path);
+                eyes.shut(&path);
             }
-            // What came between the look and its watch is seen in the next round.
-            if !self.open_all(&mut folders) {
-                return folders.troubles;
-            }
-        }
+            folders
+        })
     }
 
     /// The same for a folder that has come, where it is one.
@@ -58,33 +65,51 @@ impl Eyes {
         if !sees_one_folder() || !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
             return Ok(());
         }
-        loop {
+        let troubles = self.look(|_| {
             let mut folders = Folders::default();
             for (name, wanted) in wanted {
                 if let Some(root) = wanted.root_of(path) {
                     folders.below(name, wanted, root, path.into());
                 }
             }
-            if !self.open_all(&mut folders) {
-                return if folders.troubles.is_empty() { Ok(()) } else { Err(()) };
+            folders
+        });
+        if troubles.is_empty() { Ok(()) } else { Err(()) }
+    }
+
+    /// Looks until nothing comes or goes between the look at a folder and its watch; the troubles of the last look.
+    fn look(&mut self, find: impl Fn(&mut Self) -> Folders) -> BTreeMap<Name, String> {
+        let mut looks = 0;
+        loop {
+            let mut folders = find(self);
+            looks += 1;
+            if !self.open_all(&mut folders) || looks == LOOKS {
+                return folders.troubles;
             }
         }
     }
 
-    /// Opens all of them; whether any of them is new.
+    /// Opens all of them; whether another look may see more.
     fn open_all(&mut self, folders: &mut Folders) -> bool {
-        let mut news = false;
+        let mut more = false;
         for (path, names) in &folders.wanted {
-            match self.open(path) {
-                Ok(is_new) => news |= is_new,
-                Err(trouble) => {
-                    for name in names {
-                        folders.troubles.entry(name.clone()).or_insert_with(|| trouble.clone());
-                    }
+            let trouble = match self.open(path) {
+                Ok(is_new) => {
+                    more |= is_new;
+                    continue;
                 }
+                // Nobody tells of that if nothing above it is watched.
+                Err(Closed::Gone) => {
+                    more = true;
+                    format!("{} comes and goes while it is looked at", path.display())
+                }
+                Err(Closed::Trouble(trouble)) => trouble,
+            };
+            for name in names {
+                folders.troubles.entry(name.clone()).or_insert_with(|| trouble.clone());
             }
         }
-        news
+        more
     }
 
     /// A path is gone, and what was below it.
@@ -96,20 +121,20 @@ impl Eyes {
         }
     }
 
-    fn open(&mut self, path: &Path) -> Result<bool, String> {
+    /// Looks at one folder; whether it is new.
+    fn open(&mut self, path: &Path) -> Result<bool, Closed> {
         if self.open.contains(path) {
             return Ok(false);
         }
-        let watcher = self.watcher.as_mut().map_err(|why| why.clone())?;
+        let watcher = self.watcher.as_mut().map_err(|why| Closed::Trouble(why.clone()))?;
         let mode = if sees_one_folder() { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
         match watcher.watch(path, mode) {
             Ok(()) => {
                 self.open.insert(path.into());
                 Ok(true)
             }
-            // It went while we looked: that is heard of by itself.
-            Err(error) if is_not_there(&error) => Ok(false),
-            Err(error) => Err(words(&error)),
+            Err(error) if is_not_there(&error) => Err(Closed::Gone),
+            Err(error) => Err(Closed::Trouble(words(&error))),
         }
     }
 

@@ -80,11 +80,14 @@ fn what_is_not_there_is_said_and_watched_when_it_comes_and_comes_again() {
     let folder = folder.path();
     let (_watches, news) = watched(folder, &["a/b"]);
     let missing = News::Trouble(web(), Some("a/b is not there; watched as soon as it is".into()));
-    for _ in 0..2 {
+    // Often, as it goes from the inside out: what is above it may be gone between a look at it and its watch.
+    for round in 0..100 {
         while next(&news) != missing {}
         std::fs::create_dir_all(folder.join("a/b")).expect("made");
         while next(&news) != News::Trouble(web(), None) {}
-        change(folder, "a/b/x.py", &news);
+        if round < 2 {
+            change(folder, "a/b/x.py", &news);
+        }
         std::fs::remove_dir_all(folder.join("a")).expect("removed");
     }
 }
