@@ -13,7 +13,7 @@ use crate::harness::{System, eventually, free_port};
 
 /// Calls with this token as fast as they are answered, on eight connections, until it is told to end.
 struct Flood {
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
     ends: Arc<AtomicBool>,
     refused: Arc<AtomicU64>,
     granted: Arc<AtomicU64>,
@@ -27,20 +27,19 @@ impl Flood {
             .build()
             .expect("a runtime");
         let (ends, refused, granted) = (Arc::default(), Arc::default(), Arc::default());
-        let flood =
-            Self { _runtime: runtime, ends: Arc::clone(&ends), refused: Arc::clone(&refused), granted };
+        let flood = Self { runtime, ends: Arc::clone(&ends), refused: Arc::clone(&refused), granted };
         let bearer = format!("Bearer {token}").parse::<tonic::metadata::MetadataValue<_>>().expect("ascii");
         for _ in 0..8 {
             let endpoint = tonic::transport::Endpoint::from_shared(format!("http://127.0.0.1:{port}"));
             let channel = {
-                let _guard = flood._runtime.enter();
+                let _guard = flood.runtime.enter();
                 endpoint.expect("a URI").connect_lazy()
             };
             for _ in 0..8 {
                 let mut client = SupervisorClient::new(channel.clone());
                 let (ends, refused, bearer) = (Arc::clone(&ends), Arc::clone(&refused), bearer.clone());
                 let granted = Arc::clone(&flood.granted);
-                flood._runtime.spawn(async move {
+                flood.runtime.spawn(async move {
                     while !ends.load(Ordering::Relaxed) {
                         let mut request = Request::new(GetStatusRequest { usage: false });
                         request.metadata_mut().insert("authorization", bearer.clone());
