@@ -33,6 +33,7 @@ mod monitors;
 mod network;
 mod notify;
 mod other_language;
+mod pace;
 mod refused;
 mod safety;
 mod schedule;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::calm::Calm;
 use super::listen::{Origin, Peer};
+use super::pace::{Asker, Pace, TooFast};
 use super::roles;
 use crate::access::secret::Stamp;
 use crate::access::tls::{Material, TlsError};
@@ -31,6 +32,7 @@ pub struct Caller {
 pub(super) enum Proof {
     Lasting,
     Token([u8; 32]),
+    Certificate(String),
 }
 
 /// A call that is not made.
@@ -40,8 +42,8 @@ pub(super) struct Refusal {
     pub(super) who: String,
     /// What they need and what they have.
     pub(super) why: String,
-    /// Nothing says who they are.
-    pub(super) unknown: bool,
+    /// What says who they are; `None`: nothing does.
+    pub(super) proof: Option<Proof>,
 }
 
 /// What is told of a refusal.
@@ -54,6 +56,7 @@ pub struct Access {
     tls: Option<Watched<TlsFiles, Option<Arc<Material>>>>,
     refused: OnceLock<Report>,
     calm: Mutex<Calm>,
+    pace: Pace,
 }
 
 /// Files, and what was read from which writing of them.
@@ -150,9 +153,9 @@ impl Access {
     ) -> Result<(Caller, Proof), Refusal> {
         let needed = roles::needed(path);
         let call = roles::call(path);
-        let refuse = |who: &str, why: String, unknown| Err(Refusal { who: who.into(), why, unknown });
+        let refuse = |who: &str, why: String, proof| Err(Refusal { who: who.into(), why, proof });
         let (who, role, identity, proof) = match peer.map(|peer| &peer.origin) {
-            None => return refuse("somebody", format!("{call} needs the role {needed}"), true),
+            None => return refuse("somebody", format!("{call} needs the role {needed}"), None),
             Some(Origin::Local { uid, pid }) => {
                 let Some(uid) = *uid else {
                     // An endpoint that only its owner can open, on a system that says no more.
@@ -164,7 +167,7 @@ impl Access {
                     let why = format!(
                         "{call} needs the role {needed}, uid {uid} has none: the owner and root are operators"
                     );
-                    return refuse(&format!("uid {uid}"), why, false);
+                    return refuse(&format!("uid {uid}"), why, Some(Proof::Lasting));
                 }
                 (format!("uid {uid}{pid}"), Role::Operator, None, Proof::Lasting)
             }
@@ -173,14 +176,14 @@ impl Access {
                 let tokens = self.tokens().unwrap_or_default();
                 let Some(bearer) = bearer else {
                     let who = format!("{from} without a token");
-                    return refuse(&who, format!("{call} needs the role {needed}: show a token"), true);
+                    return refuse(&who, format!("{call} needs the role {needed}: show a token"), None);
                 };
                 let Some(token) = tokens.whose(bearer) else {
                     let who = format!("{from} with a wrong token");
                     return refuse(
                         &who,
                         format!("{call} needs the role {needed}: nobody has this token"),
-                        true,
+                        None,
                     );
                 };
                 let identity = token.identity.clone();
@@ -193,26 +196,38 @@ impl Access {
                     Err(error) => {
                         let why =
                             format!("{call} needs the role {needed}, the certificate gives none: {error}");
-                        return refuse(&format!("a certificate ({from})"), why, true);
+                        return refuse(&format!("a certificate ({from})"), why, None);
                     }
                     Ok(identity) => {
                         let who = format!("certificate {} ({from})", identity.name);
-                        (who, identity.role, Some(identity.clone()), Proof::Lasting)
+                        let proof = Proof::Certificate(identity.name.to_string());
+                        (who, identity.role, Some(identity.clone()), proof)
                     }
                 }
             }
         };
         if role < needed {
             let why = format!("{call} needs the role {needed}, {who} has the role {role}");
-            return refuse(&who, why, false);
+            return refuse(&who, why, Some(proof));
         }
         Ok((Caller { who, role, identity }, proof))
+    }
+
+    /// Whether this call comes in time, of who was judged by this proof or is a stranger.
+    pub(super) fn in_time(&self, peer: Option<&Peer>, proof: Option<&Proof>) -> Result<(), TooFast> {
+        let asker = match (proof, peer) {
+            (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
+            (Some(Proof::Token(hash)), _) => Asker::Token(*hash),
+            (Some(Proof::Certificate(name)), _) => Asker::Certificate(name.clone()),
+            (None, Some(peer)) => Asker::Stranger(peer.place.party()),
+        };
+        self.pace.take(asker, Instant::now())
     }
 
     /// Whether what let somebody in still does.
     pub(super) fn holds(&self, proof: &Proof) -> bool {
         match proof {
-            Proof::Lasting => true,
+            Proof::Lasting | Proof::Certificate(_) => true,
             Proof::Token(hash) => {
                 self.tokens().is_some_and(|tokens| tokens.0.iter().any(|token| token.hash == *hash))
             }

@@ -109,6 +109,11 @@ impl Place {
         self.trusted.load(Ordering::Relaxed)
     }
 
+    /// Whose it is.
+    pub(super) fn party(&self) -> Party {
+        self.party
+    }
+
     /// Ready when the place was given to somebody else.
     pub(super) fn poll_must_go(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_trusted() {

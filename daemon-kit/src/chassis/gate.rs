@@ -55,11 +55,20 @@ where
         let refuse = |status: Status| Either::Left(ready(Ok(status.into_http())));
         let peer = request.extensions().get::<Peer>().cloned();
         let judged = self.access.judge(request.uri().path(), peer.as_ref(), bearer(request.headers()));
+        let (who, proof) = match &judged {
+            Ok((caller, proof)) => (&caller.who, Some(proof)),
+            Err(refusal) => (&refusal.who, refusal.proof.as_ref()),
+        };
+        // After it was judged: who guesses must not use up what belongs to who knows, at the same address.
+        if let Err(too_fast) = self.access.in_time(peer.as_ref(), proof) {
+            self.access.refused(who, &too_fast.words());
+            return refuse(Status::resource_exhausted(too_fast.words()));
+        }
         let (caller, proof) = match judged {
             Ok(granted) => granted,
             Err(refusal) => {
                 self.access.refused(&refusal.who, &refusal.why);
-                return refuse(if refusal.unknown {
+                return refuse(if refusal.proof.is_none() {
                     Status::unauthenticated(refusal.why)
                 } else {
                     Status::permission_denied(refusal.why)

@@ -44,7 +44,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// Something that is no socket lies there, and is not ours to remove.
-    #[error("bind {endpoint}: a file that is no socket is in the way")]
+    #[error("bind {endpoint}: a file that is no socket is in the way: move or remove it")]
     Occupied {
         /// Where.
         endpoint: Endpoint,

@@ -6,7 +6,7 @@
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
 //! | [`listen`], `door` | [`bind`] endpoints, and who is at the other end |
-//! | `crowd` | how many may be there, and who makes room |
+//! | `crowd`, `pace` | how many may be there, and who makes room; how fast they may ask |
 //! | [`access`], [`roles`], `gate` | who may make which call; `calm`: and how often it is said that somebody may not |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`connect`] | a lazy channel to an endpoint |
@@ -29,6 +29,7 @@ pub mod keep;
 pub mod launch;
 pub mod listen;
 pub mod logging;
+mod pace;
 pub mod roles;
 pub mod serve;
 pub mod settings;

@@ -21,6 +21,8 @@ use crate::chassis::connect::{Authorized, channel_as};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Who was told to ask less does so after this time.
+const TOO_FAST: Duration = Duration::from_secs(1);
 
 /// How the connection is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,11 +130,17 @@ impl Link {
                 match within("ReportHealth", request, |request| client.report_health(request)).await {
                     Ok(_) => self.backoff.reset(),
                     Err(refused) if is_answer(&refused) => self.complain("ReportHealth", &refused),
+                    Err(later) if later.code() == Code::ResourceExhausted => {
+                        self.complain("ReportHealth", &later);
+                        sleep(TOO_FAST).await;
+                        continue;
+                    }
                     Err(lost) => return lost,
                 }
                 reported.sent(&board, Instant::now());
             }
             self.asked.retain(&board);
+            let mut again = None;
             for row in self.asked.due(&board, Instant::now()) {
                 let key = &row.view.key;
                 let request = ask(&self.identity, row);
@@ -146,10 +154,16 @@ impl Link {
                         self.complain("RequestRestart", &refused);
                         self.asked.refused(row);
                     }
+                    // The rest is asked for later: it is no answer, and says nothing of any service.
+                    Err(later) if later.code() == Code::ResourceExhausted => {
+                        self.complain("RequestRestart", &later);
+                        again = Some(Instant::now() + TOO_FAST);
+                        break;
+                    }
                     Err(lost) => return lost,
                 }
             }
-            let next = reported.next(&board);
+            let next = [reported.next(&board), again].into_iter().flatten().min();
             tokio::select! {
                 changed = self.board.changed() => {
                     if changed.is_err() {

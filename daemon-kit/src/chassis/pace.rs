@@ -1,0 +1,154 @@
+//! How fast one peer may ask: so much at once, and so much a second from then on. Pure but for its lock.
+//!
+//! For endpoints on TCP only. Who calls over the socket of a home owns the processes behind it: a limit would slow down a
+//! loop in a shell, and hold off nobody who could not do worse with `kill`.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::crowd::Party;
+
+/// Peers that are remembered at a time; who comes on top shares what is left with the others who do.
+const MOST: usize = 512;
+
+/// A monitor whose link was cut may have a report and a thousand restarts to ask for when it heals.
+const KNOWN: Rate = Rate { at_once: 3000, each_second: 200 };
+/// Who shows nothing that is good, by where they are. It holds up nobody who shows something better from there.
+const STRANGERS: Rate = Rate { at_once: 20, each_second: 1 };
+
+/// So many calls, and how fast they grow again.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    at_once: u32,
+    each_second: u32,
+}
+
+/// Whose calls are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asker {
+    /// Who shows this token.
+    Token([u8; 32]),
+    /// Who shows a certificate with this name.
+    Certificate(String),
+    /// Who shows nothing good, from there.
+    Stranger(Party),
+}
+
+/// A call that comes too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooFast {
+    /// What is allowed.
+    at_once: u32,
+    each_second: u32,
+    /// When there is room for one more.
+    pub(super) wait: Duration,
+}
+
+impl TooFast {
+    /// The limit, and when to try again.
+    pub(super) fn words(&self) -> String {
+        let Self { at_once, each_second, wait } = self;
+        let again = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let wrong = if *each_second == STRANGERS.each_second { " that are refused" } else { "" };
+        format!(
+            "too many calls{wrong} (limit: {at_once} at once, then {each_second} a second): try again in {again} s"
+        )
+    }
+}
+
+/// When everybody may ask again.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<Asked>);
+
+/// When what each has taken will have grown again.
+#[derive(Debug, Default)]
+struct Asked(BTreeMap<Option<Asker>, Instant>);
+
+impl Pace {
+    /// One more call.
+    pub(super) fn take(&self, asker: Asker, now: Instant) -> Result<(), TooFast> {
+        self.0.lock().expect("nobody panics with it").take(asker, now)
+    }
+}
+
+impl Asked {
+    fn take(&mut self, asker: Asker, now: Instant) -> Result<(), TooFast> {
+        let Rate { at_once, each_second } =
+            if matches!(asker, Asker::Stranger(_)) { STRANGERS } else { KNOWN };
+        let mut key = Some(asker);
+        if !self.0.contains_key(&key) && self.0.len() >= MOST {
+            self.0.retain(|_, full| *full > now);
+            // Somebody with ever new addresses takes no memory, and nothing from who is known: tokens and
+            // certificates are few.
+            if self.0.len() >= MOST && matches!(key, Some(Asker::Stranger(_))) {
+                key = None;
+            }
+        }
+        let one = Duration::from_secs(1) / each_second;
+        let full = self.0.entry(key).or_insert(now);
+        let after = (*full).max(now) + one;
+        let latest = now + one * at_once;
+        if after > latest {
+            return Err(TooFast { at_once, each_second, wait: after - latest });
+        }
+        *full = after;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(n: u32) -> Asker {
+        Asker::Stranger(Party::Host(std::net::Ipv4Addr::from(n).into()))
+    }
+
+    fn granted(asked: &mut Asked, of: &Asker, tries: usize, now: Instant) -> usize {
+        (0..tries).filter(|_| asked.take(of.clone(), now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_thousand_flips_fit_and_a_flood_does_not() {
+        let (mut asked, now) = (Asked::default(), Instant::now());
+        let monitor = Asker::Token([1; 32]);
+        assert_eq!(granted(&mut asked, &monitor, 2001, now), 2001);
+        assert_eq!(granted(&mut asked, &monitor, 100_000, now), 999);
+        let refused = asked.take(monitor.clone(), now).expect_err("a flood");
+        assert_eq!(refused.wait, Duration::from_millis(5));
+        assert_eq!(
+            refused.words(),
+            "too many calls (limit: 3000 at once, then 200 a second): try again in 1 s"
+        );
+        let later = now + Duration::from_secs(1);
+        assert_eq!(granted(&mut asked, &monitor, 1000, later), 200);
+        assert_eq!(granted(&mut asked, &Asker::Certificate("me".into()), 1000, now), 1000, "others");
+        let rested = now + Duration::from_secs(86400);
+        assert_eq!(granted(&mut asked, &monitor, 100_000, rested), 3000, "no more than that is saved up");
+    }
+
+    #[test]
+    fn who_guesses_is_slowed_down_and_holds_up_nobody_who_knows() {
+        let (mut asked, now) = (Asked::default(), Instant::now());
+        assert_eq!(granted(&mut asked, &host(1), 1000, now), 20);
+        assert!(asked.take(host(1), now).expect_err("too many").words().contains("refused (limit: 20"));
+        assert_eq!(granted(&mut asked, &host(1), 10, now + Duration::from_secs(3)), 3);
+        assert_eq!(granted(&mut asked, &Asker::Token([1; 32]), 100, now), 100, "from the same address");
+    }
+
+    #[test]
+    fn ever_new_addresses_fill_no_memory_and_shut_out_nobody_known() {
+        let (mut asked, now) = (Asked::default(), Instant::now());
+        for n in 0..10_000 {
+            let _ = asked.take(host(n), now);
+        }
+        assert!(asked.0.len() <= MOST + 1, "{}", asked.0.len());
+        assert!(asked.take(host(20_000), now).is_err(), "they share what is left");
+        assert!(asked.take(Asker::Token([1; 32]), now).is_ok());
+        let _ = asked.take(host(20_001), now + Duration::from_secs(60));
+        assert_eq!(asked.0.len(), 1, "who has rested is forgotten");
+    }
+}
