@@ -48,3 +48,25 @@ families! {
     FAILURES = "sereno_check_failures" gauge "Failures of the check in a row.";
     LATENCY = "sereno_check_latency_seconds" gauge "How long the last check took.";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_docs_has_the_same_table() {
+        let docs = include_str!("../../../docs/metrics.md");
+        let rows = docs.lines().filter(|line| line.starts_with("| `"));
+        let rows: Vec<(&str, &str, &str)> = rows
+            .map(|line| {
+                let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+                (cells[0].trim_matches('`'), cells[1], cells[3])
+            })
+            .collect();
+        let ours: Vec<_> = ALL.iter().map(|family| (family.name, family.kind, family.help)).collect();
+        assert_eq!(rows, ours);
+        for (name, kind, _) in ours {
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+        }
+    }
+}
