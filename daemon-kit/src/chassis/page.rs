@@ -81,7 +81,7 @@ where
     let service = service_fn(|request| {
         let write = Arc::clone(&write);
         async move {
-            if let Err(refusal) = judge(&request, sheet.path) {
+            if let Some(refusal) = refusal(&request, sheet.path) {
                 return Ok::<_, std::convert::Infallible>(refusal);
             }
             // Whoever asks in a loop waits for themselves, and costs no more than one who asks.
@@ -106,20 +106,21 @@ where
     }
 }
 
-fn judge<B>(request: &Request<B>, path: &str) -> Result<(), Response<String>> {
+/// Why it is not answered, if so.
+fn refusal<B>(request: &Request<B>, path: &str) -> Option<Response<String>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_this_machine(host) {
-        return Err(said(StatusCode::FORBIDDEN, "ask by an address of this machine, or as localhost"));
+        return Some(said(StatusCode::FORBIDDEN, "ask by an address of this machine, or as localhost"));
     }
     if request.uri().path() != path {
-        return Err(said(StatusCode::NOT_FOUND, &format!("there is nothing but {path}")));
+        return Some(said(StatusCode::NOT_FOUND, &format!("there is nothing but {path}")));
     }
     if request.method() != Method::GET {
         let mut refusal = said(StatusCode::METHOD_NOT_ALLOWED, "it can only be read (GET)");
         refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        return Err(refusal);
+        return Some(refusal);
     }
-    Ok(())
+    None
 }
 
 /// A page of somebody else's in a browser here can make a name of its own lead to us, but no address.
@@ -149,14 +150,14 @@ mod tests {
     fn only_reading_the_one_page_by_an_address_is_answered() {
         let judged = |method: &str, path: &str, host: &str| {
             let request = Request::builder().method(method).uri(path).header("host", host).body(());
-            judge(&request.expect("a request"), "/metrics").map_err(|refusal| refusal.status().as_u16())
+            refusal(&request.expect("a request"), "/metrics").map(|said| said.status().as_u16())
         };
         for host in ["127.0.0.1:7611", "[::1]:7611", "[::1]", "localhost", "LOCALHOST:9", ""] {
-            assert_eq!(judged("GET", "/metrics", host), Ok(()), "{host}");
+            assert_eq!(judged("GET", "/metrics", host), None, "{host}");
         }
-        assert_eq!(judged("GET", "/metrics?x=1", "localhost"), Ok(()));
-        assert_eq!(judged("GET", "/metrics", "evil.example:7611"), Err(403));
-        assert_eq!(judged("GET", "/", "localhost"), Err(404));
-        assert_eq!(judged("POST", "/metrics", "localhost"), Err(405));
+        assert_eq!(judged("GET", "/metrics?x=1", "localhost"), None);
+        assert_eq!(judged("GET", "/metrics", "evil.example:7611"), Some(403));
+        assert_eq!(judged("GET", "/", "localhost"), Some(404));
+        assert_eq!(judged("POST", "/metrics", "localhost"), Some(405));
     }
 }
