@@ -21,10 +21,10 @@ fn scrape(port: u16) -> BTreeMap<String, f64> {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else { return BTreeMap::new() };
     assert!(head.contains("text/plain; version=0.0.4; charset=utf-8"), "{head}");
     let (mut samples, mut families, mut current) = (BTreeMap::new(), BTreeSet::new(), String::new());
-    let mut helped = String::new();
+    let mut helped = "";
     for line in body.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
-            helped = help.split(' ').next().unwrap_or_default().to_owned();
+            helped = help.split(' ').next().unwrap_or_default();
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
             let (name, kind) = kind.split_once(' ').expect("a kind");
             assert_eq!(name, helped, "HELP comes first");
