@@ -87,6 +87,8 @@ pub(crate) struct SupervisorView {
     pub(crate) shutting_down: bool,
     pub(crate) brake: Option<String>,
     pub(crate) unguarded: Option<String>,
+    /// Endpoints that can not be bound, each with why.
+    pub(crate) unbound: Vec<String>,
 }
 
 /// A monitor, whether it answers or not.
@@ -148,7 +150,7 @@ impl View {
 
     /// Whether everything is as it is wanted, every check passes and every daemon answers.
     pub(crate) fn all_well(&self) -> bool {
-        self.supervisor.is_ok()
+        self.supervisor.as_ref().is_ok_and(|up| up.unbound.is_empty())
             && self.monitors.iter().all(|monitor| monitor.answer.is_ok())
             && self.services.iter().all(ServiceView::is_well)
     }
@@ -194,6 +196,7 @@ fn supervisor_view(status: SupervisorStatus) -> SupervisorView {
         shutting_down: status.shutting_down,
         brake: some(status.brake),
         unguarded: some(status.unguarded),
+        unbound: status.unbound,
     }
 }
 

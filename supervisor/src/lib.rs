@@ -9,7 +9,7 @@
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
-//! Who may use whom: `lifecycle <- service <- manager <- api <- start <- main`. `lifecycle` is pure; [`os`] is the only
+//! Who may use whom: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure; [`os`] is the only
 //! module that names system calls, and the only one where `unsafe` is allowed.
 
 pub mod api;
@@ -20,6 +20,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod logs;
 pub mod manager;
+mod metrics;
 pub mod os;
 pub mod service;
 mod serving;

@@ -2,18 +2,19 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use daemon_kit::Home;
 use daemon_kit::access::tokens;
-use daemon_kit::chassis::{Access, Insist, Shutdown, bind_all, serve};
+use daemon_kit::chassis::{Access, Insist, Page, Shutdown, bind_all, serve};
 use daemon_kit::file::SupervisorTable;
 
 use crate::api;
 use crate::manager::Handle;
 use crate::manager::command::Command;
+use crate::metrics;
 use crate::start::{StartError, step};
 
 /// How long clients may take to hear that it is over.
@@ -47,6 +48,7 @@ impl Api {
         let mut endpoints = vec![home.endpoint("supervisor")];
         endpoints.extend(table.listen.iter().cloned());
         let access = Access::new(Some(tokens::path(&home.state())), table.tls.clone());
+        let (at, tables) = (table.metrics, metrics::Tables::of(table));
         let body = move || {
             let runtime = match runtime() {
                 Ok(runtime) => runtime,
@@ -59,13 +61,24 @@ impl Api {
                     Ok(listener) => listener,
                     Err(error) => return drop(bound.send(Err(error.into()))),
                 };
+                let access = listener.access();
+                let page = match at.map(|at| Page::bind(at, &access, insist)).transpose() {
+                    Ok(page) => page,
+                    Err(error) => return drop(bound.send(Err(error.into()))),
+                };
                 drop(bound.send(Ok(())));
                 // Ends without a word only if the supervisor could not be built.
                 let Ok((manager, journal)) = going.recv() else { return };
                 let ears = manager.clone();
                 // If the manager is that busy, the log has it at least.
-                listener.access().report(move |line| ears.try_tell(Command::Refused(line)));
-                let routes = api::routes(&manager, journal, &shutdown);
+                access.report(move |line| ears.try_tell(Command::Refused(line)));
+                let eyes = api::Eyes { sampler: Arc::default(), access };
+                if let Some(page) = page {
+                    let (manager, eyes) = (manager.clone(), eyes.clone());
+                    let write = move || metrics::write(manager.clone(), eyes.clone(), tables.clone());
+                    tokio::spawn(page.serve(metrics::SHEET, write, shutdown.clone()));
+                }
+                let routes = api::routes(&manager, journal, &shutdown, eyes);
                 if let Err(error) = serve::serve(listener, routes, &api::SERVICES, shutdown, GRACE).await {
                     tracing::error!(%error, "serving failed");
                 }

@@ -45,6 +45,7 @@ pub(super) struct StepJson<'a> {
 struct PlanJson<'a> {
     plan: Option<&'a str>,
     steps: Vec<StepJson<'a>>,
+    notes: &'a [String],
 }
 
 /// Judges a file; every problem is shown.
@@ -97,9 +98,10 @@ pub(super) async fn plan(place: &Place, out: &mut Out) -> Result<Done, Failure> 
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let response = supervisor.plan(PlanRequest { source: Some(loaded.source) }).await?;
     if out.json {
-        out.document(&PlanJson { plan: Some(&response.plan), steps: steps_json(&response.steps) })?;
+        let (plan, steps) = (Some(&*response.plan), steps_json(&response.steps));
+        out.document(&PlanJson { plan, steps, notes: &response.notes })?;
     } else {
-        steps(&response.steps, out)?;
+        steps(&response.steps, &response.notes, out)?;
     }
     Ok(Done::Well)
 }
@@ -111,9 +113,10 @@ pub(super) async fn apply(place: &Place, out: &mut Out) -> Result<Done, Failure>
     let request = ApplyRequest { source: Some(loaded.source), plan: String::new(), start: false };
     let response = supervisor.apply(request).await?;
     if out.json {
-        out.document(&PlanJson { plan: None, steps: steps_json(&response.steps) })?;
+        let steps = steps_json(&response.steps);
+        out.document(&PlanJson { plan: None, steps, notes: &response.notes })?;
     } else {
-        steps(changing(&response.steps), out)?;
+        steps(changing(&response.steps), &response.notes, out)?;
     }
     Ok(Done::Well)
 }
@@ -131,8 +134,12 @@ pub(super) fn steps_json(steps: &[Step]) -> Vec<StepJson<'_>> {
         .collect()
 }
 
-/// A line for each step, with what changes below it.
-pub(super) fn steps<'a>(steps: impl IntoIterator<Item = &'a Step>, out: &mut Out) -> Result<(), Failure> {
+/// A line for each step, with what changes below it; then what is to be known besides.
+pub(super) fn steps<'a>(
+    steps: impl IntoIterator<Item = &'a Step>,
+    notes: &[String],
+    out: &mut Out,
+) -> Result<(), Failure> {
     let steps: Vec<&Step> = steps.into_iter().collect();
     let width = steps.iter().map(|step| step.service.chars().count()).max().unwrap_or(0);
     for step in &steps {
@@ -148,7 +155,10 @@ pub(super) fn steps<'a>(steps: impl IntoIterator<Item = &'a Step>, out: &mut Out
             out.line(&format!("    {}", one_line(change)))?;
         }
     }
-    if steps.is_empty() {
+    for note in notes {
+        out.line(&out.look.paint(BUSY, &one_line(note)))?;
+    }
+    if steps.is_empty() && notes.is_empty() {
         out.line("nothing changes")?;
     }
     Ok(())

@@ -43,6 +43,7 @@ struct Applied {
     started: bool,
     before: Option<Status>,
     steps: Vec<Step>,
+    notes: Vec<String>,
 }
 
 /// Does it, and then returns, waits or shows the logs.
@@ -101,11 +102,11 @@ async fn apply(loaded: &Loaded, place: &Place) -> Result<Applied, Failure> {
     };
     let spawn::Started { supervisor, status, ours } = running;
     if ours {
-        return Ok(Applied { supervisor, started: true, before: None, steps: Vec::new() });
+        return Ok(Applied { supervisor, started: true, before: None, steps: Vec::new(), notes: Vec::new() });
     }
     let request = ApplyRequest { source: Some(loaded.source.clone()), plan: String::new(), start: true };
-    let steps = supervisor.apply(request).await?.steps;
-    Ok(Applied { supervisor, started: false, before: Some(status), steps })
+    let proto::v1::ApplyResponse { steps, notes } = supervisor.apply(request).await?;
+    Ok(Applied { supervisor, started: false, before: Some(status), steps, notes })
 }
 
 /// The supervisor that runs and will go on running.
@@ -153,7 +154,7 @@ fn report(
         return out.line(&format!("supervisor started (pid {pid}): {count} service{plural} of {file}"));
     }
     out.line(&format!("applied {file}"))?;
-    steps(changing(&applied.steps), out)
+    steps(changing(&applied.steps), &applied.notes, out)
 }
 
 /// Shows the logs until everything is stopped, by Ctrl-C here or by `down` elsewhere.

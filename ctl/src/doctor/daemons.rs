@@ -66,6 +66,14 @@ pub(crate) fn daemons(view: &View, home: &Home, guarded: bool, found: &mut Vec<F
                     "\"ctl plan\" shows what would happen, \"ctl apply\" does it",
                 ));
             }
+            for unbound in &supervisor.unbound {
+                found.push(wrong(
+                    "endpoints",
+                    format!("can not be bound: {unbound}"),
+                    "it is tried again every 5 s: end whoever holds it (\"ss -ltnp\" names them), or put another one into \
+                     [supervisor] listen or metrics, \"ctl apply\" and \"ctl upgrade\"",
+                ));
+            }
             monitors(view, found);
             if !guarded || view.monitors.iter().all(|monitor| monitor.managed != Some(true)) {
                 found.push(note(

@@ -89,6 +89,9 @@ fn supervisor(view: &View) -> Row {
         if let Some(why) = &up.unguarded {
             below.push((format!("unguarded: {}", one_line(why)), BUSY));
         }
+        for unbound in &up.unbound {
+            below.push((format!("can not be bound: {}", one_line(unbound)), BAD));
+        }
         if let Some(brake) = &up.brake {
             below.push((format!("brake: {}", one_line(brake)), BAD));
         }

@@ -214,7 +214,8 @@ impl Supervisor for Fake {
         let request = request.into_inner();
         let source = request.source.unwrap_or_default();
         self.note(format!("apply start={} {}", request.start, source.path));
-        Ok(Response::new(ApplyResponse { steps: self.script.lock().expect("the script").steps.clone() }))
+        let steps = self.script.lock().expect("the script").steps.clone();
+        Ok(Response::new(ApplyResponse { steps, notes: Vec::new() }))
     }
     async fn get_timeline(&self, request: Request<GetTimelineRequest>) -> Answered<GetTimelineResponse> {
         let request = request.into_inner();
@@ -262,6 +263,7 @@ impl Supervisor for Fake {
     }
     async fn plan(&self, _: Request<PlanRequest>) -> Answered<PlanResponse> {
         Ok(Response::new(PlanResponse {
+            notes: Vec::new(),
             plan: "p1".into(),
             steps: self.script.lock().expect("the script").steps.clone(),
         }))

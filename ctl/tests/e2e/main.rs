@@ -29,6 +29,7 @@ mod judgement;
 mod leftovers;
 mod logs;
 mod memory;
+mod metrics;
 mod monitors;
 mod network;
 mod notify;

@@ -7,6 +7,7 @@
 //! | [`tokens`] | bearer tokens, kept hashed in `home/state/tokens` |
 //! | [`tls`] | certificates: for a server, for a client, and what role stands in one |
 
+pub mod expiry;
 pub mod secret;
 pub mod tls;
 pub mod tokens;

@@ -1,6 +1,7 @@
 //! Who may do what at this daemon's endpoints: the roles table, and the files that say who somebody is, read again when
 //! they have changed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -57,6 +58,7 @@ pub struct Access {
     refused: OnceLock<Report>,
     calm: Mutex<Calm>,
     pace: Pace,
+    unbound: Mutex<BTreeMap<String, String>>,
 }
 
 /// Files, and what was read from which writing of them.
@@ -237,6 +239,20 @@ impl Access {
     /// Says that somebody was refused.
     pub(super) fn refused(&self, who: &str, why: &str) {
         self.say(&format!("refused {who}: {}", why.replace(who, "it")));
+    }
+
+    /// The endpoints that can not be bound, and why; they are tried again.
+    pub fn unbound(&self) -> BTreeMap<String, String> {
+        self.unbound.lock().expect("nobody panics with it").clone()
+    }
+
+    /// An endpoint can not be bound, or `None`: is bound now.
+    pub(super) fn set_unbound(&self, endpoint: &str, why: Option<String>) {
+        let mut unbound = self.unbound.lock().expect("nobody panics with it");
+        match why {
+            Some(why) => unbound.insert(endpoint.into(), why),
+            None => unbound.remove(endpoint),
+        };
     }
 
     /// Says in the log and the journal what somebody should know, a repeated one once a minute.

@@ -47,10 +47,32 @@ impl Door {
             Endpoint::Http(_) if !access.has_tokens() => {
                 return Err(lacks("needs a file of tokens, and has no home"));
             }
-            Endpoint::Http(address) => (address.ip().to_string(), address.port(), false),
+            Endpoint::Http(address) => return Self::open(*address, access, crowd, insist),
             Endpoint::Https { host, port } => (host.clone(), *port, true),
             _ => return Err(ListenError::Foreign { endpoint: endpoint.clone() }),
         };
+        Self::at(endpoint, (host, port, tls), access, crowd, insist)
+    }
+
+    /// One that asks nobody who they are.
+    pub(super) fn open(
+        address: SocketAddr,
+        access: &Arc<Access>,
+        crowd: &Crowd,
+        insist: Insist,
+    ) -> Result<Self, ListenError> {
+        let place = (address.ip().to_string(), address.port(), false);
+        Self::at(&Endpoint::Http(address), place, access, crowd, insist)
+    }
+
+    fn at(
+        endpoint: &Endpoint,
+        (host, port, tls): (String, u16, bool),
+        access: &Arc<Access>,
+        crowd: &Crowd,
+        insist: Insist,
+    ) -> Result<Self, ListenError> {
+        let lacks = |lacks| ListenError::Lacks { endpoint: endpoint.clone(), lacks };
         let ready = || {
             let failed = |source| ListenError::Tls { endpoint: endpoint.clone(), source };
             if tls && !access.load_tls().map_err(failed)? {
@@ -87,11 +109,13 @@ impl Door {
                     Ok(listener) => listener,
                     Err(error) => {
                         let endpoint = &self.endpoint;
+                        self.access.set_unbound(&endpoint.to_string(), Some(error.to_string()));
                         self.access.say(&format!("{endpoint} can not be bound: {error}; it is tried again"));
                         sleep(BIND_AGAIN).await;
                         continue;
                     }
                 };
+                self.access.set_unbound(&self.endpoint.to_string(), None);
                 tracing::info!(endpoint = %self.endpoint, "is bound now");
                 self.listener.insert(listener)
             };

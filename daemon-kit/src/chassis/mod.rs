@@ -9,6 +9,7 @@
 //! | `crowd`, `pace` | how many may be there, and who makes room; how fast they may ask |
 //! | [`access`], [`roles`], `gate` | who may make which call; `calm`: and how often it is said that somebody may not |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
+//! | [`page`] | one page over plain HTTP, for whoever is on this machine |
 //! | [`connect`] | a lazy channel to an endpoint |
 //! | [`launch`] | how the supervisor was started, for who starts it again |
 //! | `keep` | what a supervisor and a keeper of its open files say to each other (Unix) |
@@ -30,6 +31,7 @@ pub mod launch;
 pub mod listen;
 pub mod logging;
 mod pace;
+pub mod page;
 pub mod roles;
 pub mod serve;
 pub mod settings;
@@ -43,4 +45,5 @@ pub use access::{Access, Caller};
 pub use connect::Credentials;
 pub use init::Init;
 pub use listen::{Insist, Listener, Origin, Peer, bind, bind_all};
+pub use page::Page;
 pub use shutdown::Shutdown;

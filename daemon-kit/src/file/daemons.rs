@@ -28,7 +28,7 @@ pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
     let table = root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR));
     let Some(table) = table else {
         let (home, log) = (std::path::PathBuf::new(), "info".into());
-        return SupervisorTable { home, log, brake, guard, listen: Vec::new(), tls: None };
+        return SupervisorTable { home, log, brake, guard, listen: Vec::new(), tls: None, metrics: None };
     };
     let listen = endpoints::listen(&table);
     if let (Some(node), true) = (table.get("listen"), listen.iter().any(proto::Endpoint::is_local)) {
@@ -39,6 +39,7 @@ pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
         log: table.opt("log", log_filter).unwrap_or_else(|| "info".into()),
         brake: read_brake(&table, brake),
         guard: read_guard(&table, guard),
+        metrics: endpoints::metrics(&table, &listen),
         listen,
         tls: endpoints::tls(&table),
     }

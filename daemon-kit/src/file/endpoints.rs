@@ -1,5 +1,7 @@
 //! Where daemons listen, and what shows to others who they are: `listen`, `tls`, `token_file`, `tokens`.
 
+use std::net::{IpAddr, SocketAddr};
+
 use proto::Endpoint;
 
 use super::effective::absolute_if;
@@ -36,6 +38,35 @@ pub(super) fn listen(table: &Reader<'_>) -> Vec<Endpoint> {
         table.bad(node, "needs tls = { ca, cert, key } beside it for https:// (\"ctl pki\" makes them)");
     }
     all
+}
+
+/// `metrics`: an address of this machine and a port that no other endpoint has.
+pub(super) fn metrics(table: &Reader<'_>, listen: &[Endpoint]) -> Option<SocketAddr> {
+    let address = table.opt("metrics", loopback)?;
+    let is_taken = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Http(other) => *other == address,
+        Endpoint::Https { host, port } => {
+            let same = |ip: IpAddr| ip.is_unspecified() || ip == address.ip();
+            *port == address.port() && host.parse().is_ok_and(same)
+        }
+        _ => false,
+    };
+    if let (Some(node), true) = (table.get("metrics"), listen.iter().any(is_taken)) {
+        table.bad(node, "must not be one of those in listen: give it a port of its own");
+    }
+    Some(address)
+}
+
+fn loopback(node: &Node) -> Result<SocketAddr, Wrong> {
+    let address: SocketAddr = filled(node)?.parse().map_err(
+        |_| "must be an address of this machine with a port, such as \"127.0.0.1:7611\" or \"[::1]:7611\"",
+    )?;
+    if !address.ip().is_loopback() {
+        return Err("must be 127.0.0.1 or [::1], as whoever reads metrics shows no token: \
+            scrape from this machine, or through a tunnel (ssh -L)"
+            .into());
+    }
+    if address.port() == 0 { Err("must have a port from 1 to 65535".into()) } else { Ok(address) }
 }
 
 /// `tls`: all three files or none.

@@ -29,7 +29,7 @@ macro_rules! tables {
 
 tables! {
     ROOT = "file" ["defaults" "health-monitor" "monitors" "port-monitor" "services" "supervisor"] later ["alerts"];
-    SUPERVISOR = "supervisor" ["brake" "guard" "home" "listen" "log" "tls"] later ["metrics"];
+    SUPERVISOR = "supervisor" ["brake" "guard" "home" "listen" "log" "metrics" "tls"];
     BRAKE = "brake" ["min" "share" "window"];
     GUARD = "guard" ["enabled" "hang"];
     DAEMON = "monitor-daemon" ["listen" "log" "name" "supervisor" "tls" "token_file" "tokens"];

@@ -42,6 +42,8 @@ pub struct SupervisorTable {
     pub listen: Vec<proto::Endpoint>,
     /// Who it is there, and whom it trusts.
     pub tls: Option<crate::access::TlsFiles>,
+    /// Where whoever is on this machine reads its metrics.
+    pub metrics: Option<std::net::SocketAddr>,
 }
 
 /// `[supervisor] brake`: suspect the host, not the services.

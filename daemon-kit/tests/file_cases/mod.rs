@@ -290,12 +290,20 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ),
     ("[alerts.me]\nto = \"mailto:x\"", "sereno.toml:1:2: alerts: is not in this version"),
     (
-        "[supervisor]\nmetrics = \"127.0.0.1:7611\"",
-        "sereno.toml:2:1: supervisor.metrics: is not in this version",
+        "[supervisor]\nmetrics = \"localhost:7611\"",
+        "sereno.toml:2:11: supervisor.metrics = \"localhost:7611\": must be an address of this machine with a port, such as \"127.0.0.1:7611\" or \"[::1]:7611\"",
     ),
     (
-        "[supervisor]\nmetrics = \"127.0.0.1:1\"",
-        "sereno.toml:2:1: supervisor.metrics: is not in this version",
+        "[supervisor]\nmetrics = \"0.0.0.0:7611\"",
+        "sereno.toml:2:11: supervisor.metrics = \"0.0.0.0:7611\": must be 127.0.0.1 or [::1], as whoever reads metrics shows no token: scrape from this machine, or through a tunnel (ssh -L)",
+    ),
+    (
+        "[supervisor]\nmetrics = \"127.0.0.1:0\"",
+        "sereno.toml:2:11: supervisor.metrics = \"127.0.0.1:0\": must have a port from 1 to 65535",
+    ),
+    (
+        "[supervisor]\nlisten = \"http://127.0.0.1:1\"\nmetrics = \"127.0.0.1:1\"",
+        "sereno.toml:3:11: supervisor.metrics = \"127.0.0.1:1\": must not be one of those in listen: give it a port of its own",
     ),
     (
         "[supervisor]\nlog = \"debgu\"",

@@ -1,5 +1,6 @@
 //! Domain → wire.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use proto::time::{stamp, to_wire};
@@ -14,7 +15,11 @@ use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
 use daemon_kit::file::{Check, CheckSpec, HttpCheck, OnFailure};
 
 /// Everything, with what was measured of each service.
-pub(super) fn status(view: View, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::Status {
+pub(super) fn status(
+    view: View,
+    unbound: &BTreeMap<String, String>,
+    usage: &dyn Fn(&str) -> Option<Sample>,
+) -> v1::Status {
     v1::Status {
         generation: view.generation,
         supervisor: Some(v1::SupervisorStatus {
@@ -27,6 +32,7 @@ pub(super) fn status(view: View, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             shutting_down: view.going,
             brake: view.brake.unwrap_or_default(),
             unguarded: view.unguarded.unwrap_or_default().into(),
+            unbound: unbound.iter().map(|(endpoint, why)| format!("{endpoint}: {why}")).collect(),
         }),
         monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),
         services: view.services.into_iter().map(|service| self::service(service, usage)).collect(),

@@ -17,11 +17,12 @@ pub(crate) mod hostile;
 mod logs;
 mod operator;
 mod requests;
-mod usage;
+pub(crate) mod usage;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use daemon_kit::chassis::{Caller, Shutdown};
+use daemon_kit::chassis::{Access, Caller, Shutdown};
 use proto::v1::arbiter_server::ArbiterServer;
 use proto::v1::supervisor_server::SupervisorServer;
 use tokio_stream::Stream;
@@ -37,9 +38,23 @@ pub const SERVICES: [&str; 2] = ["sereno.v1.Supervisor", "sereno.v1.Arbiter"];
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// What is seen beside what the manager says.
+#[derive(Clone)]
+pub(crate) struct Eyes {
+    /// What services use.
+    pub(crate) sampler: Arc<usage::Sampler>,
+    /// Which endpoints can not be bound.
+    pub(crate) access: Arc<Access>,
+}
+
 /// Everything that is served.
-pub fn routes(manager: &Handle, journal: std::path::PathBuf, shutdown: &Shutdown) -> Routes {
-    let operator = operator::Operator::new(manager.clone(), journal, shutdown.clone());
+pub(crate) fn routes(
+    manager: &Handle,
+    journal: std::path::PathBuf,
+    shutdown: &Shutdown,
+    eyes: Eyes,
+) -> Routes {
+    let operator = operator::Operator::new(manager.clone(), journal, shutdown.clone(), eyes);
     let arbiter = arbiter::Arbiter::new(manager.clone(), shutdown.clone());
     let limit = proto::MAX_MESSAGE;
     Routes::new(

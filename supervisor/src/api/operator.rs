@@ -11,8 +11,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::usage::Sampler;
-use super::{Answers, convert, logs, requests, who};
+use super::{Answers, Eyes, convert, logs, requests, who};
 use crate::journal::{self, Event, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -25,12 +24,12 @@ pub(super) struct Operator {
     manager: Handle,
     journal: PathBuf,
     shutdown: Shutdown,
-    sampler: Arc<Sampler>,
+    eyes: Eyes,
 }
 
 impl Operator {
-    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown) -> Self {
-        Self { manager, journal, shutdown, sampler: Arc::default() }
+    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown, eyes: Eyes) -> Self {
+        Self { manager, journal, shutdown, eyes }
     }
 
     async fn operate(
@@ -46,24 +45,25 @@ impl Operator {
 }
 
 /// The newest status, with usage if it is asked for.
-async fn status(manager: &Handle, sampler: &Arc<Sampler>, usage: bool) -> Result<v1::Status, Status> {
+async fn status(manager: &Handle, eyes: &Eyes, usage: bool) -> Result<v1::Status, Status> {
     let view = manager.ask(Command::View).await?;
+    let unbound = eyes.access.unbound();
     if !usage {
-        return Ok(convert::status(view, &|_| None));
+        return Ok(convert::status(view, &unbound, &|_| None));
     }
-    let sampler = Arc::clone(sampler);
+    let sampler = Arc::clone(&eyes.sampler);
     let measured = tokio::task::spawn_blocking(move || {
         let usage = sampler.sample(&view);
         (view, usage)
     });
     let (view, usage) = measured.await.map_err(|_| Status::internal("sampling failed"))?;
-    Ok(convert::status(view, &|name| usage.get(name).copied()))
+    Ok(convert::status(view, &unbound, &|name| usage.get(name).copied()))
 }
 
 /// A stream of the newest status.
 struct Watch {
     manager: Handle,
-    sampler: Arc<Sampler>,
+    eyes: Eyes,
     usage: bool,
     changes: watch::Receiver<u64>,
     first: bool,
@@ -76,7 +76,7 @@ impl Watch {
             tokio::time::sleep(TOGETHER).await;
         }
         self.changes.mark_unchanged();
-        let status = status(&self.manager, &self.sampler, self.usage).await.ok()?;
+        let status = status(&self.manager, &self.eyes, self.usage).await.ok()?;
         Some(Ok(v1::WatchStatusResponse { status: Some(status) }))
     }
 }
@@ -114,7 +114,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let status = status(&self.manager, &self.sampler, request.into_inner().usage).await?;
+        let status = status(&self.manager, &self.eyes, request.into_inner().usage).await?;
         Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
     }
 
@@ -124,7 +124,7 @@ impl v1::supervisor_server::Supervisor for Operator {
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
         let watch = Watch {
             manager: self.manager.clone(),
-            sampler: Arc::clone(&self.sampler),
+            eyes: self.eyes.clone(),
             usage: request.into_inner().usage,
             changes: self.manager.changes(),
             first: true,
@@ -207,7 +207,11 @@ impl v1::supervisor_server::Supervisor for Operator {
         let source = requests::source(request.into_inner().source)?;
         let plan = self.manager.ask(|reply| Command::Plan(source, reply)).await?;
         let plan = plan.map_err(|error| requests::config_error(&error))?;
-        Ok(Response::new(v1::PlanResponse { plan: plan.id, steps: convert::steps(plan.steps) }))
+        Ok(Response::new(v1::PlanResponse {
+            plan: plan.id,
+            steps: convert::steps(plan.steps),
+            notes: plan.notes,
+        }))
     }
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::ApplyResponse>, Status> {
@@ -215,9 +219,9 @@ impl v1::supervisor_server::Supervisor for Operator {
         let request = request.into_inner();
         let source = requests::source(request.source)?;
         let (plan, start) = (request.plan, request.start);
-        let steps = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
-        let steps = steps.map_err(|error| requests::config_error(&error))?;
-        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(steps) }))
+        let done = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
+        let done = done.map_err(|error| requests::config_error(&error))?;
+        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(done.steps), notes: done.notes }))
     }
 
     async fn add_service(

@@ -1,7 +1,7 @@
 //! CPU and memory of whole trees: sampled when asked for, at most once a second, and never on the manager's time.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::lifecycle::Moment;
@@ -15,21 +15,41 @@ pub(super) struct Sample {
     pub(super) memory_bytes: u64,
 }
 
+/// What a service has used, and uses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Total {
+    /// CPU time of this run; never less than before.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) processes: usize,
+}
+
 struct Last {
     incarnation: u64,
     at: Moment,
     cpu_seconds: f64,
+    total: Total,
     /// Absent at the first: CPU is a difference.
     sample: Option<Sample>,
 }
 
 /// The last sample of every service.
 #[derive(Default)]
-pub(super) struct Sampler(Mutex<HashMap<String, Last>>);
+pub(crate) struct Sampler(Mutex<HashMap<String, Last>>);
 
 impl Sampler {
     /// Samples who is due, and says what each uses.
     pub(super) fn sample(&self, view: &View) -> HashMap<String, Sample> {
+        let all = self.update(view);
+        all.iter().filter_map(|(name, last)| Some((name.clone(), last.sample?))).collect()
+    }
+
+    /// The same as totals, from the first sample on.
+    pub(crate) fn totals(&self, view: &View) -> HashMap<String, Total> {
+        self.update(view).iter().map(|(name, last)| (name.clone(), last.total)).collect()
+    }
+
+    fn update(&self, view: &View) -> MutexGuard<'_, HashMap<String, Last>> {
         let mut all = self.0.lock().expect("nobody panics while holding it");
         let processes = view.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
         let running: Vec<&ServiceView> =
@@ -40,7 +60,7 @@ impl Sampler {
         for service in running {
             measure(&mut all, service);
         }
-        all.iter().filter_map(|(name, last)| Some((name.clone(), last.sample?))).collect()
+        all
     }
 }
 
@@ -61,8 +81,12 @@ fn measure(all: &mut HashMap<String, Last>, service: &ServiceView) {
         // A child that ended took its time with it: less than before is no usage below zero.
         Sample { cpu_percent: 100.0 * (cpu_seconds - last.cpu_seconds).max(0.0) / passed, memory_bytes }
     });
+    // What ended since took its time with it: only what is more counts.
+    let used =
+        before.map_or(cpu_seconds, |last| last.total.cpu_seconds + (cpu_seconds - last.cpu_seconds).max(0.0));
+    let total = Total { cpu_seconds: used, memory_bytes, processes: pids.len() };
     all.insert(
         service.name.to_string(),
-        Last { incarnation: service.incarnation, at: now, cpu_seconds, sample },
+        Last { incarnation: service.incarnation, at: now, cpu_seconds, total, sample },
     );
 }

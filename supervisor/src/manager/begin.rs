@@ -97,6 +97,7 @@ impl Manager {
         let (handle, commands, changes, targets) = channels();
         let mut manager = Self {
             graph: graph(&start.config),
+            in_force: start.config.supervisor.clone(),
             config: start.config,
             added: start.added,
             about: Arc::new(start.applied.about),

@@ -48,7 +48,7 @@ pub enum Command {
         /// Who wants it.
         who: String,
         /// What was done.
-        reply: Reply<Result<Vec<Step>, ConfigError>>,
+        reply: Reply<Result<Plan, ConfigError>>,
     },
     /// Adds a service that no file names.
     Add {
@@ -194,6 +194,8 @@ pub struct Plan {
     pub id: String,
     /// In order.
     pub steps: Vec<Step>,
+    /// What of the file is not in force before an upgrade.
+    pub notes: Vec<String>,
 }
 
 /// What a file does to one service.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daemon_kit::Home;
-use daemon_kit::file::{self, Config, Env, Monitor};
+use daemon_kit::file::{self, Config, Env, Monitor, SupervisorTable};
 use proto::Name;
 use proto::v1::Effect;
 
@@ -115,7 +115,7 @@ impl Manager {
             return Err(ConfigError::OtherHome(config.supervisor.home.clone(), ours.into()));
         }
         let id = format!("{:08x}-{}", applied::checksum(&source.text), *self.changes.borrow());
-        Ok(Plan { id, steps: self.steps(config) })
+        Ok(Plan { id, steps: self.steps(config), notes: notes(&self.in_force, &config.supervisor) })
     }
 
     pub(super) fn apply(
@@ -124,7 +124,7 @@ impl Manager {
         plan: &str,
         start: bool,
         who: &str,
-    ) -> Result<Vec<Step>, ConfigError> {
+    ) -> Result<Plan, ConfigError> {
         if self.going.is_some() {
             return Err(ConfigError::Going);
         }
@@ -142,17 +142,17 @@ impl Manager {
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
         let seq = self.world.tell_own(Kind::Config, message);
-        let doors = |config: &Config| (config.supervisor.listen.clone(), config.supervisor.tls.clone());
-        if doors(&self.config) != doors(&config) {
-            let message = "[supervisor] listen or tls has changed: \"ctl upgrade\" brings it into force";
-            self.world.tell_own(Kind::Config, message.into());
+        if self.config.supervisor != config.supervisor {
+            for note in &now_plan.notes {
+                self.world.tell_own(Kind::Config, note.clone());
+            }
         }
         self.world.env.clone_from(&source.env);
         self.about = Arc::new(applied.about);
-        let steps = self.take_over(config, now_plan.steps, start, seq);
+        let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
         self.changed();
         self.targets_changed();
-        Ok(steps)
+        Ok(Plan { steps, ..now_plan })
     }
 
     /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
@@ -323,6 +323,18 @@ impl Manager {
             }
         }
     }
+}
+
+/// Which keys are read at the start only and are not what they were then.
+fn notes(in_force: &SupervisorTable, new: &SupervisorTable) -> Vec<String> {
+    let changed = [
+        ("listen", in_force.listen != new.listen),
+        ("metrics", in_force.metrics != new.metrics),
+        ("tls", in_force.tls != new.tls),
+    ];
+    let note =
+        |(key, _)| format!("[supervisor] {key} is not as it runs: \"ctl upgrade\" brings it into force");
+    changed.into_iter().filter(|(_, changed)| *changed).map(note).collect()
 }
 
 /// A job that is to run at its time, and does not run now.

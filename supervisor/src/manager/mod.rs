@@ -53,7 +53,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::Config;
+use daemon_kit::file::{Config, SupervisorTable};
 use futures_util::stream::FuturesUnordered;
 use proto::Name;
 use tokio::sync::{mpsc, watch};
@@ -124,6 +124,8 @@ pub enum Over {
 #[derive(Debug)]
 pub struct Manager {
     config: Config,
+    /// `[supervisor]` as it was at the start.
+    in_force: SupervisorTable,
     /// Those of its services that no file names.
     added: Added,
     about: Arc<About>,
