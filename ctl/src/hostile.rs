@@ -13,7 +13,8 @@ use crate::import::{Folders, pm2, source};
 pub type Target = fn(&[u8]);
 
 /// Name and code of each; the name is that of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 3] = [("contexts", contexts), ("import", import), ("procfile", from_procfile)];
+pub const TARGETS: [(&str, Target); 3] =
+    [("contexts", contexts), ("import", import), ("procfile", from_procfile)];
 
 /// Feeds one input to the target of that name.
 pub fn feed(name: &str, bytes: &[u8]) {

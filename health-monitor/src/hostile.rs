@@ -28,9 +28,12 @@ static CHECK: LazyLock<HttpCheck> = LazyLock::new(|| {
     let spec = v1::HttpCheck {
         url: "http://127.0.0.1/health".into(),
         expect_body: "(?i)ok|ready".into(),
-        expect_json: BTreeMap::from([("status".to_owned(), "\"ok\"".to_owned()), ("db.0.lag".into(), "1.0".into())])
-            .into_iter()
-            .collect(),
+        expect_json: BTreeMap::from([
+            ("status".to_owned(), "\"ok\"".to_owned()),
+            ("db.0.lag".into(), "1.0".into()),
+        ])
+        .into_iter()
+        .collect(),
         ..v1::HttpCheck::default()
     };
     HttpCheck::new(&spec, Arc::new(Clients::new())).expect("a good check")
