@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::binaries;
+use crate::harness::{System, binaries, free_port};
 use crate::other_language::{disk_monitor, python};
 
 const OPTIONS: [&str; 4] = ["--option", "free_percent=0", "--failing", "free_percent=101"];
@@ -128,4 +128,35 @@ fn who_breaks_a_rule_is_found_by_that_rule() {
             });
         }
     });
+}
+
+#[test]
+fn a_monitor_can_be_tried_over_tls_and_with_a_token() {
+    let system = System::new("[services.a]\ncommand = \"sleep 1\"\n");
+    system.ctl(&["pki", "init"]).succeeded();
+    system.ctl(&["pki", "issue", "mon", "--role", "monitor", "--host", "127.0.0.1"]).succeeded();
+    system.ctl(&["pki", "issue", "me", "--role", "operator"]).succeeded();
+    fs::write(system.path("me.token"), system.ctl(&["token", "new", "me", "--role", "operator"]).out)
+        .expect("written");
+    let path = |name: &str| system.path(name).display().to_string();
+    let (ca, home) = (path("pki/ca.pem"), path(".sereno"));
+    let tls = |who: &str| {
+        let name = |end: &str| path(&format!("pki/{who}.{end}"));
+        ["--ca".into(), ca.clone(), "--cert".into(), name("pem"), "--key".into(), name("key")]
+    };
+    let monitor = binaries().join("health-monitor").display().to_string();
+    let token = ["--token-file".to_owned(), path("me.token")];
+    let own = ["env".to_owned(), format!("SERENO_HOME={home}"), monitor.clone()];
+    let rules = ["--only", "attach", "--only", "check-now", "--only", "watch"];
+    for (scheme, shown, program) in [
+        ("https", tls("me").to_vec(), [vec![monitor.clone()], tls("mon").to_vec()].concat()),
+        ("http", token.to_vec(), own.to_vec()),
+    ] {
+        let endpoint = ["--endpoint".to_owned(), format!("{scheme}://127.0.0.1:{}", free_port())];
+        let args: Vec<&str> =
+            rules.into_iter().chain(endpoint.iter().chain(&shown).map(String::as_str)).collect();
+        let program: Vec<&Path> = program.iter().map(Path::new).collect();
+        let (names, said) = broken(&play(&args, &program));
+        assert!(names.is_empty() && said.contains("3 rules kept"), "{scheme}: {said}");
+    }
 }
