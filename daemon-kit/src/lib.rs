@@ -8,6 +8,7 @@
 //! | `chassis` | `chassis` | settings, logging, shutdown, serving, connecting |
 //! | `listeners` | `listeners` | who listens on this host, and who has just ceased to |
 //! | `monitor` | `monitor` | schedule, flip counter, report, ask: a monitor is a probe and this |
+//! | `hostile` | `file` and `monitor` | bytes from outside, each with the code that takes them: for fuzzers |
 //!
 //! `ctl` takes only `file`; the supervisor takes `file`, `chassis` and `listeners`; a monitor takes `monitor`. The chassis never
 //! looks into `monitor`, and none of them knows HTTP, TCP probes or processes.
@@ -21,6 +22,8 @@ pub mod chassis;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod home;
+#[cfg(all(feature = "file", feature = "monitor"))]
+pub mod hostile;
 #[cfg(feature = "listeners")]
 pub mod listeners;
 #[cfg(feature = "monitor")]

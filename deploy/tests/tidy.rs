@@ -300,6 +300,39 @@ fn nothing_names_a_folder_or_a_host_of_one_machine() {
     judge("a file of the project names a place that only one machine has", &complaints);
 }
 
+/// Crates whose tests feed the targets.
+const FED: [&str; 4] = ["supervisor", "daemon-kit", "health-monitor", "ctl"];
+
+#[test]
+fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
+    let stems = |folder: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(root().join(folder)).expect("fuzz is there").flatten();
+        entries
+            .map(|entry| entry.path().file_stem().expect("a name").to_string_lossy().into_owned())
+            .collect()
+    };
+    let test = |name: &&str| fs::read_to_string(root().join(name).join("tests/hostile.rs")).expect("a test");
+    let tests: String = FED.iter().map(test).collect();
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");
+    let mut complaints = Vec::new();
+    for name in stems("fuzz/fuzz_targets").union(&stems("fuzz/corpus")) {
+        let path = |rest: &str| root().join("fuzz").join(rest);
+        let inputs =
+            fs::read_dir(path(&format!("corpus/{name}"))).is_ok_and(|mut files| files.next().is_some());
+        for (is_so, what) in [
+            (path(&format!("fuzz_targets/{name}.rs")).is_file(), "has no file in fuzz/fuzz_targets"),
+            (inputs, "has no input in fuzz/corpus"),
+            (manifest.contains(&format!("name = \"{name}\"")), "is no program of fuzz/Cargo.toml"),
+            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no tests/hostile.rs"),
+        ] {
+            if !is_so {
+                complaints.push(format!("{name}: {what}"));
+            }
+        }
+    }
+    judge("a fuzz target that the tests do not run finds nothing", &complaints);
+}
+
 #[test]
 fn words_in_comments_and_texts_break_no_rule() {
     let text =

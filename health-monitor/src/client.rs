@@ -25,7 +25,7 @@ pub(crate) struct Clients(Mutex<HashMap<Kind, Client>>);
 /// Kinds that are kept; more are built anew each time.
 const KEPT: usize = 32;
 /// Headers of one answer.
-const MAX_HEADERS: usize = 100;
+pub(crate) const MAX_HEADERS: usize = 100;
 
 impl Clients {
     pub(crate) fn new() -> Self {

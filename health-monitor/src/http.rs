@@ -74,7 +74,7 @@ impl HttpCheck {
         }
     }
 
-    async fn judge(&self, mut answer: Response) -> Verdict {
+    pub(crate) async fn judge(&self, mut answer: Response) -> Verdict {
         let status = answer.status().as_u16();
         let mut body = Vec::new();
         let cut = loop {

@@ -7,6 +7,7 @@
 //! | `expect` | pure: is this answer good |
 //! | `client` | HTTP clients, built when they are first needed |
 //! | `exec` | one command, and the end of everything it started |
+//! | [`hostile`] | answers that nobody meant: for fuzzers |
 //!
 //! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
 
@@ -15,6 +16,7 @@
 mod client;
 mod exec;
 mod expect;
+pub mod hostile;
 mod http;
 pub mod probe;
 

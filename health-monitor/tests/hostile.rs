@@ -192,12 +192,13 @@ async fn whatever_an_endpoint_does_it_is_a_failed_check_and_memory_stays_flat() 
     assert!(grown < KEPT_MB, "{grown} MB more after each of them was met twice again");
 }
 
+/// A few over a real socket and through all of the client; the many from memory.
 #[tokio::test]
-async fn answers_that_nobody_meant() {
+async fn answers_that_nobody_meant_over_a_socket() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/http");
     let mut answers = Vec::new();
     let gather = std::cell::RefCell::new(&mut answers);
-    mutate::feed("http", &mutate::corpus(&folder), mutate::count(400), 7, |bytes| {
+    mutate::feed("http", &mutate::corpus(&folder), 400, 7, |bytes| {
         gather.borrow_mut().push(bytes.to_vec());
     });
     let (next, answer) = tokio::sync::watch::channel(Vec::new());
@@ -218,4 +219,20 @@ async fn answers_that_nobody_meant() {
             .unwrap_or_else(|| panic!("hangs at {:?}", String::from_utf8_lossy(&bytes)));
         assert!(seen.own_trouble.is_none(), "{seen:?} at {:?}", String::from_utf8_lossy(&bytes));
     }
+}
+
+fn fed(name: &str, quick: u64) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let feed = |bytes: &[u8]| health_monitor::hostile::feed(name, bytes);
+    mutate::feed(name, &mutate::corpus(&folder), mutate::count(quick), 7, feed);
+}
+
+#[test]
+fn answers_that_nobody_meant() {
+    fed("http", 20_000);
+}
+
+#[test]
+fn every_target_has_a_test() {
+    assert_eq!(health_monitor::hostile::TARGETS.len(), 1);
 }

@@ -54,17 +54,24 @@ pub(crate) fn read(path: &Path) -> Result<Source, SourceError> {
     let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
     let value: Value = match ending {
         "js" | "cjs" | "mjs" => node(PRINT, path, &shown)?,
-        "yml" | "yaml" => serde_yaml_ng::from_str(&text)
-            .map_err(|error| SourceError::Form(shown.clone(), error.to_string()))?,
-        _ => match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        "yml" | "yaml" => yaml(&text).map_err(|why| SourceError::Form(shown.clone(), why))?,
+        _ => match json(&text) {
             Ok(value) => value,
-            Err(error) => match node(PRINT_TEXT, path, &shown) {
+            Err(why) => match node(PRINT_TEXT, path, &shown) {
                 Ok(value) => value,
-                Err(_) => return Err(SourceError::Form(shown, error.to_string())),
+                Err(_) => return Err(SourceError::Form(shown, why)),
             },
         },
     };
     sort(value).ok_or(SourceError::NoApps(shown))
+}
+
+pub(crate) fn yaml(text: &str) -> Result<Value, String> {
+    serde_yaml_ng::from_str(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())
 }
 
 fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
@@ -87,7 +94,7 @@ fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
 }
 
 /// `{ apps: [ … ] }`, `{ pm2: [ … ] }`, a list, or one app alone.
-fn sort(value: Value) -> Option<Source> {
+pub(crate) fn sort(value: Value) -> Option<Source> {
     let mut others = Vec::new();
     let list = match value {
         Value::Array(list) => list,

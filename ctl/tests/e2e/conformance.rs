@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::binaries;
+use crate::harness::{System, binaries, free_port};
 use crate::other_language::{disk_monitor, python};
 
 const OPTIONS: [&str; 4] = ["--option", "free_percent=0", "--failing", "free_percent=101"];
@@ -58,21 +58,43 @@ fn the_monitor_in_python_keeps_every_rule() {
 }
 
 /// A rule, and what to change in the monitor in Python so that it breaks just that.
-const BREAKS: [(&str, &str, &str); 13] = [
+const BREAKS: [(&str, &str, &str); 18] = [
     ("attach", "session=f\"{random.getrandbits(64):016x}\"", "session=\"\""),
-    ("quiet", "self.monitor.tell(turned or self.state != before)", "self.monitor.tell()"),
+    ("first", "            seen.state = pb.CHECK_STATE_PASSING\n", "            pass\n"),
+    ("quiet", "self.monitor.tell(before != (seen.state, seen.failures > 0))", "self.monitor.tell()"),
     ("starting", "starting and now() - at >= 2", "False"),
     ("counts", "sum(self.window) >= self.target.failures", "sum(self.window) >= 1"),
     ("asks", "answer.decision in SETTLED", "False"),
-    ("held", "now() >= check.not_before", "True"),
-    ("report-only", "not check.target.report_only and", ""),
-    ("grace", "if self.ever or begun >=", "if True or begun >="),
-    ("check-now", "check.waiting.append(asyncio.Future())", "pass"),
+    ("held", "and now() >= check.not_before", ""),
+    ("report-only", "and not check.target.report_only", ""),
+    ("grace", "not good and (self.ever or", "not good and (True or"),
+    ("nothing-runs", "self.run()) if target.incarnation else None", "self.run())"),
+    ("stale", "[gone.task.cancel() for gone in known.values() if gone.task]", OLD_RUNS_GO_ON),
+    ("recovers", "self.passes >= self.target.successes", "False"),
+    ("check-now", "await asyncio.gather(*(check.look() ", "list((check "),
     ("watch", "await asyncio.wait([turn])\n", "await asyncio.sleep(3600)\n"),
-    ("lost", "wait = min(wait * 2, 5)", "wait = 0.01"),
+    ("lost", "else min(wait * 2, 5)", "else 0.01"),
     ("newer", "answer.decision in SETTLED", "True"),
-    ("end", "add_signal_handler(each, stop.set)", "is_running()"),
+    ("sets", "generation=self.generation,", "generation=self.generation + 9,"),
+    ("end", "signal.SIGTERM, lambda: asyncio.create_task(server.stop(0))", "signal.SIGUSR1, print"),
 ];
+
+/// What the last run's look finds is told of the next.
+const OLD_RUNS_GO_ON: &str = "\
+for gone in known.values():
+            for check in self.checks.values():
+                gone.seen.incarnation, check.seen = check.target.incarnation, gone.seen";
+
+/// A kind that the play can make well, sick and silent under one incarnation: every rule can be tried with it.
+const HTTP_MONITOR: &str = r#"
+import asyncio, sereno_monitor, urllib.request
+
+def probe(target):
+    with urllib.request.urlopen(target.http.url, timeout=target.timeout.ToTimedelta().total_seconds()) as answer:
+        return True, str(answer.status)
+
+asyncio.run(sereno_monitor.serve("http", probe))
+"#;
 
 #[test]
 fn who_breaks_a_rule_is_found_by_that_rule() {
@@ -82,20 +104,59 @@ fn who_breaks_a_rule_is_found_by_that_rule() {
     let example = example.parent().expect("a folder");
     let good = fs::read_to_string(example.join("sereno_monitor.py")).expect("there");
     let contract = fs::canonicalize(example.join("../../../proto/proto")).expect("there");
+    let played = |name: &str, text: &str, only: &[&str]| {
+        let own = folder.path().join(name);
+        fs::create_dir(&own).expect("made");
+        fs::write(own.join("sereno_monitor.py"), text).expect("written");
+        fs::write(own.join("http_monitor.py"), HTTP_MONITOR).expect("written");
+        std::os::unix::fs::symlink(&contract, own.join("proto")).expect("linked");
+        broken(&play(only, &[&python, &own.join("http_monitor.py")]))
+    };
+    // None of them is found where nothing is broken, and none is passed over.
+    let (names, said) = played("good", &good, &[]);
+    assert!(names.is_empty() && said.contains("18 rules kept, 0 broken, 0 not tried"), "{said}");
     std::thread::scope(|scope| {
         for (rule, from, to) in BREAKS {
-            let (good, python, contract, folder) = (&good, &python, &contract, folder.path());
+            let (good, played) = (&good, &played);
             scope.spawn(move || {
                 assert!(good.contains(from), "{rule}: {from:?} is not in it any more");
-                let own = folder.join(rule);
-                fs::create_dir(&own).expect("made");
-                fs::write(own.join("sereno_monitor.py"), good.replace(from, to)).expect("written");
-                fs::copy(example.join("disk_monitor.py"), own.join("disk_monitor.py")).expect("copied");
-                std::os::unix::fs::symlink(contract, own.join("proto")).expect("linked");
-                let args = [&OPTIONS[..], &["--only", rule]].concat();
-                let (names, said) = broken(&play(&args, &[python, &own.join("disk_monitor.py")]));
+                // What is judged of "sets" is what was heard in the others.
+                let only =
+                    if rule == "sets" { &["--only", "first", "--only", rule][..] } else { &["--only", rule] };
+                let (names, said) = played(rule, &good.replace(from, to), only);
                 assert_eq!(names, [rule], "{said}");
             });
         }
     });
+}
+
+#[test]
+fn a_monitor_can_be_tried_over_tls_and_with_a_token() {
+    let system = System::new("[services.a]\ncommand = \"sleep 1\"\n");
+    system.ctl(&["pki", "init"]).succeeded();
+    system.ctl(&["pki", "issue", "mon", "--role", "monitor", "--host", "127.0.0.1"]).succeeded();
+    system.ctl(&["pki", "issue", "me", "--role", "operator"]).succeeded();
+    fs::write(system.path("me.token"), system.ctl(&["token", "new", "me", "--role", "operator"]).out)
+        .expect("written");
+    let path = |name: &str| system.path(name).display().to_string();
+    let (ca, home) = (path("pki/ca.pem"), path(".sereno"));
+    let tls = |who: &str| {
+        let name = |end: &str| path(&format!("pki/{who}.{end}"));
+        ["--ca".into(), ca.clone(), "--cert".into(), name("pem"), "--key".into(), name("key")]
+    };
+    let monitor = binaries().join("health-monitor").display().to_string();
+    let token = ["--token-file".to_owned(), path("me.token")];
+    let own = ["env".to_owned(), format!("SERENO_HOME={home}"), monitor.clone()];
+    let rules = ["--only", "attach", "--only", "check-now", "--only", "watch"];
+    for (scheme, shown, program) in [
+        ("https", tls("me").to_vec(), [vec![monitor.clone()], tls("mon").to_vec()].concat()),
+        ("http", token.to_vec(), own.to_vec()),
+    ] {
+        let endpoint = ["--endpoint".to_owned(), format!("{scheme}://127.0.0.1:{}", free_port())];
+        let args: Vec<&str> =
+            rules.into_iter().chain(endpoint.iter().chain(&shown).map(String::as_str)).collect();
+        let program: Vec<&Path> = program.iter().map(Path::new).collect();
+        let (names, said) = broken(&play(&args, &program));
+        assert!(names.is_empty() && said.contains("3 rules kept"), "{scheme}: {said}");
+    }
 }

@@ -106,11 +106,8 @@ impl TlsFiles {
                 |error: rustls::Error| TlsError::Pem { path: self.ca.clone(), why: error.to_string() };
             roots.add(root).map_err(unfit)?;
         }
-        let key = secret::read(&self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::Pem {
-            path: self.key.clone(),
-            why: "there is no private key in it".into(),
-        })?;
+        let key = private_key(secret::read(&self.key)?.as_bytes())
+            .map_err(|why| TlsError::Pem { path: self.key.clone(), why: why.into() })?;
         let chain = certificates(&self.cert)?;
         Ok(Material { roots: Arc::new(roots), chain, key, cert: self.cert.clone() })
     }
@@ -118,10 +115,17 @@ impl TlsFiles {
 
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = std::fs::read(path).map_err(|source| TlsError::Read { path: path.into(), source })?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let pem = |why: String| TlsError::Pem { path: path.into(), why };
-    let found = found.map_err(|error| pem(error.to_string()))?;
-    if found.is_empty() { Err(pem("there is no certificate in it".into())) } else { Ok(found) }
+    parsed(&bytes).map_err(|why| TlsError::Pem { path: path.into(), why })
+}
+
+fn parsed(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+    let found = found.map_err(|error| error.to_string())?;
+    if found.is_empty() { Err("there is no certificate in it".into()) } else { Ok(found) }
+}
+
+fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|_| "there is no private key in it")
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -249,6 +253,24 @@ pub fn uris(identity: &Identity) -> Vec<String> {
         uris.push(format!("sereno://services/{}", names.join(",")));
     }
     uris
+}
+
+/// One file with all that should be in three.
+#[cfg(all(feature = "file", feature = "monitor"))]
+pub(crate) fn hostile(bytes: &[u8]) {
+    let (certificates, key) = (parsed(bytes), private_key(bytes));
+    let Ok(chain) = certificates else { return };
+    let mut roots = RootCertStore::empty();
+    for certificate in &chain {
+        if let Ok(identity) = identity(certificate) {
+            assert_eq!(named(uris(&identity).iter().map(String::as_str)), Ok(identity));
+        }
+        let _ = roots.add(certificate.clone());
+    }
+    if let Ok(key) = key {
+        let material = Material { roots: Arc::new(roots), chain, key, cert: PathBuf::new() };
+        let _ = (material.client(), material.server(Arc::default()));
+    }
 }
 
 #[cfg(test)]

@@ -145,6 +145,15 @@ fn one(line: &str) -> Result<Token, String> {
     Ok(Token { identity: Identity { name, role, services }, hash, created })
 }
 
+/// A file of them that nobody meant: what is read of it is written as what will be read again.
+#[cfg(all(feature = "file", feature = "monitor"))]
+pub(crate) fn hostile(bytes: &[u8]) {
+    let (tokens, _) = Tokens::parse(&String::from_utf8_lossy(bytes));
+    let (again, bad) = Tokens::parse(&tokens.to_text());
+    assert!(bad.is_empty(), "{bad:?} of {tokens:?}");
+    assert_eq!(again, tokens);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! | `wire` | what goes over it: the arbiter's three calls, also as a newer supervisor would answer them |
 //! | `world` | what the monitor looks at, well or sick as the play wants it |
 //! | `monitor` | the program that is tried, and what it serves |
+//! | `way` | how it is reached: a socket, a port with a token, TLS |
 //! | `rules` | one act for each rule, in the order they are played |
 //!
 //! The rules are those of `proto/sereno/v1/{arbiter,monitor}.proto`. What can not be tried is said, not passed over.
@@ -13,6 +14,7 @@
 mod monitor;
 mod rules;
 mod stage;
+mod way;
 mod wire;
 mod world;
 
@@ -28,12 +30,16 @@ use world::World;
 /// What may stand on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Where the monitor serves; without PROGRAM it runs already [default with PROGRAM: a place of its own]
+    /// Where the monitor serves: unix://, http:// or https://; without PROGRAM it runs already [default with PROGRAM: a
+    /// place of its own]
     #[arg(long, value_name = "URI", required_unless_present = "program")]
     pub endpoint: Option<String>,
     /// Where the supervisor is played; a running monitor attaches there [default: a place of its own]
     #[arg(long, value_name = "URI", required_unless_present = "program")]
     pub supervisor: Option<String>,
+    /// Who asks the monitor, over TCP
+    #[command(flatten)]
+    pub shown: way::Shown,
     /// The check kind to try [default: the first that it attaches for]
     #[arg(long)]
     pub kind: Option<String>,
@@ -83,7 +89,7 @@ async fn play(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
     let (supervisor, endpoint) =
         (place(&args.supervisor, "supervisor.sock")?, place(&args.endpoint, "monitor.sock")?);
     let stage = Stage::open(&supervisor)?;
-    let mut monitor = Monitor::start(&args.program, args.verbose, &supervisor, endpoint)?;
+    let mut monitor = Monitor::start(&args.program, args.verbose, &supervisor, endpoint, &args.shown)?;
     if args.program.is_empty() {
         writeln!(out, "waiting for a monitor that attaches to {supervisor}")?;
     }

@@ -3,15 +3,14 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use proto::v1::monitor_client::MonitorClient;
 use proto::{Endpoint, UNARY_DEADLINE, v1};
 use tokio::process::{Child, Command};
 use tonic::client::Grpc;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use super::way::{self, Shown, Way};
 use crate::Failure;
 
 /// What it is called.
@@ -21,7 +20,7 @@ pub(super) const NAME: &str = "tried";
 #[derive(Debug)]
 pub(super) struct Monitor {
     child: Option<Child>,
-    channel: Channel,
+    channel: Way,
     pub(super) endpoint: Endpoint,
 }
 
@@ -32,7 +31,9 @@ impl Monitor {
         verbose: bool,
         supervisor: &Endpoint,
         endpoint: Endpoint,
+        shown: &Shown,
     ) -> Result<Self, Failure> {
+        let channel = way::to(&endpoint, shown)?;
         let child = program.split_first().map(|(program, args)| {
             Command::new(program)
                 .args(args)
@@ -50,15 +51,6 @@ impl Monitor {
                 .map_err(|source| Failure::Run { program: program.clone(), source })
         });
         let child = child.transpose()?;
-        let Endpoint::Unix(path) = &endpoint else {
-            return Err(Failure::Play(format!("{endpoint}: only unix:///path can be tried")));
-        };
-        let path = path.clone();
-        let channel = tonic::transport::Endpoint::from_static("http://localhost")
-            .connect_with_connector_lazy(tower::service_fn(move |_| {
-                let path = path.clone();
-                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-            }));
         Ok(Self { child, channel, endpoint })
     }
 

@@ -1,0 +1,32 @@
+//! Files of a person or of another tool, fed with bytes that nobody meant. `SERENO_FUZZ=1000000` feeds more.
+
+use std::path::Path;
+
+#[path = "../../fuzz/mutate.rs"]
+mod mutate;
+
+fn fed(name: &str, quick: u64) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let feed = |bytes: &[u8]| ctl::hostile::feed(name, bytes);
+    mutate::feed(name, &mutate::corpus(&folder), mutate::count(quick), 7, feed);
+}
+
+#[test]
+fn contexts() {
+    fed("contexts", 5_000);
+}
+
+#[test]
+fn a_file_of_pm2() {
+    fed("import", 1_000);
+}
+
+#[test]
+fn a_procfile() {
+    fed("procfile", 1_000);
+}
+
+#[test]
+fn every_target_has_a_test() {
+    assert_eq!(ctl::hostile::TARGETS.len(), 3);
+}
