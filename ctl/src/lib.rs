@@ -2,24 +2,24 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`args`] | the command line |
-//! | [`place`] | which `sereno.toml`, and so which home and endpoints |
-//! | [`context`] | whom else to ask, and what shows who asks |
-//! | [`client`] | talking to the daemons; the only one that knows gRPC |
-//! | [`commands`] | what each command does, one file for each family |
-//! | [`draft`], [`import`] | a `sereno.toml` to be; another tool's file as one |
-//! | [`doctor`] | what is wrong here |
-//! | [`complete`] | names, for shells and for who mistyped one |
-//! | [`pki`] | a small authority for daemons that talk over a network |
-//! | [`boot`] | what starts a supervisor at boot |
-//! | [`view`] | the answers of all daemons joined into one model |
-//! | [`wait`] | pure: when a service has become what was asked for |
-//! | [`render`] | pure: model to table, JSON or lines |
-//! | [`tool`] | other programs that are asked something |
-//! | [`top`] | the live screen: a pure model of it, and the loop around it |
-//! | [`out`] | stdout and what may be written to it |
-//! | [`hostile`] | files that nobody meant: for fuzzers |
-//! | [`failure`] | every way to fail, and its exit code |
+//! | `args` | the command line |
+//! | `place` | which `sereno.toml`, and so which home and endpoints |
+//! | `context` | whom else to ask, and what shows who asks |
+//! | `client` | talking to the daemons; the only one that knows gRPC |
+//! | `commands` | what each command does, one file for each family |
+//! | `draft`, `import` | a `sereno.toml` to be; another tool's file as one |
+//! | `doctor` | what is wrong here |
+//! | `complete` | names, for shells and for who mistyped one |
+//! | `pki` | a small authority for daemons that talk over a network |
+//! | `boot` | what starts a supervisor at boot |
+//! | `view` | the answers of all daemons joined into one model |
+//! | `wait` | pure: when a service has become what was asked for |
+//! | `render` | pure: model to table, JSON or lines |
+//! | `tool` | other programs that are asked something |
+//! | `top` | the live screen: a pure model of it, and the loop around it |
+//! | `out` | stdout and what may be written to it |
+//! | `hostile` | files that nobody meant: for fuzzers |
+//! | `failure` | every way to fail, and its exit code |
 //!
 //! ```text
 //! args -> place -> client -> view -> render -> out

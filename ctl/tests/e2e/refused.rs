@@ -1,6 +1,7 @@
 //! Who is not let in, and who may not do what they want: refused, said with who it was, and nothing has changed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -131,15 +132,21 @@ fn a_token_that_is_revoked_ends_what_is_open() {
     let watched = Watched::up();
     let mut args = vec!["--endpoint", &watched.plain, "--token-file", "eyes.token"];
     args.extend(["events", "--follow"]);
-    let open =
-        watched.system.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
-    // It is open when it has been told of something.
+    let mut open =
+        watched.system.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    // It is open when it has told something; what happens then it would not be told of.
+    let mut first = String::new();
+    BufReader::new(open.stdout.as_mut().expect("piped")).read_line(&mut first).expect("a line");
     watched.system.ctl(&["token", "revoke", "eyes"]).succeeded();
-    watched.system.ctl(&["restart", "web"]).succeeded();
     let ended = open.wait_with_output().expect("ends");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success() && (said.contains("revoked") || said.contains("token")), "{said}");
     assert_eq!(watched.with_token("eyes", &["status"]).code, 1);
+
+    // So does a certificate whose time is over, on a connection that was made in time.
+    watched.system.ctl(&["pki", "issue", "brief", "--role", "viewer", "--valid", "3s"]).succeeded();
+    let ended = watched.with_cert("brief", &["events", "--follow"]);
+    assert!(ended.code != 0 && ended.err.contains("expired"), "{}", ended.err);
     watched.system.down();
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto::Role;
 use tokio::time::Instant;
@@ -33,7 +34,7 @@ pub struct Caller {
 pub(super) enum Proof {
     Lasting,
     Token([u8; 32]),
-    Certificate(String),
+    Certificate { name: String, until: Option<i64> },
 }
 
 /// A call that is not made.
@@ -192,7 +193,7 @@ impl Access {
                 let who = format!("token {} ({from})", identity.name);
                 (who, identity.role, Some(identity), Proof::Token(token.hash))
             }
-            Some(Origin::Certificate { address, identity }) => {
+            Some(Origin::Certificate { address, identity, until }) => {
                 let from = address.ip();
                 match identity {
                     Err(error) => {
@@ -202,7 +203,12 @@ impl Access {
                     }
                     Ok(identity) => {
                         let who = format!("certificate {} ({from})", identity.name);
-                        let proof = Proof::Certificate(identity.name.to_string());
+                        // It was good when the connection was made.
+                        if has_ended(*until) {
+                            let why = format!("{call} needs the role {needed}: the certificate has expired");
+                            return refuse(&who, why, None);
+                        }
+                        let proof = Proof::Certificate { name: identity.name.to_string(), until: *until };
                         (who, identity.role, Some(identity.clone()), proof)
                     }
                 }
@@ -220,18 +226,27 @@ impl Access {
         let asker = match (proof, peer) {
             (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
             (Some(Proof::Token(hash)), _) => Asker::Token(*hash),
-            (Some(Proof::Certificate(name)), _) => Asker::Certificate(name.clone()),
+            (Some(Proof::Certificate { name, .. }), _) => Asker::Certificate(name.clone()),
             (None, Some(peer)) => Asker::Stranger(peer.place.party()),
         };
         self.pace.take(asker, Instant::now())
     }
 
-    /// Whether what let somebody in still does.
-    pub(super) fn holds(&self, proof: &Proof) -> bool {
+    /// Whether what let somebody in still does, or why not.
+    pub(super) fn holds(&self, proof: &Proof) -> Result<(), &'static str> {
         match proof {
-            Proof::Lasting | Proof::Certificate(_) => true,
+            Proof::Lasting => Ok(()),
+            Proof::Certificate { until, .. } => {
+                if has_ended(*until) {
+                    Err("the certificate has expired")
+                } else {
+                    Ok(())
+                }
+            }
             Proof::Token(hash) => {
-                self.tokens().is_some_and(|tokens| tokens.0.iter().any(|token| token.hash == *hash))
+                let tokens = self.tokens().unwrap_or_default();
+                let is_known = tokens.0.iter().any(|token| token.hash == *hash);
+                if is_known { Ok(()) } else { Err("the token has been revoked") }
             }
         }
     }
@@ -265,4 +280,10 @@ impl Access {
             report(format!("{line}{times}"));
         }
     }
+}
+
+/// Whether this second is over, of those since 1970.
+fn has_ended(until: Option<i64>) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    until.is_some_and(|until| until < i64::try_from(now).unwrap_or(i64::MAX))
 }

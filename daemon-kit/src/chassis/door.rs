@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::access::Access;
 use super::crowd::{Crowd, Party, Place};
 use super::listen::{Connection, Insist, Io, ListenError, Origin, accept_failed};
-use crate::access::tls;
+use crate::access::{expiry, tls};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -205,7 +205,8 @@ async fn shake_hands(
     match timeout(HANDSHAKE, TlsAcceptor::from(Arc::new(config)).accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)?;
-            let origin = Origin::Certificate { address, identity: tls::identity(certificate) };
+            let (identity, until) = (tls::identity(certificate), expiry::of(certificate));
+            let origin = Origin::Certificate { address, identity, until };
             Some(Connection::new(Io::Tls(Box::new(stream)), origin, place))
         }
         // Somebody who only looks whether anything listens.

@@ -4,12 +4,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, MapOk, Ready, TryFutureExt as _, ready};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -91,7 +93,7 @@ where
             {
                 access.refused(&who, status.message());
             }
-            response.map(|inner| Body::new(Answer { inner, access, proof, ended: false, _call: call }))
+            response.map(|inner| Body::new(Answer::new(inner, access, proof, call)))
         });
         Either::Right(self.inner.call(request).map_ok(answered))
     }
@@ -108,8 +110,28 @@ struct Answer {
     inner: Body,
     access: Arc<Access>,
     proof: Proof,
+    /// When the proof is looked at next, though there is nothing to say. `None`: it lasts.
+    look: Option<Pin<Box<Sleep>>>,
     ended: bool,
     _call: Call,
+}
+
+/// How long a stream without news outlives its right at most. A look is one `stat` of the file of tokens.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl Answer {
+    fn new(inner: Body, access: Arc<Access>, proof: Proof, call: Call) -> Self {
+        let look = (!matches!(proof, Proof::Lasting)).then(|| Box::pin(sleep(LOOK)));
+        Self { inner, access, proof, look, ended: false, _call: call }
+    }
+
+    /// The end of an answer that its caller has no right to any more.
+    fn end(&mut self, why: &str) -> Result<Frame<Bytes>, Status> {
+        self.ended = true;
+        let mut trailers = HeaderMap::new();
+        Status::unauthenticated(why).add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
+    }
 }
 
 impl http_body::Body for Answer {
@@ -123,20 +145,23 @@ impl http_body::Body for Answer {
         if self.ended {
             return Poll::Ready(None);
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else { return Poll::Pending };
-        // Before each message of a stream, which may stay open for weeks.
-        if frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_data))
-            && !self.access.holds(&self.proof)
-        {
-            self.ended = true;
-            let mut trailers = HeaderMap::new();
-            let status = Status::unauthenticated("the token has been revoked");
-            return Poll::Ready(Some(match status.add_header(&mut trailers) {
-                Ok(()) => Ok(Frame::trailers(trailers)),
-                Err(status) => Err(status),
-            }));
+        // Before each message of a stream, which may stay open for weeks, and while it has none.
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        let is_message =
+            matches!(&frame, Poll::Ready(Some(frame)) if frame.as_ref().is_ok_and(Frame::is_data));
+        let mut is_due = false;
+        if let (Poll::Pending, Some(look)) = (&frame, &mut self.look) {
+            while look.as_mut().poll(cx).is_ready() {
+                is_due = true;
+                look.as_mut().reset(Instant::now() + LOOK);
+            }
         }
-        Poll::Ready(frame)
+        if (is_message || is_due)
+            && let Err(why) = self.access.holds(&self.proof)
+        {
+            return Poll::Ready(Some(self.end(why)));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -91,6 +91,8 @@ pub enum Origin {
         address: SocketAddr,
         /// Who they are.
         identity: Result<Identity, CertificateError>,
+        /// How long that is so, in seconds since 1970: a connection may last longer.
+        until: Option<i64>,
     },
 }
 
