@@ -54,14 +54,14 @@ impl Sheet {
         if let Some(run) = run {
             self.line("run", &format!("{run}{}", uptime.unwrap_or_default()));
         }
-        self.lines("because", explain::service(view).iter().map(String::as_str));
+        self.lines("because", explain::reasons(view).iter().map(String::as_str));
         self.line("restarts", &format!("{} (streak {})", view.restarts, view.streak));
         if let Some(exit) = &view.last_exit {
             let at = day(exit.at, zone).map(|day| format!(" at {day} {}", clock(exit.at, zone)));
             self.line("last exit", &format!("{}{}", one_line(&explain::exit(exit)), at.unwrap_or_default()));
         }
-        if let Some(at) = day(view.next_run, zone).map(|day| format!("{day} {}", clock(view.next_run, zone)))
-        {
+        let next_run = view.next_run.filter(|_| !view.paused);
+        if let Some(at) = day(next_run, zone).map(|day| format!("{day} {}", clock(next_run, zone))) {
             self.line(if view.job { "next run" } else { "restart at" }, &at);
         }
         if let Some(usage) = table::usage(view) {

@@ -5,12 +5,19 @@ use proto::v1::{CheckState, ServiceState};
 use super::time::span;
 use crate::view::{CheckView, Exit, ServiceView, is_meant_by};
 
-/// One line for each thing that a person should know.
+/// One line for each thing that a person should know, and when a job runs next.
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
-    let mut lines: Vec<String> = state(service).into_iter().collect();
-    if let Some(left) = service.next_run_left.filter(|_| service.job) {
-        lines.push(format!("next run in {}", span(left)));
+    let mut lines = reasons(service);
+    if let Some(left) = service.next_run_left.filter(|_| service.job && !service.paused) {
+        let after_its_state = usize::from(state(service).is_some());
+        lines.insert(after_its_state, format!("next run in {}", span(left)));
     }
+    lines
+}
+
+/// One line for each thing that is not as it should be, or that somebody wanted so.
+pub(crate) fn reasons(service: &ServiceView) -> Vec<String> {
+    let mut lines: Vec<String> = state(service).into_iter().collect();
     if let Some(held) = &service.held {
         let again = held
             .retry_after
@@ -19,7 +26,8 @@ pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     }
     if service.paused {
         let left = service.pause_left.map(|left| format!(" for {}", span(left)));
-        lines.push(format!("paused{}: failing checks restart nothing", left.unwrap_or_default()));
+        let what = if service.job { "it is not run at its time" } else { "failing checks restart nothing" };
+        lines.push(format!("paused{}: {what}", left.unwrap_or_default()));
     }
     if alive(service.state) {
         lines.extend(service.checks.iter().filter_map(check));
@@ -161,6 +169,17 @@ mod tests {
         let view = view();
         assert_eq!(service(&view.services[0]), <[String; 0]>::default());
         assert_eq!(service(&view.services[2]), <[String; 0]>::default());
+    }
+
+    #[test]
+    fn a_job_says_when_it_runs_next_and_that_it_does_not_while_paused() {
+        let mut view = view();
+        let job = &mut view.services[0];
+        (job.job, job.next_run_left) = (true, Some(Duration::from_secs(60)));
+        assert_eq!(service(job), ["next run in 1m 0s"]);
+        assert_eq!(reasons(job), <[String; 0]>::default(), "a time is no reason");
+        job.paused = true;
+        assert_eq!(service(job), ["paused: it is not run at its time"]);
     }
 
     #[test]
