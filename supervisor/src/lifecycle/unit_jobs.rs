@@ -89,11 +89,17 @@ fn a_run_that_takes_too_long_failed_and_one_ended_for_the_next_did_not() {
 
 #[test]
 fn a_stop_and_up_again_meanwhile_waits_and_a_start_runs() {
-    for (request, state) in [(Request::Arm, State::Completed), (Request::Start, State::Starting)] {
+    let ways = [(Request::Arm, State::Completed), (Request::Start, State::Starting)];
+    // Also while it is being ended for its next run.
+    for ((request, state), ended_before) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
         let mut unit = job(Policy::Never);
         unit.request(at(1.0), Request::Start);
         unit.poll(at(1.0));
         unit.observe(at(1.0), Fact::Spawned);
+        if ended_before {
+            unit.request(at(2.0), Request::Restart);
+            unit.poll(at(2.0));
+        }
         unit.request(at(2.0), Request::Stop);
         unit.poll(at(2.0));
         unit.request(at(2.0), request);
@@ -101,7 +107,7 @@ fn a_stop_and_up_again_meanwhile_waits_and_a_start_runs() {
         unit.observe(at(3.0), Fact::Drained);
         unit.poll(at(3.0));
         unit.observe(at(3.0), Fact::Swept);
-        assert_eq!(unit.state(at(3.0)), state, "{request:?}");
+        assert_eq!(unit.state(at(3.0)), state, "{request:?}, {ended_before}");
     }
 }
 

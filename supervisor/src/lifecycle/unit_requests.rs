@@ -52,11 +52,18 @@ impl Unit {
 
     pub(super) fn stop(&mut self) -> Answer {
         let was_wanted = std::mem::replace(&mut self.wanted, false);
-        match &self.phase {
+        match &mut self.phase {
             // Given up or ended well, a person's stop still says: not wanted any more.
             Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Idle(Rest::Stopped),
             Phase::Alive(_) | Phase::Spawning => return self.end_run(WhyEnd::Stop),
-            Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } => {}
+            Phase::Stopping { end, .. }
+            | Phase::Draining { last: Ended { end, .. }, .. }
+            | Phase::Sweeping { last: Ended { end, .. }, .. } => {
+                // A job that is ended for its next run: there is none, also if it is armed again meanwhile.
+                if self.rules.is_job && *end == WhyEnd::Restart {
+                    *end = WhyEnd::Stop;
+                }
+            }
         }
         if was_wanted { Answer::Accepted } else { Answer::Already }
     }
