@@ -92,6 +92,16 @@ impl System {
         serde_json::from_str(&answer.out).unwrap_or(Value::Null)
     }
 
+    /// What `status` shows when all is well: monitors may still be on their way, a daemon that is starved answers too late.
+    #[track_caller]
+    pub(crate) fn well(&self) -> String {
+        let mut answer = None;
+        let is_well = poll(|| answer.insert(self.ctl(&["status"])).code == 0);
+        let answer = answer.expect("it was asked");
+        assert!(is_well, "stdout: {}\nstderr: {}", answer.out, answer.err);
+        answer.out
+    }
+
     /// One service of it. A supervisor that is starved answers too late for `ctl`, and is asked again.
     pub(crate) fn service(&self, name: &str) -> Service {
         let mut status = Value::Null;

@@ -46,7 +46,7 @@ fn tells(system: &System) {
     system.until("app", "ready and serving", |app| {
         app.state() == "running" && app.0["status_text"] == "serving" && app.reason().is_empty()
     });
-    let table = system.ctl(&["status"]).succeeded().out;
+    let table = system.well();
     assert!(table.contains("  says: serving"), "{table}");
     let sheet = system.ctl(&["describe", "app"]).succeeded().out;
     assert!(sheet.contains("says") && sheet.contains("serving"), "{sheet}");

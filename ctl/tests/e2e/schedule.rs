@@ -33,7 +33,7 @@ fn a_job_waits_for_its_time_runs_by_hand_and_a_failed_run_is_shown_until_the_nex
     assert!(!text(&system.service("web").0["next_run"]).is_empty());
     let again = system.ctl(&["up", "-d"]).succeeded();
     assert!(!again.out.contains("start"), "it waits already: {}", again.out);
-    let table = system.ctl(&["status"]).succeeded().out;
+    let table = system.well();
     assert!(table.contains("next run"), "{table}");
 
     system.ctl(&["start", "report"]).succeeded();
