@@ -23,6 +23,8 @@ pub(super) struct Eyes {
 struct Folders {
     wanted: BTreeMap<PathBuf, BTreeSet<Name>>,
     troubles: BTreeMap<Name, String>,
+    /// One of them went while we looked. Nobody tells of that if nothing above it is watched.
+    gone: bool,
 }
 
 /// Why a folder is not looked at.
@@ -91,25 +93,15 @@ impl Eyes {
 
     /// Opens all of them; whether another look may see more.
     fn open_all(&mut self, folders: &mut Folders) -> bool {
-        let mut more = false;
-        for (path, names) in &folders.wanted {
-            let trouble = match self.open(path) {
-                Ok(is_new) => {
-                    more |= is_new;
-                    continue;
-                }
-                // Nobody tells of that if nothing above it is watched.
-                Err(Closed::Gone) => {
-                    more = true;
-                    format!("{} comes and goes while it is looked at", path.display())
-                }
-                Err(Closed::Trouble(trouble)) => trouble,
-            };
-            for name in names {
-                folders.troubles.entry(name.clone()).or_insert_with(|| trouble.clone());
+        let mut news = false;
+        for (path, names) in std::mem::take(&mut folders.wanted) {
+            match self.open(&path) {
+                Ok(is_new) => news |= is_new,
+                Err(Closed::Gone) => names.iter().for_each(|name| folders.gone(name, &path)),
+                Err(Closed::Trouble(why)) => names.iter().for_each(|name| folders.trouble(name, why.clone())),
             }
         }
-        more
+        news || folders.gone
     }
 
     /// A path is gone, and what was below it.
@@ -185,7 +177,7 @@ impl Folders {
                     left.extend(folders);
                     self.add(name, folder);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.gone(name, &folder),
                 Err(error) => {
                     let shown = wanted.shown(&folder);
                     self.trouble(name, format!("{shown} can not be looked at: {}", plain(&error)));
@@ -196,6 +188,12 @@ impl Folders {
 
     fn add(&mut self, name: &Name, folder: PathBuf) {
         self.wanted.entry(folder).or_default().insert(name.clone());
+    }
+
+    /// Only told of if another look finds the same, and another.
+    fn gone(&mut self, name: &Name, folder: &Path) {
+        self.gone = true;
+        self.trouble(name, format!("{} comes and goes while it is looked at", folder.display()));
     }
 
     fn trouble(&mut self, name: &Name, words: String) {
