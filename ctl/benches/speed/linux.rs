@@ -6,6 +6,8 @@
     reason = "a measurement reads the clock, runs commands and prints"
 )]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -171,7 +173,7 @@ impl Bench {
             ["supervisor", "health-monitor", "port-monitor"].map(|name| self.pid_of(name)).into();
         let pss: f64 = daemons.iter().map(|pid| pss(*pid)).sum();
         row("three daemons together, MB of PSS", pss, f64::NAN);
-        let before: Vec<u64> = daemons.iter().map(|pid| switches(*pid)).collect();
+        let before: Vec<_> = daemons.iter().map(|pid| switches(*pid)).collect();
         let seconds = 10.0;
         thread::park_timeout(Duration::from_secs(10));
         for ((name, pid), before) in
@@ -180,7 +182,7 @@ impl Bench {
             #[expect(clippy::cast_precision_loss, reason = "a small count")]
             row(
                 &format!("wake-ups a second, idle, {name}"),
-                (switches(*pid) - before) as f64 / seconds,
+                switched(*pid, &before) as f64 / seconds,
                 f64::NAN,
             );
         }
@@ -309,17 +311,20 @@ fn pss(pid: u32) -> f64 {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
-fn switches(pid: u32) -> u64 {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
-        total += line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .and_then(|n| n.parse::<u64>().ok())
-            .unwrap_or(0);
-    }
-    total
+/// How often each thread has gone to sleep.
+fn switches(pid: u32) -> BTreeMap<OsString, u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let count = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        Some((thread.file_name(), line.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    threads.filter_map(count).collect()
+}
+
+/// The same since then, of the threads that are still there.
+fn switched(pid: u32, before: &BTreeMap<OsString, u64>) -> u64 {
+    switches(pid).iter().map(|(thread, count)| count - before.get(thread).unwrap_or(&0)).sum()
 }
 
 fn cpu_seconds(pid: u32) -> f64 {
