@@ -129,7 +129,13 @@ fn spoiled(inputs: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
     input
 }
 
+/// Feeds the corpus of a target, and inputs bred of it, to `target`, which is told its name.
+pub(crate) fn fed(name: &str, quick: u64, target: impl Fn(&str, &[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    feed(name, &corpus(&folder), count(quick), 7, |bytes| target(name, bytes));
+}
+
 /// How many inputs: as many as the test needs to be quick, or as `SERENO_FUZZ` says.
-pub(crate) fn count(quick: u64) -> u64 {
+fn count(quick: u64) -> u64 {
     std::env::var("SERENO_FUZZ").ok().and_then(|text| text.parse().ok()).unwrap_or(quick)
 }

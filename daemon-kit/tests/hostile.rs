@@ -3,15 +3,11 @@
 
 #![cfg(all(feature = "file", feature = "monitor"))]
 
-use std::path::Path;
-
 #[path = "../../fuzz/mutate.rs"]
 mod mutate;
 
 fn fed(name: &str, quick: u64) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-    let feed = |bytes: &[u8]| daemon_kit::hostile::feed(name, bytes);
-    mutate::feed(name, &mutate::corpus(&folder), mutate::count(quick), 7, feed);
+    mutate::fed(name, quick, daemon_kit::hostile::feed);
 }
 
 #[test]

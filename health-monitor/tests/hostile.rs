@@ -222,9 +222,7 @@ async fn answers_that_nobody_meant_over_a_socket() {
 }
 
 fn fed(name: &str, quick: u64) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-    let feed = |bytes: &[u8]| health_monitor::hostile::feed(name, bytes);
-    mutate::feed(name, &mutate::corpus(&folder), mutate::count(quick), 7, feed);
+    mutate::fed(name, quick, health_monitor::hostile::feed);
 }
 
 #[test]

@@ -9,8 +9,8 @@
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
-//! Who may use whom: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure; [`os`] is the only
-//! module that names system calls, and the only one where `unsafe` is allowed.
+//! Who may use whom: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure;
+//! [`os`] is the only module that names system calls, and the only one where `unsafe` is allowed.
 
 pub mod api;
 pub mod disk;

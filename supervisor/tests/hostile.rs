@@ -1,14 +1,10 @@
 //! Everything that decodes bytes from outside, fed with bytes that nobody meant. `SERENO_FUZZ=1000000` feeds more.
 
-use std::path::Path;
-
 #[path = "../../fuzz/mutate.rs"]
 mod mutate;
 
 fn fed(name: &str, quick: u64) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-    let feed = |bytes: &[u8]| supervisor::hostile::feed(name, bytes);
-    mutate::feed(name, &mutate::corpus(&folder), mutate::count(quick), 7, feed);
+    mutate::fed(name, quick, supervisor::hostile::feed);
 }
 
 #[test]
