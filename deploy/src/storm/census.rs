@@ -1,11 +1,14 @@
 //! Who of a storm lives, as the kernel says it, and ending one of them without ever meeting a stranger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// What they are called.
+pub(super) const MONITORS: [&str; 2] = ["health-monitor", "port-monitor"];
 
 /// A process that belongs to a service or a monitor of the storm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +88,18 @@ pub(super) fn supervisor(folder: &Path) -> Option<u32> {
     let line = String::from_utf8_lossy(&line).into_owned();
     let is_ours = line.contains("supervisor") && line.contains(&*folder.to_string_lossy());
     (is_ours && start_of(pid).is_some()).then_some(pid)
+}
+
+/// Whether one monitor holds both pipes of every service open: what is in them then outlives the supervisor.
+pub(super) fn pipes_are_kept(folder: &Path, services: &[String]) -> bool {
+    let pipes = folder.join("home/run/fifo");
+    let is_monitor = |seen: &Seen| MONITORS.contains(&seen.service.as_str());
+    look(folder).iter().filter(|seen| is_monitor(seen)).any(|monitor| {
+        let open = fs::read_dir(format!("/proc/{}/fd", monitor.pid)).into_iter().flatten().flatten();
+        let open: BTreeSet<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+        let of = |name: &String| ["out", "err"].map(|stream| pipes.join(format!("{name}.{stream}")));
+        services.iter().flat_map(of).all(|pipe| open.contains(&pipe))
+    })
 }
 
 /// Kills the process that `still` recognises. It is held while it is asked, so that nobody else can have its number.

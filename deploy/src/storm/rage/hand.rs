@@ -14,10 +14,7 @@ use crate::storm::{census, now};
 
 /// Within this time a supervisor that was killed comes back by itself, or is brought back.
 const MOMENT: Duration = Duration::from_millis(600);
-/// A monitor that was started again holds copies of every pipe after this time.
-const KEEPS_AGAIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-const MONITORS: [&str; 2] = ["health-monitor", "port-monitor"];
 
 impl Rage<'_> {
     /// Kills the supervisor; the pid it had.
@@ -43,13 +40,13 @@ impl Rage<'_> {
     }
 
     pub(super) fn kill_monitor(&mut self) {
-        let monitor = MONITORS[self.chance.usize(0..MONITORS.len())];
+        let monitor = census::MONITORS[self.chance.usize(0..census::MONITORS.len())];
         let folder = self.storm.folder.clone();
         let Some(seen) = census::look(&folder).into_iter().find(|seen| seen.service == monitor) else {
             return;
         };
         let start = census::start_of(seen.pid);
-        self.monitor_hit = Some(now());
+        self.kept = false;
         self.kill(seen.pid, "monitor", || start.is_some() && census::start_of(seen.pid) == start);
     }
 
@@ -82,9 +79,7 @@ impl Rage<'_> {
                 ));
                 self.tally.without.push(without);
                 self.tally.revived += u64::from(!called);
-                let held = !called
-                    && self.monitor_hit.is_none_or(|hit| since.saturating_duration_since(hit) > KEEPS_AGAIN);
-                if !held {
+                if !self.kept {
                     self.tally.unread.push((wall, SystemTime::now()));
                 }
                 self.down = None;

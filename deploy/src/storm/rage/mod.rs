@@ -95,8 +95,8 @@ pub(super) struct Rage<'a> {
     short_lives: u32,
     /// Until when it is let live.
     spared_until: Option<Instant>,
-    /// When a monitor was hit last.
-    monitor_hit: Option<Instant>,
+    /// Whether a monitor keeps a copy of every pipe; if not, last words may go with a run that nobody supervises.
+    kept: bool,
     /// What it has done and seen.
     pub(super) tally: Tally,
 }
@@ -124,7 +124,7 @@ impl<'a> Rage<'a> {
             down: None,
             short_lives: 0,
             spared_until: None,
-            monitor_hit: None,
+            kept: false,
             tally: Tally::default(),
         })
     }
@@ -140,6 +140,7 @@ impl<'a> Rage<'a> {
             let blow = self.draw();
             self.must_live();
             self.revive()?;
+            self.kept = census::pipes_are_kept(&self.storm.folder, &self.names);
             self.strike(blow)?;
             self.revive()?;
             tell(&self.tally)?;
