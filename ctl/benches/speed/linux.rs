@@ -211,7 +211,7 @@ impl Bench {
 
     /// A service that floods its log, against `cat > file`.
     fn flood(&self) {
-        for (size, blocks) in [(4_000_usize, 250_000_usize), (100, 2_000_000)] {
+        for (size, blocks) in [(4_000_usize, 250_000_usize), (100, 4_000_000)] {
             let target = self.path("cat.log");
             let mut cat = Vec::new();
             for _ in 0..3 {

@@ -1,7 +1,8 @@
 //! What services write, from their FIFOs into files: bytes, never strings, and never through our hands.
 //!
 //! ```text
-//!  service ──▶ FIFO ──splice──▶ NAME.out.log          thread `logs`  (pump.rs: all streams, one epoll)
+//!  service ──▶ FIFO ──splice──▶ NAME.out.log          thread `logs`  (pump.rs: all streams, one epoll; flood.rs: those
+//!                     │                 │                              that are not waited for, as they write so much)
 //!                     │                 └─▶ .index/NAME.out.log       (index.rs: offset and time of a read)
 //!                     └ tee, pread: line borders, `ready = { log = … }`
 //!                                  NAME.out.log.1, .2.gz, …           thread `rotate` (rotate.rs)
@@ -11,6 +12,7 @@
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
+mod flood;
 mod index;
 mod last;
 mod pump;

@@ -5,14 +5,13 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::flood::LARGE_PIPE;
 use super::rotate::Rotator;
-use super::stream::{RETRY, Stream};
+use super::stream::{RETRY, SMALL_PIPE, Stream};
 use super::{Command, Key, LogEvent};
+use crate::lifecycle::Moment;
+use crate::os;
 use crate::os::pipe::{self, Peeker, Poller};
-
-/// While a stream floods, its pipe is left alone for a moment before each move: `splice` holds the pipe's lock, and a
-/// writer that finds it free gets further than one that waits.
-const PAUSE: Duration = Duration::from_micros(80);
 
 pub(super) struct Pump {
     poller: Poller,
@@ -21,6 +20,8 @@ pub(super) struct Pump {
     peeker: Peeker,
     streams: HashMap<u64, Stream>,
     keys: HashMap<Key, u64>,
+    /// Those whose writers flood: not waited for, but seen to when their time has come.
+    floods: Vec<u64>,
     next: u64,
     tell: Box<dyn Fn(LogEvent) + Send>,
 }
@@ -40,6 +41,7 @@ impl Pump {
             peeker,
             streams: HashMap::new(),
             keys: HashMap::new(),
+            floods: Vec::new(),
             next: 0,
             tell,
         })
@@ -49,7 +51,9 @@ impl Pump {
         let mut ready = Vec::new();
         loop {
             let broken = self.streams.values().any(Stream::is_broken);
-            if let Err(error) = self.poller.wait(broken.then_some(RETRY), &mut ready) {
+            let visit = self.next_visit().map(|visit| visit.since(os::now()));
+            let timeout = visit.or(broken.then_some(RETRY));
+            if let Err(error) = self.poller.wait(timeout, &mut ready) {
                 tracing::error!(%error, "waiting for output failed");
                 pipe::pause(Duration::from_millis(100));
             }
@@ -60,16 +64,48 @@ impl Pump {
                 }
                 self.obey(command);
             }
-            if ready.iter().any(|key| self.streams.get(key).is_some_and(Stream::is_flooding)) {
-                pipe::pause(PAUSE);
+            if !self.floods.is_empty() {
+                let now = os::now();
+                ready.extend(self.floods.iter().filter(|id| self.visit(**id) <= now));
             }
-            for key in &ready {
-                if let Some(stream) = self.streams.get_mut(key) {
+            for id in &ready {
+                if let Some(stream) = self.streams.get_mut(id) {
                     stream.pump(&self.rotator, &mut self.peeker, &self.tell);
+                    self.wait_or_visit(*id);
                 }
             }
             if broken {
                 self.streams.values_mut().for_each(Stream::tick);
+            }
+        }
+    }
+
+    /// When one that floods is to be seen to; at once, if it has ceased meanwhile.
+    fn visit(&self, id: u64) -> Moment {
+        self.streams.get(&id).and_then(Stream::visit).unwrap_or_default()
+    }
+
+    fn next_visit(&self) -> Option<Moment> {
+        self.floods.iter().map(|id| self.visit(*id)).min()
+    }
+
+    /// Its writer has begun to flood, or floods no more.
+    fn wait_or_visit(&mut self, id: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let is_visited = self.floods.contains(&id);
+        if stream.visit().is_some() && !is_visited {
+            if stream.output().enlarge(LARGE_PIPE) {
+                self.poller.remove(stream.output());
+                self.floods.push(id);
+            } else {
+                stream.stays_small();
+            }
+        } else if stream.visit().is_none() && is_visited {
+            if self.poller.add(stream.output(), id).is_ok() {
+                stream.output().shrink(SMALL_PIPE);
+                self.floods.retain(|flood| *flood != id);
+            } else {
+                stream.goes_on();
             }
         }
     }
@@ -113,6 +149,7 @@ impl Pump {
 
     fn close(&mut self, key: &Key) {
         let Some(id) = self.keys.remove(key) else { return };
+        self.floods.retain(|flood| *flood != id);
         if let Some(mut stream) = self.streams.remove(&id) {
             self.poller.remove(stream.output());
             drain(&mut stream, &self.rotator, &mut self.peeker, &self.tell);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::flood::{Flood, LARGE_PIPE};
 use super::index::{Index, Since, Times};
 use super::last::TAIL;
 use super::rotate::Rotator;
@@ -13,15 +14,8 @@ use crate::lifecycle::Moment;
 use crate::os;
 use crate::os::pipe::{Output, Peeker};
 
-/// A chunk larger than this means that the writer floods.
-const FLOOD: usize = 4 * 1024;
-
-/// Small chunks in a row after which a flood is over.
-const CALM_AFTER: u32 = 64;
-
-/// The pipe of a stream that floods, and of one that does not.
-const LARGE_PIPE: usize = 1024 * 1024;
-const SMALL_PIPE: usize = 64 * 1024;
+/// The pipe of a stream that does not flood.
+pub(super) const SMALL_PIPE: usize = 64 * 1024;
 
 /// A line longer than this may be cut in two by a rotation.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -43,8 +37,7 @@ pub(super) struct Stream {
     /// What comes first is the first that the present run wrote.
     fresh: bool,
     sink: Sink,
-    /// Chunks until the flood is over; 0: there is none.
-    flood: u32,
+    flood: Flood,
     look: Option<Look>,
 }
 
@@ -83,15 +76,26 @@ struct Look {
 
 impl Stream {
     pub(super) fn new(key: Key, output: Output, keep: Keep, shared: Arc<Shared>, fresh: bool) -> Self {
-        Self { key, output, keep, shared, fresh, sink: Sink::Unopened, flood: 0, look: None }
+        Self { key, output, keep, shared, fresh, sink: Sink::Unopened, flood: Flood::none(), look: None }
     }
 
     pub(super) fn output(&self) -> &Output {
         &self.output
     }
 
-    pub(super) fn is_flooding(&self) -> bool {
-        self.flood > 0
+    /// When its pipe is to be seen to, as its writer floods; `None`: it is waited for.
+    pub(super) fn visit(&self) -> Option<Moment> {
+        self.flood.visit()
+    }
+
+    /// Its pipe can not be made large: it is waited for, flood or not.
+    pub(super) fn stays_small(&mut self) {
+        self.flood = Flood::none();
+    }
+
+    /// It can not be waited for now: it is visited for a while longer.
+    pub(super) fn goes_on(&mut self) {
+        self.flood = Flood::ebbing(os::now());
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -134,23 +138,24 @@ impl Stream {
             Sink::Broken { retry_at, .. } if *retry_at <= now => self.retry(now),
             _ => {}
         }
-        let moved = if let Sink::File(open) = &mut self.sink {
-            open.transfer(&self.output, &self.keep, &self.key, rotator, peeker)
-        } else {
-            self.discard();
-            return;
+        let moved = match &mut self.sink {
+            Sink::File(open) => open.transfer(&self.output, &self.keep, &self.key, rotator, peeker),
+            Sink::Unopened | Sink::Broken { .. } => return self.discard(now),
         };
         match moved {
-            Ok(0) => {}
             Ok(moved) => {
-                self.pace(moved);
-                self.look(moved, tell);
-                self.shared.wrote();
+                if moved > 0 {
+                    self.look(moved, tell);
+                    self.shared.wrote();
+                }
+                self.flood.moved(now, moved);
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                self.flood.moved(now, 0);
+            }
             Err(error) => {
                 self.fail(&error, 0, now);
-                self.discard();
+                self.discard(now);
             }
         }
     }
@@ -215,31 +220,20 @@ impl Stream {
         }
     }
 
-    fn discard(&mut self) {
-        while let Ok(bytes) = self.output.discard() {
-            if bytes == 0 {
-                return;
-            }
-            self.shared.drop_bytes(bytes);
-            if let Sink::Broken { dropped, .. } = &mut self.sink {
-                *dropped += u64::try_from(bytes).unwrap_or(0);
-            }
+    /// Throws away what waits, up to one pipe full.
+    fn discard(&mut self, now: Moment) {
+        let mut all = 0;
+        while all < LARGE_PIPE
+            && let Ok(bytes) = self.output.discard()
+            && bytes > 0
+        {
+            all += bytes;
         }
-    }
-
-    /// A flood gets a large pipe and pauses, so that writer and reader do not stand in each other's way.
-    fn pace(&mut self, moved: usize) {
-        if moved > FLOOD {
-            if self.flood == 0 {
-                self.output.resize(LARGE_PIPE);
-            }
-            self.flood = CALM_AFTER;
-        } else if self.flood > 0 {
-            self.flood -= 1;
-            if self.flood == 0 {
-                self.output.resize(SMALL_PIPE);
-            }
+        self.shared.drop_bytes(all);
+        if let Sink::Broken { dropped, .. } = &mut self.sink {
+            *dropped += u64::try_from(all).unwrap_or(0);
         }
+        self.flood.moved(now, all);
     }
 
     /// Looks at what has just been written, in the file.

@@ -68,8 +68,13 @@ impl Output {
         Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
-    /// Makes the pipe larger while its writer floods, or as small as it was; a user's budget may refuse.
-    pub fn resize(&self, bytes: usize) {
+    /// Makes the pipe larger while its writer floods; a user's budget may refuse.
+    pub fn enlarge(&self, bytes: usize) -> bool {
+        rustix::pipe::fcntl_setpipe_size(&self.fifo, bytes).is_ok()
+    }
+
+    /// Makes it as small as it was, unless there is too much in it.
+    pub fn shrink(&self, bytes: usize) {
         let _ = rustix::pipe::fcntl_setpipe_size(&self.fifo, bytes);
     }
 
@@ -167,10 +172,19 @@ impl Poller {
     /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
     pub fn wait(&self, timeout: Option<std::time::Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
-        let timeout = timeout.map(|time| rustix::event::Timespec {
+        let mut timeout = timeout.map(|time| rustix::event::Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(time.subsec_nanos()),
         });
+        if let Some(time) = timeout.as_mut().filter(|time| time.tv_sec == 0) {
+            // What is waited for `epoll` counts in milliseconds.
+            let mut epoll = [rustix::event::PollFd::new(&self.epoll, rustix::event::PollFlags::IN)];
+            match rustix::event::poll(&mut epoll, Some(time)) {
+                Err(rustix::io::Errno::INTR) => return Ok(()),
+                waited => waited?,
+            };
+            *time = rustix::event::Timespec::default();
+        }
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
         let (events, _) = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(()),

@@ -81,8 +81,13 @@ impl Output {
         Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
-    /// A FIFO of macOS has one size.
-    pub fn resize(&self, _bytes: usize) {}
+    /// It can not be: a FIFO of macOS has one size.
+    pub fn enlarge(&self, _bytes: usize) -> bool {
+        false
+    }
+
+    /// Nothing to be done: it never grew.
+    pub fn shrink(&self, _bytes: usize) {}
 
     /// Bytes that wait in it.
     pub fn waiting(&self) -> usize {

@@ -57,8 +57,13 @@ impl Output {
         Ok(Handle::of_outlet(outlet.writer()?, outlet))
     }
 
-    /// Its size stays as it is: Windows fixes it when a pipe is made.
-    pub fn resize(&self, _bytes: usize) {}
+    /// It can not be: Windows fixes its size when it is made.
+    pub fn enlarge(&self, _bytes: usize) -> bool {
+        false
+    }
+
+    /// Nothing to be done: it never grew.
+    pub fn shrink(&self, _bytes: usize) {}
 
     /// Bytes that wait in it.
     pub fn waiting(&self) -> usize {
