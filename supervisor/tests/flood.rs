@@ -6,13 +6,15 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use supervisor::logs::{Keep, Key, Logs, Shared, Which};
+use supervisor::os;
 use supervisor::os::pipe::Output;
 
 const CEILING: Duration = Duration::from_secs(30);
-const LINE: &[u8] = b"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const LINE: &[u8] =
+    b"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 
 /// One output that is kept, and its writer's end.
 struct Kept {
@@ -40,13 +42,17 @@ impl Kept {
 
     #[track_caller]
     fn has(&self, bytes: usize) {
-        let began = Instant::now();
+        let began = os::now();
         loop {
             let there = fs::metadata(&self.log).map_or(0, |meta| meta.len());
             if there == bytes as u64 {
                 return;
             }
-            assert!(began.elapsed() < CEILING, "{there} of {bytes} bytes are in {}", self.log.display());
+            assert!(
+                os::now().since(began) < CEILING,
+                "{there} of {bytes} bytes are in {}",
+                self.log.display()
+            );
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
