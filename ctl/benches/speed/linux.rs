@@ -21,10 +21,18 @@ const RESTARTS: usize = 200;
 pub(super) fn main() {
     let bench = Bench::new();
     println!("{:58} {:>10} {:>10} {:>7}", "", "sereno", "bare", "ratio");
-    bench.restart();
-    bench.many();
-    bench.storm();
-    bench.flood();
+    let parts: [(&str, fn(&Bench)); 4] = [
+        ("restart", Bench::restart),
+        ("many", Bench::many),
+        ("storm", Bench::storm),
+        ("flood", Bench::flood),
+    ];
+    let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            part(&bench);
+        }
+    }
 }
 
 struct Bench {

@@ -46,10 +46,12 @@ impl Manager {
         let seen = self.services.values().map(|service| service.unit.fingerprint(now)).collect();
         if self.world.journal.next_seq() != before || seen != self.seen {
             self.seen = seen;
-            self.changed();
+            self.changes.grow();
             self.checkpoint.due.get_or_insert(now + CHECKPOINT_AFTER);
         }
         self.world.journal.flush();
+        self.changes.tell();
+        self.targets.tell();
         if self.world.wal.is_large() || self.checkpoint.due.is_some_and(|due| due <= now) {
             self.write_checkpoint();
         }
@@ -116,12 +118,12 @@ impl Manager {
                     self.watch_exit(name);
                     self.look_for_stranger(name);
                 }
-                self.targets_changed();
+                self.targets.grow();
             }
             Action::Terminate(why) => {
                 service.terminate(world, *why);
                 self.watch_stopper(name);
-                self.targets_changed();
+                self.targets.grow();
             }
             Action::Kill => service.kill(world),
             Action::Drain => self.drain(name, now),
@@ -152,11 +154,11 @@ impl Manager {
                     service.cause = 0;
                 }
                 self.restart_dependants(name, seq, now);
-                self.targets_changed();
+                self.targets.grow();
             }
             Note::Stable => {
                 world.dirty = true;
-                self.changed();
+                self.changes.grow();
             }
             Note::NotReady(missing) => {
                 let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
@@ -210,7 +212,7 @@ impl Manager {
             if service.missing != missing {
                 service.unit.observe(now, Fact::Gate(missing.is_none()));
                 service.missing = missing;
-                self.changes.send_modify(|generation| *generation += 1);
+                self.changes.grow();
             }
         }
     }
@@ -270,8 +272,8 @@ impl Manager {
                 self.world.close_outputs(&mut service);
                 self.brake.well(&name);
             }
-            self.changed();
-            self.targets_changed();
+            self.changes.grow();
+            self.targets.grow();
         }
     }
 

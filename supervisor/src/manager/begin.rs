@@ -13,6 +13,7 @@ use proto::Name;
 use super::command::Handle;
 use super::configure::{graph, monitor_service, seed};
 use super::found::{Found, state_path};
+use super::generation::Generation;
 use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::added::Added;
 use crate::disk::applied::Applied;
@@ -122,8 +123,8 @@ impl Manager {
             going: None,
             next: None,
             seen: Vec::new(),
-            changes,
-            targets,
+            changes: Generation::new(changes),
+            targets: Generation::new(targets),
             checkpoint: Checkpoint::default(),
             kept: Kept::default(),
             saver: Arc::new(Saver::new(state_path(&start.home))),
@@ -289,7 +290,7 @@ impl Manager {
         self.watch_files();
         // Who ended while one image of this process handed over to the next is waited for by nobody else.
         self.children_ended();
-        self.changed();
-        self.targets_changed();
+        self.changes.grow();
+        self.targets.grow();
     }
 }

@@ -114,7 +114,7 @@ impl Manager {
         if !same_place(&config.supervisor.home, ours) {
             return Err(ConfigError::OtherHome(config.supervisor.home.clone(), ours.into()));
         }
-        let id = format!("{:08x}-{}", applied::checksum(&source.text), *self.changes.borrow());
+        let id = format!("{:08x}-{}", applied::checksum(&source.text), self.changes.number());
         Ok(Plan { id, steps: self.steps(config), notes: notes(&self.in_force, &config.supervisor) })
     }
 
@@ -150,8 +150,8 @@ impl Manager {
         self.world.env.clone_from(&source.env);
         self.about = Arc::new(applied.about);
         let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
-        self.changed();
-        self.targets_changed();
+        self.changes.grow();
+        self.targets.grow();
         Ok(Plan { steps, ..now_plan })
     }
 

@@ -52,7 +52,7 @@ impl Manager {
             service.cause = seq;
         }
         service.obstacle = Some(words);
-        self.changed();
+        self.changes.grow();
     }
 
     /// A run has ended: what did it say last? `exit` is the event. Told only if nobody wanted it to end.

@@ -54,7 +54,7 @@ impl Manager {
                     .map_or("watch: all is watched now".into(), |what| format!("watch: {what}"));
                 service.unwatched = trouble;
                 self.world.tell(service, Kind::Change, 0, words);
-                self.changed();
+                self.changes.grow();
             }
         }
     }
@@ -77,6 +77,6 @@ impl Manager {
             service.cause = seq;
             service.held = None;
         }
-        self.targets_changed();
+        self.targets.grow();
     }
 }

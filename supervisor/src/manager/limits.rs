@@ -86,7 +86,7 @@ impl Manager {
         let words = format!("watchdog: {why}");
         if news {
             tracing::warn!(service = %name, "{words}");
-            self.changed();
+            self.changes.grow();
         }
         let service = &self.services[name];
         if service.only_reports_freezes() {
@@ -116,7 +116,7 @@ impl Manager {
             }
         }
         self.world.tell(service, Kind::Check, 0, "watchdog: it moves again".into());
-        self.changed();
+        self.changes.grow();
     }
 }
 

@@ -24,6 +24,7 @@
 //! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
 //! | `found` | what it left: state, log of intents, processes |
+//! | `generation` | who is told of a change, and when |
 //! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
 
@@ -36,6 +37,7 @@ mod diff;
 mod evidence;
 mod files;
 mod found;
+mod generation;
 mod limits;
 mod monitors;
 mod notify;
@@ -73,6 +75,7 @@ pub use begin::{Start, Wanted};
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
+use generation::Generation;
 use monitors::Attachment;
 
 /// What happened that is no command.
@@ -162,8 +165,8 @@ pub struct Manager {
     next: Option<Name>,
     /// What could be seen of every unit at the end of the last turn.
     seen: Vec<(State, u64, u32)>,
-    changes: watch::Sender<u64>,
-    targets: watch::Sender<u64>,
+    changes: Generation,
+    targets: Generation,
     checkpoint: Checkpoint,
     /// What the monitors kept for us and nobody has asked for yet.
     kept: os::Kept,
@@ -245,14 +248,6 @@ impl Manager {
         }
         let services = self.services.values().filter_map(Service::deadline).min();
         [services, self.checkpoint.due].into_iter().flatten().min()
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|generation| *generation += 1);
-    }
-
-    fn targets_changed(&self) {
-        self.targets.send_modify(|generation| *generation += 1);
     }
 }
 

@@ -60,7 +60,7 @@ impl Manager {
         }
         self.world.keepers.connect(monitor.as_str());
         self.watched_again(os::now());
-        self.changed();
+        self.changes.grow();
         (id, ends)
     }
 
@@ -70,7 +70,7 @@ impl Manager {
             self.tell_of_monitor(&attachment.monitor, "detached".into());
         }
         self.watched_again(os::now());
-        self.changed();
+        self.changes.grow();
     }
 
     fn is_attached(&self, monitor: &Name) -> bool {
@@ -103,7 +103,7 @@ impl Manager {
                 check: with_env_of(service, check),
             })
         });
-        let generation = *self.targets.borrow();
+        let generation = self.targets.number();
         TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
     }
 
@@ -123,7 +123,7 @@ impl Manager {
         for result in reported.results {
             self.result(&reported.monitor, result, now);
         }
-        self.changed();
+        self.changes.grow();
         true
     }
 
@@ -273,7 +273,7 @@ impl Manager {
         let held = ruling.decision.is_held();
         let until = ruling.retry_after.map(|after| now + after);
         if held {
-            self.changed();
+            self.changes.grow();
         }
         let service = self.services.get_mut(name).expect("it was just found");
         if let Some(known) = service.held.as_mut().filter(|_| held)

@@ -81,7 +81,7 @@ impl Manager {
             let before = service.said.clone();
             words(text).for_each(|word| hear(service, word, now));
             if service.said != before {
-                self.changes.send_modify(|generation| *generation += 1);
+                self.changes.grow();
             }
         }
     }

@@ -81,7 +81,7 @@ impl Manager {
             _ => format!("{verb} by {who}"),
         };
         let seq = self.world.tell(service, Kind::Operator, 0, what);
-        self.targets_changed();
+        self.targets.grow();
         if matches!(operation, Operation::Stop | Operation::Restart) {
             self.end_reload(name, &format!("{verb} by {who}"), now);
         }
@@ -206,7 +206,7 @@ impl Manager {
         }
         let all = self.services.iter().filter(|(_, service)| !keep || !service.is_users());
         self.stop_queue = all.map(|(key, _)| key.clone()).collect();
-        self.changed();
+        self.changes.grow();
     }
 
     fn timeline(&self, service: &str, why: bool, incarnation: u64, limit: usize) -> (Vec<Event>, bool) {

@@ -109,7 +109,7 @@ impl Manager {
         self.watch_exit(key);
         self.watched_again(now);
         self.restart_dependants(&name, seq, now);
-        self.targets_changed();
+        self.targets.grow();
     }
 
     /// The new run is not to be: the old one goes on.
@@ -122,7 +122,7 @@ impl Manager {
             reload.failed = Some(reason.into());
         }
         self.leaving.insert(key.clone());
-        self.changed();
+        self.changes.grow();
     }
 
     /// Something else is wanted of the service, or its old run has ended: no reload any more.

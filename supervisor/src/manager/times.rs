@@ -104,7 +104,7 @@ impl Manager {
         let message = format!("not done after {}: ended", words(longest));
         service.cause = self.world.tell(service, Kind::Schedule, service.began, message);
         service.unit.request(now, Request::Overdue);
-        self.targets_changed();
+        self.targets.grow();
     }
 
     fn renew(&mut self, name: &Name, message: &str, now: Moment) {
@@ -115,7 +115,7 @@ impl Manager {
             service.cause = seq;
             service.held = None;
         }
-        self.targets_changed();
+        self.targets.grow();
     }
 }
 

@@ -47,7 +47,7 @@ impl Manager {
                 }
                 let exit = service.cause;
                 self.hear_last_words(name, exit, why, up);
-                self.targets_changed();
+                self.targets.grow();
                 self.end_reload(name, "the run it was to replace has ended", now);
             }
             Ended::Stopper(name) => self.stopper_ended(name),

@@ -16,7 +16,7 @@ impl Manager {
     pub(super) fn view(&self) -> View {
         let now = os::now();
         View {
-            generation: *self.changes.borrow(),
+            generation: self.changes.number(),
             uptime: now.since(self.began),
             instance: self.world.instance.clone(),
             about: Arc::clone(&self.about),
