@@ -25,6 +25,8 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How soon it is tried again meanwhile.
 const RETRY: Duration = Duration::from_millis(50);
+/// The first time sooner: an upgrade takes no longer.
+const FIRST_RETRY: Duration = Duration::from_millis(5);
 
 /// A connection to the supervisor.
 #[derive(Clone)]
@@ -163,6 +165,7 @@ impl StatusFeed {
 /// Connects to a supervisor that may just be on its way back.
 pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure> {
     let until = Instant::now() + REPLACED_WITHIN;
+    let mut wait = FIRST_RETRY;
     loop {
         let failure = match Supervisor::connect(endpoint).await {
             // A socket that still accepts proves nothing: the one behind it may be on its way out.
@@ -175,7 +178,8 @@ pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure
         if !matches!(failure, Failure::NoSupervisor { .. }) || Instant::now() >= until {
             return Err(failure);
         }
-        sleep(RETRY).await;
+        sleep(wait).await;
+        wait = (wait * 2).min(RETRY);
     }
 }
 

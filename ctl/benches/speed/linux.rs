@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 const MANY: usize = 100;
 const RESTARTS: usize = 200;
 
+/// One of the measurements.
+type Part = fn(&Bench);
+
 pub(super) fn main() {
     let bench = Bench::new();
     println!("{:58} {:>10} {:>10} {:>7}", "", "sereno", "bare", "ratio");
-    let parts: [(&str, fn(&Bench)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("restart", Bench::restart),
         ("many", Bench::many),
         ("storm", Bench::storm),
