@@ -123,6 +123,8 @@ impl Link {
     /// Reports and asks, whenever the board gives reason to.
     async fn speak(&mut self, mut client: Client) -> Status {
         let mut reported = Reported::default();
+        // Nothing is asked for before: the supervisor had been asked too much.
+        let mut asks_from = Instant::now();
         loop {
             let board = Arc::clone(&self.board.borrow_and_update());
             if reported.is_due(&board, Instant::now()) {
@@ -140,8 +142,8 @@ impl Link {
                 reported.sent(&board, Instant::now());
             }
             self.asked.retain(&board);
-            let mut again = None;
-            for row in self.asked.due(&board, Instant::now()) {
+            let may_ask = asks_from <= Instant::now();
+            for row in self.asked.due(&board, Instant::now()).into_iter().filter(|_| may_ask) {
                 let key = &row.view.key;
                 let request = ask(&self.identity, row);
                 match within("RequestRestart", request, |request| client.request_restart(request)).await {
@@ -157,12 +159,13 @@ impl Link {
                     // The rest is asked for later: it is no answer, and says nothing of any service.
                     Err(later) if later.code() == Code::ResourceExhausted => {
                         self.complain("RequestRestart", &later);
-                        again = Some(Instant::now() + TOO_FAST);
+                        asks_from = Instant::now() + TOO_FAST;
                         break;
                     }
                     Err(lost) => return lost,
                 }
             }
+            let again = (asks_from > Instant::now()).then_some(asks_from);
             let next = [reported.next(&board), again].into_iter().flatten().min();
             tokio::select! {
                 changed = self.board.changed() => {

@@ -15,7 +15,7 @@ use proto::v1::monitor_client::MonitorClient;
 use proto::v1::{CheckState, Decision};
 use proto::{Endpoint, Name, v1};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -220,6 +220,34 @@ async fn asks_again_while_it_is_held_and_never_where_it_may_only_report() {
     subject.looks(10).await;
     let heard = supervisor.heard_so_far();
     assert!(!heard.iter().any(|heard| matches!(heard, Heard::Ask(_))), "{heard:?}");
+    subject.end().await;
+}
+
+#[tokio::test]
+async fn who_is_told_to_ask_less_asks_later_and_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut supervisor = Supervisor::at(&dir);
+    supervisor.refuses_reports(2);
+    supervisor.begin();
+    let mut subject = Subject::begin(&dir, &supervisor.endpoint);
+    supervisor.hears_attach().await;
+    // Refused, refused, taken: it does not hammer, and what it has to say is not lost.
+    let began = Instant::now();
+    supervisor.hears_of(|_| true).await;
+    supervisor.hears_of(|_| true).await;
+    supervisor.hears_of(is(CheckState::Passing)).await;
+    assert!(began.elapsed() >= MS * 1_900, "the third came after {:?}", began.elapsed());
+
+    supervisor.refuses_asks(1);
+    subject.patient.is(true);
+    supervisor.hears_ask().await;
+    let refused = Instant::now();
+    supervisor.hears_ask().await;
+    assert!(refused.elapsed() >= MS * 900, "asked again after {:?}", refused.elapsed());
+    subject.looks(10).await;
+    let heard = supervisor.heard_so_far();
+    let stays = |heard: &Heard| matches!(heard, Heard::Report(_));
+    assert!(heard.iter().all(stays), "it attaches once, and asks no more once that is accepted: {heard:?}");
     subject.end().await;
 }
 

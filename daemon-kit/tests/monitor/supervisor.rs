@@ -1,6 +1,7 @@
 //! A made-up supervisor that can be ended and begun again at the same place.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use daemon_kit::chassis::serve::serve;
@@ -26,12 +27,29 @@ pub(crate) enum Heard {
     Ask(v1::RequestRestartRequest),
 }
 
+/// How many of the next calls come too fast.
+#[derive(Debug, Default)]
+struct TooMany {
+    reports: AtomicU32,
+    asks: AtomicU32,
+}
+
 #[derive(Debug, Clone)]
 struct FakeArbiter {
     targets: watch::Receiver<v1::WatchTargetsResponse>,
     heard: mpsc::UnboundedSender<Heard>,
     answer: Arc<Mutex<Decision>>,
+    too_many: Arc<TooMany>,
     shutdown: Shutdown,
+}
+
+/// One call less that is too many, if there are any left.
+fn counted(too_many: &AtomicU32) -> Result<(), Status> {
+    let one_less = |left: u32| left.checked_sub(1);
+    match too_many.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+        Ok(_) => Err(Status::resource_exhausted("at most 200 calls a second")),
+        Err(_) => Ok(()),
+    }
 }
 
 #[tonic::async_trait]
@@ -52,6 +70,7 @@ impl Arbiter for FakeArbiter {
         request: Request<v1::ReportHealthRequest>,
     ) -> Result<Response<v1::ReportHealthResponse>, Status> {
         let _ = self.heard.send(Heard::Report(request.into_inner()));
+        counted(&self.too_many.reports)?;
         Ok(Response::new(v1::ReportHealthResponse {}))
     }
 
@@ -60,6 +79,7 @@ impl Arbiter for FakeArbiter {
         request: Request<v1::RequestRestartRequest>,
     ) -> Result<Response<v1::RequestRestartResponse>, Status> {
         let _ = self.heard.send(Heard::Ask(request.into_inner()));
+        counted(&self.too_many.asks)?;
         let decision = (*self.answer.lock().expect("not poisoned")).into();
         Ok(Response::new(v1::RequestRestartResponse { decision, ..v1::RequestRestartResponse::default() }))
     }
@@ -72,6 +92,7 @@ pub(crate) struct Supervisor {
     heard: mpsc::UnboundedReceiver<Heard>,
     speak: mpsc::UnboundedSender<Heard>,
     answer: Arc<Mutex<Decision>>,
+    too_many: Arc<TooMany>,
     running: Option<(Shutdown, JoinHandle<()>)>,
 }
 
@@ -82,7 +103,8 @@ impl Supervisor {
         let first =
             v1::WatchTargetsResponse { instance: "home".into(), generation: 1, targets: vec![target()] };
         let answer = Arc::new(Mutex::new(Decision::Accepted));
-        Self { endpoint, targets: watch::Sender::new(first), heard, speak, answer, running: None }
+        let (targets, too_many) = (watch::Sender::new(first), Arc::default());
+        Self { endpoint, targets, heard, speak, answer, too_many, running: None }
     }
 
     pub(crate) fn begin(&mut self) {
@@ -91,6 +113,7 @@ impl Supervisor {
             targets: self.targets.subscribe(),
             heard: self.speak.clone(),
             answer: Arc::clone(&self.answer),
+            too_many: Arc::clone(&self.too_many),
             shutdown: shutdown.clone(),
         };
         let routes = Routes::new(ArbiterServer::new(arbiter));
@@ -107,6 +130,16 @@ impl Supervisor {
 
     pub(crate) fn answers(&self, decision: Decision) {
         *self.answer.lock().expect("not poisoned") = decision;
+    }
+
+    /// The next so many reports come too fast for it.
+    pub(crate) fn refuses_reports(&self, calls: u32) {
+        self.too_many.reports.store(calls, Ordering::SeqCst);
+    }
+
+    /// The next so many requests for a restart come too fast for it.
+    pub(crate) fn refuses_asks(&self, calls: u32) {
+        self.too_many.asks.store(calls, Ordering::SeqCst);
     }
 
     pub(crate) fn sends(&self, targets: Vec<v1::Target>) {
