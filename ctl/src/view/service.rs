@@ -118,11 +118,13 @@ impl ServiceView {
         }
     }
 
-    /// As wanted, with every check passing and not frozen. Paused, stopped by hand and completed are as wanted.
+    /// As wanted, with every check passing and not frozen. Paused, stopped by hand and completed are as wanted, and so is a
+    /// job that is ended for its next run.
     pub(crate) fn is_well(&self) -> bool {
         let as_wanted = match self.state {
             ServiceState::Running | ServiceState::Completed => true,
             ServiceState::Stopped => self.wanted != Wanted::Up,
+            ServiceState::Stopping => self.job && self.wanted == Wanted::Up,
             _ => false,
         };
         let checks = self.state != ServiceState::Running

@@ -72,6 +72,12 @@ fn what_a_person_wanted_is_well_and_nothing_else() {
     }
     let paused = ServiceStatus { paused: true, ..running("x", 1, Duration::ZERO) };
     assert!(joined(paused).is_well());
+    for (job, wanted, well) in
+        [(true, Wanted::Up, true), (true, Wanted::Down, false), (false, Wanted::Up, false)]
+    {
+        let status = ServiceStatus { job, wanted: wanted.into(), ..service("x", ServiceState::Stopping) };
+        assert_eq!(joined(status).is_well(), well, "job {job}, stopping while {wanted}");
+    }
 }
 
 #[test]

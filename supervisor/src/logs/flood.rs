@@ -10,8 +10,8 @@ use crate::lifecycle::Moment;
 
 /// A move so soon after the one before found bytes that came while it was under way …
 const AT_ONCE: Duration = Duration::from_micros(20);
-/// … and one of so many bytes found more than a line.
-const MUCH: usize = 16 * 1024;
+/// … and one of so many bytes found its pipe nearly full.
+const MUCH: usize = 48 * 1024;
 /// So many such moves in a row are a flood.
 const FLOODS_AFTER: u32 = 16;
 
@@ -109,11 +109,16 @@ mod tests {
             flood.moved(at(line * 50), 4_000);
             assert_eq!(flood.visit(), None);
         }
+        // Nor are long ones.
+        for line in 0..1_000 {
+            flood.moved(at(60_000 + line * 1_000), 32 * 1024);
+            assert_eq!(flood.visit(), None);
+        }
         // A burst of a few lines neither.
         for line in 0..u64::from(FLOODS_AFTER) - 1 {
-            flood.moved(at(60_000 + line), 100);
+            flood.moved(at(2_000_000 + line), 100);
         }
-        flood.moved(at(70_000), 100);
+        flood.moved(at(2_010_000), 100);
         assert_eq!(flood.visit(), None);
     }
 
