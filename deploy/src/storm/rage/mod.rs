@@ -141,6 +141,9 @@ impl<'a> Rage<'a> {
             self.must_live();
             self.revive()?;
             self.kept = census::pipes_are_kept(&self.storm.folder, &self.names);
+            if !self.kept {
+                self.note("no monitor holds every pipe");
+            }
             self.strike(blow)?;
             self.revive()?;
             tell(&self.tally)?;
