@@ -1,6 +1,11 @@
-//! Compiles the contract with protox, so that building needs no `protoc`.
+//! Compiles the contract with protox, so that building needs no `protoc`, and its bounds with it.
+
+#[path = "build/bounds.rs"]
+mod bounds;
 
 use std::path::PathBuf;
+
+use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["sereno/v1/arbiter.proto", "sereno/v1/monitor.proto", "sereno/v1/supervisor.proto"];
@@ -9,21 +14,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .include_source_info(true)
         .open_files(files)?
         .file_descriptor_set();
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("bounds.rs"), bounds::table(&descriptors)?)?;
 
     // Reflection serves the same descriptors, without the comments that only code generation wants.
     let mut lean = descriptors.clone();
     for file in &mut lean.file {
         file.source_code_info = None;
     }
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("sereno.v1.bin"), prost_encode(&lean))?;
+    std::fs::write(out.join("sereno.v1.bin"), lean.encode_to_vec())?;
 
-    tonic_prost_build::configure().compile_well_known_types(false).compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        .compile_well_known_types(false)
+        .codec_path("crate::codec::BoundedCodec")
+        .compile_fds_with_config(descriptors, config)?;
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build");
     Ok(())
-}
-
-fn prost_encode(set: &tonic_prost_build::FileDescriptorSet) -> Vec<u8> {
-    use protox::prost::Message as _;
-    set.encode_to_vec()
 }

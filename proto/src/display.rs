@@ -30,7 +30,8 @@ words! {
     Decision {
         Unspecified => "UNSPECIFIED", Accepted => "ACCEPTED", Merged => "MERGED", Stale => "STALE", InGrace => "IN_GRACE",
         NotWanted => "NOT_WANTED", Paused => "PAUSED", HeldDependency => "HELD_DEPENDENCY", HeldBudget => "HELD_BUDGET",
-        HeldBrake => "HELD_BRAKE", UnknownService => "UNKNOWN_SERVICE",
+        HeldBrake => "HELD_BRAKE", UnknownService => "UNKNOWN_SERVICE", ReportOnly => "REPORT_ONLY",
+        NoEvidence => "NO_EVIDENCE",
     }
     Effect {
         Unspecified => "unknown", None => "no-op", Live => "live", Restart => "restart", Start => "start", Stop => "stop",

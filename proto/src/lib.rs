@@ -7,10 +7,14 @@
 //! | [`time`] | durations and timestamps, from and to the wire, checked |
 //! | [`endpoint`] | [`Endpoint`]: where a daemon listens, as a URI |
 //! | [`role`] | [`Role`]: what somebody may do |
+//! | [`bounds`] | how large a field of a message may be |
+//! | [`codec`] | encodes and decodes messages, and holds their bounds |
 //! | `display` | how enums of the wire are written for a person |
 
 #![forbid(unsafe_code)]
 
+pub mod bounds;
+pub mod codec;
 mod display;
 pub mod endpoint;
 pub mod name;

@@ -111,7 +111,7 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
             // What only its own machine reaches is answered for by the supervisor.
             Ok(endpoint) if place.elsewhere.is_some() && endpoint.is_local() => told.push(state),
             Ok(endpoint) => ask(&mut asked, &state.name, &endpoint),
-            Err(_) => {}
+            Err(_) => told.push(state),
         }
     }
     let mut monitors: Vec<MonitorAnswer> = asked.join_all().await;

@@ -196,7 +196,10 @@ fn short(check: &CheckView) -> String {
             None => format!("{id} ok"),
         },
         CheckState::Failing => format!("{id} failing"),
-        CheckState::Unknown | CheckState::Unspecified => format!("{id} unknown"),
+        CheckState::Unknown | CheckState::Unspecified => match &check.detail {
+            Some(detail) if detail.starts_with("unknown") => format!("{id} {}", cut(&one_line(detail), 24)),
+            _ => format!("{id} unknown"),
+        },
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Caller {
     pub role: Role,
     /// What their token or certificate says; `None`: the system says who they are.
     pub identity: Option<Identity>,
+    /// The process at the other end of a local connection, where the system tells.
+    pub pid: Option<u32>,
 }
 
 /// What lets a caller in, and must go on doing so while a stream is open.
@@ -163,7 +165,8 @@ impl Access {
                 let Some(uid) = *uid else {
                     // An endpoint that only its owner can open, on a system that says no more.
                     let who = "a local client".into();
-                    return Ok((Caller { who, role: Role::Operator, identity: None }, Proof::Lasting));
+                    let caller = Caller { who, role: Role::Operator, identity: None, pid: *pid };
+                    return Ok((caller, Proof::Lasting));
                 };
                 let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
                 if uid != 0 && Some(uid) != super::listen::own_uid() {
@@ -218,7 +221,11 @@ impl Access {
             let why = format!("{call} needs the role {needed}, {who} has the role {role}");
             return refuse(&who, why, Some(proof));
         }
-        Ok((Caller { who, role, identity }, proof))
+        let pid = match peer.map(|peer| &peer.origin) {
+            Some(Origin::Local { pid, .. }) => *pid,
+            _ => None,
+        };
+        Ok((Caller { who, role, identity, pid }, proof))
     }
 
     /// Whether this call comes in time, of who was judged by this proof or is a stranger.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// A repeat is said again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
 /// Different things at a time; what comes on top is counted with the rest.
-const MOST: usize = 64;
+const MOST: usize = 8;
 
 /// What was said lately.
 #[derive(Debug, Default)]

@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
-use proto::v1;
 use proto::v1::monitor_server::{Monitor, MonitorServer};
+use proto::{bounds, v1};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::Identity;
-use super::board::Snapshot;
+use super::board::{Snapshot, cut};
 use super::keeper::{Handle, Promised};
 use super::link::LinkState;
 use crate::chassis::Shutdown;
@@ -50,9 +50,9 @@ impl Api {
             uptime_seconds: now.duration_since(self.started).as_secs_f64(),
             attached: link.attached,
             supervisor: self.identity.supervisor.to_string(),
-            last_error: link.last_error,
+            last_error: bounds::cut(link.last_error, bounds::LAST_ERROR),
             blind: board.blind.is_some(),
-            blind_reason: board.blind.clone().unwrap_or_default(),
+            blind_reason: board.blind.as_deref().map(cut).unwrap_or_default(),
             results: board.results(now),
         }
     }

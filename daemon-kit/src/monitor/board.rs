@@ -4,17 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::time::to_wire;
-use proto::v1;
+use proto::{bounds, v1};
 use tokio::time::Instant;
 
 use super::flip::State;
 use super::probe::Verdict;
 use super::target::Key;
-
-/// Characters of a detail or a summary that are kept.
-const MAX_TEXT: usize = 300;
-/// Bytes of a body that are kept.
-const MAX_BODY: usize = 200;
 
 /// Everything, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +82,7 @@ impl View {
         v1::Evidence {
             summary: cut(summary),
             http_status: evidence.http_status.into(),
-            body_head: evidence.body_head.iter().take(MAX_BODY).copied().collect(),
+            body_head: evidence.body_head.iter().take(bounds::BODY_HEAD).copied().collect(),
             errno: evidence.errno.clone(),
             owner_pid: evidence.owner_pid,
             owner_command: cut(&evidence.owner_command),
@@ -108,8 +103,10 @@ impl Snapshot {
 }
 
 /// One short line: what a service answers is not ours, and may be anything.
-fn cut(text: &str) -> String {
-    text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+pub(super) fn cut(text: &str) -> String {
+    // No character has fewer bytes than one: what comes after is not looked at.
+    let line = text.chars().take(bounds::DETAIL).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    bounds::cut(line, bounds::DETAIL)
 }
 
 #[cfg(test)]
@@ -125,10 +122,10 @@ mod tests {
         let mut view = View::unknown(key, 1, format!("500\r\n\u{1b}[31m{}", "é".repeat(1000)));
         view.verdict.evidence.body_head = vec![b'x'; 1000];
         let result = view.to_wire(Instant::now());
-        assert!(result.detail.starts_with("500   [31mé") && result.detail.chars().count() == MAX_TEXT);
+        assert!(result.detail.starts_with("500   [31mé") && result.detail.len() <= bounds::DETAIL);
         assert_eq!(result.age, None, "it was never checked");
         let evidence = view.evidence();
         assert_eq!(evidence.summary, result.detail, "without a summary the detail serves");
-        assert_eq!(evidence.body_head.len(), MAX_BODY);
+        assert_eq!(evidence.body_head.len(), bounds::BODY_HEAD);
     }
 }

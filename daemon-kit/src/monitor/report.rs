@@ -8,7 +8,7 @@ use proto::v1::Decision;
 use tokio::time::Instant;
 
 use super::Identity;
-use super::board::{Row, Snapshot};
+use super::board::{Row, Snapshot, cut};
 use super::flip::State;
 use super::target::Key;
 
@@ -49,7 +49,7 @@ pub(super) fn report(identity: &Identity, board: &Snapshot, now: Instant) -> v1:
         session: identity.session.clone(),
         generation: board.generation,
         blind: board.blind.is_some(),
-        blind_reason: board.blind.clone().unwrap_or_default(),
+        blind_reason: board.blind.as_deref().map(cut).unwrap_or_default(),
         results: board.results(now),
     }
 }

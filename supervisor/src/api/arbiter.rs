@@ -3,7 +3,7 @@
 use daemon_kit::chassis::{Caller, Shutdown};
 use daemon_kit::file::CheckSpec;
 use futures_util::StreamExt;
-use proto::{Name, v1};
+use proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
@@ -90,17 +90,6 @@ fn only_own(caller: &Caller, service: &str) -> Result<(), Status> {
     Err(Status::permission_denied(format!("{} is not for {service:?}", caller.who)))
 }
 
-/// Who is for some services can not pass for a monitor of all: it would take that one's place.
-fn by_name(caller: &Caller, monitor: &Name) -> Result<(), Status> {
-    match &caller.identity {
-        Some(identity) if identity.services.is_some() && identity.name != *monitor => {
-            let (who, own) = (&caller.who, &identity.name);
-            Err(Status::permission_denied(format!("{who} is the monitor {own}, and not {monitor}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[tonic::async_trait]
 impl v1::arbiter_server::Arbiter for Arbiter {
     type WatchTargetsStream = Answers<v1::WatchTargetsResponse>;
@@ -110,10 +99,10 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         request: Request<v1::WatchTargetsRequest>,
     ) -> Result<Response<Self::WatchTargetsStream>, Status> {
         let caller = caller(&request)?;
-        let hello = requests::hello(request.into_inner())?;
-        by_name(&caller, &hello.monitor)?;
+        let hello = requests::hello(request.into_inner(), requests::speaker(&caller))?;
         let kind = hello.kind.clone();
-        let (id, replaced) = self.manager.ask(|reply| Command::Attach(hello, reply)).await?;
+        let attached = self.manager.ask(|reply| Command::Attach(hello, reply)).await?;
+        let (id, replaced) = attached.map_err(|error| requests::monitor_error(&error))?;
         let attached = Attached { manager: self.manager.clone(), id };
         let generation = self.manager.targets();
         let targets = Targets { attached, kind, caller, generation, replaced, first: true };
@@ -131,16 +120,12 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         request: Request<v1::ReportHealthRequest>,
     ) -> Result<Response<v1::ReportHealthResponse>, Status> {
         let caller = caller(&request)?;
-        let report = requests::report(request.into_inner())?;
-        by_name(&caller, &report.monitor)?;
+        let report = requests::report(request.into_inner(), requests::speaker(&caller))?;
         for result in &report.results {
             only_own(&caller, result.service.as_str())?;
         }
-        if !self.manager.ask(|reply| Command::Report(report, reply)).await? {
-            return Err(Status::failed_precondition(
-                "session: attach first, by WatchTargets with this session",
-            ));
-        }
+        let taken = self.manager.ask(|reply| Command::Report(report, reply)).await?;
+        taken.map_err(|error| requests::monitor_error(&error))?;
         Ok(Response::new(v1::ReportHealthResponse {}))
     }
 
@@ -149,10 +134,10 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         request: Request<v1::RequestRestartRequest>,
     ) -> Result<Response<v1::RequestRestartResponse>, Status> {
         let caller = caller(&request)?;
-        let ask = requests::ask(request.into_inner())?;
-        by_name(&caller, &ask.monitor)?;
+        let ask = requests::ask(request.into_inner(), requests::speaker(&caller))?;
         only_own(&caller, &ask.service)?;
-        let (ruling, seq) = self.manager.ask(|reply| Command::Ask(ask, reply)).await?;
+        let decided = self.manager.ask(|reply| Command::Ask(ask, reply)).await?;
+        let (ruling, seq) = decided.map_err(|error| requests::monitor_error(&error))?;
         Ok(Response::new(v1::RequestRestartResponse {
             decision: ruling.decision.into(),
             message: ruling.message,

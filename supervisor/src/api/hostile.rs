@@ -1,18 +1,19 @@
 //! Messages as they come over the wire, up to what the manager is told.
 
-use prost::Message;
-use proto::v1;
+use prost::{Message, Name};
+use proto::{bounds, v1};
 use tonic::Status;
 
 use super::requests;
+use crate::manager::command::Speaker;
 
 /// The first byte says which message it is, the rest is one.
 pub(crate) fn message(bytes: &[u8]) {
     let Some((which, rest)) = bytes.split_first() else { return };
     match which % 6 {
-        0 => take(rest, requests::hello),
-        1 => take(rest, requests::report),
-        2 => take(rest, requests::ask),
+        0 => take(rest, |wire| requests::hello(wire, speaker())),
+        1 => take(rest, |wire| requests::report(wire, speaker())),
+        2 => take(rest, |wire| requests::ask(wire, speaker())),
         3 => take(rest, |wire: v1::ApplyRequest| requests::source(wire.source)),
         4 => take(rest, requests::new_service),
         _ => take(rest, |wire: v1::ReadLogsRequest| {
@@ -22,8 +23,14 @@ pub(crate) fn message(bytes: &[u8]) {
     }
 }
 
-fn take<M: Message + Default, T>(bytes: &[u8], to_domain: impl FnOnce(M) -> Result<T, Status>) {
-    if let Ok(wire) = M::decode(bytes) {
+fn speaker() -> Speaker {
+    Speaker { who: "uid 0, pid 7".into(), pid: Some(7), name: None }
+}
+
+fn take<M: Message + Name + Default, T>(bytes: &[u8], to_domain: impl FnOnce(M) -> Result<T, Status>) {
+    if bounds::check(&M::full_name(), bytes).is_ok()
+        && let Ok(wire) = M::decode(bytes)
+    {
         // A refusal says which field; it must be text that can be sent.
         if let Err(status) = to_domain(wire) {
             assert!(!status.message().is_empty());

@@ -7,7 +7,11 @@ use proto::{Name, v1};
 use tonic::Status;
 
 use crate::logs::{Place, Which};
-use crate::manager::command::{Ask, CheckResult, ConfigError, Hello, NewService, Report, Selection, Source};
+use daemon_kit::chassis::Caller;
+
+use crate::manager::command::{
+    Ask, CheckResult, ConfigError, Hello, MonitorError, NewService, Report, Selection, Source, Speaker,
+};
 
 /// A name in a field.
 pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
@@ -75,22 +79,35 @@ pub(super) fn places(wire: &[v1::LogPosition]) -> Vec<(String, Which, Place)> {
     wire.iter().filter_map(place).collect()
 }
 
+/// Who calls in a monitor's name.
+pub(super) fn speaker(caller: &Caller) -> Speaker {
+    let name = caller.identity.as_ref().map(|identity| identity.name.clone());
+    Speaker { who: caller.who.clone(), pid: caller.pid, name }
+}
+
 /// A monitor that attaches.
-pub(super) fn hello(wire: v1::WatchTargetsRequest) -> Result<Hello, Status> {
+pub(super) fn hello(wire: v1::WatchTargetsRequest, speaker: Speaker) -> Result<Hello, Status> {
     let monitor = name("monitor", &wire.monitor)?;
     for (field, text) in [("kind", &wire.kind), ("session", &wire.session)] {
         if text.is_empty() {
             return Err(Status::invalid_argument(format!("{field}: is empty")));
         }
     }
-    Ok(Hello { monitor, kind: wire.kind, session: wire.session, endpoint: wire.endpoint })
+    Ok(Hello { monitor, kind: wire.kind, session: wire.session, endpoint: wire.endpoint, speaker })
 }
 
 /// What a monitor reports. Services and checks that we do not know are passed over later: the set may just have changed.
-pub(super) fn report(wire: v1::ReportHealthRequest) -> Result<Report, Status> {
+pub(super) fn report(wire: v1::ReportHealthRequest, speaker: Speaker) -> Result<Report, Status> {
     let results = wire.results.iter().map(result).collect::<Result<_, _>>()?;
-    let blind = wire.blind.then_some(wire.blind_reason);
-    Ok(Report { monitor: name("monitor", &wire.monitor)?, session: wire.session, blind, results })
+    let blind = wire.blind.then(|| one_line(&wire.blind_reason));
+    Ok(Report {
+        monitor: name("monitor", &wire.monitor)?,
+        session: wire.session,
+        speaker,
+        generation: wire.generation,
+        blind,
+        results,
+    })
 }
 
 fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
@@ -114,7 +131,7 @@ fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
 }
 
 /// A monitor asks.
-pub(super) fn ask(wire: v1::RequestRestartRequest) -> Result<Ask, Status> {
+pub(super) fn ask(wire: v1::RequestRestartRequest, speaker: Speaker) -> Result<Ask, Status> {
     let evidence = wire.evidence.unwrap_or_default();
     let mut more = Vec::new();
     if evidence.http_status != 0 {
@@ -132,6 +149,8 @@ pub(super) fn ask(wire: v1::RequestRestartRequest) -> Result<Ask, Status> {
     }
     Ok(Ask {
         monitor: name("monitor", &wire.monitor)?,
+        session: wire.session,
+        speaker,
         service: wire.service,
         incarnation: wire.incarnation,
         check: name("check", &wire.check)?,
@@ -158,8 +177,20 @@ pub(super) fn config_error(error: &ConfigError) -> Status {
     }
 }
 
-/// What is shown in a table must not break it, whoever wrote it.
+/// A monitor that is not heard.
+pub(super) fn monitor_error(error: &MonitorError) -> Status {
+    let text = error.to_string();
+    match error {
+        MonitorError::NotAttached => Status::failed_precondition(text),
+        MonitorError::Kind { .. } => Status::invalid_argument(text),
+        MonitorError::TooMany(_) => Status::resource_exhausted(text),
+        MonitorError::Impostor { .. } | MonitorError::Unconfigured(_) | MonitorError::NotItsCheck { .. } => {
+            Status::permission_denied(text)
+        }
+    }
+}
+
+/// What is shown in a table must not break it, whoever wrote it. How long it may be was looked at when it was decoded.
 fn one_line(text: &str) -> String {
-    const LONGEST: usize = 300;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

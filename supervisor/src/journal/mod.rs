@@ -2,6 +2,7 @@
 //!
 //! The newest events are also held in memory, for `why`, `events` and those who follow them.
 
+pub mod allowance;
 pub mod chain;
 
 use std::collections::VecDeque;

@@ -23,6 +23,13 @@ pub struct Ruling {
     pub retry_after: Option<Duration>,
 }
 
+impl Ruling {
+    /// An answer without a time.
+    pub fn new(decision: Decision, message: String) -> Self {
+        Self { decision, message, retry_after: None }
+    }
+}
+
 /// What monitors may still ask of one service.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
@@ -115,11 +122,17 @@ pub fn decide(
         let message = format!("incarnation {} is already being restarted", case.incarnation);
         return ruling(Decision::Merged, message, None);
     }
+    if case.report_only {
+        return Ruling::new(Decision::ReportOnly, "this check is only reported (on_failure)".into());
+    }
     if case.paused {
         return ruling(Decision::Paused, "paused by a person; `ctl resume` ends that".into(), None);
     }
     if let Some(left) = case.grace {
         return ruling(Decision::InGrace, "still within its time to start".into(), Some(left));
+    }
+    if let Some(why) = case.no_evidence {
+        return Ruling::new(Decision::NoEvidence, why.into());
     }
     if let Some(dependency) = &case.suspect {
         let message = format!(
@@ -194,6 +207,8 @@ mod tests {
             asked: 4,
             not_wanted: None,
             restarting: false,
+            report_only: false,
+            no_evidence: None,
             paused: false,
             grace: None,
             suspect: None,
@@ -206,11 +221,15 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_holds_answers() {
-        use Decision::{Accepted, HeldDependency, InGrace, Merged, NotWanted, Paused, Stale};
+        use Decision::{
+            Accepted, HeldDependency, InGrace, Merged, NoEvidence, NotWanted, Paused, ReportOnly, Stale,
+        };
         let mut all = Case {
             asked: 3,
             not_wanted: Some("stopped"),
             restarting: true,
+            report_only: true,
+            no_evidence: Some("nothing was reported"),
             paused: true,
             grace: Some(Duration::from_secs(9)),
             suspect: Some(name("db")),
@@ -218,18 +237,23 @@ mod tests {
         };
         let mut ledger = Ledger::default();
         let mut answers = Vec::new();
-        for step in 0..7 {
+        for step in 0..9 {
             answers.push(ask(&all, &mut ledger, at(1.0)).decision);
             match step {
                 0 => all.asked = 4,
                 1 => all.not_wanted = None,
                 2 => all.restarting = false,
-                3 => all.paused = false,
-                4 => all.grace = None,
+                3 => all.report_only = false,
+                4 => all.paused = false,
+                5 => all.grace = None,
+                6 => all.no_evidence = None,
                 _ => all.suspect = None,
             }
         }
-        assert_eq!(answers, [Stale, NotWanted, Merged, Paused, InGrace, HeldDependency, Accepted]);
+        assert_eq!(
+            answers,
+            [Stale, NotWanted, Merged, ReportOnly, Paused, InGrace, NoEvidence, HeldDependency, Accepted]
+        );
         assert_eq!(
             ask(&Case { asked: 5, ..case() }, &mut ledger, at(1.0)).decision,
             Stale,

@@ -18,6 +18,10 @@ pub struct Case {
     pub not_wanted: Option<&'static str>,
     /// It ends in order to be started again, or waits for its next start.
     pub restarting: bool,
+    /// The check is only to be reported.
+    pub report_only: bool,
+    /// Why what the monitor reported does not bear the request out.
+    pub no_evidence: Option<&'static str>,
     /// A person paused it.
     pub paused: bool,
     /// It is not ready yet, or this check has not passed yet and its start period runs: until then.
@@ -64,6 +68,8 @@ impl Case {
             not_wanted,
             // Wanted up, and no run that could be asked to go: a new one is on its way.
             restarting: !unit.is_started(),
+            report_only: false,
+            no_evidence: None,
             paused,
             grace: grace(unit, check, start_period, now),
             suspect,

@@ -18,6 +18,7 @@ use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::added::Added;
 use crate::disk::applied::Applied;
 use crate::disk::state::{Entry, Saver};
+use crate::journal::allowance::Allowances;
 use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::unit::Rules;
@@ -105,6 +106,8 @@ impl Manager {
             world,
             services: BTreeMap::new(),
             attachments: BTreeMap::new(),
+            last_seen: BTreeMap::new(),
+            allowances: Allowances::default(),
             brake: HostBrake::default(),
             exits: Exits::new(),
             commands,

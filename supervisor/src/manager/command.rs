@@ -14,6 +14,7 @@ use crate::lifecycle::arbiter::Ruling;
 use crate::logs::{Shared, Which};
 use crate::snapshot::View;
 
+pub use super::attachments::MonitorError;
 pub use super::configure::ConfigError;
 
 /// Where an answer goes.
@@ -69,15 +70,15 @@ pub enum Command {
         reply: Reply<Result<Outcome, ConfigError>>,
     },
     /// A monitor attaches: the number of its stream, and what ends it.
-    Attach(Hello, Reply<(u64, watch::Receiver<bool>)>),
+    Attach(Hello, Reply<Result<(u64, watch::Receiver<bool>), MonitorError>>),
     /// The stream with this number has ended.
     Detach(u64),
     /// The targets of one check kind, now.
     Targets(String, Reply<TargetSet>),
-    /// A monitor reports; whether it is attached.
-    Report(Report, Reply<bool>),
+    /// A monitor reports.
+    Report(Report, Reply<Result<(), MonitorError>>),
     /// A monitor asks for a restart.
-    Ask(Ask, Reply<(Ruling, u64)>),
+    Ask(Ask, Reply<Result<(Ruling, u64), MonitorError>>),
     /// Events: of one service, or all.
     Timeline {
         /// Empty: all.
@@ -220,6 +221,17 @@ pub enum UpgradeError {
     Refused(String),
 }
 
+/// Who calls in a monitor's name, as far as the connection and what was shown over it say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaker {
+    /// For the journal.
+    pub who: String,
+    /// The process at the other end of a local connection, where the system tells.
+    pub pid: Option<u32>,
+    /// The name of the token or certificate.
+    pub name: Option<Name>,
+}
+
 /// A monitor that attaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
@@ -231,6 +243,8 @@ pub struct Hello {
     pub session: String,
     /// Where it serves.
     pub endpoint: String,
+    /// Who says so.
+    pub speaker: Speaker,
 }
 
 /// The targets of one check kind.
@@ -268,6 +282,10 @@ pub struct Report {
     pub monitor: Name,
     /// Which process of it.
     pub session: String,
+    /// Who says so.
+    pub speaker: Speaker,
+    /// The set of targets that it answers.
+    pub generation: u64,
     /// Why it doubts itself.
     pub blind: Option<String>,
     /// The newest state of every target.
@@ -304,6 +322,10 @@ pub struct CheckResult {
 pub struct Ask {
     /// Its name.
     pub monitor: Name,
+    /// Which process of it.
+    pub session: String,
+    /// Who says so.
+    pub speaker: Speaker,
     /// Of whom.
     pub service: String,
     /// Which run it judged.

@@ -314,11 +314,10 @@ impl Manager {
 
     /// Tells every unit whose checks have a monitor now.
     pub(super) fn watched_again(&mut self, now: Moment) {
-        let kinds: BTreeSet<&str> =
-            self.attachments.values().filter(|a| a.blind.is_none()).map(|a| a.kind.as_str()).collect();
+        let kinds = self.watched_kinds();
         for service in self.services.values_mut() {
             for (id, check) in &service.spec.checks {
-                let watched = kinds.contains(check.kind.as_str());
+                let watched = kinds.contains(&check.kind);
                 service.unit.observe(now, Fact::Watched(id.clone(), watched));
             }
         }

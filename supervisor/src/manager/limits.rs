@@ -4,7 +4,7 @@
 use proto::Name;
 use proto::v1::Decision;
 
-use super::command::Ask;
+use super::command::{Ask, Speaker};
 use super::{Happened, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter;
@@ -125,6 +125,8 @@ fn ask_about(service: &Service, check: &str) -> Ask {
     let name = |text: &str| Name::new(text).expect("it is a name");
     Ask {
         monitor: name("supervisor"),
+        session: String::new(),
+        speaker: Speaker { who: "supervisor".into(), pid: None, name: None },
         service: service.name.to_string(),
         incarnation: service.unit.incarnation(),
         check: name(check),

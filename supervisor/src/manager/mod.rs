@@ -15,7 +15,9 @@
 //! | `limits` | who uses too much memory, who is frozen |
 //! | `notify` | what services say of themselves |
 //! | `operate` | what people want |
-//! | `monitors` | who watches, what they report, what they ask |
+//! | `attachments` | which monitors are attached, and who may speak for one |
+//! | `monitors` | what they watch and what they report |
+//! | `restart_requests` | what they ask, and what is decided |
 //! | `configure`, `diff` | a changed file |
 //! | `times` | jobs, and restarts at certain times |
 //! | `files` | a file of a service has changed |
@@ -30,6 +32,7 @@
 
 mod act;
 mod added;
+mod attachments;
 mod begin;
 pub mod command;
 mod configure;
@@ -43,6 +46,7 @@ mod monitors;
 mod notify;
 mod operate;
 mod reload;
+mod restart_requests;
 mod select;
 mod times;
 mod turn;
@@ -63,6 +67,7 @@ use tokio::sync::{mpsc, watch};
 use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
+use crate::journal::allowance::Allowances;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::lifecycle::{Moment, State};
@@ -71,12 +76,12 @@ use crate::os::{self, Marked, Stranger};
 use crate::service::{Service, World};
 use crate::watch::{News, Watches};
 
+use attachments::Attachment;
 pub use begin::{Start, Wanted};
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
-use monitors::Attachment;
 
 /// What happened that is no command.
 #[derive(Debug)]
@@ -137,6 +142,10 @@ pub struct Manager {
     graph: Graph,
     /// Open streams of monitors, by number.
     attachments: BTreeMap<u64, Attachment>,
+    /// When the stream of a monitor that is not attached ended.
+    last_seen: BTreeMap<Name, Moment>,
+    /// What monitors may write into the journal.
+    allowances: Allowances,
     brake: HostBrake,
     exits: Exits,
     commands: mpsc::Receiver<Command>,

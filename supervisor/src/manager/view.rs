@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use daemon_kit::file::{CheckSpec, Monitor};
-use proto::Name;
+use daemon_kit::file::{Check, CheckSpec, Monitor};
+use proto::{Endpoint, Name};
 
 use super::{Manager, configure};
+use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Moment, State};
 use crate::os;
 use crate::service::Service;
+use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
 
 impl Manager {
@@ -54,14 +57,12 @@ impl Manager {
         let configured = &self.config.monitors;
         let mut views: Vec<_> =
             configured.iter().map(|(name, monitor)| self.view_monitor(name, monitor, now)).collect();
-        // Those that no file names, one for each name.
-        let strangers = self.attachments.values().filter(|a| !configured.contains_key(&a.monitor));
-        let strangers: BTreeMap<&Name, _> =
-            strangers.map(|attachment| (&attachment.monitor, attachment)).collect();
-        views.extend(strangers.into_iter().map(|(name, attachment)| MonitorView {
+        // Those that no file names, one for each name. Nobody is sent to where they say that they are.
+        let unconfigured: BTreeMap<&Name, _> = self.unconfigured().map(|a| (&a.monitor, a)).collect();
+        views.extend(unconfigured.into_iter().map(|(name, attachment)| MonitorView {
             name: name.clone(),
             kind: attachment.kind.clone(),
-            endpoint: attachment.endpoint.clone(),
+            endpoint: String::new(),
             managed: false,
             attached: true,
             blind: attachment.blind.clone(),
@@ -72,7 +73,9 @@ impl Manager {
 
     fn view_monitor(&self, name: &Name, monitor: &Monitor, now: Moment) -> MonitorView {
         let attachment = self.attachments.values().find(|attachment| attachment.monitor == *name);
-        let endpoint = attachment.map(|attachment| attachment.endpoint.clone()).filter(|uri| !uri.is_empty());
+        // Where the file does not say it, the monitor may, but not so that clients show it their tokens.
+        let claimed = attachment.map(|attachment| attachment.endpoint.clone());
+        let endpoint = claimed.filter(|uri| monitor.endpoint.is_none() && may_be_claimed(uri));
         MonitorView {
             name: name.clone(),
             kind: monitor.kinds.first().cloned().unwrap_or_default(),
@@ -113,12 +116,13 @@ impl Manager {
             let said = service.reports.of(id);
             let monitor =
                 said.map_or_else(|| self.monitor_of(&check.kind), |(monitor, _)| monitor.to_string());
+            let report = said.map(|(monitor, report)| self.as_of_now(monitor, report, check, now));
             CheckView {
                 id: id.clone(),
                 monitor,
                 kind: check.kind.clone(),
                 target: target(&check.spec),
-                report: said.map(|(_, report)| (report.clone(), now.since(report.at))),
+                report,
             }
         });
         ServiceView {
@@ -151,6 +155,17 @@ impl Manager {
         }
     }
 
+    /// A report with its age. What a monitor said that is gone does not stand for longer than two of its checks took.
+    fn as_of_now(&self, monitor: &Name, report: &Report, check: &Check, now: Moment) -> (Report, Duration) {
+        let age = now.since(report.at);
+        let mut report = report.clone();
+        if self.silent_for(monitor, now).is_some_and(|silent| silent > 2 * check.interval) {
+            (report.passing, report.foreign, report.stalled) = (None, false, false);
+            report.detail = format!("unknown, {} old", took(age));
+        }
+        (report, age)
+    }
+
     /// What a new run beside this one is waiting for.
     fn why_reloading(&self, service: &Service, now: Moment) -> Option<String> {
         let reload = service.reload.as_ref()?;
@@ -166,6 +181,11 @@ impl Manager {
         let found = self.config.monitors.iter().find(|(_, monitor)| serves(monitor));
         found.map_or_else(String::new, |(name, _)| name.to_string())
     }
+}
+
+/// Whether clients may go to where a monitor says that it serves: over `http://` they would show it their tokens.
+fn may_be_claimed(uri: &str) -> bool {
+    Endpoint::parse(uri).is_ok_and(|endpoint| !matches!(endpoint, Endpoint::Http(_)))
 }
 
 fn target(spec: &CheckSpec) -> String {

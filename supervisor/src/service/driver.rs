@@ -70,6 +70,7 @@ impl Service {
     /// Starts a process. The intent is written down before, the pid after.
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
         self.reports.clear();
+        self.answers.clear();
         self.held = None;
         self.said = Said::default();
         self.reload = None;

@@ -6,11 +6,13 @@
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | [`notify`] | what it says of itself over its notify socket |
+//! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`timer`] | its times by the clock of the wall |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
+pub mod answers;
 pub mod driver;
 pub mod limits;
 pub mod notify;
@@ -34,6 +36,7 @@ use crate::lifecycle::{Fact, Moment, Unit};
 use crate::logs::{Shared, Which};
 use crate::os::{Cgroup, Tree};
 
+pub use answers::Answers;
 pub use driver::{Pending, Run};
 pub use notify::Said;
 pub use plan::Plan;
@@ -94,6 +97,8 @@ pub struct Service {
     pub reports: Reports,
     /// What monitors may still ask for.
     pub ledger: Ledger,
+    /// How requests about the current run were answered.
+    pub answers: Answers,
     /// A restart that was asked for and waits.
     pub held: Option<Held>,
     /// A person paused it.
@@ -182,6 +187,7 @@ impl Service {
             outputs_open: false,
             reports: Reports::default(),
             ledger: Ledger::default(),
+            answers: Answers::default(),
             held: None,
             pause: None,
             cause: 0,
@@ -252,6 +258,11 @@ impl Service {
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.limits.as_ref().map(|limits| limits.next);
         [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
+    }
+
+    /// Whether a process belongs to its current run.
+    pub fn has_process(&self, pid: u32) -> bool {
+        pid != 0 && (self.pid() == pid || self.tree.as_ref().is_some_and(|tree| tree.pids().contains(&pid)))
     }
 
     /// Its leader; 0: nothing runs.

@@ -34,9 +34,19 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// A monitor said this; whether that is news.
+    /// Takes what a monitor said; returns its previous report.
     pub fn set(&mut self, check: &Name, monitor: &Name, report: Report) -> Option<Report> {
         self.by_check.entry(check.clone()).or_default().insert(monitor.clone(), report)
+    }
+
+    /// What one monitor said of a check.
+    pub fn by(&self, check: &Name, monitor: &Name) -> Option<&Report> {
+        self.by_check.get(check)?.get(monitor)
+    }
+
+    /// Forgets what one monitor said of a check; whether it had said anything.
+    pub fn remove(&mut self, check: &Name, monitor: &Name) -> bool {
+        self.by_check.get_mut(check).is_some_and(|by_monitor| by_monitor.remove(monitor).is_some())
     }
 
     /// A new run: what was said is about another.

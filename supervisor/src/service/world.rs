@@ -76,6 +76,19 @@ impl World {
         })
     }
 
+    /// Writes down that something happened to a monitor itself.
+    pub fn tell_of(&mut self, monitor: &str, message: String) {
+        self.journal.add(Entry {
+            cause: 0,
+            source: monitor,
+            service: None,
+            incarnation: 0,
+            kind: Kind::Daemon,
+            message,
+            evidence: String::new(),
+        });
+    }
+
     /// Where a service says that it is ready, as `NOTIFY_SOCKET` names it.
     pub fn notify_address(&self, service: &Service) -> String {
         let (folder, other) = (self.home.run().join("notify"), service.spec.user.is_some());

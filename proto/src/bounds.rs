@@ -1,0 +1,135 @@
+//! How large a field of a message may be. The numbers are those of the comments in `proto/sereno/v1/*.proto`, read at
+//! build time; here they are held, on the encoded bytes, before anything is allocated for them.
+
+use std::fmt;
+
+include!(concat!(env!("OUT_DIR"), "/bounds.rs"));
+
+/// The longest text for a person that a report or a request carries, in bytes.
+pub const DETAIL: usize = 300;
+
+/// The longest beginning of a body that evidence carries, in bytes.
+pub const BODY_HEAD: usize = 200;
+
+/// The longest `last_error` of a monitor's status, in bytes.
+pub const LAST_ERROR: usize = 1_024;
+
+/// How many levels deep messages of the contract lie within each other, at most.
+const DEPTH: usize = 8;
+
+/// A field and its bounds.
+struct Field {
+    number: u32,
+    name: &'static str,
+    /// Of a repeated field or a map: how many.
+    entries: u64,
+    /// Of a string, bytes, or an entry of a map.
+    bytes: u64,
+    /// The full name of the message that it holds; empty: none.
+    message: &'static str,
+}
+
+/// A field that is larger than the contract allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The path of the field within its message: `results.detail`.
+    pub field: String,
+    /// What it has.
+    pub has: u64,
+    /// What it may have.
+    pub most: u64,
+    /// Bytes or entries.
+    pub unit: &'static str,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, has, most, unit } = self;
+        write!(f, "{field}: has {has} {unit}, and {most} are allowed at most")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Checks an encoded message against the bounds of its fields. `message` is its full name; one that no peer sends has no
+/// bounds. Bytes that are no message are let through: decoding says what is wrong with them.
+pub fn check(message: &str, bytes: &[u8]) -> Result<(), TooLarge> {
+    walk(message, bytes, &mut Vec::new())
+}
+
+fn walk(message: &str, mut bytes: &[u8], path: &mut Vec<&'static str>) -> Result<(), TooLarge> {
+    let Ok(row) = TABLE.binary_search_by(|(name, _)| (*name).cmp(message)) else { return Ok(()) };
+    let fields = TABLE[row].1;
+    let mut counts = vec![0_u64; fields.len()];
+    while let Some((number, value)) = next(&mut bytes) {
+        let Some(index) = fields.iter().position(|field| field.number == number) else { continue };
+        let field = &fields[index];
+        let too_large = |path: &[&str], has, most, unit| {
+            let field = path.iter().chain([&field.name]).copied().collect::<Vec<_>>().join(".");
+            Err(TooLarge { field, has, most, unit })
+        };
+        counts[index] += 1;
+        if counts[index] > field.entries {
+            return too_large(path, counts[index], field.entries, "entries");
+        }
+        let Some(value) = value else { continue };
+        let length = u64::try_from(value.len()).unwrap_or(u64::MAX);
+        if length > field.bytes {
+            return too_large(path, length, field.bytes, "bytes");
+        }
+        if !field.message.is_empty() && path.len() < DEPTH {
+            path.push(field.name);
+            walk(field.message, value, path)?;
+            path.pop();
+        }
+    }
+    Ok(())
+}
+
+/// The number of the next field, and its bytes if it has a length; `None` at the end, or at what is no field.
+fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>)> {
+    const VARINT: u64 = 0;
+    const FIXED_64: u64 = 1;
+    const LENGTH: u64 = 2;
+    const FIXED_32: u64 = 5;
+    let key = varint(bytes)?;
+    let number = u32::try_from(key >> 3).ok()?;
+    let length = match key & 7 {
+        VARINT => {
+            varint(bytes)?;
+            return Some((number, None));
+        }
+        FIXED_64 => 8,
+        FIXED_32 => 4,
+        LENGTH => varint(bytes)?,
+        _ => return None,
+    };
+    let (value, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    Some((number, (key & 7 == LENGTH).then_some(value)))
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(first & 0x7f) << shift;
+        if first & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Shortens a text to at most this many bytes, at the border of a character.
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "bounds_tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! Which monitors are attached, and who may speak for one of them.
+
+use std::collections::BTreeSet;
+
+use daemon_kit::file::Monitor;
+use proto::Name;
+use tokio::sync::watch;
+
+use super::Manager;
+use super::command::{Hello, Speaker};
+use crate::lifecycle::Moment;
+use crate::os;
+
+/// Streams of monitors that no file names: enough to try some out, too few to fill `status` or memory.
+const UNCONFIGURED: usize = 16;
+
+/// What the supervisor calls itself in the journal.
+pub(super) const SUPERVISOR: &str = "supervisor";
+
+/// Why a monitor is not heard.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MonitorError {
+    /// No stream of this session is open.
+    #[error("session: attach first, by WatchTargets with this session")]
+    NotAttached,
+    /// The name belongs to somebody else.
+    #[error("monitor: {who} is not {monitor}: {why}")]
+    Impostor {
+        /// Who calls.
+        who: String,
+        /// The name that was claimed.
+        monitor: Name,
+        /// What it would take.
+        why: &'static str,
+    },
+    /// It is configured with other kinds.
+    #[error("kind: {monitor} serves {kinds} in the configuration, and not {kind:?}")]
+    Kind {
+        /// Its name.
+        monitor: Name,
+        /// What it serves.
+        kinds: String,
+        /// What it claimed to serve.
+        kind: String,
+    },
+    /// No file names it.
+    #[error(
+        "monitor: {0} is not configured: it may watch targets and no more until the file has [monitors.{0}]"
+    )]
+    Unconfigured(Name),
+    /// No file names it, nor the many others that are attached.
+    #[error("monitor: {0} is not configured, and {UNCONFIGURED} streams of such monitors are open already")]
+    TooMany(Name),
+    /// The check belongs to another monitor.
+    #[error("{field}: {service}/{check} is of the kind {kind:?}, which {monitor} does not serve")]
+    NotItsCheck {
+        /// The field that named it.
+        field: &'static str,
+        /// Whose check it is.
+        service: Name,
+        /// Which.
+        check: Name,
+        /// Its kind.
+        kind: String,
+        /// Who spoke of it.
+        monitor: Name,
+    },
+}
+
+/// A monitor whose stream is open.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) monitor: Name,
+    pub(super) kind: String,
+    pub(super) session: String,
+    pub(super) endpoint: String,
+    /// Why it doubts itself.
+    pub(super) blind: Option<String>,
+    /// Ends the stream when a newer process of the monitor attaches.
+    replaced: watch::Sender<bool>,
+}
+
+impl Manager {
+    /// Opens a stream of a monitor. Returns its number, and what ends it when a newer process of the monitor attaches.
+    pub(super) fn attach(&mut self, hello: Hello) -> Result<(u64, watch::Receiver<bool>), MonitorError> {
+        self.identify(&hello.monitor, &hello.speaker)?;
+        match self.config.monitors.get(&hello.monitor) {
+            Some(monitor) if !monitor.kinds.contains(&hello.kind) => {
+                let kinds = monitor.kinds.join(", ");
+                return Err(MonitorError::Kind { monitor: hello.monitor, kinds, kind: hello.kind });
+            }
+            None if self.unconfigured().count() >= UNCONFIGURED => {
+                return Err(MonitorError::TooMany(hello.monitor));
+            }
+            _ => {}
+        }
+        let (replaced, ends) = watch::channel(false);
+        let id = self.attachments.keys().next_back().map_or(1, |last| last + 1);
+        let known = self.is_attached(&hello.monitor);
+        let mut taken_over = false;
+        self.attachments.retain(|_, attachment| {
+            let other_session = attachment.session != hello.session;
+            let stays =
+                attachment.monitor != hello.monitor || (!other_session && attachment.kind != hello.kind);
+            if !stays {
+                taken_over |= other_session;
+                attachment.replaced.send_replace(true);
+            }
+            stays
+        });
+        let Hello { monitor, kind, session, endpoint, speaker } = hello;
+        let (name, blind) = (monitor.clone(), None);
+        self.attachments.insert(id, Attachment { monitor, kind, session, endpoint, blind, replaced });
+        self.last_seen.remove(&name);
+        if taken_over {
+            self.tell_of_monitor(&name, format!("taken over by a newer process ({})", speaker.who));
+        } else if !known {
+            self.tell_of_monitor(&name, "attached".into());
+        }
+        self.world.keepers.connect(name.as_str());
+        self.watched_again(os::now());
+        self.changes.grow();
+        Ok((id, ends))
+    }
+
+    pub(super) fn detach(&mut self, id: u64) {
+        let Some(attachment) = self.attachments.remove(&id) else { return };
+        if !self.is_attached(&attachment.monitor) {
+            if self.config.monitors.contains_key(&attachment.monitor) {
+                self.last_seen.insert(attachment.monitor.clone(), os::now());
+            }
+            self.tell_of_monitor(&attachment.monitor, "detached".into());
+        }
+        self.watched_again(os::now());
+        self.changes.grow();
+    }
+
+    /// Whether whoever calls may use this name at all.
+    pub(super) fn identify(&self, monitor: &Name, speaker: &Speaker) -> Result<(), MonitorError> {
+        let impostor =
+            |why| Err(MonitorError::Impostor { who: speaker.who.clone(), monitor: monitor.clone(), why });
+        if monitor.as_str() == SUPERVISOR {
+            return impostor("that is the supervisor's own name");
+        }
+        if let Some(name) = &speaker.name {
+            return match self.config.monitors.get(monitor) {
+                Some(Monitor { managed: true, .. }) => impostor("this supervisor runs it, on this machine"),
+                _ if name != monitor => impostor("that takes a token or a certificate of this name"),
+                _ => Ok(()),
+            };
+        }
+        // Systems that do not tell the process leave it at the user.
+        let Some(pid) = speaker.pid else { return Ok(()) };
+        if self.config.monitors.get(monitor).is_some_and(|monitor| monitor.managed) {
+            if self.services.get(monitor).is_some_and(|own| own.has_process(pid)) {
+                return Ok(());
+            }
+            return impostor("this supervisor runs it, as another process");
+        }
+        let managed = self.config.monitors.iter().filter(|(_, other)| other.managed);
+        let mut others = managed.filter_map(|(name, _)| self.services.get(name));
+        if others.any(|other| other.has_process(pid)) {
+            return impostor("it runs as another monitor");
+        }
+        Ok(())
+    }
+
+    /// The configuration of a monitor that speaks of checks in an attached session, if it may.
+    pub(super) fn attached_as(
+        &self,
+        monitor: &Name,
+        session: &str,
+        speaker: &Speaker,
+    ) -> Result<&Monitor, MonitorError> {
+        self.identify(monitor, speaker)?;
+        if !self.attachments.values().any(|a| a.monitor == *monitor && a.session == session) {
+            return Err(MonitorError::NotAttached);
+        }
+        self.config.monitors.get(monitor).ok_or_else(|| MonitorError::Unconfigured(monitor.clone()))
+    }
+
+    pub(super) fn is_attached(&self, monitor: &Name) -> bool {
+        self.attachments.values().any(|attachment| attachment.monitor == *monitor)
+    }
+
+    /// Whether a monitor says that it can not trust what it measures.
+    pub(super) fn is_blind(&self, monitor: &Name) -> bool {
+        self.attachments.values().any(|a| a.monitor == *monitor && a.blind.is_some())
+    }
+
+    /// Streams of monitors that no file names.
+    pub(super) fn unconfigured(&self) -> impl Iterator<Item = &Attachment> {
+        self.attachments.values().filter(|a| !self.config.monitors.contains_key(&a.monitor))
+    }
+
+    /// The check kinds that somebody looks after now, who is configured to and does not doubt himself.
+    pub(super) fn watched_kinds(&self) -> BTreeSet<String> {
+        let trusted = |a: &&Attachment| a.blind.is_none() && self.config.monitors.contains_key(&a.monitor);
+        self.attachments.values().filter(trusted).map(|a| a.kind.clone()).collect()
+    }
+
+    /// How long nothing has been heard of a monitor that is not attached; `None`: it is, or never was.
+    pub(super) fn silent_for(&self, monitor: &Name, now: Moment) -> Option<std::time::Duration> {
+        self.last_seen.get(monitor).map(|at| now.since(*at))
+    }
+
+    /// Enters something about a monitor itself into the journal, within what it may cause there.
+    pub(super) fn tell_of_monitor(&mut self, monitor: &Name, message: String) {
+        if self.may_cause_event(monitor) {
+            self.world.tell_of(monitor.as_str(), message);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Monitors ask for restarts: what is decided, written down and done.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use daemon_kit::file::OnFailure;
+use proto::Name;
+use proto::v1::Decision;
+
+use super::Manager;
+use super::attachments::MonitorError;
+use super::command::Ask;
+use crate::journal::Kind;
+use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
+use crate::lifecycle::deps::{self, Finding};
+use crate::lifecycle::{Moment, Request};
+use crate::os;
+use crate::service::answers::Asked;
+use crate::service::{Held, Service};
+
+impl Manager {
+    /// Decides on a monitor's request: the answer, and its number in the journal.
+    pub(super) fn ask(&mut self, ask: &Ask) -> Result<(Ruling, u64), MonitorError> {
+        let now = os::now();
+        let kinds = &self.attached_as(&ask.monitor, &ask.session, &ask.speaker)?.kinds;
+        let unknown = |message| (Ruling::new(Decision::UnknownService, message), 0);
+        let Some(service) = self.services.values().find(|service| service.name.as_str() == ask.service)
+        else {
+            return Ok(unknown(format!("there is no service {:?}", ask.service)));
+        };
+        let name = service.name.clone();
+        let Some(check) = service.spec.checks.get(&ask.check).filter(|_| service.is_users()) else {
+            return Ok(unknown(format!("{name} has no check {:?}", ask.check.as_str())));
+        };
+        if !kinds.contains(&check.kind) {
+            let (kind, monitor) = (check.kind.clone(), ask.monitor.clone());
+            let (service, check) = (name, ask.check.clone());
+            return Err(MonitorError::NotItsCheck { field: "check", service, check, kind, monitor });
+        }
+        let (of, report_only) = (check.failures, check.on_failure == OnFailure::Report);
+        let no_evidence = self.lacks_evidence(service, ask);
+        let case = Case { report_only, no_evidence, ..self.case(service, ask, now) };
+        let brake = self.brake_holds(now);
+        let Self { services, brake: host, .. } = self;
+        let service = services.get_mut(&name).expect("it was just found");
+        let budget = service.spec.restart.monitor_budget;
+        let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
+        let failed = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
+        let seq = self.enter(ask, failed, &name, &ruling, now);
+        Ok((ruling, seq))
+    }
+
+    /// Why what a monitor has reported does not bear its request out; `None`: it does.
+    fn lacks_evidence(&self, service: &Service, ask: &Ask) -> Option<&'static str> {
+        if self.is_blind(&ask.monitor) {
+            return Some("this monitor says that it can not trust what it sees");
+        }
+        match service.reports.by(&ask.check, &ask.monitor) {
+            None => Some("this monitor has reported nothing of this check and incarnation"),
+            Some(report) if report.foreign => Some("this monitor reported that the port is somebody else's"),
+            Some(report) if report.passing == Some(false) => None,
+            Some(_) => Some("this monitor's last report of the check does not say failing"),
+        }
+    }
+
+    pub(super) fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
+        let leaving = if self.going.is_some() {
+            Some("the supervisor is shutting down")
+        } else {
+            self.stop_queue.contains(&service.name).then_some("stopped by a person")
+        };
+        let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
+        let bad = |name: &Name| self.services.get(name).is_some_and(is_bad);
+        let check = service.spec.checks.get(&ask.check);
+        let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
+        let finding = Finding {
+            run: service.unit.began().unwrap_or(now),
+            look: Moment::since_boot(now.elapsed().saturating_sub(timeout)),
+        };
+        let standing = Standing {
+            leaving,
+            paused: service.is_paused(),
+            start_period: check.map_or(Duration::ZERO, |check| check.start_period),
+            suspect: deps::suspect(&service.spec.depends_on, unit, bad, finding).cloned(),
+        };
+        Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
+    }
+
+    /// Why restarts are held for the whole host, and for how long at least.
+    pub(super) fn brake_holds(&self, now: Moment) -> Option<(String, Duration)> {
+        let brake = &self.config.supervisor.brake;
+        // One that went bad and is being restarted still counts, among those that it is counted against as well.
+        let counts = |service: &&Service| service.unit.is_ready() || self.brake.has(&service.name);
+        let checked = || self.services.values().filter(|s| !s.spec.checks.is_empty()).filter(counts);
+        let intervals =
+            checked().flat_map(|service| service.spec.checks.values().map(|check| check.interval));
+        let longest = intervals.max().unwrap_or_default();
+        let why = self.brake.holds(brake, checked().count(), longest, now)?;
+        Some((why, brake.window.max(longest)))
+    }
+
+    /// Enters request and answer into the journal, and does what was decided.
+    pub(super) fn enter(
+        &mut self,
+        ask: &Ask,
+        failed: String,
+        name: &Name,
+        ruling: &Ruling,
+        now: Moment,
+    ) -> u64 {
+        match ruling.decision {
+            Decision::Accepted => self.accept(ask, failed, name, ruling, now),
+            decision if decision.is_held() => self.hold(ask, failed, name, ruling, now),
+            _ => self.refuse(ask, &failed, name, ruling),
+        }
+    }
+
+    fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: Moment) -> u64 {
+        // What was held is part of the story of what is granted in the end.
+        let before = self.services[name].held.as_ref().map_or(0, |held| held.seq);
+        let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+        let service = self.services.get_mut(name).expect("it was just found");
+        let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
+        service.held = None;
+        service.cause = seq;
+        service.unit.request(now, Request::Ask);
+        seq
+    }
+
+    /// Says what is held once, and once for each check that asks; a repeat is no news.
+    fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: Moment) -> u64 {
+        self.changes.grow();
+        let until = ruling.retry_after.map(|after| now + after);
+        let service = self.services.get_mut(name).expect("it was just found");
+        let before = service.held.as_ref().map_or(0, |held| held.seq);
+        if let Some(known) = service.held.as_mut().filter(|known| known.decision == ruling.decision) {
+            (known.message, known.until) = (ruling.message.clone(), until);
+            if known.checks.insert(ask.check.clone()) && self.may_cause_event(&ask.monitor) {
+                self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+            }
+            return before;
+        }
+        let seq = if self.may_cause_event(&ask.monitor) {
+            let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+            let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
+            let message = format!("restart held: {}{}", ruling.message, again.unwrap_or_default());
+            self.world.tell(&self.services[name], Kind::Decision, reason, message)
+        } else {
+            before
+        };
+        let (decision, message) = (ruling.decision, ruling.message.clone());
+        let checks = BTreeSet::from([ask.check.clone()]);
+        let service = self.services.get_mut(name).expect("it was just found");
+        service.held = Some(Held { decision, message, until, checks, seq });
+        seq
+    }
+
+    /// Says that a restart is refused, or adds the reason to one that is under way. Repeats are counted.
+    fn refuse(&mut self, ask: &Ask, failed: &str, name: &Name, ruling: &Ruling) -> u64 {
+        let service = self.services.get_mut(name).expect("it was just found");
+        let times = match service.answers.count(&ask.monitor, &ask.check, ruling.decision) {
+            Asked::Again { seq } => return seq,
+            Asked::Notable { times } => times,
+        };
+        let merged = ruling.decision == Decision::Merged;
+        let cause = match &service.held {
+            _ if merged => service.cause,
+            Some(held) => held.seq,
+            None => 0,
+        };
+        if !self.may_cause_event(&ask.monitor) {
+            return 0;
+        }
+        let failed = if times > 1 { format!("{failed} (asked {times} times)") } else { failed.into() };
+        let mut seq = self.say_always(&ask.monitor, name, cause, failed, ask.evidence.clone());
+        if !merged {
+            let message = format!("restart refused: {} ({})", ruling.decision, ruling.message);
+            seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
+        }
+        let service = self.services.get_mut(name).expect("it was just found");
+        service.answers.told(&ask.monitor, &ask.check, seq);
+        seq
+    }
+}
+
+/// Whether one of its checks failed at its last try, of those that count.
+pub(super) fn is_bad(service: &Service) -> bool {
+    service.unit.marks().is_some_and(|marks| {
+        marks.iter().any(|(id, mark)| {
+            let counts =
+                service.spec.checks.get(id).is_some_and(|check| check.on_failure == OnFailure::Restart);
+            counts && mark.is_bad()
+        })
+    })
+}

@@ -1,0 +1,85 @@
+//! How monitors' requests about one service's current run were answered: a repeat is counted, not written down again.
+
+use std::collections::BTreeMap;
+
+use proto::Name;
+use proto::v1::Decision;
+
+/// The last answer to each monitor and check.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    by_request: BTreeMap<(Name, Name), Answer>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    decision: Decision,
+    times: u64,
+    seq: u64,
+}
+
+/// What a request is beside those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The first with this answer, or the tenth, hundredth, …: worth a line.
+    Notable {
+        /// How often it was answered so.
+        times: u64,
+    },
+    /// One of many, with the number of the event that tells of them.
+    Again {
+        /// In the journal.
+        seq: u64,
+    },
+}
+
+impl Answers {
+    /// Counts a request that is answered like this.
+    pub fn count(&mut self, monitor: &Name, check: &Name, decision: Decision) -> Asked {
+        let key = (monitor.clone(), check.clone());
+        let answer = self.by_request.entry(key).or_insert(Answer { decision, times: 0, seq: 0 });
+        if answer.decision != decision {
+            *answer = Answer { decision, times: 0, seq: 0 };
+        }
+        answer.times += 1;
+        let round = 10_u64.checked_pow(answer.times.ilog10()) == Some(answer.times);
+        if round { Asked::Notable { times: answer.times } } else { Asked::Again { seq: answer.seq } }
+    }
+
+    /// Remembers the event that tells of the last request.
+    pub fn told(&mut self, monitor: &Name, check: &Name, seq: u64) {
+        if let Some(answer) = self.by_request.get_mut(&(monitor.clone(), check.clone())) {
+            answer.seq = seq;
+        }
+    }
+
+    /// A new run: what was asked was about another.
+    pub fn clear(&mut self) {
+        self.by_request.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_the_same_request_is_a_line_for_each_power_of_ten() {
+        let name = |text| Name::new(text).expect("a name");
+        let (monitor, check) = (name("evil"), name("port"));
+        let mut answers = Answers::default();
+        let mut lines = Vec::new();
+        for _ in 0..36_000 {
+            match answers.count(&monitor, &check, Decision::Stale) {
+                Asked::Notable { times } => {
+                    lines.push(times);
+                    answers.told(&monitor, &check, times);
+                }
+                Asked::Again { seq } => assert_eq!(Some(&seq), lines.last()),
+            }
+        }
+        assert_eq!(lines, [1, 10, 100, 1_000, 10_000]);
+        assert_eq!(answers.count(&monitor, &check, Decision::InGrace), Asked::Notable { times: 1 }, "news");
+        assert_eq!(answers.count(&monitor, &name("health"), Decision::Stale), Asked::Notable { times: 1 });
+    }
+}
