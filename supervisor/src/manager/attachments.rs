@@ -67,6 +67,12 @@ pub enum MonitorError {
     },
 }
 
+/// Whether a monitor may watch targets of a kind. A health-monitor that runs elsewhere asks for `exec` too and sees none.
+fn serves(monitor: &Monitor, kind: &str) -> bool {
+    let elsewhere = kind == "exec" && !monitor.managed && monitor.kinds.iter().any(|own| own == "http");
+    elsewhere || monitor.kinds.iter().any(|own| own == kind)
+}
+
 /// A monitor whose stream is open.
 #[derive(Debug)]
 pub(super) struct Attachment {
@@ -85,7 +91,7 @@ impl Manager {
     pub(super) fn attach(&mut self, hello: Hello) -> Result<(u64, watch::Receiver<bool>), MonitorError> {
         self.identify(&hello.monitor, &hello.speaker)?;
         match self.config.monitors.get(&hello.monitor) {
-            Some(monitor) if !monitor.kinds.contains(&hello.kind) => {
+            Some(monitor) if !serves(monitor, &hello.kind) => {
                 let kinds = monitor.kinds.join(", ");
                 return Err(MonitorError::Kind { monitor: hello.monitor, kinds, kind: hello.kind });
             }
