@@ -98,6 +98,8 @@ pub(crate) struct MonitorView {
     pub(crate) kind: Option<String>,
     pub(crate) endpoint: String,
     pub(crate) managed: Option<bool>,
+    /// The program that runs in place of the built-in one.
+    pub(crate) program: Option<String>,
     pub(crate) attached: bool,
     pub(crate) blind: Option<String>,
     pub(crate) answer: Result<MonitorUp, String>,
@@ -213,6 +215,7 @@ fn monitor_view(asked: &MonitorAnswer, state: Option<&MonitorState>, measured: &
         kind: kind.filter(|kind| !kind.is_empty()).cloned(),
         endpoint: asked.endpoint.clone(),
         managed: state.map(|state| state.managed),
+        program: state.and_then(|state| some(state.program.clone())),
         attached: own.map_or_else(|| state.is_some_and(|state| state.attached), |own| own.attached),
         blind,
         answer: match &asked.answer {

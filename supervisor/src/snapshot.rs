@@ -46,6 +46,8 @@ pub struct MonitorView {
     pub endpoint: String,
     /// Run by this supervisor.
     pub managed: bool,
+    /// The program that the file gives it; empty: the one of its name that comes with the supervisor.
+    pub program: String,
     /// Its stream is open.
     pub attached: bool,
     /// Why it doubts itself.

@@ -101,7 +101,17 @@ fn monitors(view: &View, found: &mut Vec<Finding>) {
                 format!("\"ctl logs {name}\" says what keeps it from the supervisor; \"ctl restart {name}\""),
             )),
             Ok(up) => {
-                versions(name, &up.version, found);
+                match &monitor.program {
+                    Some(program) => found.push(well(
+                        "daemons",
+                        format!("{name} answers, version {} of {program}", up.version),
+                    )),
+                    None if monitor.managed != Some(true) => found.push(well(
+                        "daemons",
+                        format!("{name} answers, version {}; it is not run here", up.version),
+                    )),
+                    None => versions(name, &up.version, found),
+                }
                 if let Some(why) = &monitor.blind {
                     found.push(wrong(
                         "monitors",

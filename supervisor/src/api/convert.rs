@@ -45,6 +45,7 @@ fn monitor(monitor: MonitorView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
         kind: monitor.kind,
         endpoint: monitor.endpoint,
         managed: monitor.managed,
+        program: monitor.program,
         attached: monitor.attached,
         blind: monitor.blind.is_some(),
         blind_reason: monitor.blind.unwrap_or_default(),
@@ -235,13 +236,13 @@ pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
 }
 
 /// What a file does.
-pub(super) fn steps(steps: Vec<Step>) -> Vec<v1::Step> {
+pub(super) fn steps(steps: impl Iterator<Item = Step>) -> Vec<v1::Step> {
     let convert = |step: Step| v1::Step {
         service: step.service.to_string(),
         effect: step.effect.into(),
         changes: step.changes,
     };
-    steps.into_iter().map(convert).collect()
+    steps.map(convert).collect()
 }
 
 /// Something that happened.

@@ -209,7 +209,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         let plan = plan.map_err(|error| requests::config_error(&error))?;
         Ok(Response::new(v1::PlanResponse {
             plan: plan.id,
-            steps: convert::steps(plan.steps),
+            steps: convert::steps(plan.steps.into_iter().chain(plan.monitors)),
             notes: plan.notes,
         }))
     }
@@ -221,7 +221,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         let (plan, start) = (request.plan, request.start);
         let done = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
         let done = done.map_err(|error| requests::config_error(&error))?;
-        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(done.steps), notes: done.notes }))
+        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(done.steps.into_iter().chain(done.monitors)), notes: done.notes }))
     }
 
     async fn add_service(

@@ -195,6 +195,8 @@ pub struct Plan {
     pub id: String,
     /// In order.
     pub steps: Vec<Step>,
+    /// What it does to monitors that it changes.
+    pub monitors: Vec<Step>,
     /// What of the file is not in force before an upgrade.
     pub notes: Vec<String>,
 }

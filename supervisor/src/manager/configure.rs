@@ -115,7 +115,12 @@ impl Manager {
             return Err(ConfigError::OtherHome(config.supervisor.home.clone(), ours.into()));
         }
         let id = format!("{:08x}-{}", applied::checksum(&source.text), self.changes.number());
-        Ok(Plan { id, steps: self.steps(config), notes: notes(&self.in_force, &config.supervisor) })
+        Ok(Plan {
+            id,
+            steps: self.steps(config),
+            monitors: self.monitor_steps(config),
+            notes: notes(&self.in_force, &config.supervisor),
+        })
     }
 
     pub(super) fn apply(
@@ -138,7 +143,8 @@ impl Manager {
         if let Err(error) = launch::update(&self.world.home, &config) {
             tracing::error!(%error, "writing down how the supervisor was started failed");
         }
-        let changed = now_plan.steps.iter().filter(|step| step.effect != Effect::None).count();
+        let steps = now_plan.steps.iter().chain(&now_plan.monitors);
+        let changed = steps.filter(|step| step.effect != Effect::None).count();
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
         let seq = self.world.tell_own(Kind::Config, message);

@@ -18,7 +18,7 @@
 //! | `attachments` | which monitors are attached, and who may speak for one |
 //! | `monitors` | what they watch and what they report |
 //! | `restart_requests` | what they ask, and what is decided |
-//! | `configure`, `diff` | a changed file |
+//! | `configure`, `diff`, `monitor_steps` | a changed file |
 //! | `times` | jobs, and restarts at certain times |
 //! | `files` | a file of a service has changed |
 //! | `added` | services that no file names |
@@ -42,6 +42,7 @@ mod files;
 mod found;
 mod generation;
 mod limits;
+mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;

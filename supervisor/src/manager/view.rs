@@ -64,6 +64,7 @@ impl Manager {
             kind: attachment.kind.clone(),
             endpoint: String::new(),
             managed: false,
+            program: String::new(),
             attached: true,
             blind: attachment.blind.clone(),
             process: None,
@@ -82,6 +83,7 @@ impl Manager {
             endpoint: endpoint
                 .unwrap_or_else(|| configure::monitor_endpoint(name, monitor, &self.world.home)),
             managed: monitor.managed,
+            program: monitor.program.clone().unwrap_or_default(),
             attached: attachment.is_some(),
             blind: attachment.and_then(|attachment| attachment.blind.clone()),
             process: self.services.get(name).map(|service| self.view_service(service, now)),
