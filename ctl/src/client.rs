@@ -74,10 +74,42 @@ impl Supervisor {
 
     /// The newest state of everything.
     pub(crate) async fn status(&self, usage: bool, within: Duration) -> Result<Status, Failure> {
-        let mut client = self.client.clone();
-        let request = v1::GetStatusRequest { usage };
-        let response = self.answer("status", within, async move { client.get_status(request).await }).await?;
-        Ok(response.status.unwrap_or_default())
+        let mut whole: Option<Status> = None;
+        loop {
+            let last = whole.as_ref().and_then(|status| status.services.last());
+            let request =
+                v1::GetStatusRequest { usage, after: last.map(|last| last.name.clone()).unwrap_or_default() };
+            let mut client = self.client.clone();
+            let page = self.answer("status", within, async move { client.get_status(request).await }).await?;
+            let part = page.status.unwrap_or_default();
+            let ends = !page.more || part.services.is_empty();
+            match &mut whole {
+                Some(whole) => whole.services.extend(part.services),
+                None => whole = Some(part),
+            }
+            if ends {
+                return Ok(whole.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Events of the journal, oldest first, over as many pages as they take.
+    pub(crate) async fn timeline(
+        &self,
+        mut request: v1::GetTimelineRequest,
+    ) -> Result<Vec<v1::Event>, Failure> {
+        let mut events = Vec::new();
+        loop {
+            let page = self.get_timeline(request.clone()).await?;
+            let came = u32::try_from(page.events.len()).unwrap_or(u32::MAX);
+            let first = page.events.iter().map(|event| event.seq).min().unwrap_or_default();
+            events.splice(0..0, page.events);
+            if !page.more || came == 0 || (request.limit != 0 && request.limit <= came) {
+                return Ok(events);
+            }
+            request.before = first;
+            request.limit = request.limit.saturating_sub(came);
+        }
     }
 
     unary! {
@@ -125,6 +157,24 @@ pub(crate) struct Feed<T> {
     stream: tonic::Streaming<T>,
 }
 
+impl Feed<v1::WatchStatusResponse> {
+    /// The next status, over as many messages as it takes; `None` when the supervisor has ended the stream.
+    pub(crate) async fn next_status(&mut self) -> Result<Option<Status>, Failure> {
+        let mut whole: Option<Status> = None;
+        loop {
+            let Some(message) = self.next().await? else { return Ok(None) };
+            let part = message.status.unwrap_or_default();
+            match &mut whole {
+                Some(whole) => whole.services.extend(part.services),
+                None => whole = Some(part),
+            }
+            if !message.more {
+                return Ok(whole);
+            }
+        }
+    }
+}
+
 impl<T> Feed<T> {
     /// The next message; `None` when the supervisor has ended the stream.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
@@ -153,8 +203,8 @@ impl StatusFeed {
                 let supervisor = reconnect(&self.endpoint).await?;
                 self.feed.insert(supervisor.watch_status(v1::WatchStatusRequest { usage: false }).await?)
             };
-            match feed.next().await {
-                Ok(Some(response)) => return Ok(response.status.unwrap_or_default()),
+            match feed.next_status().await {
+                Ok(Some(status)) => return Ok(status),
                 Ok(None) | Err(Failure::NoSupervisor { .. }) => self.feed = None,
                 Err(failure) => return Err(failure),
             }

@@ -9,6 +9,7 @@
 //! | [`progress`] | pure: what is new in a status |
 //! | `storm` | `cargo deploy storm`: everything killed at random moments, and nothing lost by it (Linux) |
 //! | `press` | `cargo deploy press`: many times the load, and nobody restarted for it (Linux) |
+//! | `attack` | `cargo deploy attack`: plays a monitor that means harm, and says what a supervisor gives way to (Linux) |
 //! | `conformance` | `cargo deploy conformance`: plays a supervisor against a monitor, and says what it does wrong (Linux) |
 //! | `asked` | runs `ctl` of a trial, under a ceiling (Linux) |
 //! | [`place`] | where the demo lies, and how its lines are pasted |
@@ -22,6 +23,8 @@
 
 #[cfg(target_os = "linux")]
 pub mod asked;
+#[cfg(target_os = "linux")]
+pub mod attack;
 mod binaries;
 #[cfg(target_os = "linux")]
 pub mod conformance;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use deploy::{Failure, demo, install, service};
 #[cfg(target_os = "linux")]
-use deploy::{conformance, press, storm};
+use deploy::{attack, conformance, press, storm};
 
 /// Puts Sereno on a machine, and shows it at work
 #[derive(Debug, Parser)]
@@ -92,6 +92,9 @@ enum Command {
     /// Play a supervisor against a monitor of any language, and say which rules of the wire it breaks
     #[cfg(target_os = "linux")]
     Conformance(conformance::Args),
+    /// Play a monitor that means harm against a supervisor, and say which attack it gives way to
+    #[cfg(target_os = "linux")]
+    Attack(attack::Args),
     /// What keeps the processors busy
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -155,6 +158,8 @@ fn main() -> ExitCode {
         }
         #[cfg(target_os = "linux")]
         Command::Conformance(args) => conformance::start(&args, &mut out).map(exit_code),
+        #[cfg(target_os = "linux")]
+        Command::Attack(args) => attack::start(&args, &mut out).map(exit_code),
         #[cfg(target_os = "linux")]
         Command::Burn => press::burn(),
         #[cfg(target_os = "linux")]

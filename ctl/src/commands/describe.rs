@@ -92,10 +92,9 @@ async fn timeline(name: &str, place: &Place) -> Result<Vec<Event>, Failure> {
     let own = name == "supervisor";
     let service = if own { String::new() } else { name.to_owned() };
     let limit = if own { ALL_EVENTS } else { EVENTS };
-    let request = GetTimelineRequest { service, why: false, incarnation: 0, limit };
-    match supervisor.get_timeline(request).await {
-        Ok(response) => {
-            let mut events = response.events;
+    let request = GetTimelineRequest { service, limit, ..GetTimelineRequest::default() };
+    match supervisor.timeline(request).await {
+        Ok(mut events) => {
             events.retain(|event| !own || event.service.is_empty());
             let last = usize::try_from(EVENTS).unwrap_or(usize::MAX);
             Ok(events.split_off(events.len().saturating_sub(last)))

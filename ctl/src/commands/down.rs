@@ -53,15 +53,15 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
         Ok::<(), Failure>(())
     };
     loop {
-        let response = tokio::select! {
-            next = feed.next() => match next {
-                Ok(Some(response)) => response,
+        let status = tokio::select! {
+            next = feed.next_status() => match next {
+                Ok(Some(status)) => status,
                 Ok(None) | Err(_) => break,
             },
             // A stream that nobody ends is no reason to wait for one who has gone.
             () = deserted(endpoint) => break,
         };
-        let now = alive(&response.status.unwrap_or_default());
+        let now = alive(&status);
         for name in left.extract_if(.., |name| !keep_services && !now.contains(name)) {
             say(name, out)?;
         }
@@ -117,7 +117,7 @@ async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure>
         Ok(supervisor) => supervisor,
     };
     let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
-    let before = feed.next().await?.and_then(|response| response.status).unwrap_or_default();
+    let before = feed.next_status().await?.unwrap_or_default();
     supervisor.shutdown(ShutdownRequest { keep_services }).await?;
     Ok(Told::Going(Box::new((feed, before))))
 }

@@ -23,9 +23,9 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         service: args.service.clone(),
         why: true,
         incarnation: args.incarnation,
-        limit: 0,
+        ..GetTimelineRequest::default()
     };
-    let events = supervisor.get_timeline(request).await?.events;
+    let events = supervisor.timeline(request).await?;
     if events.is_empty()
         && let Some(why) = nobody(&args.service, &supervisor).await?
     {
@@ -68,12 +68,11 @@ pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) ->
     let service = args.service.unwrap_or_default();
     let request = GetTimelineRequest {
         service: service.clone(),
-        why: false,
-        incarnation: 0,
         // Zero means a default on the wire; nobody who asks for nothing is to get a hundred.
         limit: args.lines.max(1),
+        ..GetTimelineRequest::default()
     };
-    let mut events = supervisor.get_timeline(request).await?.events;
+    let mut events = supervisor.timeline(request).await?;
     let next = events.last().map_or(0, |last| last.seq + 1);
     if args.lines == 0 {
         events.clear();

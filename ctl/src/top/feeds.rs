@@ -102,9 +102,9 @@ fn shown(line: &[u8]) -> String {
 pub(super) async fn why(endpoint: Endpoint, service: String, to: Sender<Input>) {
     sleep(PASSING).await;
     let Ok(supervisor) = Supervisor::connect(&endpoint).await else { return };
-    let request = GetTimelineRequest { service: service.clone(), why: true, incarnation: 0, limit: 0 };
-    if let Ok(response) = supervisor.get_timeline(request).await {
-        let _ = to.send(Input::Why { service, events: response.events }).await;
+    let request = GetTimelineRequest { service: service.clone(), why: true, ..GetTimelineRequest::default() };
+    if let Ok(events) = supervisor.timeline(request).await {
+        let _ = to.send(Input::Why { service, events }).await;
     }
 }
 

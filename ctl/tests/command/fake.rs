@@ -181,11 +181,13 @@ impl Supervisor for Fake {
     type ReadLogsStream = Streamed<ReadLogsResponse>;
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Answered<GetStatusResponse> {
-        Ok(Response::new(GetStatusResponse { status: Some(self.status.borrow().clone()) }))
+        Ok(Response::new(GetStatusResponse { status: Some(self.status.borrow().clone()), more: false }))
     }
     async fn watch_status(&self, _: Request<WatchStatusRequest>) -> Answered<Self::WatchStatusStream> {
         let states = WatchStream::new(self.status.subscribe());
-        Ok(Response::new(Box::pin(states.map(|status| Ok(WatchStatusResponse { status: Some(status) })))))
+        Ok(Response::new(Box::pin(
+            states.map(|status| Ok(WatchStatusResponse { status: Some(status), more: false })),
+        )))
     }
     async fn start(&self, request: Request<StartRequest>) -> Answered<StartResponse> {
         let outcomes = self.command("start", request.into_inner().selection);
@@ -221,6 +223,7 @@ impl Supervisor for Fake {
         let request = request.into_inner();
         self.note(format!("timeline {} why={} limit={}", request.service, request.why, request.limit));
         Ok(Response::new(GetTimelineResponse {
+            more: false,
             events: self.script.lock().expect("the script").events.clone(),
         }))
     }

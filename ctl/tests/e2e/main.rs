@@ -22,6 +22,7 @@ mod dependencies;
 mod flood;
 mod guard;
 mod harness;
+mod hostile_monitor;
 mod import;
 mod init_system;
 mod instances;

@@ -65,3 +65,21 @@ fn a_frozen_monitor_stops_nobody_and_sees_again() {
     system.until_restarted(&web);
     assert_eq!(system.service("web").number("restarts"), 1);
 }
+
+#[test]
+fn plan_and_apply_say_that_a_monitor_is_swapped() {
+    const FILE: &str = "[services.web]\ncommand = \"sleep 600\"\n";
+    let system = System::new(FILE).up();
+    assert!(!system.ctl(&["plan"]).out.contains("monitor"), "nothing changes for them");
+    system.write(&format!("[monitors.port-monitor]\nprogram = \"sleep\"\nargs = [\"601\"]\n{FILE}"));
+    for verb in ["plan", "apply"] {
+        let said = system.ctl(&[verb]).succeeded().out;
+        let line = said.lines().find(|line| line.starts_with("port-monitor")).unwrap_or_default();
+        assert!(line.ends_with("restart"), "{verb}: {said}");
+        assert!(said.contains("program: built in -> sleep"), "{verb}: {said}");
+    }
+    system.write(&format!("[monitors.port-monitor]\nmanaged = false\n{FILE}"));
+    let said = system.ctl(&["plan"]).succeeded().out;
+    assert!(said.contains("port-monitor  stop") && said.contains("managed: true -> false"), "{said}");
+    system.down();
+}

@@ -23,6 +23,9 @@ use std::io::Write;
 use proto::Endpoint;
 
 use crate::Failure;
+pub use way::Shown;
+pub(crate) use way::{Way, to as way_to};
+
 use monitor::Monitor;
 use stage::Stage;
 use world::World;

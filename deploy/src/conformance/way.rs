@@ -30,11 +30,11 @@ pub struct Shown {
 }
 
 /// It, open.
-pub(super) type Way = InterceptedService<Channel, Bearer>;
+pub(crate) type Way = InterceptedService<Channel, Bearer>;
 
 /// Shows a token with each call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -46,7 +46,7 @@ impl Interceptor for Bearer {
 }
 
 /// Connects when it is first used: the monitor may just be starting.
-pub(super) fn to(endpoint: &Endpoint, shown: &Shown) -> Result<Way, Failure> {
+pub(crate) fn to(endpoint: &Endpoint, shown: &Shown) -> Result<Way, Failure> {
     let failed = |error: String| Failure::Play(format!("{endpoint}: {error}"));
     let target = |uri: String| Target::from_shared(uri).map_err(|error| failed(error.to_string()));
     let (channel, bearer) = match endpoint {

@@ -71,7 +71,7 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
         name: service.name.to_string(),
         wanted: wanted.into(),
         state: state.into(),
-        reason: service.reason.unwrap_or_default(),
+        reason: short(service.reason.unwrap_or_default()),
         pid: service.pid,
         incarnation: service.incarnation,
         restarts: service.restarts,
@@ -91,7 +91,7 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
         pause_left: service.paused.flatten().map(to_wire),
         held: service.held.map(|(decision, message, until)| v1::Held {
             answer: decision.into(),
-            message,
+            message: short(message),
             retry_after: until.map(to_wire),
         }),
         dropped_log_bytes: service.dropped,
@@ -104,7 +104,7 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             .into_iter()
             .map(|check| self::check(check, &service.name, service.incarnation))
             .collect(),
-        status_text: service.status_text,
+        status_text: short(service.status_text),
     }
 }
 
@@ -124,7 +124,7 @@ fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::Check
         check: check.id.to_string(),
         monitor: check.monitor,
         kind: check.kind,
-        target: check.target,
+        target: short(check.target),
         result,
     }
 }
@@ -232,7 +232,7 @@ pub(super) fn outcomes(outcomes: Vec<Outcome>) -> Vec<v1::Outcome> {
 /// The same for one.
 pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
     let Outcome { service, ok, message, incarnation } = outcome;
-    v1::Outcome { service, ok, message, incarnation }
+    v1::Outcome { service, ok, message: short(message), incarnation }
 }
 
 /// What a file does.
@@ -245,6 +245,12 @@ pub(super) fn steps(steps: impl Iterator<Item = Step>) -> Vec<v1::Step> {
     steps.map(convert).collect()
 }
 
+/// A text for a person, as long as an answer with thousands of them can afford.
+fn short(text: String) -> String {
+    const LONGEST: usize = 1_024;
+    proto::bounds::cut(text, LONGEST)
+}
+
 /// Something that happened.
 pub(super) fn event(event: Event) -> v1::Event {
     v1::Event {
@@ -255,7 +261,7 @@ pub(super) fn event(event: Event) -> v1::Event {
         service: event.service,
         incarnation: event.incarnation,
         kind: event.kind.word().into(),
-        message: event.message,
+        message: short(event.message),
         evidence: event.evidence,
     }
 }

@@ -6,6 +6,7 @@
 //! | `arbiter` | `Arbiter`: monitors |
 //! | `logs` | `ReadLogs`, from the files |
 //! | `convert` | domain → wire |
+//! | `pages` | answers that do not fit into one message |
 //! | `requests` | wire → domain, errors name the field |
 //! | `usage` | CPU and memory, sampled when asked for |
 //!
@@ -16,6 +17,7 @@ mod convert;
 pub(crate) mod hostile;
 mod logs;
 mod operator;
+mod pages;
 mod requests;
 pub(crate) mod usage;
 

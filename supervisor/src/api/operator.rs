@@ -1,5 +1,6 @@
 //! What people and `ctl` talk to.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Eyes, convert, logs, requests, who};
+use super::{Answers, Eyes, convert, logs, pages, requests, who};
 use crate::journal::{self, Event, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -67,23 +68,29 @@ struct Watch {
     usage: bool,
     changes: watch::Receiver<u64>,
     first: bool,
+    /// Of the last status: what did not fit into the messages before.
+    rest: VecDeque<v1::WatchStatusResponse>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<v1::WatchStatusResponse, Status>> {
+        if let Some(next) = self.rest.pop_front() {
+            return Some(Ok(next));
+        }
         if !std::mem::take(&mut self.first) {
             self.changes.changed().await.ok()?;
             tokio::time::sleep(TOGETHER).await;
         }
         self.changes.mark_unchanged();
         let status = status(&self.manager, &self.eyes, self.usage).await.ok()?;
-        Some(Ok(v1::WatchStatusResponse { status: Some(status) }))
+        self.rest = pages::messages(status).into();
+        self.rest.pop_front().map(Ok)
     }
 }
 
 /// A stream of events.
 struct Events {
-    past: std::collections::VecDeque<Event>,
+    past: VecDeque<Event>,
     live: broadcast::Receiver<Event>,
 }
 
@@ -114,8 +121,9 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let status = status(&self.manager, &self.eyes, request.into_inner().usage).await?;
-        Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
+        let v1::GetStatusRequest { usage, after } = request.into_inner();
+        let status = status(&self.manager, &self.eyes, usage).await?;
+        Ok(Response::new(pages::status(status, &after)?))
     }
 
     async fn watch_status(
@@ -128,6 +136,7 @@ impl v1::supervisor_server::Supervisor for Operator {
             usage: request.into_inner().usage,
             changes: self.manager.changes(),
             first: true,
+            rest: VecDeque::new(),
         };
         let stream = futures_util::stream::unfold(watch, |mut watch| async {
             let item = watch.next().await?;
@@ -221,7 +230,10 @@ impl v1::supervisor_server::Supervisor for Operator {
         let (plan, start) = (request.plan, request.start);
         let done = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
         let done = done.map_err(|error| requests::config_error(&error))?;
-        Ok(Response::new(v1::ApplyResponse { steps: convert::steps(done.steps.into_iter().chain(done.monitors)), notes: done.notes }))
+        Ok(Response::new(v1::ApplyResponse {
+            steps: convert::steps(done.steps.into_iter().chain(done.monitors)),
+            notes: done.notes,
+        }))
     }
 
     async fn add_service(
@@ -250,10 +262,10 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetTimelineRequest>,
     ) -> Result<Response<v1::GetTimelineResponse>, Status> {
-        let v1::GetTimelineRequest { service, why, incarnation, limit } = request.into_inner();
+        let v1::GetTimelineRequest { service, why, incarnation, limit, before } = request.into_inner();
         let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
         let of = service.clone();
-        let ask = |reply| Command::Timeline { service: of, why, incarnation, limit, reply };
+        let ask = |reply| Command::Timeline { service: of, why, incarnation, limit, before, reply };
         let (mut events, older) = self.manager.ask(ask).await?;
         if older {
             let folder = self.journal.clone();
@@ -262,14 +274,13 @@ impl v1::supervisor_server::Supervisor for Operator {
                 if why {
                     chain::chain(&all.iter(), &service, incarnation)
                 } else {
-                    newest(all, &service, limit)
+                    newest(all, &service, limit, before)
                 }
             });
             events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
         }
-        Ok(Response::new(v1::GetTimelineResponse {
-            events: events.into_iter().map(convert::event).collect(),
-        }))
+        events.retain(|event| is_before(event, before));
+        Ok(Response::new(pages::events(events.into_iter().map(convert::event).collect())))
     }
 
     async fn watch_events(
@@ -331,9 +342,15 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 }
 
-fn newest(all: Vec<Event>, service: &str, limit: usize) -> Vec<Event> {
+/// Whether an event belongs to the page that ends before a number; 0: all do.
+fn is_before(event: &Event, before: u64) -> bool {
+    before == 0 || event.seq < before
+}
+
+fn newest(all: Vec<Event>, service: &str, limit: usize, before: u64) -> Vec<Event> {
+    let of_it = |event: &Event| service.is_empty() || event.service == service;
     let mut events: Vec<Event> =
-        all.into_iter().filter(|event| service.is_empty() || event.service == service).collect();
+        all.into_iter().filter(|event| of_it(event) && is_before(event, before)).collect();
     let first = events.len().saturating_sub(limit);
     events.drain(..first);
     events

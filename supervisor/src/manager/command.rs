@@ -89,6 +89,8 @@ pub enum Command {
         incarnation: u64,
         /// The newest so many.
         limit: usize,
+        /// Only of those with smaller numbers; 0: all.
+        before: u64,
         /// Oldest first, and whether older ones are on disk only.
         reply: Reply<(Vec<Event>, bool)>,
     },

@@ -31,8 +31,8 @@ impl Manager {
             Command::Targets(kind, reply) => drop(reply.send(self.target_set(&kind))),
             Command::Report(report, reply) => drop(reply.send(self.report(report))),
             Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
-            Command::Timeline { service, why, incarnation, limit, reply } => {
-                drop(reply.send(self.timeline(&service, why, incarnation, limit)));
+            Command::Timeline { service, why, incarnation, limit, before, reply } => {
+                drop(reply.send(self.timeline(&service, why, incarnation, (limit, before))));
             }
             Command::Subscribe(reply) => {
                 let recent = self.world.journal.recent().iter().cloned().collect();
@@ -209,7 +209,13 @@ impl Manager {
         self.changes.grow();
     }
 
-    fn timeline(&self, service: &str, why: bool, incarnation: u64, limit: usize) -> (Vec<Event>, bool) {
+    fn timeline(
+        &self,
+        service: &str,
+        why: bool,
+        incarnation: u64,
+        (limit, before): (usize, u64),
+    ) -> (Vec<Event>, bool) {
         let recent = self.world.journal.recent();
         let first = recent.front().map_or(0, |event| event.seq);
         if why {
@@ -220,7 +226,8 @@ impl Manager {
         }
         let instances = format!("{service}:");
         let of_it = |event: &&Event| {
-            service.is_empty() || event.service == service || event.service.starts_with(&instances)
+            (before == 0 || event.seq < before)
+                && (service.is_empty() || event.service == service || event.service.starts_with(&instances))
         };
         let mut events: Vec<Event> = recent.iter().rev().filter(of_it).take(limit).cloned().collect();
         events.reverse();

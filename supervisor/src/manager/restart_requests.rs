@@ -178,7 +178,7 @@ impl Manager {
             seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
         }
         let service = self.services.get_mut(name).expect("it was just found");
-        service.answers.told(&ask.monitor, &ask.check, seq);
+        service.answers.told(&ask.monitor, &ask.check, ruling.decision, seq);
         seq
     }
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use proto::Name;
 use proto::v1::Decision;
 
-/// The last answer to each monitor and check.
+/// How often each monitor got each answer because of each check, and the event that tells of it.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
-    by_request: BTreeMap<(Name, Name), Answer>,
+    by_request: BTreeMap<(Name, Name, Decision), Answer>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Answer {
-    decision: Decision,
     times: u64,
     seq: u64,
 }
@@ -36,19 +35,15 @@ pub enum Asked {
 impl Answers {
     /// Counts a request that is answered like this.
     pub fn count(&mut self, monitor: &Name, check: &Name, decision: Decision) -> Asked {
-        let key = (monitor.clone(), check.clone());
-        let answer = self.by_request.entry(key).or_insert(Answer { decision, times: 0, seq: 0 });
-        if answer.decision != decision {
-            *answer = Answer { decision, times: 0, seq: 0 };
-        }
+        let answer = self.by_request.entry((monitor.clone(), check.clone(), decision)).or_default();
         answer.times += 1;
         let round = 10_u64.checked_pow(answer.times.ilog10()) == Some(answer.times);
         if round { Asked::Notable { times: answer.times } } else { Asked::Again { seq: answer.seq } }
     }
 
-    /// Remembers the event that tells of the last request.
-    pub fn told(&mut self, monitor: &Name, check: &Name, seq: u64) {
-        if let Some(answer) = self.by_request.get_mut(&(monitor.clone(), check.clone())) {
+    /// Remembers the event that tells of the request that was counted last.
+    pub fn told(&mut self, monitor: &Name, check: &Name, decision: Decision, seq: u64) {
+        if let Some(answer) = self.by_request.get_mut(&(monitor.clone(), check.clone(), decision)) {
             answer.seq = seq;
         }
     }
@@ -73,7 +68,7 @@ mod tests {
             match answers.count(&monitor, &check, Decision::Stale) {
                 Asked::Notable { times } => {
                     lines.push(times);
-                    answers.told(&monitor, &check, times);
+                    answers.told(&monitor, &check, Decision::Stale, times);
                 }
                 Asked::Again { seq } => assert_eq!(Some(&seq), lines.last()),
             }

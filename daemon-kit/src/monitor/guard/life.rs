@@ -97,7 +97,7 @@ async fn silence(home: &Home, endpoint: &Endpoint, answered: &mut bool) -> Durat
         let hang = Launch::read(home).map_or(Duration::from_secs(30), |launch| launch.hang());
         let step = (hang / ASKED).max(Duration::from_millis(20));
         let asked = Instant::now();
-        let heard = timeout(step, client.get_status(GetStatusRequest { usage: false })).await;
+        let heard = timeout(step, client.get_status(GetStatusRequest::default())).await;
         let heard = heard.is_ok_and(|answer| answer.is_ok());
         *answered |= heard;
         // Until it has answered for the first time it is asked more often: how it lived is judged by that.
