@@ -17,6 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 /// Longer than anything here takes on a loaded machine.
 const CEILING: Duration = Duration::from_secs(30);
@@ -79,17 +80,26 @@ async fn serves_health_and_reflection_and_refuses_what_it_has_not() {
     assert_eq!(health.check(asking("a.C")).await.expect_err("unknown").code(), Code::NotFound);
 
     let mut reflection = v1::server_reflection_client::ServerReflectionClient::new(channel(&endpoint));
-    let request = v1::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::FileContainingSymbol("sereno.v1.Monitor".into())),
-    };
+    let asked = [
+        MessageRequest::FileContainingSymbol("sereno.v1.Monitor".into()),
+        MessageRequest::FileContainingSymbol("grpc.health.v1.Health".into()),
+        MessageRequest::ListServices(String::new()),
+    ];
+    let requests =
+        asked.map(|asked| v1::ServerReflectionRequest { host: String::new(), message_request: Some(asked) });
     let mut answers = reflection
-        .server_reflection_info(Request::new(tokio_stream::once(request)))
+        .server_reflection_info(Request::new(tokio_stream::iter(requests)))
         .await
         .expect("answers")
         .into_inner();
-    let answer = answers.message().await.expect("no error").expect("one");
-    assert!(format!("{:?}", answer.message_response).contains("FileDescriptorResponse"), "{answer:?}");
+    for _ in 0..2 {
+        let answer = answers.message().await.expect("no error").expect("one");
+        assert!(format!("{:?}", answer.message_response).contains("FileDescriptorResponse"), "{answer:?}");
+    }
+    let listed = answers.message().await.expect("no error").expect("one").message_response;
+    let Some(MessageResponse::ListServicesResponse(listed)) = listed else { panic!("{listed:?}") };
+    let names: Vec<&str> = listed.service.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["a.B", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]);
     drop(answers);
 
     stop.trigger();

@@ -62,4 +62,11 @@ try:
 except grpc.RpcError as error:
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
     assert "signal" in error.details(), error
+# Without that authority the call is malformed, and is told so in words.
+try:
+    plain = supervisor_pb2_grpc.SupervisorStub(grpc.insecure_channel(f"unix:{socket}"))
+    plain.GetStatus(supervisor_pb2.GetStatusRequest(), timeout=5)
+except grpc.RpcError as error:
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    assert "authority must be localhost" in error.details(), error
 print("all well")

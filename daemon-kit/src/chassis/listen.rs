@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -18,6 +18,7 @@ use tonic::transport::server::Connected;
 use super::access::Access;
 use super::crowd::{Crowd, Party, Place};
 use super::door::Door;
+use super::malformed::{Explainer, REPLACED, Step};
 #[cfg(unix)]
 use super::unix as os;
 #[cfg(windows)]
@@ -213,11 +214,16 @@ pub struct Connection {
     peer: Peer,
     /// Until when it must have made a call that is granted.
     patience: Option<Pin<Box<Sleep>>>,
+    explainer: Explainer,
+    /// What goes out before anything else.
+    first: Vec<u8>,
 }
 
 impl Connection {
     pub(super) fn new(io: Io, origin: Origin, place: Arc<Place>) -> Self {
-        Self { io, peer: Peer { origin, place }, patience: Some(Box::pin(sleep(PATIENCE))) }
+        let patience = Some(Box::pin(sleep(PATIENCE)));
+        let (explainer, first) = (Explainer::default(), Vec::new());
+        Self { io, peer: Peer { origin, place }, patience, explainer, first }
     }
 
     /// Why it must end, if it must.
@@ -236,6 +242,31 @@ impl Connection {
                 format!("made no call that is granted within {PATIENCE:?}"),
             )
         })
+    }
+}
+
+/// Sends over a local socket, where clients that mean well are reset for their authority.
+fn poll_local(
+    io: &mut os::Io,
+    explainer: &mut Explainer,
+    first: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
+    while !first.is_empty() {
+        let sent = ready!(Pin::new(&mut *io).poll_write(cx, first))?;
+        first.drain(..sent);
+    }
+    match explainer.next(buf) {
+        Step::Pass(count) => {
+            let sent = ready!(Pin::new(io).poll_write(cx, &buf[..count]))?;
+            explainer.sent(&buf[..sent]);
+            Poll::Ready(Ok(sent))
+        }
+        Step::Replace(with) => {
+            *first = with;
+            Poll::Ready(Ok(REPLACED))
+        }
     }
 }
 
@@ -278,10 +309,19 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, io => Pin::new(io).poll_write(cx, buf))
+        let Self { io, explainer, first, .. } = self.get_mut();
+        match io {
+            Io::Local(io) => poll_local(io, explainer, first, cx, buf),
+            Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            // Nothing but what is to go out first.
+            ready!(self.as_mut().poll_write(cx, &[]))?;
+        }
         each!(self, io => Pin::new(io).poll_flush(cx))
     }
 
@@ -294,12 +334,17 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Io::Local(_) = &self.io {
+            let buf = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &**buf);
+            return self.poll_write(cx, buf);
+        }
         each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.io {
-            Io::Local(io) => io.is_write_vectored(),
+            // What it sends is looked at in one piece.
+            Io::Local(_) => false,
             Io::Plain(io) => io.is_write_vectored(),
             Io::Tls(io) => io.is_write_vectored(),
         }

@@ -6,6 +6,7 @@
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
 //! | [`listen`], `door` | [`bind`] endpoints, and who is at the other end |
+//! | `malformed` | says in words why a malformed call is reset |
 //! | `crowd`, `pace` | how many may be there, and who makes room; how fast they may ask |
 //! | [`access`], [`roles`], `gate` | who may make which call; `calm`: and how often it is said that somebody may not |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
@@ -30,6 +31,7 @@ pub mod keep;
 pub mod launch;
 pub mod listen;
 pub mod logging;
+mod malformed;
 mod pace;
 pub mod page;
 pub mod roles;

@@ -49,9 +49,13 @@ pub async fn serve(
     for service in services {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
+    // The descriptors hold the whole contract; what is listed is what this endpoint serves.
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let own = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        services.iter().chain(&own).fold(builder, |builder, service| builder.with_service_name(*service))
     };
     let routes = routes
         .add_service(health)

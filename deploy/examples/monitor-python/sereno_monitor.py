@@ -33,7 +33,7 @@ class Check:
             good, said = False, str(error) or f"timed out after {limit} s"
         before = self.ended and (seen.state, seen.failures > 0)
         self.ended, self.ever, self.passes = now(), self.ever or good, self.passes + 1 if good else 0
-        seen.detail, seen.failures = said, 0 if good else seen.failures + 1
+        seen.detail, seen.failures = said.encode()[:300].decode(errors="ignore"), 0 if good else seen.failures + 1
         seen.latency.FromNanoseconds(int((self.ended - begun) * 1e9))
         self.window.append(not good and (self.ever or begun >= self.received + seconds(self.target.start_period)))
         if not good and sum(self.window) >= self.target.failures:
@@ -81,7 +81,7 @@ class Monitor(api_rpc.MonitorServicer):
                     await self.talk(rpc.ArbiterStub(channel))
             except Exception as error:  # whatever it was: probing goes on, and we come back
                 wait = 0.1 if self.link["attached"] else min(wait * 2, 5)
-                self.link.update(attached=False, last_error=getattr(error, "details", error.__str__)() or "it ended")
+                self.link.update(attached=False, last_error=(getattr(error, "details", error.__str__)() or "it ended")[:250])
             self.tell(False)
             await asyncio.sleep(wait)
 
