@@ -32,7 +32,7 @@ pub(super) fn table(set: &FileDescriptorSet) -> Result<String, BoundsError> {
     let messages = messages(set);
     let mut open = roots(set);
     let mut done = BTreeSet::new();
-    let mut source = String::from("const TABLE: &[(&str, &[Field])] = &[\n");
+    let mut source = String::from("pub(super) const TABLE: &[(&str, &[Field])] = &[\n");
     let mut rows = BTreeMap::new();
     while let Some(name) = open.pop_first() {
         if !done.insert(name.clone()) {

@@ -3,7 +3,13 @@
 
 use std::fmt;
 
-include!(concat!(env!("OUT_DIR"), "/bounds.rs"));
+mod table {
+    #![allow(clippy::unreadable_literal, reason = "written by the build")]
+    use super::Field;
+    include!(concat!(env!("OUT_DIR"), "/bounds.rs"));
+}
+
+use table::TABLE;
 
 /// The longest text for a person that a report or a request carries, in bytes.
 pub const DETAIL: usize = 300;
@@ -125,7 +131,8 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 /// Shortens a text to at most this many bytes, at the border of a character.
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
     }
     text
 }

@@ -12,13 +12,11 @@ fn field(number: u32, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Puts an encoded field into the messages around it.
+type Wrap<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
+
 /// Every string, bytes, list and map of a message, at any depth: what encodes a value of it within the outermost one.
-fn each_field(
-    name: &str,
-    path: &str,
-    wrap: &dyn Fn(Vec<u8>) -> Vec<u8>,
-    seen: &mut dyn FnMut(&Field, String, &dyn Fn(Vec<u8>) -> Vec<u8>),
-) {
+fn each_field(name: &str, path: &str, wrap: Wrap<'_>, seen: &mut dyn FnMut(&Field, String, Wrap<'_>)) {
     let row = TABLE.iter().find(|(row, _)| *row == name);
     for bounded in row.map_or(&[][..], |(_, fields)| fields) {
         let path = if path.is_empty() { bounded.name.to_owned() } else { format!("{path}.{}", bounded.name) };

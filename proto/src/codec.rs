@@ -39,7 +39,7 @@ where
     }
 }
 
-/// Decodes `U` if it is within its bounds, and says INVALID_ARGUMENT with the name of the field if it is not.
+/// Decodes `U` if it is within its bounds, and says `INVALID_ARGUMENT` with the name of the field if it is not.
 #[derive(Debug, Clone)]
 pub struct BoundedDecoder<U>(PhantomData<U>);
 

@@ -113,7 +113,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// An answer without a message: INVALID_ARGUMENT and why. Its fields are literals that are never indexed, so that the
+/// An answer without a message: `INVALID_ARGUMENT` and why. Its fields are literals that are never indexed, so that the
 /// tables of both sides stay as they are.
 fn explained(stream: u32) -> Vec<u8> {
     const STATUS_200: u8 = 0x88;

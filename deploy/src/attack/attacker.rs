@@ -48,7 +48,7 @@ impl Attacker {
     pub(super) fn hello(&self) -> v1::WatchTargetsRequest {
         v1::WatchTargetsRequest {
             monitor: self.args.monitor.clone(),
-            kind: "evil".into(),
+            kind: self.args.monitor.clone(),
             session: self.session.clone(),
             ..v1::WatchTargetsRequest::default()
         }

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use proto::Name;
+use proto::{Name, bounds};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -182,7 +182,7 @@ impl Journal {
             incarnation: entry.incarnation,
             kind: entry.kind,
             message: entry.message,
-            evidence: cut(entry.evidence),
+            evidence: bounds::cut(entry.evidence, LONGEST),
         };
         self.next += 1;
         serde_json::to_writer(&mut self.pending, &event).expect("strings and numbers can be written");
@@ -295,14 +295,6 @@ fn ends_with_newline(path: &Path) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
-}
-
-fn cut(mut text: String) -> String {
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!
 //! | file | what it handles |
 //! |---|---|
-//! | [`command`] | what the API asks, as a closed enum, and the handle it asks through |
+//! | [`command`], `monitor_commands` | what the API asks, as a closed enum, and the handle it asks through |
 //! | `turn` | what happened: exits, children, output, scans |
 //! | `act` | what is to be done: units polled, actions performed, notes written down |
 //! | `limits` | who uses too much memory, who is frozen |
@@ -42,6 +42,7 @@ mod files;
 mod found;
 mod generation;
 mod limits;
+mod monitor_commands;
 mod monitor_steps;
 mod monitors;
 mod notify;

@@ -200,3 +200,14 @@ fn target(spec: &CheckSpec) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_is_sent_to_where_it_would_show_its_token() {
+        let claimed = ["unix:///run/x.sock", "https://host:7610", "http://127.0.0.1:9", "", "file:///x"];
+        assert_eq!(claimed.map(may_be_claimed), [true, true, false, false, false]);
+    }
+}
