@@ -34,6 +34,7 @@ mod monitors;
 mod network;
 mod notify;
 mod other_language;
+mod other_users;
 mod pace;
 mod refused;
 mod safety;

@@ -14,12 +14,12 @@ fn is_root() -> bool {
     root
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
 }
 
 /// Everything below a folder.
-fn all(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn all(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -82,7 +82,7 @@ fn what_others_can_write_is_refused_and_nothing_starts() {
 }
 
 /// How many sockets there are, and what others could get at.
-fn look_at_modes(folder: &Path) -> (usize, Vec<String>) {
+pub(crate) fn look_at_modes(folder: &Path) -> (usize, Vec<String>) {
     let (mut sockets, mut wrong) = (0, Vec::new());
     for path in all(folder) {
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::model::{EnvInherit, Service};
-use super::{Env, account, world};
+use super::{Env, account, trust, world};
 
 /// What an init system tells the one process that it started: our caller, and not what we start.
 const ADDRESSED: [&str; 6] =
@@ -26,6 +26,7 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     }
     // A user that is not there is not this function's to report: the service can not be started at all.
     let user = service.user.as_deref().and_then(|user| account::account(Some(user), None).ok());
+    let uid = user.as_ref().and_then(|user| user.uid);
     if let Some(user) = user {
         let home = user.home.map(|home| home.to_string_lossy().into_owned());
         for (name, value) in [("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name)] {
@@ -35,6 +36,8 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
         }
     }
     for path in &service.env_file {
+        // Judged at each start: who owns a link can point it elsewhere at any time.
+        trust::of_env_links(path, uid).map_err(|why| format!("{}: {why}", path.display()))?;
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("can not read {}: {}", path.display(), world::short(&error)))?;
         read_file(path, &text, &mut env)?;

@@ -67,7 +67,9 @@ pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;
 pub use schedule::{Overlap, Schedule};
-pub use trust::{check_trust, of_home, open_env_files};
+pub use trust::{LinkRefused, check_trust, of_home, open_env_files};
+#[cfg(unix)]
+pub use trust::{Ownership, may_follow};
 pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
 pub use world::{check_world, resolve_program};

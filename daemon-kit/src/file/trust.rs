@@ -6,6 +6,20 @@ use std::path::Path;
 use super::model::Config;
 use super::problem::{Problem, Problems};
 
+/// Why a symbolic link is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkRefused {
+    /// Its owner chooses where it leads.
+    #[error("is a symbolic link of user {0}, who could point it elsewhere")]
+    Owner(u32),
+    /// The owner of its folder can put another one in its place.
+    #[error("is a symbolic link in a folder of user {0}, who could replace it")]
+    Folder(u32),
+    /// Others than the owner of its folder can.
+    #[error("is a symbolic link in a folder that others can write, who could replace it")]
+    Writers,
+}
+
 /// Whether the file, its folder and the home are to be trusted; each that is not, with the reason.
 pub fn check_trust(config: &Config, file: &Path) -> Problems {
     let mut problems = Vec::new();
@@ -28,16 +42,98 @@ pub fn of_home(home: &Path) -> Result<(), String> {
 
 #[cfg(unix)]
 mod unix {
+    use std::ffi::OsString;
     use std::fs::Metadata;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::path::Path;
+    use std::path::{Component, Path, PathBuf};
+
+    use super::LinkRefused;
 
     const GROUP_WRITES: u32 = 0o020;
     const OTHERS_WRITE: u32 = 0o002;
     const STICKY: u32 = 0o1000;
 
-    /// A file or folder that decides something: only root and we may write it.
+    /// Symbolic links on the way to a file, as the kernel has it.
+    const MOST_LINKS: u32 = 40;
+
+    /// Owner, group and mode of a file.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Ownership {
+        /// User.
+        pub uid: u32,
+        /// Group.
+        pub gid: u32,
+        /// Permissions; what else is in it is not looked at.
+        pub mode: u32,
+    }
+
+    impl From<&Metadata> for Ownership {
+        fn from(meta: &Metadata) -> Self {
+            Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() }
+        }
+    }
+
+    /// Whether a symbolic link may be followed: it and its folder belong to root, to us or to `user`, and nobody else
+    /// can replace it.
+    pub fn may_follow(link: Ownership, folder: Ownership, user: Option<u32>) -> Result<(), LinkRefused> {
+        let may = |uid: u32| is_ours(uid) || user == Some(uid);
+        match () {
+            () if !may(link.uid) => Err(LinkRefused::Owner(link.uid)),
+            () if !may(folder.uid) => Err(LinkRefused::Folder(folder.uid)),
+            () if folder.mode & STICKY == 0 && written_by(folder).is_some() => Err(LinkRefused::Writers),
+            () => Ok(()),
+        }
+    }
+
+    /// Judges every symbolic link on the way to a path; whether one of them belongs to `user` and to nobody better.
+    fn links(path: &Path, user: Option<u32>) -> Result<bool, String> {
+        let Ok(path) = std::path::absolute(path) else { return Ok(false) };
+        let (mut at, mut left, mut count, mut is_users) = (PathBuf::from("/"), Vec::new(), 0, false);
+        push(&path, &mut left);
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&name);
+            let Ok(meta) = next.symlink_metadata() else { return Ok(is_users) };
+            if !meta.is_symlink() {
+                at = next;
+                continue;
+            }
+            let (Some(folder), Ok(target)) = (self::meta(&at), next.read_link()) else { return Ok(is_users) };
+            count += 1;
+            if count > MOST_LINKS {
+                return Err("is behind too many symbolic links".into());
+            }
+            if !is_container() {
+                may_follow((&meta).into(), (&folder).into(), user).map_err(|why| said(&path, &next, why))?;
+                is_users |= !is_ours(meta.uid()) || !is_ours(folder.uid());
+            }
+            if target.is_absolute() {
+                at = "/".into();
+            }
+            push(&target, &mut left);
+        }
+        Ok(is_users)
+    }
+
+    fn push(path: &Path, left: &mut Vec<OsString>) {
+        let name = |component| match component {
+            Component::Normal(name) => Some(OsString::from(name)),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        };
+        left.extend(path.components().rev().filter_map(name));
+    }
+
+    fn said(path: &Path, link: &Path, why: LinkRefused) -> String {
+        if link == path { why.to_string() } else { format!("lies behind {}, which {why}", link.display()) }
+    }
+
+    /// A file or folder that decides something: only root and we may write it, or choose which one it is.
     pub(in super::super) fn of_path(path: &Path) -> Result<(), String> {
+        links(path, None)?;
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, None)?;
         writers(&meta)
@@ -45,6 +141,7 @@ mod unix {
 
     /// A folder in which such a file lies: where others may write too, they must not be able to replace ours.
     pub(in super::super) fn of_folder(path: &Path) -> Result<(), String> {
+        links(path, None)?;
         let Some(meta) = meta(path) else { return Ok(()) };
         if meta.permissions().mode() & STICKY != 0 {
             return Ok(());
@@ -53,11 +150,26 @@ mod unix {
         writers(&meta)
     }
 
-    /// An `env_file`: besides, who the service runs as may own it.
+    /// An `env_file`: besides, who the service runs as may own it. Links are for [`of_env_links`], at each start.
     pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), String> {
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, user)?;
         writers(&meta)
+    }
+
+    /// The links on the way to an `env_file`. Who the service runs as may own them, but gets nothing to read through
+    /// them that is not its own.
+    pub(in super::super) fn of_env_links(path: &Path, user: Option<u32>) -> Result<(), String> {
+        let is_users = links(path, user)?;
+        match meta(path) {
+            Some(meta) if is_users && user != Some(meta.uid()) => {
+                let (user, owner) = (user.unwrap_or_default(), meta.uid());
+                Err(format!(
+                    "is a symbolic link of user {user} to a file of user {owner}: name the file itself"
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether people other than its owner can read it.
@@ -84,15 +196,19 @@ mod unix {
     }
 
     fn owner(meta: &Metadata, user: Option<u32>) -> Result<(), String> {
-        let own = rustix::process::geteuid().as_raw();
-        let may = |uid: u32| uid == 0 || uid == own || user == Some(uid);
-        if may(meta.uid()) || (own == 0 && (caller() == Some(meta.uid()) || is_container())) {
+        let uid = meta.uid();
+        if is_ours(uid) || user == Some(uid) || (rustix::process::geteuid().is_root() && is_container()) {
             return Ok(());
         }
-        let uid = meta.uid();
         Err(format!(
             "belongs to user {uid}, who could decide what runs here: make it yours (chown), or root's"
         ))
+    }
+
+    /// Whether a user is root, us, or who called `sudo`.
+    fn is_ours(uid: u32) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        uid == 0 || uid == own || (own == 0 && caller() == Some(uid))
     }
 
     /// Who called `sudo`.
@@ -107,16 +223,29 @@ mod unix {
     }
 
     fn writers(meta: &Metadata) -> Result<(), String> {
-        let mode = meta.permissions().mode();
-        if mode & OTHERS_WRITE != 0 {
-            return Err("can be written by everybody: take that away (chmod o-w)".into());
+        match written_by(meta.into()) {
+            None => Ok(()),
+            Some(Writer::Everybody) => Err("can be written by everybody: take that away (chmod o-w)".into()),
+            Some(Writer::Group(gid)) => {
+                Err(format!("can be written by group {gid}: take that away (chmod g-w)"))
+            }
+        }
+    }
+
+    enum Writer {
+        Everybody,
+        Group(u32),
+    }
+
+    /// Who besides its owner can write it.
+    fn written_by(file: Ownership) -> Option<Writer> {
+        if file.mode & OTHERS_WRITE != 0 {
+            return Some(Writer::Everybody);
         }
         // Many systems give each user a group of its own, and let it write.
-        let own_group = meta.gid() == 0 || meta.gid() == rustix::process::getegid().as_raw();
-        if mode & GROUP_WRITES != 0 && !own_group && meta.gid() != meta.uid() {
-            return Err(format!("can be written by group {}: take that away (chmod g-w)", meta.gid()));
-        }
-        Ok(())
+        let own_group = file.gid == 0 || file.gid == rustix::process::getegid().as_raw();
+        let others = file.mode & GROUP_WRITES != 0 && !own_group && file.gid != file.uid;
+        others.then_some(Writer::Group(file.gid))
     }
 }
 
@@ -137,13 +266,19 @@ mod unix {
         Ok(())
     }
 
+    pub(in super::super) fn of_env_links(_: &Path, _: Option<u32>) -> Result<(), String> {
+        Ok(())
+    }
+
     pub(in super::super) fn is_open(_: &Path) -> bool {
         false
     }
 }
 
-pub(super) use unix::of_env_file;
+#[cfg(unix)]
+pub use unix::{Ownership, may_follow};
 use unix::{is_open, of_folder, of_path};
+pub(super) use unix::{of_env_file, of_env_links};
 
 /// `env_file`s that people other than their owner can read: they often hold secrets.
 pub fn open_env_files(config: &Config) -> Vec<&Path> {
