@@ -10,6 +10,8 @@ use super::usage::Sample;
 use crate::journal::Event;
 use crate::lifecycle::{Exit, State};
 use crate::manager::command::{Outcome, Step, Target, TargetSet};
+use crate::os::Ids;
+use crate::service::Restricted;
 use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
 use daemon_kit::file::{Check, CheckSpec, HttpCheck, OnFailure};
@@ -189,7 +191,19 @@ fn target(target: Target) -> v1::Target {
         failures,
         window,
         successes,
-        spec: Some(spec(target.check.spec)),
+        spec: Some(match (target.check.spec, target.restricted) {
+            (CheckSpec::Exec { argv, cwd, env }, Some(restricted)) => {
+                let command = v1::RestrictedExec {
+                    argv,
+                    cwd: cwd.display().to_string(),
+                    env: env.into_iter().collect(),
+                    ..Default::default()
+                };
+                let restricted = Some(restricted_exec(command, restricted));
+                v1::target::Spec::Exec(v1::ExecCheck { restricted, ..Default::default() })
+            }
+            (other, _) => spec(other),
+        }),
     }
 }
 
@@ -201,10 +215,35 @@ fn spec(spec: CheckSpec) -> v1::target::Spec {
             argv,
             cwd: cwd.display().to_string(),
             env: env.into_iter().collect(),
+            restricted: None,
         }),
         CheckSpec::Options(values) => {
             v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() })
         }
+    }
+}
+
+/// A command with the rights and the environment of its service; its own variables count more than those.
+fn restricted_exec(
+    command: v1::RestrictedExec,
+    restricted: Result<Restricted, String>,
+) -> v1::RestrictedExec {
+    let restricted = match restricted {
+        Ok(restricted) => restricted,
+        Err(refused) => return v1::RestrictedExec { refused, ..Default::default() },
+    };
+    let mut env = restricted.env;
+    env.extend(command.env);
+    let limit = |(name, value)| v1::ResourceLimit { name, value };
+    v1::RestrictedExec {
+        env: env.into_iter().collect(),
+        ids: restricted.ids.map(|Ids { uid, gid, groups }| v1::ProcessIds { uid, gid, groups }),
+        capabilities: restricted.confine.capabilities,
+        no_new_privileges: restricted.confine.no_new_privileges,
+        umask: restricted.umask,
+        nice: restricted.nice,
+        limits: restricted.limits.into_iter().map(limit).collect(),
+        ..command
     }
 }
 

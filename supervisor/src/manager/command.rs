@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::journal::Event;
 use crate::lifecycle::arbiter::Ruling;
 use crate::logs::{Shared, Which};
+use crate::service::Restricted;
 use crate::snapshot::View;
 
 pub use super::configure::ConfigError;
@@ -259,6 +260,8 @@ pub struct Target {
     pub starting: bool,
     /// What exactly.
     pub check: Check,
+    /// Of a command whose service is confined: what it is run with, or why it cannot be.
+    pub restricted: Option<Result<Restricted, String>>,
 }
 
 /// What a monitor reports.

@@ -14,7 +14,7 @@ use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
 use crate::lifecycle::{Fact, Moment, Request};
 use crate::os;
-use crate::service::{Held, Service, reports::Report};
+use crate::service::{Held, Restricted, Service, reports::Report};
 
 /// A monitor whose stream is open.
 #[derive(Debug)]
@@ -101,10 +101,21 @@ impl Manager {
                 id: id.clone(),
                 starting: live && !service.unit.is_ready(),
                 check: with_env_of(service, check),
+                restricted: self.restricted(service, check, live),
             })
         });
         let generation = self.targets.number();
         TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
+    }
+
+    /// What a command that checks a service is run with, if that is not all that we have.
+    fn restricted(&self, service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, String>> {
+        if !matches!(check.spec, CheckSpec::Exec { .. }) {
+            return None;
+        }
+        let found = service.restricted(&self.world)?;
+        // Nothing is probed then, and nothing of it is told.
+        Some(if live { found } else { Err("the service does not run".into()) })
     }
 
     /// A monitor reports; whether it is attached.

@@ -7,6 +7,7 @@
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
+//! | `restricted` | what its checks run with, where it is confined |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`timer`] | its times by the clock of the wall |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod notify;
 pub mod plan;
 pub mod reports;
+mod restricted;
 pub mod sockets;
 pub mod timer;
 pub mod world;
@@ -38,6 +40,7 @@ pub use driver::{Pending, Run};
 pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
+pub use restricted::Restricted;
 pub use world::World;
 
 /// What a service is to Sereno.

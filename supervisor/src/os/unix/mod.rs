@@ -15,6 +15,8 @@ pub(super) mod files;
 mod host;
 mod keep;
 mod log_dir;
+#[cfg(test)]
+mod log_dir_tests;
 
 pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
