@@ -219,7 +219,14 @@ fn a_service_has_the_user_groups_and_powers_it_was_given_and_no_others() {
 
 #[test]
 fn secrets_do_not_get_out() {
-    const SECRETS: [&str; 4] = ["sEcr3t-of-env", "sEcr3t-of-file", "sEcr3t-of-caller", "sEcr3t-of-url"];
+    const SECRETS: [&str; 6] = [
+        "sEcr3t-of-env",
+        "sEcr3t-of-file",
+        "sEcr3t-of-caller",
+        "sEcr3t-of-url",
+        "sEcr3t-of-conn",
+        "sEcr3t-of-github",
+    ];
     let file = |port: u16| {
         format!(
             r#"
@@ -229,7 +236,7 @@ fn secrets_do_not_get_out() {
             log = "trace"
             [services.web]
             command = "sleep 1000"
-            env = {{ API_KEY = "sEcr3t-of-env", DATABASE_URL = "postgres://app:sEcr3t-of-url@db/x", PORT = {port} }}
+            env = {{ API_KEY = "sEcr3t-of-env", DATABASE_URL = "postgres://app:sEcr3t-of-url@db/x", CONN = "Server=h;Password=sEcr3t-of-conn;", X = "ghp_sEcr3t-of-github", PORT = {port} }}
             env_file = "secrets.env"
             [services.sick]
             shell = "exit 3"
