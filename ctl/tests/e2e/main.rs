@@ -37,6 +37,7 @@ mod other_language;
 mod other_users;
 mod pace;
 mod refused;
+mod rights;
 mod safety;
 mod schedule;
 mod slow_peers;

@@ -1,4 +1,4 @@
-//! A service's own user stays that user: neither its log folder nor its checks make it more.
+//! A service's own user stays that user: what it puts into its log folder gives it no file of root's.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::harness::{Answer, System, eventually, wants};
 use crate::safety::{all, look_at_modes, set_mode};
 
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// What only root may read.
 const SECRET: &str = "root:$6$SECRETHASH:1:0\n";
@@ -25,13 +25,13 @@ const WRITER: &str = r#"
 "#;
 
 /// Whether other users can be had: only root may run a service as somebody else.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     wants("root", root.then(PathBuf::new)).is_some()
 }
 
 /// A system whose folder others may enter, a folder of nobody's in it, and a file and a folder of root's.
-fn system(file: &str) -> System {
+pub(crate) fn system(file: &str) -> System {
     let system = System::new(file);
     set_mode(&system.path(""), 0o711);
     for folder in ["evl", "vict"] {
@@ -44,13 +44,13 @@ fn system(file: &str) -> System {
     system
 }
 
-fn victim(system: &System) -> PathBuf {
+pub(crate) fn victim(system: &System) -> PathBuf {
     system.path("vict/shadow")
 }
 
 /// What a line for the shell says that nobody runs in its folder.
 #[track_caller]
-fn nobody(system: &System, line: &str) -> String {
+pub(crate) fn nobody(system: &System, line: &str) -> String {
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(system.path("evl")).uid(NOBODY).gid(NOBODY);
     let said = command.output().expect("sh runs");
@@ -246,114 +246,6 @@ fn a_rotated_log_is_for_nobody_whom_the_log_is_not_for() {
         // One may go as it is looked at.
         let Ok((mode, _)) = rights(&path) else { continue };
         assert_eq!(mode & 0o137, 0, "{} {mode:o}", path.display());
-    }
-    system.down();
-}
-
-/// Writes to `seen` in nobody's folder what it is.
-const LOOK: &str =
-    "#!/bin/sh\ncat /proc/self/status > new; env >> new; pwd >> new; ulimit -n >> new; mv new seen\n";
-
-/// A system with a check that nobody wrote, in a folder of nobody's.
-fn checked(service: &str) -> System {
-    let system = system(&format!(
-        r#"
-        [services.app]
-        command = "sleep 1000"
-        cwd = "{{here}}/evl"
-        checks.alive = {{ kind = "exec", command = "./alive.sh", interval = "200ms", env = {{ OWN = "check" }} }}
-        {service}
-        "#
-    ));
-    fs::write(system.path("evl/alive.sh"), LOOK).expect("written");
-    set_mode(&system.path("evl/alive.sh"), 0o755);
-    fs::write(
-        system.path("evl/own.env"),
-        "FROM_FILE=file\nLD_DEBUG=files\nLD_DEBUG_OUTPUT=LD_HERE/ld\n"
-            .replace("LD_HERE", &system.path("evl").display().to_string()),
-    )
-    .expect("written");
-    chown(system.path("evl/own.env"), Some(NOBODY), Some(NOBODY)).expect("root may");
-    system
-}
-
-/// What a check saw of itself.
-#[track_caller]
-fn seen(system: &System) -> Vec<String> {
-    let mut seen = String::new();
-    let path = system.path("evl/seen");
-    eventually("it is checked", || {
-        seen = fs::read_to_string(&path).unwrap_or_default();
-        !seen.is_empty()
-    });
-    seen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
-
-#[test]
-fn a_check_of_a_service_with_a_user_runs_as_that_user() {
-    if !is_root() {
-        return;
-    }
-    let service = r#"
-        user = "nobody"
-        umask = "077"
-        nice = 3
-        limits = { nofile = 77 }
-        env_file = "evl/own.env"
-        env = { INLINE = "service" }
-        capabilities = ["net_bind_service"]
-        no_new_privileges = true
-    "#;
-    let system = checked(service).up();
-    let seen = seen(&system);
-    let bind = "0000000000000400";
-    let here = system.path("evl").display().to_string();
-    for line in [
-        "Uid: 65534 65534 65534 65534",
-        "Gid: 65534 65534 65534 65534",
-        "Groups: 65534",
-        &format!("CapPrm: {bind}"),
-        &format!("CapEff: {bind}"),
-        &format!("CapBnd: {bind}"),
-        &format!("CapAmb: {bind}"),
-        "NoNewPrivs: 1",
-        "Umask: 0077",
-        "77",
-        &here,
-        "INLINE=service",
-        "FROM_FILE=file",
-        "OWN=check",
-        "USER=nobody",
-        "HOME=/nonexistent",
-    ] {
-        assert!(seen.iter().any(|seen| seen == line), "{line}: {seen:#?}");
-    }
-    let told = |name: &str| seen.iter().any(|line| line.starts_with(name));
-    assert!(!told("SERENO_SUPERVISOR=") && !told("NOTIFY_SOCKET="), "{seen:#?}");
-    assert!(told("SERENO_UNIT="), "a sweep finds it: {seen:#?}");
-    // What stands in nobody's file has never reached a program of root's: it would have left a file of root's.
-    let loaders: Vec<_> =
-        all(&system.path("evl")).into_iter().filter(|path| path.to_string_lossy().contains("/ld.")).collect();
-    assert!(!loaders.is_empty(), "the test looks for what is there");
-    for path in loaders {
-        assert_eq!(fs::metadata(&path).expect("there").uid(), NOBODY, "{}", path.display());
-    }
-    system.until("app", "well", |app| app.check("alive")["state"] == "passing");
-    system.down();
-}
-
-#[test]
-fn a_check_of_a_confined_service_is_confined() {
-    if !is_root() {
-        return;
-    }
-    let system = checked("capabilities = [\"chown\"]").up_at_once();
-    // Of root's power nothing else is left, such as to write into a folder of nobody's.
-    system.until("app", "failing", |app| app.reason().contains("alive (failing)"));
-    set_mode(&system.path("evl"), 0o777);
-    let seen = seen(&system);
-    for line in ["Uid: 0 0 0 0", "CapEff: 0000000000000001", "CapBnd: 0000000000000001"] {
-        assert!(seen.iter().any(|seen| seen == line), "{line}: {seen:#?}");
     }
     system.down();
 }

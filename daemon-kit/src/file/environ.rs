@@ -37,7 +37,7 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     }
     for path in &service.env_file {
         // Judged at each start: who owns a link can point it elsewhere at any time.
-        trust::of_env_links(path, uid).map_err(|why| format!("{}: {why}", path.display()))?;
+        trust::of_links(path, uid).map_err(|why| format!("{}: {why}", path.display()))?;
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("can not read {}: {}", path.display(), world::short(&error)))?;
         read_file(path, &text, &mut env)?;

@@ -36,6 +36,7 @@ pub fn check_trust(config: &Config, file: &Path) -> Problems {
 
 /// Whether a home, or what it will be made in, is to be trusted.
 pub fn of_home(home: &Path) -> Result<(), String> {
+    of_links(home, None)?;
     let there = home.ancestors().find(|path| path.symlink_metadata().is_ok());
     there.map_or(Ok(()), if there == Some(home) { of_path } else { of_folder })
 }
@@ -150,16 +151,16 @@ mod unix {
         writers(&meta)
     }
 
-    /// An `env_file`: besides, who the service runs as may own it. Links are for [`of_env_links`], at each start.
+    /// An `env_file`: besides, who the service runs as may own it. Links are for [`of_links`], at each start.
     pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), String> {
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, user)?;
         writers(&meta)
     }
 
-    /// The links on the way to an `env_file`. Who the service runs as may own them, but gets nothing to read through
-    /// them that is not its own.
-    pub(in super::super) fn of_env_links(path: &Path, user: Option<u32>) -> Result<(), String> {
+    /// The links on the way to a path. Who the service runs as may own those to its `env_file`, but gets nothing to
+    /// read through them that is not its own.
+    pub(in super::super) fn of_links(path: &Path, user: Option<u32>) -> Result<(), String> {
         let is_users = links(path, user)?;
         match meta(path) {
             Some(meta) if is_users && user != Some(meta.uid()) => {
@@ -266,7 +267,7 @@ mod unix {
         Ok(())
     }
 
-    pub(in super::super) fn of_env_links(_: &Path, _: Option<u32>) -> Result<(), String> {
+    pub(in super::super) fn of_links(_: &Path, _: Option<u32>) -> Result<(), String> {
         Ok(())
     }
 
@@ -278,7 +279,7 @@ mod unix {
 #[cfg(unix)]
 pub use unix::{Ownership, may_follow};
 use unix::{is_open, of_folder, of_path};
-pub(super) use unix::{of_env_file, of_env_links};
+pub(super) use unix::{of_env_file, of_links};
 
 /// `env_file`s that people other than their owner can read: they often hold secrets.
 pub fn open_env_files(config: &Config) -> Vec<&Path> {
@@ -339,5 +340,43 @@ mod tests {
         let refused = of_path(&path).expect_err("a stranger's");
         assert!(refused.starts_with("belongs to user 4711, who could decide"), "{refused}");
         assert_eq!(of_env_file(&path, Some(4711)), Ok(()), "the service's own user's");
+    }
+
+    #[test]
+    fn links_are_judged_by_who_can_point_them_elsewhere() {
+        use std::os::unix::fs::{chown, lchown, symlink};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let set = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        std::fs::create_dir(at("real")).expect("made");
+        std::fs::write(at("real/file"), "").expect("written");
+        symlink("real", at("folder")).expect("made");
+        symlink(at("folder/../folder/file"), at("link")).expect("made");
+        symlink("circle", at("circle")).expect("made");
+        assert_eq!((of_path(&at("link")), of_links(&at("link"), None)), (Ok(()), Ok(())), "ours");
+        assert!(of_home(&at("circle/home")).is_err());
+        set(0o777);
+        let refused = of_links(&at("link"), None).expect_err("others could replace it");
+        assert_eq!(refused, LinkRefused::Writers.to_string());
+        set(0o1777);
+        assert_eq!(of_links(&at("link"), None), Ok(()), "only its owner can replace it");
+        if !rustix::process::geteuid().is_root() || std::env::var_os("SUDO_UID").is_some() {
+            return;
+        }
+        lchown(at("folder"), Some(4711), None).expect("root may");
+        let stranger = "a symbolic link of user 4711, who could point it elsewhere";
+        let behind = format!("lies behind {}, which is {stranger}", at("folder").display());
+        assert_eq!(of_path(&at("link")), Err(behind.clone()));
+        assert_eq!(of_home(&at("folder/not/there")), Err(behind.clone()));
+        assert_eq!(of_links(&at("link"), Some(4712)), Err(behind));
+        assert_eq!(of_path(&at("folder")), Err(format!("is {stranger}")));
+        // The service's own user: it gets nothing to read that is not its own.
+        let refused = of_links(&at("link"), Some(4711)).expect_err("root's file");
+        assert_eq!(refused, "is a symbolic link of user 4711 to a file of user 0: name the file itself");
+        chown(at("real/file"), Some(4711), None).expect("root may");
+        assert_eq!(of_links(&at("link"), Some(4711)), Ok(()));
     }
 }
