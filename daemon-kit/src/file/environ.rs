@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::links::{self, PathRefused};
 use super::model::{EnvInherit, Service};
-use super::{Env, account, trust, world};
+use super::{Env, account, world};
 
 /// What an init system tells the one process that it started: our caller, and not what we start.
 const ADDRESSED: [&str; 6] =
@@ -37,9 +38,12 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     }
     for path in &service.env_file {
         // Judged at each start: who owns a link can point it elsewhere at any time.
-        trust::of_links(path, uid).map_err(|why| format!("{}: {why}", path.display()))?;
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("can not read {}: {}", path.display(), world::short(&error)))?;
+        let text = links::read_env_file(path, uid).map_err(|refused| match refused {
+            PathRefused::Unread(error) => {
+                format!("can not read {}: {}", path.display(), world::short(&error))
+            }
+            refused => format!("{}: {refused}", path.display()),
+        })?;
         read_file(path, &text, &mut env)?;
     }
     for (name, value) in &service.env {
