@@ -20,7 +20,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// One command that exits with 0 where all is well.
 #[derive(Debug)]
 pub struct ExecCheck {
-    spec: v1::ExecCheck,
+    spec: Box<v1::ExecCheck>,
 }
 
 impl ExecCheck {
@@ -33,7 +33,7 @@ impl ExecCheck {
         } else {
             judge_command(&spec.argv, &spec.env)?;
         }
-        Ok(Self { spec: spec.clone() })
+        Ok(Self { spec: Box::new(spec.clone()) })
     }
 
     fn program(&self) -> &str {

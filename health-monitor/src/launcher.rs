@@ -153,8 +153,9 @@ mod system {
 
     fn restrict(spec: &RestrictedExec, command: &mut Command) -> Result<(), LaunchError> {
         if let Some(umask) = spec.umask {
-            let mask = Mode::from_bits_truncate(umask.try_into().unwrap_or_default());
-            rustix::process::umask(mask);
+            #[allow(clippy::useless_conversion, reason = "a mode has 16 bits on macOS")]
+            let bits = (umask & 0o777).try_into().unwrap_or_default();
+            rustix::process::umask(Mode::from_bits_truncate(bits));
         }
         for ResourceLimit { name, value } in &spec.limits {
             let resource = resource(name).ok_or_else(|| LaunchError::UnknownLimit(name.clone()))?;

@@ -140,6 +140,7 @@ fn launch(spec: &v1::RestrictedExec, uid: Option<u32>) -> (Option<i32>, String) 
 
     use prost::Message as _;
 
+    #[expect(clippy::disallowed_methods, reason = "the launcher itself is tried here")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_health-monitor"));
     command
         .arg(health_monitor::launcher::VERB)

@@ -177,15 +177,12 @@ async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
             if sources[number].read.is_empty() {
                 sources = step(sources, number).await?;
             }
-            match sources[number].read.front() {
-                Some(head) => {
-                    times[number] = head.time.unwrap_or(times[number]).max(times[number]);
-                    place += 1;
-                }
-                None => {
-                    send_trouble(&mut sources[number], to).await?;
-                    open.remove(place);
-                }
+            if let Some(head) = sources[number].read.front() {
+                times[number] = head.time.unwrap_or(times[number]).max(times[number]);
+                place += 1;
+            } else {
+                send_trouble(&mut sources[number], to).await?;
+                open.remove(place);
             }
         }
         let Some(&next) = open.iter().min_by_key(|number| times[**number]) else { return Some(sources) };
