@@ -7,8 +7,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::Mode;
-
 use super::log_dir::*;
 
 fn refused<T>(opened: io::Result<T>) -> String {
@@ -25,8 +23,7 @@ fn only_a_regular_file_of_its_own_is_opened() {
     let at = |name: &str| folder.path().join(name);
     let (log, precious) = (at("x.log"), at("precious"));
     fs::write(&precious, "as it was").expect("written");
-    let fifo = rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), Mode::RUSR | Mode::WUSR);
-    fifo.expect("made");
+    crate::os::pipe::Output::open(&at("fifo"), None).expect("made");
     fs::create_dir(at("folder")).expect("made");
     symlink(&precious, at("link")).expect("made");
     symlink(at("nowhere"), at("dangling")).expect("made");
