@@ -297,3 +297,57 @@ pub(super) fn event(event: Event) -> v1::Event {
         evidence: event.evidence,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use daemon_kit::file;
+    use proto::Name;
+
+    use super::*;
+    use crate::os::Confine;
+
+    fn wire(restricted: Option<Result<Restricted, String>>) -> v1::ExecCheck {
+        let env = BTreeMap::from([("A".to_string(), "check".to_string())]);
+        let exec = CheckSpec::Exec { argv: vec!["./alive".into()], cwd: "/srv".into(), env };
+        let text = "[services.web]\ncommand = \"web\"\nchecks.a = { kind = \"exec\", command = \"x\" }\n";
+        let config = file::load("/srv/sereno.toml".as_ref(), text, &file::Env::new()).expect("a good file");
+        let mut check =
+            config.services.values().next().expect("one").checks.values().next().expect("one").clone();
+        check.spec = exec;
+        let name = |text: &str| Name::new(text).expect("a name");
+        let (service, id) = (name("web"), name("a"));
+        let target = Target { service, incarnation: 1, pid: 1, id, starting: false, check, restricted };
+        match super::target(target).spec {
+            Some(v1::target::Spec::Exec(exec)) => exec,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_does_not_know_of_rights_is_told_no_command() {
+        let free = wire(None);
+        assert_eq!((free.argv.len(), free.restricted), (1, None));
+        let refused = wire(Some(Err("can not find the user \"web\"".into())));
+        assert_eq!(refused.argv, [""; 0]);
+        let refused = refused.restricted.expect("told");
+        assert_eq!((refused.argv.len(), refused.env.len()), (0, 0), "nothing is told of what is not run");
+        assert!(refused.refused.contains("user \"web\""));
+    }
+
+    #[test]
+    fn a_restricted_command_has_what_its_service_has() {
+        let env = BTreeMap::from([("A".to_string(), "service".to_string()), ("B".into(), "2".into())]);
+        let ids = Some(Ids { uid: 7, gid: 8, groups: vec![8, 9] });
+        let confine = Confine { capabilities: Some(0), no_new_privileges: true };
+        let limits = BTreeMap::from([("core".to_string(), Some(0)), ("nofile".into(), None)]);
+        let restricted = Restricted { env, ids, confine, umask: Some(0o77), nice: None, limits };
+        let wire = wire(Some(Ok(restricted)));
+        assert_eq!((wire.argv.len(), wire.env.len()), (0, 0));
+        let wire = wire.restricted.expect("told");
+        assert_eq!((wire.argv, wire.cwd.as_str()), (vec!["./alive".to_string()], "/srv"));
+        assert_eq!((wire.env["A"].as_str(), wire.env["B"].as_str()), ("check", "2"), "its own counts more");
+        assert_eq!(wire.ids, Some(v1::ProcessIds { uid: 7, gid: 8, groups: vec![8, 9] }));
+        assert_eq!((wire.capabilities, wire.no_new_privileges, wire.umask), (Some(0), true, Some(0o77)));
+        assert_eq!(wire.limits.iter().map(|limit| limit.value).collect::<Vec<_>>(), [Some(0), None]);
+    }
+}
