@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str], &[&str]); 7] = [
 const LONGEST_FILE: usize = 400;
 
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
-const SYSTEMS: [(&str, &str); 12] = [
+const SYSTEMS: [(&str, &str); 13] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/src/chassis/", "an endpoint is a socket here and a pipe there; signals; who may read a log"),
     ("daemon-kit/src/access/secret.rs", "who may read a file is a mode here and a folder's rights there"),
@@ -35,6 +35,10 @@ const SYSTEMS: [(&str, &str); 12] = [
         "what else than the target an error of the system may be about; what a guard keeps",
     ),
     ("health-monitor/src/exec.rs", "a check's command is ended with its whole group where there are groups"),
+    (
+        "health-monitor/src/launcher.rs",
+        "whom a check's command runs as, and with what power, is the system's",
+    ),
     ("port-monitor/src/lib.rs", "picks the table of sockets of this system"),
     ("ctl/src/client/transport.rs", "connects to a socket here and to a pipe there"),
     ("ctl/src/commands/spawn.rs", "how a program is let go of"),

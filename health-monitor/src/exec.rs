@@ -1,13 +1,16 @@
 //! One command, and the end of everything it started.
 
+use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use daemon_kit::monitor::{Evidence, TargetError, Verdict};
 use proto::v1;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::launcher;
 
 /// Bytes of its output that are kept.
 const KEPT: usize = 200;
@@ -17,39 +20,46 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// One command that exits with 0 where all is well.
 #[derive(Debug)]
 pub struct ExecCheck {
-    spec: v1::ExecCheck,
+    spec: Box<v1::ExecCheck>,
 }
 
 impl ExecCheck {
     pub(crate) fn new(spec: &v1::ExecCheck) -> Result<Self, TargetError> {
-        if spec.argv.first().is_none_or(String::is_empty) {
-            return Err(TargetError::new("exec.argv", "is empty"));
+        if let Some(restricted) = &spec.restricted {
+            // Why it is not run is told at each check.
+            if restricted.refused.is_empty() {
+                judge_command(&restricted.argv, &restricted.env)?;
+            }
+        } else {
+            judge_command(&spec.argv, &spec.env)?;
         }
-        let nul = |text: &String| text.contains('\0');
-        if spec.argv.iter().any(nul) {
-            return Err(TargetError::new("exec.argv", "has a NUL in it"));
-        }
-        if let Some((name, _)) = spec
-            .env
-            .iter()
-            .find(|(name, value)| name.is_empty() || name.contains('=') || nul(name) || nul(value))
-        {
-            return Err(TargetError::new("exec.env", format!("{name:?} can not be set")));
-        }
-        Ok(Self { spec: spec.clone() })
+        Ok(Self { spec: Box::new(spec.clone()) })
+    }
+
+    fn program(&self) -> &str {
+        let argv = self.spec.restricted.as_ref().map_or(&self.spec.argv, |restricted| &restricted.argv);
+        argv.first().map_or("", String::as_str)
     }
 
     pub(crate) async fn run(&self) -> Verdict {
+        let restricted = self.spec.restricted.as_ref();
+        if let Some(Err(error)) = restricted.map(launcher::may_launch) {
+            return Verdict::failing(error.to_string());
+        }
         let mut child = match self.spawn() {
             Ok(child) => child,
             Err(error) => {
                 let mut verdict = Verdict::of_error(&error);
-                verdict.evidence.summary = format!("start {}: {error}", self.spec.argv[0]);
+                verdict.evidence.summary = format!("start {}: {error}", self.program());
                 return verdict;
             }
         };
         // From here on the end of this future is the end of the command and of all it started.
         let _group = Group(child.id());
+        if let (Some(restricted), Some(mut stdin)) = (restricted, child.stdin.take()) {
+            // A launcher that is gone before it has read all of it says why by itself.
+            let _ = stdin.write_all(&launcher::instructions(restricted)).await;
+        }
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let ended = {
@@ -76,9 +86,23 @@ impl ExecCheck {
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
+        let mut command = if self.spec.restricted.is_some() {
+            let mut command = launcher::command()?;
+            command.stdin(Stdio::piped());
+            command
+        } else {
+            self.command()
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0);
+        command.spawn()
+    }
+
+    /// The command itself, with all the rights of this monitor.
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.spec.argv[0]);
-        command.args(&self.spec.argv[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.kill_on_drop(true);
+        command.args(&self.spec.argv[1..]).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             // What the supervisor told this monitor is not for the command; the mark stays, so that a sweep finds it.
             let ours = name.to_str().is_some_and(|name| {
@@ -92,9 +116,24 @@ impl ExecCheck {
         if !self.spec.cwd.is_empty() {
             command.current_dir(&self.spec.cwd);
         }
-        #[cfg(unix)]
-        command.process_group(0);
-        command.spawn()
+        command
+    }
+}
+
+/// Whether a system can take such a command at all.
+fn judge_command(argv: &[String], env: &HashMap<String, String>) -> Result<(), TargetError> {
+    let nul = |text: &String| text.contains('\0');
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(TargetError::new("exec.argv", "is empty"));
+    }
+    if argv.iter().any(nul) {
+        return Err(TargetError::new("exec.argv", "has a NUL in it"));
+    }
+    let is_bad =
+        |(name, value): &(&String, &String)| name.is_empty() || name.contains('=') || nul(name) || nul(value);
+    match env.iter().find(is_bad) {
+        Some((name, _)) => Err(TargetError::new("exec.env", format!("{name:?} can not be set"))),
+        None => Ok(()),
     }
 }
 

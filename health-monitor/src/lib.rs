@@ -7,6 +7,7 @@
 //! | `expect` | pure: is this answer good |
 //! | `client` | HTTP clients, built when they are first needed |
 //! | `exec` | one command, and the end of everything it started |
+//! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
 //! | [`hostile`] | answers that nobody meant: for fuzzers |
 //!
 //! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
@@ -18,6 +19,7 @@ mod exec;
 mod expect;
 pub mod hostile;
 mod http;
+pub mod launcher;
 pub mod probe;
 
 pub use probe::HealthProbe;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use daemon_kit::monitor::start::{Flags, start};
-use health_monitor::{HealthProbe, NAME};
+use health_monitor::{HealthProbe, NAME, launcher};
 
 /// Watches services over HTTP, and asks the supervisor for a restart when they are sick
 #[derive(Debug, Parser)]
@@ -46,6 +46,11 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: the launcher of a check has one thread, and nothing to wire.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == launcher::VERB) {
+        let _ = writeln!(std::io::stderr(), "{NAME}: {}", launcher::launch());
+        return ExitCode::from(launcher::FAILED);
+    }
     let Args { config, supervisor, listen, token_file, ca, cert, key, log } = Args::parse();
     let flags = Flags { config, supervisor, listen, log, token_file, tls: [ca, cert, key] };
     let env = std::env::vars_os().collect();

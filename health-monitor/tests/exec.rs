@@ -112,3 +112,83 @@ fn what_can_not_be_run_names_its_field() {
     let env = [("A=B".into(), String::new())].into();
     assert!(refused(v1::ExecCheck { env, ..sh("true") }).starts_with("exec.env: "));
 }
+
+/// A command that must run with less than this monitor may have.
+fn restricted(script: &str) -> v1::RestrictedExec {
+    v1::RestrictedExec { argv: sh(script).argv, ..v1::RestrictedExec::default() }
+}
+
+#[tokio::test]
+async fn what_must_not_be_run_is_not_run_and_says_why() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let script = format!("touch {}/ran", dir.path().display());
+    let refused = v1::RestrictedExec { refused: "no user \"web\"".into(), ..restricted(&script) };
+    // What a monitor that does not know of rights would run is not looked at either.
+    let seen = see(v1::ExecCheck { restricted: Some(refused), ..sh(&script) }).await;
+    assert_eq!((seen.passing, seen.detail.as_str()), (false, "not run: no user \"web\""));
+    assert!(!dir.path().join("ran").exists());
+    let refused =
+        check(Spec::Exec(v1::ExecCheck { restricted: Some(restricted("a\0b")), ..sh("true") }), CEILING);
+    assert!(refused.err().expect("refused").to_string().starts_with("exec.argv: "));
+}
+
+/// What a launcher says that is asked to run this, started by this user.
+fn launch(spec: &v1::RestrictedExec, uid: Option<u32>) -> (Option<i32>, String) {
+    use std::io::Write as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use prost::Message as _;
+
+    #[expect(clippy::disallowed_methods, reason = "the launcher itself is tried here")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_health-monitor"));
+    command
+        .arg(health_monitor::launcher::VERB)
+        .env_clear()
+        .env("SERENO_UNIT", "mark")
+        .env("SECRET", "root's");
+    if let Some(uid) = uid {
+        command.uid(uid);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(&spec.encode_to_vec()).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    (output.status.code(), said.concat())
+}
+
+#[test]
+fn a_launcher_becomes_the_command_with_nothing_but_what_it_is_told() {
+    let env = [("OWN", "1"), ("PATH", "/usr/bin:/bin")].map(|(name, value)| (name.into(), value.into()));
+    let limits = vec![v1::ResourceLimit { name: "nofile".into(), value: Some(33) }];
+    let spec = v1::RestrictedExec {
+        cwd: "/usr".into(),
+        env: env.into(),
+        umask: Some(0o27),
+        limits,
+        ..restricted("pwd; umask; ulimit -n; echo $OWN-$SERENO_UNIT-$SECRET; cat; exit 7")
+    };
+    assert_eq!(launch(&spec, None), (Some(7), "/usr\n0027\n33\n1-mark-\n".into()));
+    let missing = v1::RestrictedExec { argv: vec!["no-such-program-anywhere".into()], ..spec };
+    let (code, said) = launch(&missing, None);
+    assert_eq!(code, Some(126));
+    assert!(said.starts_with("health-monitor: cannot start no-such-program-anywhere: "), "{said}");
+}
+
+#[test]
+fn a_launcher_that_cannot_give_the_rights_runs_nothing() {
+    let limits = vec![v1::ResourceLimit { name: "patience".into(), value: None }];
+    let (code, said) = launch(&v1::RestrictedExec { limits, ..restricted("echo ran") }, None);
+    let unknown = "health-monitor: cannot set the limit \"patience\": this system has none of that name\n";
+    assert_eq!((code, said.as_str()), (Some(126), unknown));
+    let is_root = rustix::process::geteuid().is_root();
+    let ids = Some(v1::ProcessIds { uid: 4711, gid: 4711, groups: vec![4711] });
+    let spec = v1::RestrictedExec { ids, ..restricted("id -u; id -G") };
+    let (code, said) = launch(&spec, is_root.then_some(65534));
+    assert_eq!(code, Some(126));
+    assert!(said.contains("cannot run as user 4711: only root may, and this monitor runs as user"), "{said}");
+    if is_root && cfg!(target_os = "linux") {
+        assert_eq!(launch(&spec, None), (Some(0), "4711\n4711\n".into()));
+    }
+}

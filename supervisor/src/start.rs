@@ -134,7 +134,8 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
     };
-    step("writing .gitignore", std::fs::write(home.root().join(".gitignore"), "*\n"))?;
+    let ignored = os::open_private(&home.root().join(".gitignore"));
+    step("writing .gitignore", ignored.and_then(|mut file| std::io::Write::write_all(&mut file, b"*\n")))?;
     let added = Added::load(&home.state());
     let left_out = added.join(&mut config);
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;

@@ -60,7 +60,7 @@ async fn search(
     pour(&mut supervisor.read_logs(request.clone()).await?, &mut writer, &mut places, out).await?;
     writer.end_of_past(out)?;
     if !follow {
-        return writer.finish(out).map(|()| Done::Well);
+        return writer.finish(out);
     }
     request.follow = true;
     go_on(&mut request, &places, began);
@@ -97,7 +97,7 @@ async fn keep_showing(
             return Err(failure);
         }
         if !request.follow {
-            return writer.finish(out).map(|()| Done::Well);
+            return writer.finish(out);
         }
         out.flush()?;
         let gone = Instant::now();

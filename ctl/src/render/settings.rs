@@ -111,7 +111,7 @@ fn ready(ready: &Ready, within: Duration) -> String {
 
 fn check(id: &Name, check: &daemon_kit::file::Check) -> String {
     let what = match &check.spec {
-        CheckSpec::Http(http) => format!("{} {}", http.method, http.url),
+        CheckSpec::Http(http) => format!("{} {}", http.method, shown("url", &http.url)),
         CheckSpec::Tcp { addresses, .. } => addresses.join(" or "),
         CheckSpec::Exec { argv, .. } => argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
         CheckSpec::Options(options) => {

@@ -81,6 +81,9 @@ pub(super) async fn log(endpoint: Endpoint, service: String, to: Sender<Input>) 
                 lines.push(LogLine { is_error, text: shown(line) });
                 Ok::<(), Infallible>(())
             });
+            if !piece.trouble.is_empty() {
+                lines.push(LogLine { is_error: true, text: shown(piece.trouble.as_bytes()) });
+            }
             if !lines.is_empty() && to.send(Input::Log { service: service.clone(), lines }).await.is_err() {
                 return;
             }

@@ -39,8 +39,7 @@ fn log(service: &str, data: &[u8]) -> ReadLogsResponse {
         service: service.into(),
         stream: LogStream::Stdout.into(),
         data: data.to_vec(),
-        time: None,
-        end: None,
+        ..ReadLogsResponse::default()
     }
 }
 

@@ -14,12 +14,12 @@ fn is_root() -> bool {
     root
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
 }
 
 /// Everything below a folder.
-fn all(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn all(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -82,7 +82,7 @@ fn what_others_can_write_is_refused_and_nothing_starts() {
 }
 
 /// How many sockets there are, and what others could get at.
-fn look_at_modes(folder: &Path) -> (usize, Vec<String>) {
+pub(crate) fn look_at_modes(folder: &Path) -> (usize, Vec<String>) {
     let (mut sockets, mut wrong) = (0, Vec::new());
     for path in all(folder) {
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
@@ -219,7 +219,14 @@ fn a_service_has_the_user_groups_and_powers_it_was_given_and_no_others() {
 
 #[test]
 fn secrets_do_not_get_out() {
-    const SECRETS: [&str; 4] = ["sEcr3t-of-env", "sEcr3t-of-file", "sEcr3t-of-caller", "sEcr3t-of-url"];
+    const SECRETS: [&str; 6] = [
+        "sEcr3t-of-env",
+        "sEcr3t-of-file",
+        "sEcr3t-of-caller",
+        "sEcr3t-of-url",
+        "sEcr3t-of-conn",
+        "sEcr3t-of-github",
+    ];
     let file = |port: u16| {
         format!(
             r#"
@@ -229,7 +236,7 @@ fn secrets_do_not_get_out() {
             log = "trace"
             [services.web]
             command = "sleep 1000"
-            env = {{ API_KEY = "sEcr3t-of-env", DATABASE_URL = "postgres://app:sEcr3t-of-url@db/x", PORT = {port} }}
+            env = {{ API_KEY = "sEcr3t-of-env", DATABASE_URL = "postgres://app:sEcr3t-of-url@db/x", CONN = "Server=h;Password=sEcr3t-of-conn;", X = "ghp_sEcr3t-of-github", PORT = {port} }}
             env_file = "secrets.env"
             [services.sick]
             shell = "exit 3"

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::links::{self, PathRefused};
 use super::model::{EnvInherit, Service};
 use super::{Env, account, world};
 
@@ -26,6 +27,7 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     }
     // A user that is not there is not this function's to report: the service can not be started at all.
     let user = service.user.as_deref().and_then(|user| account::account(Some(user), None).ok());
+    let uid = user.as_ref().and_then(|user| user.uid);
     if let Some(user) = user {
         let home = user.home.map(|home| home.to_string_lossy().into_owned());
         for (name, value) in [("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name)] {
@@ -35,8 +37,13 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
         }
     }
     for path in &service.env_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("can not read {}: {}", path.display(), world::short(&error)))?;
+        // Judged at each start: who owns a link can point it elsewhere at any time.
+        let text = links::read_env_file(path, uid).map_err(|refused| match refused {
+            PathRefused::Unread(error) => {
+                format!("can not read {}: {}", path.display(), world::short(&error))
+            }
+            refused => format!("{}: {refused}", path.display()),
+        })?;
         read_file(path, &text, &mut env)?;
     }
     for (name, value) in &service.env {

@@ -21,7 +21,7 @@
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
 //! | `world`, `environ`, `account`, `capability` | what the file names must exist; a service's environment, user and powers |
-//! | `trust` | who else can write the file, an `env_file` or the home |
+//! | `trust`, `links` | who else can write the file, an `env_file` or the home, or choose which one is found there |
 //!
 //! [`load`] is pure: it reads no file, no clock and no environment but what it is given.
 
@@ -38,6 +38,7 @@ mod expand;
 mod find;
 mod instances;
 pub mod keys;
+mod links;
 pub mod model;
 mod net;
 pub mod problem;
@@ -63,6 +64,9 @@ pub use capability::CAPABILITIES;
 pub use cron::Cron;
 pub use environ::service_env;
 pub use find::{Located, find, locate, read};
+pub use links::LinkRefused;
+#[cfg(unix)]
+pub use links::{Ownership, may_follow};
 pub use model::*;
 pub use problem::{Places, Problem, Problems};
 pub use restart::monitor_policy;

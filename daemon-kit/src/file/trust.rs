@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::links::judge_links;
 use super::model::Config;
 use super::problem::{Problem, Problems};
 
@@ -22,6 +23,7 @@ pub fn check_trust(config: &Config, file: &Path) -> Problems {
 
 /// Whether a home, or what it will be made in, is to be trusted.
 pub fn of_home(home: &Path) -> Result<(), String> {
+    judge_links(home, None).map_err(|refused| refused.to_string())?;
     let there = home.ancestors().find(|path| path.symlink_metadata().is_ok());
     there.map_or(Ok(()), if there == Some(home) { of_path } else { of_folder })
 }
@@ -32,12 +34,15 @@ mod unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::Path;
 
+    use super::super::links::{Ownership, judge_links};
+
     const GROUP_WRITES: u32 = 0o020;
     const OTHERS_WRITE: u32 = 0o002;
-    const STICKY: u32 = 0o1000;
+    pub(in super::super) const STICKY: u32 = 0o1000;
 
-    /// A file or folder that decides something: only root and we may write it.
+    /// A file or folder that decides something: only root and we may write it, or choose which one it is.
     pub(in super::super) fn of_path(path: &Path) -> Result<(), String> {
+        judge_links(path, None).map_err(|refused| refused.to_string())?;
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, None)?;
         writers(&meta)
@@ -45,6 +50,7 @@ mod unix {
 
     /// A folder in which such a file lies: where others may write too, they must not be able to replace ours.
     pub(in super::super) fn of_folder(path: &Path) -> Result<(), String> {
+        judge_links(path, None).map_err(|refused| refused.to_string())?;
         let Some(meta) = meta(path) else { return Ok(()) };
         if meta.permissions().mode() & STICKY != 0 {
             return Ok(());
@@ -53,7 +59,7 @@ mod unix {
         writers(&meta)
     }
 
-    /// An `env_file`: besides, who the service runs as may own it.
+    /// An `env_file`: besides, who the service runs as may own it. Links are judged where it is read, at each start.
     pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), String> {
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, user)?;
@@ -66,7 +72,7 @@ mod unix {
     }
 
     /// What is not there, or lies where modes are made up, is not judged here.
-    fn meta(path: &Path) -> Option<Metadata> {
+    pub(in super::super) fn meta(path: &Path) -> Option<Metadata> {
         if has_modes(path) { std::fs::metadata(path).ok() } else { None }
     }
 
@@ -84,15 +90,19 @@ mod unix {
     }
 
     fn owner(meta: &Metadata, user: Option<u32>) -> Result<(), String> {
-        let own = rustix::process::geteuid().as_raw();
-        let may = |uid: u32| uid == 0 || uid == own || user == Some(uid);
-        if may(meta.uid()) || (own == 0 && (caller() == Some(meta.uid()) || is_container())) {
+        let uid = meta.uid();
+        if is_ours(uid) || user == Some(uid) || (rustix::process::geteuid().is_root() && is_container()) {
             return Ok(());
         }
-        let uid = meta.uid();
         Err(format!(
             "belongs to user {uid}, who could decide what runs here: make it yours (chown), or root's"
         ))
+    }
+
+    /// Whether a user is root, us, or who called `sudo`.
+    pub(in super::super) fn is_ours(uid: u32) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        uid == 0 || uid == own || (own == 0 && caller() == Some(uid))
     }
 
     /// Who called `sudo`.
@@ -102,21 +112,35 @@ mod unix {
 
     /// Where a supervisor is PID 1, whoever made the container decides everything anyway, and files from outside belong
     /// to numbers that mean nobody here.
-    fn is_container() -> bool {
+    pub(in super::super) fn is_container() -> bool {
         std::fs::read("/proc/1/comm").is_ok_and(|name| name == b"supervisor\n")
     }
 
     fn writers(meta: &Metadata) -> Result<(), String> {
-        let mode = meta.permissions().mode();
-        if mode & OTHERS_WRITE != 0 {
-            return Err("can be written by everybody: take that away (chmod o-w)".into());
+        match written_by(meta.into()) {
+            None => Ok(()),
+            Some(Writer::Everybody) => Err("can be written by everybody: take that away (chmod o-w)".into()),
+            Some(Writer::Group(gid)) => {
+                Err(format!("can be written by group {gid}: take that away (chmod g-w)"))
+            }
+        }
+    }
+
+    /// Somebody besides its owner.
+    pub(in super::super) enum Writer {
+        Everybody,
+        Group(u32),
+    }
+
+    /// Who besides its owner can write it.
+    pub(in super::super) fn written_by(file: Ownership) -> Option<Writer> {
+        if file.mode & OTHERS_WRITE != 0 {
+            return Some(Writer::Everybody);
         }
         // Many systems give each user a group of its own, and let it write.
-        let own_group = meta.gid() == 0 || meta.gid() == rustix::process::getegid().as_raw();
-        if mode & GROUP_WRITES != 0 && !own_group && meta.gid() != meta.uid() {
-            return Err(format!("can be written by group {}: take that away (chmod g-w)", meta.gid()));
-        }
-        Ok(())
+        let own_group = file.gid == 0 || file.gid == rustix::process::getegid().as_raw();
+        let others = file.mode & GROUP_WRITES != 0 && !own_group && file.gid != file.uid;
+        others.then_some(Writer::Group(file.gid))
     }
 }
 
@@ -143,6 +167,8 @@ mod unix {
 }
 
 pub(super) use unix::of_env_file;
+#[cfg(unix)]
+pub(super) use unix::{STICKY, is_container, is_ours, meta, written_by};
 use unix::{is_open, of_folder, of_path};
 
 /// `env_file`s that people other than their owner can read: they often hold secrets.

@@ -10,6 +10,8 @@ use super::usage::Sample;
 use crate::journal::Event;
 use crate::lifecycle::{Exit, State};
 use crate::manager::command::{Outcome, Step, Target, TargetSet};
+use crate::os::Ids;
+use crate::service::Restricted;
 use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
 use daemon_kit::file::{Check, CheckSpec, HttpCheck, OnFailure};
@@ -190,7 +192,19 @@ fn target(target: Target) -> v1::Target {
         failures,
         window,
         successes,
-        spec: Some(spec(target.check.spec)),
+        spec: Some(match (target.check.spec, target.restricted) {
+            (CheckSpec::Exec { argv, cwd, env }, Some(restricted)) => {
+                let command = v1::RestrictedExec {
+                    argv,
+                    cwd: cwd.display().to_string(),
+                    env: env.into_iter().collect(),
+                    ..Default::default()
+                };
+                let restricted = Some(restricted_exec(command, restricted));
+                v1::target::Spec::Exec(v1::ExecCheck { restricted, ..Default::default() })
+            }
+            (other, _) => spec(other),
+        }),
     }
 }
 
@@ -202,10 +216,35 @@ fn spec(spec: CheckSpec) -> v1::target::Spec {
             argv,
             cwd: cwd.display().to_string(),
             env: env.into_iter().collect(),
+            restricted: None,
         }),
         CheckSpec::Options(values) => {
             v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() })
         }
+    }
+}
+
+/// A command with the rights and the environment of its service; its own variables count more than those.
+fn restricted_exec(
+    command: v1::RestrictedExec,
+    restricted: Result<Restricted, String>,
+) -> v1::RestrictedExec {
+    let restricted = match restricted {
+        Ok(restricted) => restricted,
+        Err(refused) => return v1::RestrictedExec { refused, ..Default::default() },
+    };
+    let mut env = restricted.env;
+    env.extend(command.env);
+    let limit = |(name, value)| v1::ResourceLimit { name, value };
+    v1::RestrictedExec {
+        env: env.into_iter().collect(),
+        ids: restricted.ids.map(|Ids { uid, gid, groups }| v1::ProcessIds { uid, gid, groups }),
+        capabilities: restricted.confine.capabilities,
+        no_new_privileges: restricted.confine.no_new_privileges,
+        umask: restricted.umask,
+        nice: restricted.nice,
+        limits: restricted.limits.into_iter().map(limit).collect(),
+        ..command
     }
 }
 
@@ -263,5 +302,59 @@ pub(super) fn event(event: Event) -> v1::Event {
         kind: event.kind.word().into(),
         message: short(event.message),
         evidence: event.evidence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_kit::file;
+    use proto::Name;
+
+    use super::*;
+    use crate::os::Confine;
+
+    fn wire(restricted: Option<Result<Restricted, String>>) -> v1::ExecCheck {
+        let env = BTreeMap::from([("A".to_string(), "check".to_string())]);
+        let exec = CheckSpec::Exec { argv: vec!["./alive".into()], cwd: "/srv".into(), env };
+        let text = "[services.web]\ncommand = \"web\"\nchecks.a = { kind = \"exec\", command = \"x\" }\n";
+        let config = file::load("/srv/sereno.toml".as_ref(), text, &file::Env::new()).expect("a good file");
+        let mut check =
+            config.services.values().next().expect("one").checks.values().next().expect("one").clone();
+        check.spec = exec;
+        let name = |text: &str| Name::new(text).expect("a name");
+        let (service, id) = (name("web"), name("a"));
+        let target = Target { service, incarnation: 1, pid: 1, id, starting: false, check, restricted };
+        match super::target(target).spec {
+            Some(v1::target::Spec::Exec(exec)) => exec,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_does_not_know_of_rights_is_told_no_command() {
+        let free = wire(None);
+        assert_eq!((free.argv.len(), free.restricted), (1, None));
+        let refused = wire(Some(Err("can not find the user \"web\"".into())));
+        assert_eq!(refused.argv, [""; 0]);
+        let refused = refused.restricted.expect("told");
+        assert_eq!((refused.argv.len(), refused.env.len()), (0, 0), "nothing is told of what is not run");
+        assert!(refused.refused.contains("user \"web\""));
+    }
+
+    #[test]
+    fn a_restricted_command_has_what_its_service_has() {
+        let env = BTreeMap::from([("A".to_string(), "service".to_string()), ("B".into(), "2".into())]);
+        let ids = Some(Ids { uid: 7, gid: 8, groups: vec![8, 9] });
+        let confine = Confine { capabilities: Some(0), no_new_privileges: true };
+        let limits = BTreeMap::from([("core".to_string(), Some(0)), ("nofile".into(), None)]);
+        let restricted = Restricted { env, ids, confine, umask: Some(0o77), nice: None, limits };
+        let wire = wire(Some(Ok(restricted)));
+        assert_eq!((wire.argv.len(), wire.env.len()), (0, 0));
+        let wire = wire.restricted.expect("told");
+        assert_eq!((wire.argv, wire.cwd.as_str()), (vec!["./alive".to_string()], "/srv"));
+        assert_eq!((wire.env["A"].as_str(), wire.env["B"].as_str()), ("check", "2"), "its own counts more");
+        assert_eq!(wire.ids, Some(v1::ProcessIds { uid: 7, gid: 8, groups: vec![8, 9] }));
+        assert_eq!((wire.capabilities, wire.no_new_privileges, wire.umask), (Some(0), true, Some(0o77)));
+        assert_eq!(wire.limits.iter().map(|limit| limit.value).collect::<Vec<_>>(), [Some(0), None]);
     }
 }

@@ -42,6 +42,8 @@ struct Source {
     progress: Option<watch::Receiver<u64>>,
     /// Read, and not sent yet.
     read: VecDeque<Chunk>,
+    /// Why no more can be read, and not said yet.
+    trouble: Option<String>,
 }
 
 /// Reads until all is said, or for ever; ends when the client is gone.
@@ -130,11 +132,21 @@ impl Source {
         (self.file.service.clone(), self.file.path.clone())
     }
 
+    /// A response that holds nothing yet but whose output it is about.
+    fn response(&self) -> v1::ReadLogsResponse {
+        let stream = match self.file.which {
+            Which::Out => v1::LogStream::Stdout,
+            Which::Err => v1::LogStream::Stderr,
+        };
+        let service = self.file.service.to_string();
+        v1::ReadLogsResponse { service, stream: stream.into(), ..Default::default() }
+    }
+
     fn new(file: LogFile, follow: bool, reader: impl FnOnce(&Path) -> Reader) -> Self {
         // Subscribed before the first read: what comes in between is not missed.
         let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
         let reader = reader(&file.path);
-        Self { file, reader, progress, read: VecDeque::new() }
+        Self { file, reader, progress, read: VecDeque::new(), trouble: None }
     }
 }
 
@@ -165,14 +177,12 @@ async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
             if sources[number].read.is_empty() {
                 sources = step(sources, number).await?;
             }
-            match sources[number].read.front() {
-                Some(head) => {
-                    times[number] = head.time.unwrap_or(times[number]).max(times[number]);
-                    place += 1;
-                }
-                None => {
-                    open.remove(place);
-                }
+            if let Some(head) = sources[number].read.front() {
+                times[number] = head.time.unwrap_or(times[number]).max(times[number]);
+                place += 1;
+            } else {
+                send_trouble(&mut sources[number], to).await?;
+                open.remove(place);
             }
         }
         let Some(&next) = open.iter().min_by_key(|number| times[**number]) else { return Some(sources) };
@@ -195,6 +205,9 @@ async fn go_on(source: Source, to: Sender) {
                 }
             }
             continue;
+        }
+        if send_trouble(source, &to).await.is_none() {
+            return;
         }
         let more = async {
             if let Some(progress) = &mut source.progress {
@@ -225,6 +238,7 @@ async fn step(mut sources: Vec<Source>, number: usize) -> Option<Vec<Source>> {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(path = %source.file.path.display(), %error, "reading a log failed");
+                    source.trouble = Some(format!("cannot read {}: {error}", source.file.path.display()));
                     break;
                 }
             }
@@ -235,18 +249,19 @@ async fn step(mut sources: Vec<Source>, number: usize) -> Option<Vec<Source>> {
 }
 
 async fn send(source: &Source, chunk: Chunk, to: &Sender) -> Option<()> {
-    let stream = match source.file.which {
-        Which::Out => v1::LogStream::Stdout,
-        Which::Err => v1::LogStream::Stderr,
-    };
     let response = v1::ReadLogsResponse {
-        service: source.file.service.to_string(),
-        stream: stream.into(),
         data: chunk.data,
         time: chunk.time.map(proto::time::stamp),
         end: Some(v1::LogPlace { file: chunk.end.file, offset: chunk.end.offset }),
+        ..source.response()
     };
     to.send(Ok(response)).await.ok()
+}
+
+/// Says once why no more can be read.
+async fn send_trouble(source: &mut Source, to: &Sender) -> Option<()> {
+    let Some(trouble) = source.trouble.take() else { return Some(()) };
+    to.send(Ok(v1::ReadLogsResponse { trouble, ..source.response() })).await.ok()
 }
 
 impl Shared {

@@ -2,7 +2,7 @@
 //! a process nobody knows nor a number used twice.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Wal {
             read => read?,
         };
         let replay = replay(&String::from_utf8_lossy(&text), seq);
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = crate::os::open_append(path, 0o600)?;
         let mut length = file.metadata()?.len();
         if text.last().is_some_and(|byte| *byte != b'\n') {
             // The end of a line that was cut off; what follows must not be taken for a part of it.

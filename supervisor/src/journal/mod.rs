@@ -6,7 +6,7 @@ pub mod allowance;
 pub mod chain;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -279,7 +279,7 @@ fn file_in(folder: &Path, number: u32) -> PathBuf {
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let mut file = crate::os::open_append(path, 0o644)?;
     let length = file.metadata()?.len();
     if length > 0 && !ends_with_newline(path)? {
         // The end of a line that was cut off.

@@ -2,12 +2,12 @@
 //! what the service wrote.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::os::pipe;
+use crate::os::{LogDir, pipe};
 
 /// Offset and milliseconds since the epoch, both little-endian.
 const RECORD: u64 = 16;
@@ -18,11 +18,13 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// What is read of an index at once.
 const BLOCK: usize = 4096;
 
-/// Where the index of a log file is; compressing the log does not move it.
-pub(super) fn path_of(log: &Path) -> PathBuf {
-    let folder = log.parent().unwrap_or_else(|| Path::new(".")).join(".index");
+/// The folder of the indexes, beside the logs.
+pub(super) const FOLDER: &str = ".index";
+
+/// What the index of a log file is called; compressing the log does not rename it.
+pub(super) fn name_of(log: &Path) -> PathBuf {
     let unzipped = if log.extension().is_some_and(|ending| ending == "gz") { log.file_stem() } else { None };
-    folder.join(unzipped.or(log.file_name()).unwrap_or_default())
+    unzipped.or(log.file_name()).unwrap_or_default().into()
 }
 
 /// The index of the current file of a stream.
@@ -34,7 +36,11 @@ pub(super) struct Index {
 impl Index {
     /// Goes on with the index of a log file, or begins one. Without one, times are unknown and nothing else is lost.
     pub(super) fn open(log: &Path) -> Self {
-        Self { file: open(&path_of(log)).ok(), last: None }
+        let opened = open(log);
+        if let Err(error) = &opened {
+            tracing::warn!(log = %log.display(), %error, "opening the index of a log failed: it will have no times");
+        }
+        Self { file: opened.ok(), last: None }
     }
 
     /// Bytes arrived at this offset.
@@ -56,11 +62,11 @@ impl Index {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
+fn open(log: &Path) -> io::Result<File> {
+    let folder = LogDir::made_for(log)?;
+    // It tells no more people when something was written than the log tells what.
+    let rights = folder.rights(log);
+    let file = folder.folder(FOLDER, true)?.append(&name_of(log), rights)?;
     let length = file.metadata()?.len();
     if length % RECORD != 0 {
         // Cut off in the middle of a record.
@@ -94,7 +100,8 @@ pub(super) enum Since {
 impl Times {
     /// Of this log file.
     pub(super) fn of(log: &Path) -> Self {
-        Self { file: File::open(path_of(log)).ok(), ..Self::none() }
+        let opened = || LogDir::of(log)?.folder(FOLDER, false)?.read(&name_of(log));
+        Self { file: opened().ok(), ..Self::none() }
     }
 
     /// Nothing is known.
@@ -175,7 +182,13 @@ pub(super) fn hostile(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn path_of(log: &Path) -> PathBuf {
+        log.with_file_name(FOLDER).join(name_of(log))
+    }
 
     fn read(log: &Path) -> Vec<(u64, SystemTime)> {
         let end = fs::metadata(log).map_or(0, |meta| meta.len());

@@ -10,6 +10,8 @@
 //!  ctl why  ◀── last.rs, the last lines of one run, handed out when it ends
 //! ```
 //!
+//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's.
+//!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
 mod flood;

@@ -1,7 +1,7 @@
 //! Rotation, on a thread of its own: renaming, opening, compressing and deleting never stand between a service and its
 //! log. The stream goes on with the old file until the new one is there.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::UNIX_EPOCH;
 
 use super::{Command, Keep, Key, Logs, index};
-use crate::os::pipe;
+use crate::os::{LogDir, LogRights, pipe};
 
 /// Compressing wants more than the other threads do: 256 KiB are too little for it where nothing is optimised.
 const STACK: usize = 2 * 1024 * 1024;
@@ -53,7 +53,7 @@ fn run(jobs: &mpsc::Receiver<Job>, answers: &Logs) {
         match job {
             Job::Close(file) => drop(file),
             Job::Rotate { key, keep } => {
-                let file = shift(&keep).and_then(|()| pipe::open_log(&keep.path));
+                let file = shift(&keep).and_then(|()| LogDir::of(&keep.path)?.log(&keep.path));
                 answers.send(Command::Rotated(Rotated { key, file }));
                 if keep.compress
                     && let Err(error) = compress(&numbered(&keep.path, 2, false))
@@ -67,22 +67,26 @@ fn run(jobs: &mpsc::Receiver<Job>, answers: &Logs) {
 
 /// `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and the oldest is gone.
 pub(super) fn shift(keep: &Keep) -> io::Result<()> {
+    let folder = LogDir::of(&keep.path)?;
+    // Without indexes only the times are unknown.
+    let indexes = folder.folder(index::FOLDER, false).ok();
     for number in (0..=keep.keep).rev() {
         for zipped in [false, true] {
             let from = if number == 0 { keep.path.clone() } else { numbered(&keep.path, number, zipped) };
             if number == 0 && zipped {
                 continue;
             }
-            if number > 0 && !zipped && numbered(&keep.path, number, true).exists() {
+            if number > 0 && !zipped && folder.has(&numbered(&keep.path, number, true)) {
                 // Killed between the two: what has been compressed is whole, and must not be there twice.
-                remove(&from)?;
+                folder.remove(&from)?;
             } else if number == keep.keep {
-                remove(&from)?;
-                remove(&index::path_of(&from))?;
+                folder.remove(&from)?;
+                indexes.as_ref().map_or(Ok(()), |indexes| indexes.remove(&index::name_of(&from)))?;
             } else {
                 let to = numbered(&keep.path, number + 1, zipped);
-                rename(&from, &to)?;
-                rename(&index::path_of(&from), &index::path_of(&to))?;
+                folder.rename(&from, &to)?;
+                let (from, to) = (index::name_of(&from), index::name_of(&to));
+                indexes.as_ref().map_or(Ok(()), |indexes| indexes.rename(&from, &to))?;
             }
         }
     }
@@ -97,20 +101,6 @@ pub(super) fn numbered(path: &Path, number: u32, zipped: bool) -> PathBuf {
         name.push(".gz");
     }
     name.into()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// A number that only this file has and keeps: the system's own is used again as soon as a file is gone.
@@ -131,33 +121,39 @@ pub(super) fn number_in(comment: &[u8]) -> Option<u64> {
 
 /// `log.2` → `log.2.gz`, complete or not at all.
 pub(super) fn compress(path: &Path) -> io::Result<()> {
-    let mut source = match File::open(path) {
+    let folder = LogDir::of(path)?;
+    let mut source = match folder.read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
     let mut target = path.as_os_str().to_owned();
     target.push(".gz");
-    let mut partial = target.clone();
+    let target = PathBuf::from(target);
+    let mut partial = target.clone().into_os_string();
     partial.push(".part");
+    let partial = PathBuf::from(partial);
     let written = (|| {
         // Who was reading it finds it again by its number.
         let builder = flate2::GzBuilder::new().comment(comment(number_of(&source)?));
-        let mut encoder = builder.write(File::create(&partial)?, flate2::Compression::fast());
+        let file = folder.replace(&partial, LogRights::of(&source)?)?;
+        let mut encoder = builder.write(file, flate2::Compression::fast());
         io::copy(&mut source, &mut encoder)?;
         encoder.finish()?.sync_all()?;
-        fs::rename(&partial, &target)?;
-        fs::remove_file(path)
+        folder.rename(&partial, &target)?;
+        folder.remove(path)
     })();
     if written.is_err() {
-        let _ = fs::remove_file(&partial);
+        let _ = folder.remove(&partial);
     }
     written
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
     use std::io::Read;
+
+    use super::*;
 
     #[test]
     fn files_move_up_the_oldest_goes_and_the_second_is_compressed() {

@@ -12,6 +12,7 @@ use super::rotate::Rotator;
 use super::{Keep, Key, LogEvent, Said, Shared};
 use crate::lifecycle::Moment;
 use crate::os;
+use crate::os::LogDir;
 use crate::os::pipe::{Output, Peeker};
 
 /// The pipe of a stream that does not flood.
@@ -179,7 +180,7 @@ impl Stream {
     }
 
     fn open(&mut self, now: Moment) {
-        match os::pipe::open_log(&self.keep.path) {
+        match open_log(&self.keep) {
             Ok((file, position)) => {
                 let begins = std::mem::take(&mut self.fresh).then_some(position);
                 self.sink = Sink::File(Open { begins, ..Open::new(file, position, &self.keep, now) });
@@ -200,7 +201,7 @@ impl Stream {
     fn retry(&mut self, now: Moment) {
         let Sink::Broken { dropped, .. } = self.sink else { return };
         let mark = format!("[sereno: {dropped} bytes could not be written here]\n");
-        let marked = os::pipe::open_log(&self.keep.path).and_then(|(mut file, position)| {
+        let marked = open_log(&self.keep).and_then(|(mut file, position)| {
             if dropped == 0 {
                 return Ok((file, position));
             }
@@ -254,6 +255,11 @@ impl Stream {
             }
         }
     }
+}
+
+/// Opens a log at its end; makes it and its folder if need be.
+fn open_log(keep: &Keep) -> io::Result<(File, u64)> {
+    LogDir::made_for(&keep.path)?.log(&keep.path)
 }
 
 impl Look {
@@ -360,7 +366,7 @@ impl Open {
         }
         self.checked = now;
         if os::pipe::is_removed(&self.file) {
-            let (file, position) = os::pipe::open_log(&keep.path)?;
+            let (file, position) = open_log(keep)?;
             *self = Self::new(file, position, keep, now);
         }
         Ok(())

@@ -5,6 +5,8 @@ use std::time::Duration;
 use daemon_kit::file::Check;
 use proto::Name;
 
+use crate::service::Restricted;
+
 /// Who calls in a monitor's name, as far as the connection and what was shown over it say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Speaker {
@@ -57,6 +59,8 @@ pub struct Target {
     pub starting: bool,
     /// What exactly.
     pub check: Check,
+    /// Of a command whose service is confined: what it is run with, or why it cannot be.
+    pub restricted: Option<Result<Restricted, String>>,
 }
 
 /// What a monitor reports.

@@ -12,7 +12,7 @@ use super::restart_requests::is_bad;
 use crate::journal::{Entry, Kind, allowance::Taken};
 use crate::lifecycle::{CheckFact, Fact, Moment};
 use crate::os;
-use crate::service::{Service, reports::Report};
+use crate::service::{Restricted, Service, reports::Report};
 
 impl Manager {
     /// Every check of one kind. A service that does not run, or is to go, has incarnation 0: do not probe.
@@ -27,10 +27,21 @@ impl Manager {
                 id: id.clone(),
                 starting: live && !service.unit.is_ready(),
                 check: with_env_of(service, check),
+                restricted: self.restricted(service, check, live),
             })
         });
         let generation = self.targets.number();
         TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
+    }
+
+    /// What a command that checks a service is run with, if that is not all that we have.
+    fn restricted(&self, service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, String>> {
+        if !matches!(check.spec, CheckSpec::Exec { .. }) {
+            return None;
+        }
+        let found = service.restricted(&self.world)?;
+        // Nothing is probed then, and nothing of it is told.
+        Some(if live { found } else { Err("the service does not run".into()) })
     }
 
     /// Takes a report. What it leaves out of what this monitor had reported is not known any more.

@@ -108,6 +108,37 @@ pub struct SpawnError {
     pub cause: std::io::Error,
 }
 
+/// Why something in the folder of a log is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogPathError {
+    /// Something else stands where a file should.
+    #[error("{0} is in its place, not a file")]
+    NoFile(&'static str),
+    /// The file has another name, which may be one that the service may not open.
+    #[error("it has more than one name (hard links): only a file of its own is taken")]
+    HardLink,
+    /// It is replaced all the time.
+    #[error("it was replaced while it was opened, again and again")]
+    Restless,
+    /// Something else stands where a folder should.
+    #[error("{0} is no folder")]
+    NoFolder(PathBuf),
+    /// A link on the way to the folder is not followed.
+    #[error("{path} {cause}")]
+    Link {
+        /// Where it stands.
+        path: PathBuf,
+        /// Why not.
+        cause: daemon_kit::file::LinkRefused,
+    },
+}
+
+impl From<LogPathError> for std::io::Error {
+    fn from(error: LogPathError) -> Self {
+        Self::other(error)
+    }
+}
+
 /// What stands in the file in which a child writes its pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Born {

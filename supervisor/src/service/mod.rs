@@ -8,6 +8,7 @@
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
+//! | `restricted` | what its checks run with, where it is confined |
 //! | [`reports`] | what the monitors said of its checks |
 //! | [`timer`] | its times by the clock of the wall |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
@@ -18,6 +19,7 @@ pub mod limits;
 pub mod notify;
 pub mod plan;
 pub mod reports;
+mod restricted;
 pub mod sockets;
 pub mod timer;
 pub mod world;
@@ -41,6 +43,7 @@ pub use driver::{Pending, Run};
 pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
+pub use restricted::Restricted;
 pub use world::World;
 
 /// What a service is to Sereno.

@@ -79,6 +79,15 @@ impl Plan {
         &self.launch
     }
 
+    /// The whole environment.
+    pub(super) fn env(&self) -> BTreeMap<String, String> {
+        let pair = |variable: &CString| {
+            let (name, value) = variable.to_str().ok()?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        self.launch.env.iter().filter_map(pair).collect()
+    }
+
     /// Whom it runs as.
     pub fn ids(&self) -> Option<&Ids> {
         self.launch.ids.as_ref()
@@ -95,7 +104,7 @@ fn limits(service: &file::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)
     Ok(limits)
 }
 
-fn ids(service: &file::Service) -> Result<Option<Ids>, String> {
+pub(super) fn ids(service: &file::Service) -> Result<Option<Ids>, String> {
     let account = file::account(service.user.as_deref(), service.group.as_deref())?;
     if account.uid.is_none() && account.gid.is_none() {
         return Ok(None);

@@ -8,7 +8,7 @@ use proto::{Name, UNARY_DEADLINE};
 use serde::Serialize;
 
 use crate::client::Supervisor;
-use crate::failure::Failure;
+use crate::failure::{Done, Failure, note};
 use crate::out::Out;
 use crate::render::Look;
 use crate::render::lines::{Last, Lines, Matches, Prefixes};
@@ -24,6 +24,8 @@ pub(super) struct Writer {
     last: Option<Last<Vec<u8>>>,
     /// The line that is being put together.
     text: Vec<u8>,
+    /// An output could not be read; why has been said.
+    troubled: bool,
 }
 
 enum Form {
@@ -55,7 +57,14 @@ impl Writer {
         out: &Out,
     ) -> Result<Self, Failure> {
         let form = if out.json { Form::Json } else { Form::of(supervisor, request, out).await? };
-        Ok(Self { form, lines: Lines::default(), matches: None, last: None, text: Vec::new() })
+        Ok(Self {
+            form,
+            lines: Lines::default(),
+            matches: None,
+            last: None,
+            text: Vec::new(),
+            troubled: false,
+        })
     }
 
     /// Writes only what matches, and of what is there already the last so many; `u32::MAX`: all.
@@ -65,7 +74,12 @@ impl Writer {
     }
 
     pub(super) fn write(&mut self, piece: &ReadLogsResponse, out: &mut Out) -> Result<(), Failure> {
-        let Self { form, lines, matches, last, text } = self;
+        if !piece.trouble.is_empty() {
+            self.troubled = true;
+            note(&format!("{}: {}", piece.service, piece.trouble));
+            return Ok(());
+        }
+        let Self { form, lines, matches, last, text, .. } = self;
         form.tell_apart(&piece.service);
         if matches!(form, Form::Raw { .. }) && matches.is_none() {
             return out.bytes(&piece.data);
@@ -90,15 +104,16 @@ impl Writer {
         self.last.take().map_or(Ok(()), |last| last.into_iter().try_for_each(|text| out.bytes(&text)))
     }
 
-    /// Writes the lines that never got their end.
-    pub(super) fn finish(&mut self, out: &mut Out) -> Result<(), Failure> {
-        let Self { form, lines, matches, text, .. } = self;
+    /// Writes the lines that never got their end; `NotWell` where an output could not be read.
+    pub(super) fn finish(&mut self, out: &mut Out) -> Result<Done, Failure> {
+        let Self { form, lines, matches, text, troubled, .. } = self;
         lines.finish(|service, stream, line| {
             let Some(line) = found(matches.as_ref(), line) else { return Ok(()) };
             text.clear();
             form.write(service, stream, None, &line, text);
             out.bytes(text)
-        })
+        })?;
+        Ok(Done::when(!*troubled))
     }
 }
 

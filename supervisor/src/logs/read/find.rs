@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::Place;
 use super::part::Part;
 use crate::logs::rotate;
+use crate::os::LogDir;
 
 /// How many files of one stream are looked through at most.
 const MOST_FILES: u32 = 1000;
@@ -19,8 +20,9 @@ fn newest_first(path: &Path) -> impl Iterator<Item = (PathBuf, Part)> {
     let mut seen = Vec::new();
     let mut missing = 0;
     let log = path.to_path_buf();
+    let folder = LogDir::of(path).ok();
     (0..=MOST_FILES)
-        .map(move |number| open(&log, number))
+        .map(move |number| open(folder.as_ref()?, &log, number))
         .take_while(move |found| {
             missing = if found.is_some() { 0 } else { missing + 1 };
             missing < GAP + 1
@@ -34,14 +36,20 @@ fn newest_first(path: &Path) -> impl Iterator<Item = (PathBuf, Part)> {
         })
 }
 
-fn open(log: &Path, number: u32) -> Option<(PathBuf, Part)> {
+/// Why the current file cannot be read; none at all is no reason.
+pub(super) fn trouble(path: &Path) -> Option<io::Error> {
+    let opened = LogDir::of(path).and_then(|folder| Part::plain(&folder, path));
+    opened.err().filter(|error| error.kind() != io::ErrorKind::NotFound)
+}
+
+fn open(folder: &LogDir, log: &Path, number: u32) -> Option<(PathBuf, Part)> {
     if number == 0 {
-        return Part::plain(log).ok().map(|part| (log.into(), part));
+        return Part::plain(folder, log).ok().map(|part| (log.into(), part));
     }
     let (plain, zipped) = (rotate::numbered(log, number, false), rotate::numbered(log, number, true));
-    let unzip = || Part::zipped(&zipped).ok().map(|part| (zipped.clone(), part));
+    let unzip = || Part::zipped(folder, &zipped).ok().map(|part| (zipped.clone(), part));
     // A compressed one is whole, what it was made from may be half removed; and it may appear in between.
-    unzip().or_else(|| Part::plain(&plain).ok().map(|part| (plain, part))).or_else(unzip)
+    unzip().or_else(|| Part::plain(folder, &plain).ok().map(|part| (plain, part))).or_else(unzip)
 }
 
 /// Where the last lines begin.

@@ -41,21 +41,30 @@ pub struct Place {
 pub struct Reader {
     path: PathBuf,
     part: Option<Part>,
+    /// Why its current file could not be read at the beginning: said once, after what could be.
+    trouble: Option<io::Error>,
 }
 
 impl Reader {
     /// Begins so that `lines` lines come before the end, of what is not older than `since`; `u32::MAX`: all lines.
     pub fn tail(path: &Path, lines: u32, since: Option<SystemTime>) -> Self {
-        Self { path: path.into(), part: find::tail(path, lines, since) }
+        Self { path: path.into(), part: find::tail(path, lines, since), trouble: find::trouble(path) }
     }
 
     /// Goes on from a place; from the oldest file that is not compressed yet, where that one is gone.
     pub fn after(path: &Path, place: Place) -> Self {
-        Self { path: path.into(), part: find::at(path, place) }
+        Self { path: path.into(), part: find::at(path, place), trouble: find::trouble(path) }
     }
 
     /// The next bytes; `None`: there are none now.
     pub fn step(&mut self) -> io::Result<Option<Chunk>> {
+        match self.read()? {
+            None => self.trouble.take().map_or(Ok(None), Err),
+            read => Ok(read),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Option<Chunk>> {
         loop {
             let part = match &mut self.part {
                 Some(part) => part,

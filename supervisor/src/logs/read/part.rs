@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use super::{Chunk, Place};
 use crate::logs::index::{Since, Times};
 use crate::logs::rotate;
-use crate::os::pipe;
+use crate::os::{LogDir, pipe};
 
 /// What one step of reading holds at most.
 const CHUNK: usize = 64 * 1024;
@@ -45,15 +45,15 @@ impl fmt::Debug for Bytes {
 
 impl Part {
     /// A file as it was written.
-    pub(super) fn plain(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    pub(super) fn plain(folder: &LogDir, path: &Path) -> io::Result<Self> {
+        let file = folder.read(path)?;
         let number = rotate::number_of(&file)?;
         Ok(Self { bytes: Bytes::Plain(file), number, position: 0, times: Times::of(path) })
     }
 
     /// One that was compressed since.
-    pub(super) fn zipped(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    pub(super) fn zipped(folder: &LogDir, path: &Path) -> io::Result<Self> {
+        let file = folder.read(path)?;
         let own = rotate::number_of(&file)?;
         let decoder = Box::new(GzDecoder::new(file));
         let number = decoder.header().and_then(|header| rotate::number_in(header.comment()?)).unwrap_or(own);

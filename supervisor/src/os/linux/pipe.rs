@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, mkfifoat};
 use rustix::pipe::SpliceFlags;
 
 use crate::os::Ids;
-pub use crate::os::unix::files::{file_number, is_at, is_removed, open_log, pause, read_at};
+pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 
 /// The supervisor's end of one output of a service.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::queue::Queue;
 use crate::os::Ids;
-pub use crate::os::unix::files::{file_number, is_at, is_removed, open_log, pause, read_at};
+pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 
 /// What is read before it is written: as much as a FIFO of macOS holds, so that a smaller one would only cost calls.
 const WINDOW: usize = 8 * 1024;

@@ -2,6 +2,7 @@
 //! it starts one leaves no process whose pid nobody knows.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -33,8 +34,8 @@ unsafe impl Sync for Birth {}
 impl Birth {
     /// Opens the file; with what the last one left in it.
     pub fn open(path: &Path) -> io::Result<(Self, Born)> {
-        let file =
-            std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         // Never shorter again: reading beyond the end of a mapped file is a signal, not an error.
         let length = size_of::<Page>();
         if file.metadata()?.len() < u64::try_from(length).unwrap_or(u64::MAX) {

@@ -5,22 +5,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Opens a log file at its end, not for appending, which `splice` refuses; makes it and its folder if need be.
-pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
-    use std::io::{Seek, SeekFrom};
-    use std::os::unix::fs::OpenOptionsExt;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o640);
-    // Where a service can write to the folder it could plant a link to a file that only we can write.
-    options.custom_flags(libc::O_NOFOLLOW);
-    let mut file = options.open(path)?;
-    let end = file.seek(SeekFrom::End(0))?;
-    Ok((file, end))
-}
-
 /// Whether a path still names an open file, so that a follower sees a rotation.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (ours, current) = (file.metadata()?, std::fs::metadata(path)?);

@@ -42,6 +42,11 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
+/// Opens a file for reading and appending; a new one has this mode at most, whatever the umask is.
+pub fn open_append(path: &Path, mode: u32) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).read(true).append(true).mode(mode).open(path)
+}
+
 /// The only truth about who supervises a home. Held until dropped or dead.
 #[derive(Debug)]
 pub struct Lock(File);

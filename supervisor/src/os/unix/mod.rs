@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `birth` | a child writes its pid down before it is another program |
 //! | `children` | hearing of children that ended, and reaping those that nobody knows |
-//! | `files` | log files |
+//! | `files` | open files: their number, whether they still have a name |
 //! | `host` | this process and its host: lock, folders, descriptors that go over an exec |
+//! | `log_dir` | the folder of a log, and everything that is opened in it |
 //! | `keep` | copies of what only this process holds, with the monitors |
 
 mod birth;
@@ -13,15 +14,19 @@ mod children;
 pub(super) mod files;
 mod host;
 mod keep;
+mod log_dir;
+#[cfg(test)]
+mod log_dir_tests;
 
 pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
 pub(super) use children::{exit_of_wait_status, pid};
 pub use host::{
-    Lock, create_private_dir, detach, exec, leave_open, listen, null_device, open_private, own_dir, own_ids,
-    shell, take_over,
+    Lock, create_private_dir, detach, exec, leave_open, listen, null_device, open_append, open_private,
+    own_dir, own_ids, shell, take_over,
 };
 pub use keep::{Keep, Kept};
+pub use log_dir::{LogDir, LogRights};
 
 /// An open file, pipe or socket.
 pub type Handle = std::os::fd::OwnedFd;

@@ -151,6 +151,11 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
+/// Opens a file for reading and appending. Who may read it is inherited from its folder.
+pub fn open_append(path: &Path, _: u32) -> io::Result<File> {
+    OpenOptions::new().create(true).read(true).append(true).open(path)
+}
+
 /// The only truth about who supervises a home. Held until dropped or dead.
 #[derive(Debug)]
 pub struct Lock(File);

@@ -9,6 +9,7 @@
 //! | `process` | a process handle: wait, exit code, terminate |
 //! | `console` | Ctrl-Break, as close to SIGTERM as it gets |
 //! | `job` | the job object of a service: all its processes |
+//! | `log_dir` | the folder of a log |
 //! | `keep` | what is kept for the next supervisor: nothing here |
 //! | `tree` | what belongs to a run: its job; scans |
 //! | `pipe` | the outputs of services, and moving what is in them into files |
@@ -28,6 +29,7 @@ mod handle;
 mod host;
 mod job;
 mod keep;
+mod log_dir;
 mod outlet;
 pub mod pipe;
 mod ports;
@@ -45,11 +47,12 @@ pub use alarm::Alarm;
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, create_private_dir, detach, exec, instance_of, limit_number, now, null_device,
-    one_heap, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, shell, subreaper, trim_heap,
-    trim_text,
+    one_heap, open_append, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, shell,
+    subreaper, trim_heap, trim_text,
 };
 pub use job::hold_memory;
 pub use keep::{Keep, Kept, come_back, own_program, surroundings};
+pub use log_dir::{LogDir, LogRights};
 pub use ports::stranger_on;
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;

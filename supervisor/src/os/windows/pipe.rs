@@ -256,16 +256,6 @@ impl Drop for Watch {
     }
 }
 
-/// Opens a log file at its end; makes it and its folder if need be.
-pub fn open_log(path: &Path) -> io::Result<(File, u64)> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    let end = file.seek(SeekFrom::End(0))?;
-    Ok((file, end))
-}
-
 /// Whether a path still names an open file, so that a follower sees a rotation. Not by its times: a new file gets those
 /// of the one whose name it took over.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {

@@ -1,0 +1,175 @@
+//! A service's own user stays that user: neither its checks nor links to an `env_file` make it more.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
+
+use crate::harness::{System, eventually};
+use crate::other_users::{NOBODY, is_root, nobody, system, victim};
+use crate::safety::{all, set_mode};
+
+/// Writes to `seen` in nobody's folder what it is.
+const LOOK: &str =
+    "#!/bin/sh\ncat /proc/self/status > new; env >> new; pwd >> new; ulimit -n >> new; mv new seen\n";
+
+/// A system with a check that nobody wrote, in a folder of nobody's.
+fn checked(service: &str) -> System {
+    let system = system(&format!(
+        r#"
+        [services.app]
+        command = "sleep 1000"
+        cwd = "{{here}}/evl"
+        checks.alive = {{ kind = "exec", command = "./alive.sh", interval = "200ms", env = {{ OWN = "check" }} }}
+        {service}
+        "#
+    ));
+    fs::write(system.path("evl/alive.sh"), LOOK).expect("written");
+    set_mode(&system.path("evl/alive.sh"), 0o755);
+    fs::write(
+        system.path("evl/own.env"),
+        "FROM_FILE=file\nLD_DEBUG=files\nLD_DEBUG_OUTPUT=LD_HERE/ld\n"
+            .replace("LD_HERE", &system.path("evl").display().to_string()),
+    )
+    .expect("written");
+    chown(system.path("evl/own.env"), Some(NOBODY), Some(NOBODY)).expect("root may");
+    system
+}
+
+/// What a check saw of itself.
+#[track_caller]
+fn seen(system: &System) -> Vec<String> {
+    let mut seen = String::new();
+    let path = system.path("evl/seen");
+    eventually("it is checked", || {
+        seen = fs::read_to_string(&path).unwrap_or_default();
+        !seen.is_empty()
+    });
+    seen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_check_of_a_service_with_a_user_runs_as_that_user() {
+    if !is_root() {
+        return;
+    }
+    let service = r#"
+        user = "nobody"
+        umask = "077"
+        nice = 3
+        limits = { nofile = 77 }
+        env_file = "evl/own.env"
+        env = { INLINE = "service" }
+        capabilities = ["net_bind_service"]
+        no_new_privileges = true
+    "#;
+    let system = checked(service).up();
+    let seen = seen(&system);
+    let bind = "0000000000000400";
+    let here = system.path("evl").display().to_string();
+    for line in [
+        "Uid: 65534 65534 65534 65534",
+        "Gid: 65534 65534 65534 65534",
+        "Groups: 65534",
+        &format!("CapPrm: {bind}"),
+        &format!("CapEff: {bind}"),
+        &format!("CapBnd: {bind}"),
+        &format!("CapAmb: {bind}"),
+        "NoNewPrivs: 1",
+        "Umask: 0077",
+        "77",
+        &here,
+        "INLINE=service",
+        "FROM_FILE=file",
+        "OWN=check",
+        "USER=nobody",
+        "HOME=/nonexistent",
+    ] {
+        assert!(seen.iter().any(|seen| seen == line), "{line}: {seen:#?}");
+    }
+    let told = |name: &str| seen.iter().any(|line| line.starts_with(name));
+    assert!(!told("SERENO_SUPERVISOR=") && !told("NOTIFY_SOCKET="), "{seen:#?}");
+    assert!(told("SERENO_UNIT="), "a sweep finds it: {seen:#?}");
+    // What stands in nobody's file has never reached a program of root's: it would have left a file of root's.
+    let loaders: Vec<_> =
+        all(&system.path("evl")).into_iter().filter(|path| path.to_string_lossy().contains("/ld.")).collect();
+    assert!(!loaders.is_empty(), "the test looks for what is there");
+    for path in loaders {
+        assert_eq!(fs::metadata(&path).expect("there").uid(), NOBODY, "{}", path.display());
+    }
+    system.until("app", "well", |app| app.check("alive")["state"] == "passing");
+    system.down();
+}
+
+#[test]
+fn a_check_of_a_confined_service_is_confined() {
+    if !is_root() {
+        return;
+    }
+    let system = checked("capabilities = [\"chown\"]").up_at_once();
+    // Of root's power nothing else is left, such as to write into a folder of nobody's.
+    system.until("app", "failing", |app| app.reason().contains("alive (failing)"));
+    set_mode(&system.path("evl"), 0o777);
+    let seen = seen(&system);
+    for line in ["Uid: 0 0 0 0", "CapEff: 0000000000000001", "CapBnd: 0000000000000001"] {
+        assert!(seen.iter().any(|seen| seen == line), "{line}: {seen:#?}");
+    }
+    system.down();
+}
+
+#[test]
+fn a_link_of_another_user_decides_neither_home_nor_environment() {
+    if !is_root() {
+        return;
+    }
+    let file = "[services.app]\ncommand = \"sleep 1000\"\n";
+    let system = system(file);
+    // As `/tmp` is: everybody may put something there, and only its owner may replace it.
+    fs::create_dir(system.path("tmp")).expect("made");
+    set_mode(&system.path("tmp"), 0o1777);
+    fs::write(system.path("vict/own.env"), "FROM_FILE=1\n").expect("written");
+    nobody(&system, "ln -s ../vict/own.env ../tmp/own.env; ln -s ../vict ../tmp/home");
+    let refused = |says: &str| {
+        for verb in [&["up", "-d"][..], &["check"]] {
+            let answer = system.ctl(verb);
+            assert_eq!(answer.code, 2, "{verb:?}: {}{}", answer.out, answer.err);
+            assert!((answer.out + &answer.err).contains(says), "{verb:?}: {says}");
+        }
+    };
+    let link = "is a symbolic link of user 65534, who could point it elsewhere";
+    system.write(&format!("{file}env_file = \"tmp/own.env\"\n"));
+    refused(&format!("tmp/own.env: {link}"));
+    system.write(&format!("{file}env_file = \"tmp/own.env\"\nuser = \"nobody\"\n"));
+    refused("tmp/own.env: is a symbolic link of user 65534 to a file of user 0: name the file itself");
+    system.write(&format!("[supervisor]\nhome = \"tmp/home\"\n{file}"));
+    refused(&format!("tmp/home: {link}"));
+    system.write(&format!("[supervisor]\nhome = \"tmp/home/below\"\n{file}"));
+    refused(&format!("tmp/home, which {link}"));
+    assert_eq!(all(&system.path("vict")).len(), 2, "nothing was made there");
+    system.write(file);
+}
+
+#[test]
+fn an_env_file_that_its_user_made_a_link_since_is_not_read() {
+    if !is_root() {
+        return;
+    }
+    let system = system(
+        r#"
+        [services.app]
+        shell = "echo $SECRET_OF_ROOT; exec sleep 1000"
+        cwd = "/"
+        user = "nobody"
+        env_file = "evl/own.env"
+        "#,
+    );
+    fs::write(victim(&system), "SECRET_OF_ROOT=told\n").expect("written");
+    nobody(&system, "echo A=1 > own.env");
+    let system = system.up();
+    nobody(&system, "ln -sf ../vict/shadow own.env");
+    system.ctl(&["restart", "app"]);
+    system.until("app", "refused", |app| {
+        app.0.to_string().contains("own.env: is a symbolic link of user 65534 to a file of user 0")
+            || app.number("restarts") > 0 && app.state() == "running"
+    });
+    assert_eq!(system.log("app.out.log"), b"\n", "{}", system.story());
+    system.down();
+}

@@ -1,0 +1,277 @@
+//! Runs the command of a check with the rights of its service: this program once more, as a process of one thread that
+//! gives up what it must and then becomes the command.
+//!
+//! It reads what to do from its stdin: arguments are shown to everybody. Its own environment is empty until it becomes
+//! the command: an `env_file` may belong to the service's user, and what stands there (`LD_PRELOAD`) must not reach a
+//! process that still has root's rights.
+
+#![cfg_attr(not(unix), allow(dead_code, reason = "other systems have no users to change to"))]
+
+use std::io;
+
+use prost::Message as _;
+use proto::v1::RestrictedExec;
+
+/// The argument by which this program knows that it is to be the launcher.
+pub const VERB: &str = "launch-check";
+
+/// The exit code of a launcher that could not become the command.
+pub const FAILED: u8 = 126;
+
+/// The mark of the monitor: it stays, so that a sweep finds the command.
+const MARK: &str = "SERENO_UNIT";
+
+/// Why a command could not be run with the rights it should have.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// What to do could not be read.
+    #[error("cannot read what to run: {0}")]
+    Unread(#[from] io::Error),
+    /// What to do is damaged.
+    #[error("cannot read what to run: {0}")]
+    Damaged(#[from] prost::DecodeError),
+    /// The supervisor says that it must not be run.
+    #[error("not run: {0}")]
+    Refused(String),
+    /// Only root may become somebody else.
+    #[error("cannot run as user {uid}: only root may, and this monitor runs as user {own}")]
+    NotRoot {
+        /// Whom it should run as.
+        uid: u32,
+        /// Whom the monitor runs as.
+        own: u32,
+    },
+    /// A newer supervisor knows more limits.
+    #[error("cannot set the limit {0:?}: this system has none of that name")]
+    UnknownLimit(String),
+    /// Something the system has not.
+    #[error("cannot {0} on this system")]
+    Absent(&'static str),
+    /// The system said no.
+    #[error("cannot {step}: {cause}")]
+    Step {
+        /// What was to be done.
+        step: String,
+        /// Why not.
+        cause: io::Error,
+    },
+}
+
+impl LaunchError {
+    fn of(step: impl Into<String>, cause: impl Into<io::Error>) -> Self {
+        Self::Step { step: step.into(), cause: cause.into() }
+    }
+}
+
+/// What a launcher reads.
+pub(crate) fn instructions(spec: &RestrictedExec) -> Vec<u8> {
+    spec.encode_to_vec()
+}
+
+/// Whether this process can give a command the rights that it should have, and no others.
+pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
+    if !spec.refused.is_empty() {
+        return Err(LaunchError::Refused(spec.refused.clone()));
+    }
+    system::may_launch(spec)
+}
+
+/// A launcher, to be started: it waits for what to do on its stdin.
+pub(crate) fn command() -> io::Result<tokio::process::Command> {
+    let mut command = tokio::process::Command::new(system::own_program()?);
+    command.arg(VERB).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
+    Ok(command)
+}
+
+/// Becomes the command that stands on stdin; returns only if it cannot.
+pub fn launch() -> LaunchError {
+    let mut bytes = Vec::new();
+    let read = io::Read::read_to_end(&mut io::stdin(), &mut bytes).map_err(LaunchError::from);
+    let spec = read.and_then(|_| Ok(RestrictedExec::decode(bytes.as_slice())?));
+    match spec.and_then(|spec| may_launch(&spec).map(|()| spec)) {
+        Ok(spec) => system::become_command(&spec),
+        Err(error) => error,
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::os::unix::process::CommandExt as _;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use proto::v1::{ProcessIds, ResourceLimit};
+    use rustix::fs::Mode;
+    use rustix::process::{Resource, Rlimit};
+
+    use super::{LaunchError, MARK, RestrictedExec, io};
+
+    /// This program, also where another one has been put in its place since.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::unnecessary_wraps, reason = "other systems have to ask")]
+    pub(super) fn own_program() -> io::Result<PathBuf> {
+        Ok("/proc/self/exe".into())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn own_program() -> io::Result<PathBuf> {
+        std::env::current_exe()
+    }
+
+    pub(super) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
+        let own = rustix::process::geteuid();
+        match &spec.ids {
+            Some(ids) if !own.is_root() && ids.uid != own.as_raw() => {
+                Err(LaunchError::NotRoot { uid: ids.uid, own: own.as_raw() })
+            }
+            _ if cfg!(not(target_os = "linux"))
+                && (spec.capabilities.is_some() || spec.no_new_privileges) =>
+            {
+                Err(LaunchError::Absent("take capabilities away"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// In the order in which the supervisor does it for a service.
+    pub(super) fn become_command(spec: &RestrictedExec) -> LaunchError {
+        let Some((program, args)) = spec.argv.split_first() else {
+            return LaunchError::Refused("the command is empty".into());
+        };
+        #[expect(clippy::disallowed_methods, reason = "replaces this process; nothing is started")]
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(&spec.env).stdin(Stdio::null());
+        command.envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
+        if !spec.cwd.is_empty() {
+            command.current_dir(&spec.cwd);
+        }
+        if let Err(error) = restrict(spec, &mut command) {
+            return error;
+        }
+        LaunchError::of(format!("start {program}"), command.exec())
+    }
+
+    fn restrict(spec: &RestrictedExec, command: &mut Command) -> Result<(), LaunchError> {
+        if let Some(umask) = spec.umask {
+            #[allow(clippy::useless_conversion, reason = "a mode has 16 bits on macOS")]
+            let bits = (umask & 0o777).try_into().unwrap_or_default();
+            rustix::process::umask(Mode::from_bits_truncate(bits));
+        }
+        for ResourceLimit { name, value } in &spec.limits {
+            let resource = resource(name).ok_or_else(|| LaunchError::UnknownLimit(name.clone()))?;
+            rustix::process::setrlimit(resource, Rlimit { current: *value, maximum: *value })
+                .map_err(|cause| LaunchError::of(format!("set the limit {name}"), cause))?;
+        }
+        if let Some(nice) = spec.nice {
+            rustix::process::setpriority_process(None, nice)
+                .map_err(|cause| LaunchError::of("set its priority", cause))?;
+        }
+        rights(spec, command)
+    }
+
+    /// Whoever is not root already is whom it should be, and has nothing to give up.
+    fn ids_to_set(spec: &RestrictedExec) -> Option<&ProcessIds> {
+        spec.ids.as_ref().filter(|_| rustix::process::geteuid().is_root())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn rights(spec: &RestrictedExec, _: &mut Command) -> Result<(), LaunchError> {
+        use rustix::fs::{Gid, Uid};
+        use rustix::io::Errno;
+        use rustix::thread::{self, CapabilitySet, CapabilitySets};
+
+        let confined = |cause: Errno| LaunchError::of("give up capabilities", cause);
+        let bits = || (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+        let kept = spec.capabilities.map(CapabilitySet::from_bits_retain);
+        if let Some(kept) = kept {
+            for one in bits().filter(|one| !kept.contains(*one)) {
+                match thread::remove_capability_from_bounding_set(one) {
+                    // This kernel knows no more.
+                    Err(Errno::INVAL) => break,
+                    removed => removed.map_err(confined)?,
+                }
+            }
+        }
+        if let Some(ids) = ids_to_set(spec) {
+            let user = |cause: Errno| LaunchError::of(format!("change to user {}", ids.uid), cause);
+            if kept.is_some() {
+                // A change of user would clear all of them, also what is to be kept.
+                thread::set_keep_capabilities(true).map_err(confined)?;
+            }
+            let groups: Vec<Gid> = ids.groups.iter().copied().map(Gid::from_raw).collect();
+            let (gid, uid) = (Gid::from_raw(ids.gid), Uid::from_raw(ids.uid));
+            thread::set_thread_groups(&groups).map_err(user)?;
+            thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
+            thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+        }
+        if let Some(kept) = kept {
+            let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: kept };
+            thread::set_capabilities(None, sets).map_err(confined)?;
+            for one in bits().filter(|one| kept.contains(*one)) {
+                thread::configure_capability_in_ambient_set(one, true).map_err(confined)?;
+            }
+        }
+        if spec.no_new_privileges {
+            thread::set_no_new_privs(true).map_err(confined)?;
+        }
+        Ok(())
+    }
+
+    /// Without a safe call for supplementary groups the library gives up all of them, and then changes group and user.
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unnecessary_wraps, reason = "Linux can fail here")]
+    fn rights(spec: &RestrictedExec, command: &mut Command) -> Result<(), LaunchError> {
+        if let Some(ids) = ids_to_set(spec) {
+            command.gid(ids.gid).uid(ids.uid);
+        }
+        Ok(())
+    }
+
+    fn resource(name: &str) -> Option<Resource> {
+        let resource = match name {
+            "as" => Resource::As,
+            "core" => Resource::Core,
+            "cpu" => Resource::Cpu,
+            "data" => Resource::Data,
+            "fsize" => Resource::Fsize,
+            "memlock" => Resource::Memlock,
+            "nofile" => Resource::Nofile,
+            "nproc" => Resource::Nproc,
+            "rss" => Resource::Rss,
+            "stack" => Resource::Stack,
+            #[cfg(target_os = "linux")]
+            "locks" => Resource::Locks,
+            #[cfg(target_os = "linux")]
+            "msgqueue" => Resource::Msgqueue,
+            #[cfg(target_os = "linux")]
+            "nice" => Resource::Nice,
+            #[cfg(target_os = "linux")]
+            "rtprio" => Resource::Rtprio,
+            #[cfg(target_os = "linux")]
+            "rttime" => Resource::Rttime,
+            #[cfg(target_os = "linux")]
+            "sigpending" => Resource::Sigpending,
+            _ => return None,
+        };
+        Some(resource)
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use super::{LaunchError, RestrictedExec, io};
+
+    const ABSENT: LaunchError = LaunchError::Absent("run a check as another user");
+
+    pub(super) fn own_program() -> io::Result<std::path::PathBuf> {
+        std::env::current_exe()
+    }
+
+    pub(super) fn may_launch(_: &RestrictedExec) -> Result<(), LaunchError> {
+        Err(ABSENT)
+    }
+
+    pub(super) fn become_command(_: &RestrictedExec) -> LaunchError {
+        ABSENT
+    }
+}

@@ -1,0 +1,297 @@
+//! The folder of a log. Everything in it is opened relative to its descriptor and never through a link, so that a
+//! service that may write there cannot point us at a file of somebody else's.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use daemon_kit::file::{Ownership, may_follow};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::os::LogPathError;
+
+/// A folder is only passed through: to search it is all that we need.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Neither waits for the other side of a FIFO nor follows a link.
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Mode of a new folder: nobody else writes in it, whatever the umask is.
+const NEW_FOLDER: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+/// Mode of a new log.
+const NEW_LOG: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
+
+/// Symbolic links that are followed on the way to a folder, as the kernel has it.
+const MOST_LINKS: u32 = 40;
+/// How often a file is opened anew that was replaced meanwhile, as a rotation does.
+const TRIES: u32 = 8;
+
+/// An open folder in which logs lie. Its files are named by the last component of a path.
+#[derive(Debug)]
+pub struct LogDir {
+    folder: OwnedFd,
+    path: PathBuf,
+}
+
+/// Owner, group and mode of a log, for the files that are made from it.
+#[derive(Debug, Clone, Copy)]
+pub struct LogRights {
+    uid: u32,
+    gid: u32,
+    mode: Mode,
+}
+
+impl LogRights {
+    /// The rights of an open file.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::of_stat(&rustix::fs::fstat(file)?))
+    }
+
+    fn of_stat(stat: &Stat) -> Self {
+        let mode = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
+        Self { uid: stat.st_uid, gid: stat.st_gid, mode }
+    }
+
+    /// Gives a file these rights. Where its group cannot be set, the group gets nothing.
+    fn apply(self, file: &OwnedFd) -> io::Result<()> {
+        let now = Self::of_stat(&rustix::fs::fstat(file)?);
+        let mut mode = self.mode;
+        if (now.uid, now.gid) != (self.uid, self.gid) {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(self.uid), rustix::fs::Gid::from_raw(self.gid));
+            let owned = rustix::fs::fchown(file, Some(uid), Some(gid));
+            // Only root may give a file away; a group of ours may be given all the same.
+            if owned.is_err() && now.gid != self.gid && rustix::fs::fchown(file, None, Some(gid)).is_err() {
+                mode -= Mode::RWXG;
+            }
+        }
+        if now.mode != mode {
+            rustix::fs::fchmod(file, mode)?;
+        }
+        Ok(())
+    }
+}
+
+impl LogDir {
+    /// Opens the folder in which a log lies.
+    pub fn of(log: &Path) -> io::Result<Self> {
+        Self::walk(log, false)
+    }
+
+    /// The same; it and those above it are made where they are missing.
+    pub fn made_for(log: &Path) -> io::Result<Self> {
+        Self::walk(log, true)
+    }
+
+    fn walk(log: &Path, make: bool) -> io::Result<Self> {
+        let folder = std::path::absolute(
+            log.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )?;
+        let mut left = Vec::new();
+        let mut reached = Self::root()?;
+        reached.follow(&folder, &mut left)?;
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            let next = match reached.enter(&name, make) {
+                Err(Errno::LOOP | Errno::NOTDIR) => {
+                    links += 1;
+                    let target = reached.link(&name)?;
+                    if links > MOST_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    reached.follow(&target, &mut left)?;
+                    continue;
+                }
+                entered => entered?,
+            };
+            if name == ".." {
+                reached.path.pop();
+            } else {
+                reached.path.push(&name);
+            }
+            reached.folder = next;
+        }
+        Ok(reached)
+    }
+
+    fn root() -> io::Result<Self> {
+        Ok(Self { folder: rustix::fs::open("/", FOLDER, Mode::empty())?, path: "/".into() })
+    }
+
+    /// Puts the components of a path before those that are left; an absolute one begins at the root.
+    fn follow(&mut self, path: &Path, left: &mut Vec<OsString>) -> io::Result<()> {
+        for component in path.components().rev() {
+            match component {
+                Component::Normal(name) => left.push(name.into()),
+                Component::ParentDir => left.push("..".into()),
+                Component::RootDir => *self = Self::root()?,
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&self, name: &OsStr, make: bool) -> Result<OwnedFd, Errno> {
+        match rustix::fs::openat(&self.folder, name, FOLDER, Mode::empty()) {
+            Err(Errno::NOENT) if make => {
+                match rustix::fs::mkdirat(&self.folder, name, NEW_FOLDER) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error),
+                }
+                rustix::fs::openat(&self.folder, name, FOLDER, Mode::empty())
+            }
+            opened => opened,
+        }
+    }
+
+    /// Where a symbolic link in this folder leads, if its owner may decide that.
+    fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
+        let link = self.stat(name)?;
+        if FileType::from_raw_mode(link.st_mode) != FileType::Symlink {
+            return Err(LogPathError::NoFolder(self.path.join(name)).into());
+        }
+        let folder = rustix::fs::fstat(&self.folder)?;
+        may_follow(ownership(&link), ownership(&folder), None)
+            .map_err(|cause| LogPathError::Link { path: self.path.join(name), cause })?;
+        let target = rustix::fs::readlinkat(&self.folder, name, Vec::new())?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// Opens a folder in this one; `make`: it is made where it is missing.
+    pub fn folder(&self, name: &str, make: bool) -> io::Result<Self> {
+        let path = self.path.join(name);
+        match self.enter(OsStr::new(name), make) {
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(LogPathError::NoFolder(path).into()),
+            opened => Ok(Self { folder: opened?, path }),
+        }
+    }
+
+    /// Opens a log at its end, not for appending, which `splice` refuses; makes it if need be.
+    pub fn log(&self, log: &Path) -> io::Result<(File, u64)> {
+        let file = self.open(log, OFlags::RDWR | OFlags::CREATE, NEW_LOG)?;
+        let mut file = blocking(file, OFlags::empty())?;
+        let end = file.seek(SeekFrom::End(0))?;
+        Ok((file, end))
+    }
+
+    /// Opens a file for reading.
+    pub fn read(&self, path: &Path) -> io::Result<File> {
+        blocking(self.open(path, OFlags::RDONLY, Mode::empty())?, OFlags::empty())
+    }
+
+    /// Opens a file for appending, with the rights of a log; makes it if need be.
+    pub fn append(&self, path: &Path, rights: Option<LogRights>) -> io::Result<File> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = self.open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, mode)?;
+        if let Some(rights) = rights {
+            // Another user's file stays as its owner has it.
+            let _ = rights.apply(&file);
+        }
+        blocking(file, OFlags::APPEND)
+    }
+
+    /// Makes a new file with the rights of a log, in place of one that is there.
+    pub fn replace(&self, path: &Path, rights: LogRights) -> io::Result<File> {
+        self.remove(path)?;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = self.open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)?;
+        rights.apply(&file)?;
+        blocking(file, OFlags::empty())
+    }
+
+    /// The rights of a log.
+    pub fn rights(&self, path: &Path) -> Option<LogRights> {
+        let stat = self.stat(last(path)).ok()?;
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        regular.then(|| LogRights::of_stat(&stat))
+    }
+
+    /// Whether there is anything of this name.
+    pub fn has(&self, path: &Path) -> bool {
+        self.stat(last(path)).is_ok()
+    }
+
+    /// Renames what is there; nothing is no error.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        unless_missing(rustix::fs::renameat(&self.folder, last(from), &self.folder, last(to)))
+    }
+
+    /// Removes what is there; nothing is no error.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        unless_missing(rustix::fs::unlinkat(&self.folder, last(path), AtFlags::empty()))
+    }
+
+    /// Opens a regular file that has this one name.
+    ///
+    /// The name is looked up once more after it was opened: a link count of 1 is only worth something if at that same
+    /// moment this name is the one.
+    fn open(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let name = last(path);
+        for _ in 0..TRIES {
+            let file = match rustix::fs::openat(&self.folder, name, flags | FILE, mode) {
+                Err(Errno::NOENT) => return Err(io::ErrorKind::NotFound.into()),
+                Err(error) => return Err(self.in_its_place(name).unwrap_or_else(|| error.into())),
+                Ok(file) => file,
+            };
+            let opened = rustix::fs::fstat(&file)?;
+            let named = match self.stat(name) {
+                Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => continue,
+                named => named?,
+            };
+            if (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino) {
+                return judge(&named).map_or(Ok(file), |what| Err(what.into()));
+            }
+        }
+        Err(LogPathError::Restless.into())
+    }
+
+    /// What stands where a file should, if it is none.
+    fn in_its_place(&self, name: &OsStr) -> Option<io::Error> {
+        self.stat(name).ok().and_then(|stat| judge(&stat)).map(io::Error::from)
+    }
+
+    fn stat(&self, name: &OsStr) -> Result<Stat, Errno> {
+        rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+    }
+}
+
+/// Why a file is none that we open.
+fn judge(stat: &Stat) -> Option<LogPathError> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if stat.st_nlink == 1 => None,
+        FileType::RegularFile => Some(LogPathError::HardLink),
+        FileType::Symlink => Some(LogPathError::NoFile("a symbolic link")),
+        FileType::Directory => Some(LogPathError::NoFile("a folder")),
+        FileType::Fifo => Some(LogPathError::NoFile("a FIFO")),
+        FileType::Socket => Some(LogPathError::NoFile("a socket")),
+        _ => Some(LogPathError::NoFile("a device")),
+    }
+}
+
+#[allow(clippy::useless_conversion, reason = "a mode has 16 bits on macOS")]
+fn ownership(stat: &Stat) -> Ownership {
+    Ownership { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode.into() }
+}
+
+/// Takes back that it never waits: it is a file, and some file systems would refuse what they would have to wait for.
+fn blocking(file: OwnedFd, flags: OFlags) -> io::Result<File> {
+    rustix::fs::fcntl_setfl(&file, flags)?;
+    Ok(file.into())
+}
+
+fn last(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+fn unless_missing(done: Result<(), Errno>) -> io::Result<()> {
+    match done {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
