@@ -251,14 +251,28 @@ fn poll_local(
     explainer: &mut Explainer,
     first: &mut Vec<u8>,
     cx: &mut Context<'_>,
-    buf: &[u8],
+    bufs: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
+    let filled = bufs.iter().position(|buf| !buf.is_empty()).unwrap_or(bufs.len());
+    let bufs = &bufs[filled..];
+    let buf = bufs.first().map_or(&[][..], |buf| &**buf);
     while !first.is_empty() {
         let sent = ready!(Pin::new(&mut *io).poll_write(cx, first))?;
         first.drain(..sent);
     }
     match explainer.next(buf) {
-        Step::Pass(count) => {
+        // The head of a frame and its content: in one piece, so that whoever is killed has sent both or neither.
+        Step::Pass(_, follow) if bufs.len() > 1 && total(&bufs[1..]) <= follow => {
+            let sent = ready!(Pin::new(io).poll_write_vectored(cx, bufs))?;
+            let mut left = sent;
+            for buf in bufs {
+                let part = left.min(buf.len());
+                explainer.sent(&buf[..part]);
+                left -= part;
+            }
+            Poll::Ready(Ok(sent))
+        }
+        Step::Pass(count, _) => {
             let sent = ready!(Pin::new(io).poll_write(cx, &buf[..count]))?;
             explainer.sent(&buf[..sent]);
             Poll::Ready(Ok(sent))
@@ -268,6 +282,10 @@ fn poll_local(
             Poll::Ready(Ok(REPLACED))
         }
     }
+}
+
+fn total(bufs: &[io::IoSlice<'_>]) -> usize {
+    bufs.iter().map(|buf| buf.len()).sum()
 }
 
 impl Drop for Connection {
@@ -311,7 +329,7 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { io, explainer, first, .. } = self.get_mut();
         match io {
-            Io::Local(io) => poll_local(io, explainer, first, cx, buf),
+            Io::Local(io) => poll_local(io, explainer, first, cx, &[io::IoSlice::new(buf)]),
             Io::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Io::Tls(io) => Pin::new(io).poll_write(cx, buf),
         }
@@ -334,17 +352,17 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Io::Local(_) = &self.io {
-            let buf = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &**buf);
-            return self.poll_write(cx, buf);
+        let Self { io, explainer, first, .. } = self.get_mut();
+        match io {
+            Io::Local(io) => poll_local(io, explainer, first, cx, bufs),
+            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
-        each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.io {
-            // What it sends is looked at in one piece.
-            Io::Local(_) => false,
+            Io::Local(io) => io.is_write_vectored(),
             Io::Plain(io) => io.is_write_vectored(),
             Io::Tls(io) => io.is_write_vectored(),
         }

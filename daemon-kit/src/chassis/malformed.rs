@@ -33,8 +33,8 @@ pub(super) struct Explainer {
 /// What to do with the bytes that are to be sent next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Send so many of them as they are.
-    Pass(usize),
+    /// Send so many of them as they are, and so many that follow.
+    Pass(usize, usize),
     /// Send these in place of the first [`RESET`] of them.
     Replace(Vec<u8>),
 }
@@ -44,18 +44,18 @@ impl Explainer {
     pub(super) fn next(&self, bytes: &[u8]) -> Step {
         // The rest of the current frame, and all that follow up to one that is to be replaced.
         let missing = (HEADER - self.header.len()) % HEADER;
-        let Some(rest) = bytes.get(..missing) else { return Step::Pass(bytes.len()) };
+        let Some(rest) = bytes.get(..missing) else { return Step::Pass(bytes.len(), 0) };
         let mut at = match &self.header[..] {
             [] => self.payload,
             begun => missing + length(&[begun, rest].concat()),
         };
         while let Some(frame) = bytes.get(at..at + HEADER) {
             if let Some(stream) = self.is_unexplained(&bytes[at..]) {
-                return if at == 0 { Step::Replace(explained(stream)) } else { Step::Pass(at) };
+                return if at == 0 { Step::Replace(explained(stream)) } else { Step::Pass(at, 0) };
             }
             at += HEADER + length(frame);
         }
-        Step::Pass(bytes.len())
+        Step::Pass(bytes.len(), at.saturating_sub(bytes.len()))
     }
 
     /// These bytes were sent as they are.
@@ -155,7 +155,7 @@ mod tests {
                     out.extend(with);
                     at += REPLACED;
                 }
-                Step::Pass(count) => {
+                Step::Pass(count, _) => {
                     let count = count.min(at_once);
                     explainer.sent(&bytes[at..at + count]);
                     out.extend(&bytes[at..at + count]);
