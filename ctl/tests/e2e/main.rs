@@ -36,6 +36,7 @@ mod notify;
 mod other_language;
 mod pace;
 mod refused;
+mod remembered;
 mod safety;
 mod schedule;
 mod slow_peers;

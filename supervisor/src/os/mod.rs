@@ -106,6 +106,8 @@ pub struct SpawnError {
     pub step: String,
     /// Why.
     pub cause: std::io::Error,
+    /// It failed before there was a process of the service's own.
+    pub ours: bool,
 }
 
 /// What stands in the file in which a child writes its pid.

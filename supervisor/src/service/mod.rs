@@ -5,6 +5,7 @@
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
+//! | [`failure`] | why a start failed: for a cause of ours, or of the service |
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | [`reports`] | what the monitors said of its checks |
@@ -12,6 +13,7 @@
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod driver;
+mod failure;
 pub mod limits;
 pub mod notify;
 pub mod plan;
@@ -35,6 +37,7 @@ use crate::logs::{Shared, Which};
 use crate::os::{Cgroup, Tree};
 
 pub use driver::{Pending, Run};
+pub use failure::StartFailure;
 pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
@@ -72,6 +75,8 @@ pub struct Service {
     pub plan: Option<Plan>,
     /// Whether it is wanted up, as far as that is written down.
     pub written_wanted: bool,
+    /// The run whose end is written down, if one is.
+    pub written_end: Option<u64>,
     /// Its process.
     pub run: Option<Run>,
     /// The processes of the current or the last run, until they are gone.
@@ -169,6 +174,7 @@ impl Service {
             extra_env,
             caller_env: None,
             written_wanted: unit.is_wanted(),
+            written_end: None,
             unit,
             plan: None,
             run: None,

@@ -123,6 +123,25 @@ pub fn exec(program: &Path, args: &[String]) -> io::Error {
     std::process::Command::new(program).args(args).exec()
 }
 
+/// Whether something failed because the host, or this process, has too little of something: space, descriptors, memory,
+/// processes. It may work later as it is.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short =
+        [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::ROFS];
+    Errno::from_io_error(error).is_some_and(|error| short.contains(&error))
+}
+
+/// Whether it is descriptors that this process has too few of.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MFILE)
+}
+
+/// How many descriptors this process may have; `None`: as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
 /// Whom this process runs as.
 pub fn own_ids() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())

@@ -151,6 +151,22 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
+/// Whether something failed because the host, or this process, has too little of something. It may work later as it is.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
+/// Whether it is descriptors that this process has too few of: there is no such limit here.
+pub fn is_out_of_descriptors(_error: &io::Error) -> bool {
+    false
+}
+
+/// How many descriptors this process may have: as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    None
+}
+
 /// The only truth about who supervises a home. Held until dropped or dead.
 #[derive(Debug)]
 pub struct Lock(File);
