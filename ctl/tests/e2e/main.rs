@@ -38,6 +38,7 @@ mod other_language;
 mod other_users;
 mod pace;
 mod refused;
+mod remembered;
 mod rights;
 mod safety;
 mod schedule;
