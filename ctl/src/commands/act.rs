@@ -98,7 +98,8 @@ pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result
 /// `reset`.
 pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
-    let call = async |supervisor: Supervisor| supervisor.reset(ResetRequest { selection: whom.clone() }).await;
+    let call =
+        async |supervisor: Supervisor| supervisor.reset(ResetRequest { selection: whom.clone() }).await;
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
@@ -112,7 +113,8 @@ pub(super) async fn pause(args: Pause, place: &Place, out: &mut Out) -> Result<D
 /// `resume`.
 pub(super) async fn resume(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
-    let call = async |supervisor: Supervisor| supervisor.resume(ResumeRequest { selection: whom.clone() }).await;
+    let call =
+        async |supervisor: Supervisor| supervisor.resume(ResumeRequest { selection: whom.clone() }).await;
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 

@@ -122,7 +122,8 @@ pub(super) fn replay(records: &Records<'_>, after: u64) -> Replay {
         }
     }
     // A number that was used is not used again, whatever it stood for.
-    replay.seq = records.all.iter().map(|(seq, _)| *seq).filter(|_| records.in_place).fold(replay.seq, u64::max);
+    replay.seq =
+        records.all.iter().map(|(seq, _)| *seq).filter(|_| records.in_place).fold(replay.seq, u64::max);
     replay
 }
 

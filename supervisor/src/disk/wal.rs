@@ -88,7 +88,8 @@ impl Wal {
     fn allocate(&mut self, length: u64) {
         let end = length.max(ALLOCATED);
         let zeros = vec![0; usize::try_from(end.saturating_sub(self.position)).unwrap_or(0)];
-        let written = self.file.seek(SeekFrom::Start(self.position)).and_then(|_| self.file.write_all(&zeros));
+        let written =
+            self.file.seek(SeekFrom::Start(self.position)).and_then(|_| self.file.write_all(&zeros));
         match written {
             Ok(()) => self.allocated = end,
             Err(error) => tracing::warn!(%error, "the write-ahead log could not be allocated"),
@@ -324,7 +325,8 @@ mod tests {
     fn the_form_of_version_0_1_0_is_read_and_written_anew() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("wal");
-        std::fs::write(&path, "4 want old down\n5 start web 2\n6 pid web 2 12 34\n7 want api do").expect("written");
+        std::fs::write(&path, "4 want old down\n5 start web 2\n6 pid web 2 12 34\n7 want api do")
+            .expect("written");
         let (mut wal, before) = Wal::open(&path, 4).expect("opened");
         assert_eq!(before.runs["web"].identity, Some(Identity { pid: 12, start: 34 }));
         wal.wanted("api", true).expect("written");

@@ -73,7 +73,10 @@ mod tests {
         assert_eq!(unit.take_notes(), [Note::Hindered("no space".into())]);
         unit.poll(now);
         unit.observe(now, Fact::Spawned);
-        assert_eq!((unit.state(now), unit.reason(now), unit.last_exit()), (State::Starting, unit.reason(now), None));
+        assert_eq!(
+            (unit.state(now), unit.reason(now), unit.last_exit()),
+            (State::Starting, unit.reason(now), None)
+        );
         unit.observe(now, Fact::Exited(Exit::Code(1)));
         assert_eq!(unit.streak(), 1, "the service's own failure counts");
     }

@@ -79,7 +79,10 @@ fn invariant_a_hindrance_is_no_failure(unit: &Unit, before: &(u32, Option<Exit>)
     assert_eq!((unit.streak(), unit.last_exit()), (before.0, before.1.as_ref()), "counted: {unit:?}");
     assert!(!unit.is_failed() && !unit.is_completed(), "given up: {unit:?}");
     let next = unit.next_start(now).unwrap_or_default();
-    assert!(!unit.is_wanted() || next > Duration::ZERO && next <= Duration::from_secs(5), "not tried again: {unit:?}");
+    assert!(
+        !unit.is_wanted() || next > Duration::ZERO && next <= Duration::from_secs(5),
+        "not tried again: {unit:?}"
+    );
 }
 
 fn walk(seed: u64) {

@@ -53,7 +53,9 @@ impl Manager {
         self.world.journal.flush();
         self.changes.tell();
         self.targets.tell();
-        if self.world.wal.is_large() && !self.checkpoint.failing || self.checkpoint.due.is_some_and(|due| due <= now) {
+        if self.world.wal.is_large() && !self.checkpoint.failing
+            || self.checkpoint.due.is_some_and(|due| due <= now)
+        {
             self.write_checkpoint();
         }
     }

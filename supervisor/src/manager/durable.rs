@@ -52,7 +52,9 @@ impl Manager {
     /// then the run is not to be touched.
     pub(super) fn remember_restart(&mut self, name: &Name) -> io::Result<()> {
         let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name).filter(|service| !service.is_second()) else { return Ok(()) };
+        let Some(service) = services.get_mut(name).filter(|service| !service.is_second()) else {
+            return Ok(());
+        };
         if service.unit.is_alive() {
             write_down_end(service, &mut world.wal, WhyEnd::Restart)?;
         }

@@ -164,7 +164,8 @@ impl Found {
     /// A new run was to take the place of this one.
     pub(super) fn is_to_reload(&self, name: &Name, incarnation: u64) -> bool {
         let asked = self.replay.reloads.get(name.as_str()) == Some(&incarnation);
-        let under_way = || self.entry(name).is_some_and(|entry| entry.reloading && entry.unit.incarnation == incarnation);
+        let under_way =
+            || self.entry(name).is_some_and(|entry| entry.reloading && entry.unit.incarnation == incarnation);
         self.same_boot && (asked || under_way() && !self.replay.ends.contains_key(name.as_str()))
     }
 

@@ -115,7 +115,9 @@ impl Service {
         }
         self.hold_sockets(&mut world.inherited)?;
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
-        world.open_outputs(self, ids.as_ref(), true).map_err(|error| StartFailure::io("its outputs", &error))?;
+        world
+            .open_outputs(self, ids.as_ref(), true)
+            .map_err(|error| StartFailure::io("its outputs", &error))?;
         if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {

@@ -36,7 +36,9 @@ impl From<SpawnError> for StartFailure {
 fn cause(error: &io::Error) -> String {
     match os::descriptor_limit() {
         Some(limit) if os::is_out_of_descriptors(error) => {
-            format!("{error}: the supervisor may have {limit} (RLIMIT_NOFILE); raise it with \"ulimit -n\" or LimitNOFILE=")
+            format!(
+                "{error}: the supervisor may have {limit} (RLIMIT_NOFILE); raise it with \"ulimit -n\" or LimitNOFILE="
+            )
         }
         _ => error.to_string(),
     }

@@ -127,8 +127,16 @@ pub fn exec(program: &Path, args: &[String]) -> io::Error {
 /// processes. It may work later as it is.
 pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let short =
-        [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN, Errno::ROFS];
+    let short = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+        Errno::ROFS,
+    ];
     Errno::from_io_error(error).is_some_and(|error| short.contains(&error))
 }
 
