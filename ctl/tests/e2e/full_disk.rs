@@ -1,0 +1,81 @@
+//! A disk without a free block ends nothing: who dies is started again meanwhile, also by the next supervisor.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::harness::{System, eventually, kill, lives, poll};
+
+/// The home of a system on a small disk of its own, which goes before the system's folder.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Only root may mount one.
+    fn at(path: PathBuf) -> Option<Self> {
+        if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            eprintln!("SKIPPED: only root may mount a small disk");
+            return None;
+        }
+        fs::create_dir(&path).expect("made");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"])
+            .arg(&path)
+            .status()
+            .is_ok_and(|status| status.success());
+        if !mounted {
+            eprintln!("SKIPPED: no small disk can be mounted here");
+            fs::remove_dir(&path).expect("empty");
+            return None;
+        }
+        Some(Self(path))
+    }
+
+    /// Takes every block that is left.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("filler")).expect("made");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).expect("it was there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn who_dies_on_a_full_disk_is_started_again_and_so_is_the_supervisor() {
+    let system = System::new(
+        "[services.a]\ncommand = [\"sleep\", \"1000\"]\nrestart = { max = 3, initial = \"100ms\", max_wait = \"200ms\" }\n",
+    );
+    let Some(disk) = SmallDisk::at(system.path(".sereno")) else { return };
+    system.ctl(&["up", "-d", "--wait"]).succeeded();
+    let state = || fs::read_to_string(system.path(".sereno/state/state.json")).unwrap_or_default();
+    eventually("a checkpoint, after which the log is empty", || state().contains("\"is\":\"alive\""));
+    disk.fill();
+    for _ in 0..3 {
+        let before = system.service("a");
+        kill(before.pid(), "KILL");
+        system.until_restarted(&before);
+    }
+    let before = system.service("a");
+    system.ctl(&["restart", "a"]).succeeded();
+    assert_ne!(system.until_restarted(&before).pid(), before.pid());
+    let dead = system.supervisor();
+    kill(dead, "KILL");
+    eventually("it is dead", || !lives(dead));
+    assert!(poll(|| system.status()["supervisor"]["state"] == "up"), "{}", system.story());
+    let before = system.service("a");
+    kill(before.pid(), "KILL");
+    system.until_restarted(&before);
+    system.ctl(&["stop", "a"]).succeeded();
+    system.ctl(&["start", "a"]).succeeded();
+    disk.empty();
+    system.down();
+}
