@@ -9,11 +9,12 @@ use std::process::Command;
 use crate::harness::{System, eventually, kill, lives, poll};
 
 /// The home of a system on a small disk of its own, which goes before the system's folder.
-struct SmallDisk(PathBuf);
+struct SmallDisk<'a>(PathBuf, &'a System);
 
-impl SmallDisk {
+impl<'a> SmallDisk<'a> {
     /// Only root may mount one.
-    fn at(path: PathBuf) -> Option<Self> {
+    fn of(system: &'a System) -> Option<Self> {
+        let path = system.path(".sereno");
         if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
             eprintln!("SKIPPED: only root may mount a small disk");
             return None;
@@ -29,7 +30,7 @@ impl SmallDisk {
             fs::remove_dir(&path).expect("empty");
             return None;
         }
-        Some(Self(path))
+        Some(Self(path, system))
     }
 
     /// Takes every block that is left.
@@ -43,8 +44,11 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
+        // Also where the story has failed: nobody finds the supervisor once its home is gone.
+        let _ = fs::remove_file(self.0.join("filler"));
+        self.1.ctl(&["down"]);
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -54,7 +58,7 @@ fn who_dies_on_a_full_disk_is_started_again_and_so_is_the_supervisor() {
     let system = System::new(
         "[services.a]\ncommand = [\"sleep\", \"1000\"]\nrestart = { max = 3, initial = \"100ms\", max_wait = \"200ms\" }\n",
     );
-    let Some(disk) = SmallDisk::at(system.path(".sereno")) else { return };
+    let Some(disk) = SmallDisk::of(&system) else { return };
     system.ctl(&["up", "-d", "--wait"]).succeeded();
     // The first record, if there is one, begins behind the first line.
     let log = || fs::read(system.path(".sereno/run/wal")).unwrap_or_default();
