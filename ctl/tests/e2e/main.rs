@@ -20,6 +20,7 @@ mod conformance;
 mod crash_loop;
 mod dependencies;
 mod flood;
+mod full_disk;
 mod guard;
 mod harness;
 mod hostile_monitor;

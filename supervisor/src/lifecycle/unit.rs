@@ -267,14 +267,6 @@ impl Unit {
         }
     }
 
-    fn spawn_failed(&mut self, now: Moment, reason: String) {
-        if matches!(self.phase, Phase::Spawning) {
-            self.hindrance = None;
-            let last = Ended { end: WhyEnd::Exit, exit: Exit::NotSpawned(reason), at: now };
-            self.settle(now, last, false);
-        }
-    }
-
     fn exited(&mut self, now: Moment, exit: Exit, by_itself: WhyEnd) {
         let (run, stage, end) = match std::mem::replace(&mut self.phase, Phase::Spawning) {
             Phase::Alive(run) => (run, None, by_itself),

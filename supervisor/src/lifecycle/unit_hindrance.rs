@@ -1,8 +1,9 @@
-//! A start that the supervisor itself can not try, and a run that it can not tell to go: neither is the service's failure.
+//! A start that failed; one that the supervisor itself can not try, and a run that it can not tell to go: those two are
+//! not the service's failure.
 
 use std::time::Duration;
 
-use super::{Moment, Note, Phase, Rest, Stage, Unit, WhyEnd};
+use super::{Ended, Exit, Moment, Note, Phase, Rest, Stage, Unit, WhyEnd};
 
 /// The wait after the first try, and the longest between two.
 const FIRST: Duration = Duration::from_millis(200);
@@ -37,6 +38,14 @@ impl Unit {
         self.phase = Phase::Due { at: now + wait };
     }
 
+    pub(super) fn spawn_failed(&mut self, now: Moment, reason: String) {
+        if matches!(self.phase, Phase::Spawning) {
+            self.hindrance = None;
+            let last = Ended { end: WhyEnd::Exit, exit: Exit::NotSpawned(reason), at: now };
+            self.settle(now, last, false);
+        }
+    }
+
     /// A healthy run that was to be replaced goes on as it was.
     pub(super) fn not_told(&mut self) {
         match std::mem::replace(&mut self.phase, Phase::Spawning) {
@@ -51,7 +60,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{at, plain, policy};
-    use super::super::{Action, Exit, Fact, Request, State};
+    use super::super::{Action, Fact, Request, State};
     use super::*;
 
     #[test]

@@ -158,14 +158,16 @@ fn walk(seed: u64) {
             }
             if let Action::Spawn(_) = action {
                 let before = (unit.streak(), unit.last_exit().cloned());
-                if chance.u32(0..5) == 0 {
-                    unit.observe(now, Fact::Hindered("no space".into()));
-                    invariant_a_hindrance_is_no_failure(&unit, &before, now);
-                } else if chance.u32(0..5) == 0 {
-                    unit.observe(now, Fact::SpawnFailed("no".into()));
-                } else {
-                    world.leader = true;
-                    unit.observe(now, Fact::Spawned);
+                match chance.u32(0..10) {
+                    0 | 1 => {
+                        unit.observe(now, Fact::Hindered("no space".into()));
+                        invariant_a_hindrance_is_no_failure(&unit, &before, now);
+                    }
+                    2 | 3 => unit.observe(now, Fact::SpawnFailed("no".into())),
+                    _ => {
+                        world.leader = true;
+                        unit.observe(now, Fact::Spawned);
+                    }
                 }
             }
             polls += 1;

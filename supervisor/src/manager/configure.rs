@@ -174,7 +174,9 @@ impl Manager {
         let written = restarts.iter().try_for_each(|name| self.remember_restart(name));
         let written = written.and_then(|()| applied::save(&self.world.home.state(), applied));
         if written.is_err() {
-            restarts.iter().for_each(|name| self.forget_restart(name));
+            for name in &restarts {
+                self.forget_restart(name);
+            }
         }
         written
     }

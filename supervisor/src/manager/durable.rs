@@ -81,7 +81,8 @@ impl Manager {
             }
             let (alive, incarnation) = (service.unit.is_alive(), service.unit.incarnation());
             if found.is_to_stop(&name) {
-                if service.unit.is_wanted() {
+                // Also one that was told already: what it depends on waits until it is down.
+                if service.unit.is_wanted() || !service.unit.is_down() {
                     self.stop_queue.insert(name);
                 }
             } else if found.is_to_begin(&name) {

@@ -31,13 +31,15 @@ unsafe impl Send for Birth {}
 // SAFETY: as above.
 unsafe impl Sync for Birth {}
 
+/// So many bytes of the file are mapped.
+const LENGTH: usize = size_of::<Page>();
+
 impl Birth {
     /// Opens the file; with what the last one left in it.
     pub fn open(path: &Path) -> io::Result<(Self, Born)> {
         let file = super::host::open_in_place(path, 0o600)?;
         // Never shorter again: reading beyond the end of a mapped file is a signal, not an error. So is writing where the
         // file has no block yet and the disk is full: what stands there is written once more, which allocates it.
-        const LENGTH: usize = size_of::<Page>();
         let mut now = [0; LENGTH];
         let read = file.read_at(&mut now, 0)?;
         file.write_all_at(if read == LENGTH { &now } else { &[0; LENGTH] }, 0)?;
