@@ -233,6 +233,23 @@ pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure
     }
 }
 
+/// Asks a supervisor, and asks again where the one that was asked is gone before it answered and another one comes. Only
+/// for what is safe to be done twice.
+pub(crate) async fn ask<T>(
+    endpoint: &Endpoint,
+    call: impl AsyncFn(Supervisor) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut supervisor = Supervisor::connect(endpoint).await?;
+    let until = Instant::now() + REPLACED_WITHIN;
+    loop {
+        match call(supervisor).await {
+            Err(Failure::NoSupervisor { .. }) if Instant::now() < until => {}
+            answer => return answer,
+        }
+        supervisor = reconnect(endpoint).await?;
+    }
+}
+
 /// Asks a monitor itself; an error is a text for a person.
 pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, String> {
     let ask = async {

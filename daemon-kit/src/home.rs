@@ -31,7 +31,7 @@ impl Home {
         &self.root
     }
 
-    /// Sockets, FIFOs, locks, the log of intents: what a reboot may lose.
+    /// Sockets, FIFOs, locks, the write-ahead log: what a reboot may lose.
     pub fn run(&self) -> &Path {
         &self.run
     }

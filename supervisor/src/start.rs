@@ -134,8 +134,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
     };
-    let ignored = os::open_private(&home.root().join(".gitignore"));
-    step("writing .gitignore", ignored.and_then(|mut file| std::io::Write::write_all(&mut file, b"*\n")))?;
+    ignored_by_git(home.root());
     let added = Added::load(&home.state());
     let left_out = added.join(&mut config);
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
@@ -229,7 +228,7 @@ fn supervise(start: Start, under_init: bool) -> Result<Over, StartError> {
         signals.triggered().await;
         let who = "a signal to the supervisor".into();
         // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
-        let _ = told.tell(Command::Shutdown { keep: under_init, who }).await;
+        let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
     });
     api.serve(handle, journal);
     if let Some(init) = Init::of(&std::env::vars_os().collect()) {
@@ -257,6 +256,17 @@ fn source(file: Option<&Path>, env: Env) -> Result<Source, StartError> {
     let path = file::find(file, &here, &env).map_err(StartError::Problems)?;
     let text = file::read(&path).map_err(StartError::Problems)?;
     Ok(Source { path, text, env })
+}
+
+/// No repository holds what lies here. Written once: whoever starts us again on a full disk means services that run.
+fn ignored_by_git(root: &Path) {
+    let path = root.join(".gitignore");
+    if !path.exists()
+        && let Err(error) =
+            os::open_private(&path).and_then(|mut file| std::io::Write::write_all(&mut file, b"*\n"))
+    {
+        tracing::warn!(path = %path.display(), %error, "it could not be written");
+    }
 }
 
 /// Sockets and state are ours alone, also where somebody has opened them since.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::settle::{self, Settled};
 use crate::args::{Act, Pause, Signal, Whom};
-use crate::client::Supervisor;
+use crate::client::{self, Supervisor};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -45,14 +45,17 @@ struct Outcomes {
 /// Sends a command and waits until each service is settled.
 pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let endpoint = &place.located.supervisor;
-    let supervisor = Supervisor::connect(endpoint).await?;
-    let selection = selection(act.whom);
-    let outcomes = match verb {
-        Verb::Start => supervisor.start(StartRequest { selection }).await?.outcomes,
-        Verb::Stop => supervisor.stop(StopRequest { selection }).await?.outcomes,
-        Verb::Restart => supervisor.restart(RestartRequest { selection }).await?.outcomes,
-        Verb::Reload => supervisor.reload(ReloadRequest { selection }).await?.outcomes,
-    };
+    let whom = selection(act.whom);
+    let outcomes = client::ask(endpoint, async |supervisor| {
+        let selection = whom.clone();
+        Ok(match verb {
+            Verb::Start => supervisor.start(StartRequest { selection }).await?.outcomes,
+            Verb::Stop => supervisor.stop(StopRequest { selection }).await?.outcomes,
+            Verb::Restart => supervisor.restart(RestartRequest { selection }).await?.outcomes,
+            Verb::Reload => supervisor.reload(ReloadRequest { selection }).await?.outcomes,
+        })
+    })
+    .await?;
     let width = width(&outcomes);
     let mut all = refused(&outcomes, width, out)?;
     out.flush()?;
@@ -94,23 +97,25 @@ pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result
 
 /// `reset`.
 pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
-    let supervisor = Supervisor::connect(&place.located.supervisor).await?;
-    let response = supervisor.reset(ResetRequest { selection: selection(whom) }).await?;
-    told(&response.outcomes, out)
+    let whom = selection(whom);
+    let call =
+        async |supervisor: Supervisor| supervisor.reset(ResetRequest { selection: whom.clone() }).await;
+    told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
 /// `pause`.
 pub(super) async fn pause(args: Pause, place: &Place, out: &mut Out) -> Result<Done, Failure> {
-    let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let request = PauseRequest { selection: selection(args.whom), r#for: args.time.map(to_wire) };
-    told(&supervisor.pause(request).await?.outcomes, out)
+    let call = async |supervisor: Supervisor| supervisor.pause(request.clone()).await;
+    told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
 /// `resume`.
 pub(super) async fn resume(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
-    let supervisor = Supervisor::connect(&place.located.supervisor).await?;
-    let response = supervisor.resume(ResumeRequest { selection: selection(whom) }).await?;
-    told(&response.outcomes, out)
+    let whom = selection(whom);
+    let call =
+        async |supervisor: Supervisor| supervisor.resume(ResumeRequest { selection: whom.clone() }).await;
+    told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "this is how the wire has it")]

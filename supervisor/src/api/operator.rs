@@ -322,7 +322,7 @@ impl v1::supervisor_server::Supervisor for Operator {
     ) -> Result<Response<v1::ShutdownResponse>, Status> {
         let who = who(&request)?;
         let keep = request.into_inner().keep_services;
-        self.manager.tell(Command::Shutdown { keep, who }).await?;
+        self.manager.ask(|reply| Command::Shutdown { keep, who, reply }).await?;
         Ok(Response::new(v1::ShutdownResponse {}))
     }
 

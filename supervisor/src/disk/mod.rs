@@ -1,8 +1,9 @@
-//! What survives: the state of every service, the log of intents before it, and the file that was applied.
+//! What survives: the state of every service, the write-ahead log beyond it, and the file that was applied.
 //!
 //! | file | where | written |
 //! |---|---|---|
-//! | [`wal`] | `home/run/wal` | around every spawn, without fsync: a SIGKILL does not lose the page cache |
+//! | [`wal`] | `home/run/wal` | around every spawn and before every answer, in blocks that it keeps; without fsync: a SIGKILL does not lose the page cache |
+//! | `replay` | | what is read of it |
 //! | [`state`] | `home/state/state.json` | its checkpoint, off the hot path: temporary file, fsync, rename |
 //! | [`applied`] | `home/state/applied.toml`, `.json` | at `up` and `apply` |
 //! | [`added`] | `home/state/added.json` | when a service is added or removed that no file names |
@@ -11,6 +12,7 @@
 pub mod added;
 pub mod applied;
 pub mod launch;
+mod replay;
 pub mod state;
 pub mod wal;
 

@@ -20,7 +20,7 @@ const VERSION: u32 = 1;
 pub struct State {
     /// Which boot it is about.
     pub boot: String,
-    /// The last record of the log of intents that is part of it.
+    /// The last record of the write-ahead log that is part of it.
     pub seq: u64,
     /// By name, monitors too.
     pub services: BTreeMap<String, Entry>,
@@ -46,6 +46,12 @@ pub struct Entry {
     /// Its time came while its last run went.
     #[serde(default)]
     pub queued: bool,
+    /// A person stopped it, and it waits until those that depend on it are down.
+    #[serde(default)]
+    pub stopping: bool,
+    /// A new run is to take its place once it is ready.
+    #[serde(default)]
+    pub reloading: bool,
 }
 
 /// A pause.
@@ -174,6 +180,8 @@ mod tests {
             paused: Some(Pause { until: None }),
             next_run: Some(7),
             queued: true,
+            stopping: true,
+            reloading: true,
         };
         State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
     }

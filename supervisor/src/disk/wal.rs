@@ -1,73 +1,99 @@
-//! The log of intents: a line before each spawn and one after it, so that a supervisor killed in between leaves neither
-//! a process nobody knows nor a number used twice.
+//! The write-ahead log: a line before each spawn and one after it, and one for whatever a person asked, before it is done
+//! and answered. A supervisor that is killed in between leaves neither a process nobody knows nor a number used twice,
+//! and forgets nothing that it said it would do.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::os::Identity;
+use super::replay::{Records, line, replay};
+use crate::lifecycle::Moment;
+use crate::lifecycle::saved::SavedEnd;
+use crate::os::{self, Identity};
+
+pub(crate) use super::replay::hostile;
+pub use super::replay::{Intended, Paused, Replay};
+
+/// The first line of a log whose records are written in place.
+pub(super) const HEADER: &str = "sereno-wal 2\n";
+
+/// So many bytes of the file have blocks on the disk before they are needed: a start on a full disk needs none. A start
+/// writes about 80 bytes, so this is some 3,000 starts without a checkpoint.
+const ALLOCATED: u64 = 256 * 1024;
 
 /// Above this the log is cut even while things happen.
-const LARGE: u64 = 1024 * 1024;
+const LARGE: u64 = ALLOCATED / 2;
 
-/// The open log.
+/// The open log. Records are written one after the other from the header on; a checkpoint moves the position back to
+/// the header and leaves the file as long as it is, so that its blocks stay allocated.
 #[derive(Debug)]
 pub struct Wal {
     file: File,
-    length: u64,
+    /// Where the next record goes.
+    position: u64,
+    /// Up to here the file has its blocks.
+    allocated: u64,
     seq: u64,
     /// The last number before `down`, while that is under way.
     before_down: Option<u64>,
-}
-
-/// The last run of a service that the log knows of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intended {
-    /// Its number.
-    pub incarnation: u64,
-    /// Its process, if it came about.
-    pub identity: Option<Identity>,
-    /// When it became ready, since boot.
-    pub ready: Option<Duration>,
-    /// The number of the intent.
-    pub intent: u64,
-}
-
-/// What the log says beyond the checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Replay {
-    /// The last number used.
-    pub seq: u64,
-    /// By service: the last run that was intended.
-    pub runs: BTreeMap<String, Intended>,
-    /// Runs of the checkpoint that have become ready since.
-    pub ready: BTreeMap<String, (u64, Option<Duration>)>,
-    /// By service: the last number taken out for a run beside another.
-    pub beside: BTreeMap<String, u64>,
-    /// By service: whether it was wanted up in the end.
-    pub wants: BTreeMap<String, bool>,
-    /// A `down` was under way: it is to be finished.
-    pub down: bool,
+    /// The last record could not be written.
+    failing: bool,
 }
 
 impl Wal {
     /// Reads what is beyond `seq`, and opens the log for more.
     pub fn open(path: &Path, seq: u64) -> io::Result<(Self, Replay)> {
-        let text = match std::fs::read(path) {
+        let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let replay = replay(&String::from_utf8_lossy(&text), seq);
-        let file = crate::os::open_append(path, 0o600)?;
-        let mut length = file.metadata()?.len();
-        if text.last().is_some_and(|byte| *byte != b'\n') {
-            // The end of a line that was cut off; what follows must not be taken for a part of it.
-            length += 1;
-            (&file).write_all(b"\n")?;
+        let records = Records::read(&bytes);
+        let replay = replay(&records, seq);
+        let file = os::open_in_place(path, 0o600)?;
+        let mut wal = Self {
+            file,
+            position: records.end,
+            allocated: 0,
+            seq: replay.seq,
+            before_down: None,
+            failing: false,
+        };
+        if !records.in_place {
+            wal.convert(&records, seq)?;
+        } else if records.all.iter().all(|(number, _)| *number <= seq) {
+            wal.position = header_length();
         }
-        Ok((Self { file, length, seq: replay.seq, before_down: None }, replay))
+        wal.allocate(u64::try_from(bytes.len()).unwrap_or(0));
+        Ok((wal, replay))
+    }
+
+    /// A new file, or one of an earlier version: what the checkpoint does not hold is written again in this form.
+    fn convert(&mut self, records: &Records<'_>, after: u64) -> io::Result<()> {
+        let newer = records.all.iter().filter(|(number, _)| *number > after);
+        let text: String = newer.map(|(number, record)| line(*number, record)).collect();
+        let text = format!("{HEADER}{text}");
+        self.file.seek(SeekFrom::Start(0))?;
+        match self.file.write_all(text.as_bytes()) {
+            // It gets its blocks when there are some again.
+            Err(error) if os::is_shortage(&error) && records.all.is_empty() => {}
+            written => written?,
+        }
+        self.position = u64::try_from(text.len()).unwrap_or(0);
+        Ok(())
+    }
+
+    /// Fills the rest of the file with zeros: it has its blocks then, and nothing that an earlier supervisor wrote is
+    /// ever read after what this one writes. Where the disk is full, it is tried again at each checkpoint.
+    fn allocate(&mut self, length: u64) {
+        let end = length.max(ALLOCATED);
+        let zeros = vec![0; usize::try_from(end.saturating_sub(self.position)).unwrap_or(0)];
+        let written =
+            self.file.seek(SeekFrom::Start(self.position)).and_then(|_| self.file.write_all(&zeros));
+        match written {
+            Ok(()) => self.allocated = end,
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be allocated"),
+        }
     }
 
     /// The last number that a checkpoint may hold: while a `down` is under way it stays in the log.
@@ -105,6 +131,44 @@ impl Wal {
         self.append(format_args!("want {service} {}", if up { "up" } else { "down" }))
     }
 
+    /// A person started it: also where it was wanted up before and had failed or completed.
+    pub fn start(&mut self, service: &str) -> io::Result<()> {
+        self.append(format_args!("begin {service}"))
+    }
+
+    /// This run is about to be told to go, for that reason, and another follows.
+    pub fn ending(&mut self, service: &str, incarnation: u64, why: SavedEnd) -> io::Result<()> {
+        self.append(format_args!("end {service} {incarnation} {}", why.word()))
+    }
+
+    /// This run is not told to go after all.
+    pub fn stays(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
+        self.append(format_args!("stays {service} {incarnation}"))
+    }
+
+    /// A new run is to take the place of this one once it is ready.
+    pub fn reload(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
+        self.append(format_args!("reload {service} {incarnation}"))
+    }
+
+    /// A person cleared its counts.
+    pub fn reset(&mut self, service: &str) -> io::Result<()> {
+        self.append(format_args!("reset {service}"))
+    }
+
+    /// A person paused it, without an end or until then.
+    pub fn pause(&mut self, service: &str, until: Option<Moment>) -> io::Result<()> {
+        match until {
+            Some(until) => self.append(format_args!("pause {service} {}", until.elapsed().as_millis())),
+            None => self.append(format_args!("pause {service} -")),
+        }
+    }
+
+    /// A person resumed it.
+    pub fn resume(&mut self, service: &str) -> io::Result<()> {
+        self.append(format_args!("resume {service}"))
+    }
+
     /// All services are to go, and the supervisor after them.
     pub fn down(&mut self) -> io::Result<()> {
         self.before_down.get_or_insert(self.seq);
@@ -123,85 +187,56 @@ impl Wal {
 
     /// Whether it is time to make a checkpoint although things go on happening.
     pub fn is_large(&self) -> bool {
-        self.length > LARGE
+        self.position > LARGE
     }
 
-    /// A checkpoint holds everything up to `seq`: what is older can go.
+    /// A checkpoint holds everything up to `seq`: what is older is written over from now on.
     pub fn checkpointed(&mut self, seq: u64) -> io::Result<()> {
-        if seq == self.seq && self.length > 0 {
-            self.file.set_len(0)?;
-            self.length = 0;
+        if seq == self.seq && self.position > header_length() {
+            self.position = header_length();
+            // A line that is none: nothing is read from here on.
+            self.write(b"\0")?;
+        }
+        if self.allocated < ALLOCATED {
+            self.allocate(self.allocated);
         }
         Ok(())
     }
 
     fn append(&mut self, record: std::fmt::Arguments<'_>) -> io::Result<()> {
+        let line = line(self.seq + 1, &record.to_string());
+        if self.allocated == 0 && self.position == header_length() {
+            // The disk was full when it was opened: the header may not be there yet.
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(HEADER.as_bytes())?;
+        }
+        if let Err(error) = self.write(line.as_bytes()) {
+            // Said once: on a full disk it fails again and again.
+            if !std::mem::replace(&mut self.failing, true) {
+                tracing::error!(%error, "writing the write-ahead log failed");
+            }
+            return Err(error);
+        }
+        self.failing = false;
         self.seq += 1;
-        let line = format!("{} {record}\n", self.seq);
-        self.file.write_all(line.as_bytes())?;
-        self.length += u64::try_from(line.len()).unwrap_or(0);
+        self.position += u64::try_from(line.len()).unwrap_or(0);
         Ok(())
     }
-}
 
-fn replay(text: &str, after: u64) -> Replay {
-    let mut replay = Replay { seq: after, ..Replay::default() };
-    for line in text.lines() {
-        let mut fields = line.split(' ');
-        let Some(seq) = fields.next().and_then(|seq| seq.parse::<u64>().ok()) else { continue };
-        if seq <= after {
-            continue;
-        }
-        let fields: Vec<&str> = fields.collect();
-        match fields[..] {
-            ["start", service, incarnation] => {
-                if let Ok(incarnation) = incarnation.parse() {
-                    let run = Intended { incarnation, identity: None, ready: None, intent: seq };
-                    replay.runs.insert(service.into(), run);
-                }
-            }
-            ["pid", service, incarnation, pid, start] => {
-                if let (Ok(incarnation), Ok(pid), Ok(start)) =
-                    (incarnation.parse(), pid.parse(), start.parse())
-                {
-                    let identity = Some(Identity { pid, start });
-                    let run = Intended { incarnation, identity, ready: None, intent: seq };
-                    replay.runs.insert(service.into(), run);
-                }
-            }
-            ["beside", service, incarnation] => {
-                if let Ok(incarnation) = incarnation.parse() {
-                    replay.beside.insert(service.into(), incarnation);
-                }
-            }
-            ["ready", service, incarnation, at] => {
-                // The run itself may already be part of the checkpoint.
-                if let (Ok(incarnation), Ok(at)) = (incarnation.parse::<u64>(), at.parse()) {
-                    let at = Some(Duration::from_millis(at));
-                    match replay.runs.get_mut(service) {
-                        Some(run) if run.incarnation == incarnation => run.ready = at,
-                        _ => drop(replay.ready.insert(service.into(), (incarnation, at))),
-                    }
-                }
-            }
-            ["want", service, up] => drop(replay.wants.insert(service.into(), up == "up")),
-            ["down"] => replay.down = true,
-            ["up"] => replay.down = false,
-            _ => continue,
-        }
-        replay.seq = replay.seq.max(seq);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.position))?;
+        self.file.write_all(bytes)
     }
-    replay
 }
 
-/// Bytes that may be a log of intents.
-pub(crate) fn hostile(bytes: &[u8]) {
-    let replay = replay(&String::from_utf8_lossy(bytes), 3);
-    assert!(replay.seq >= 3, "numbers only grow");
+fn header_length() -> u64 {
+    u64::try_from(HEADER.len()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -246,30 +281,57 @@ mod tests {
         assert!(!Wal::open(&path, seq).expect("opened").1.down, "a person has changed their mind");
         wal.is_down();
         wal.checkpointed(wal.seq()).expect("cut");
-        assert_eq!(path.metadata().expect("there").len(), 0);
+        assert_eq!(Wal::open(&path, 0).expect("opened").1, Replay::default(), "nothing is left of it");
     }
 
     #[test]
-    fn what_was_wanted_last_counts() {
-        let said = replay("1 want web up\n2 want api up\n3 want web down\n", 1);
-        assert_eq!((said.wants.get("web"), said.wants.get("api")), (Some(&false), Some(&true)));
-        assert!(replay("1 want web up\n", 1).wants.is_empty(), "the checkpoint holds it");
+    fn its_blocks_are_allocated_before_they_are_needed_and_stay_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wal");
+        let length = || path.metadata().expect("there").len();
+        let (mut wal, _) = Wal::open(&path, 0).expect("opened");
+        assert_eq!(length(), ALLOCATED);
+        for incarnation in 1..9 {
+            wal.intend("web", incarnation).expect("written");
+            wal.checkpointed(wal.seq()).expect("cut");
+            assert_eq!(length(), ALLOCATED, "a checkpoint gives no block back");
+        }
+        for incarnation in 9..6_000 {
+            wal.intend("a-service-with-a-long-name", incarnation).expect("written");
+        }
+        assert!(length() > ALLOCATED && wal.is_large(), "it grows where it must");
+        assert_eq!(Wal::open(&path, 8).expect("opened").1.runs.len(), 1);
     }
 
     #[test]
-    fn rubbish_and_half_lines_are_passed_over() {
-        let text = "x\n1 start web\n2 start web one\n3 pid web 1 x y\n\u{0}\u{0}\n4 start api 2\n5 sta";
-        let replay = super::replay(text, 0);
-        let run = Intended { incarnation: 2, identity: None, ready: None, intent: 4 };
-        assert_eq!(replay.runs, BTreeMap::from([("api".to_string(), run)]));
+    fn what_was_written_before_the_last_checkpoint_is_never_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wal");
+        let (mut wal, _) = Wal::open(&path, 0).expect("opened");
+        for service in ["a", "b", "c"] {
+            wal.wanted(service, false).expect("written");
+        }
+        wal.checkpointed(wal.seq()).expect("cut");
+        wal.wanted("z", true).expect("written");
+        // Also where the state is lost: the checkpoint has held the rest.
+        let (mut wal, replay) = Wal::open(&path, 0).expect("opened");
+        assert_eq!(replay.wants, BTreeMap::from([("z".to_string(), true)]));
+        wal.wanted("y", true).expect("written");
+        let (_, replay) = Wal::open(&path, 0).expect("opened");
+        assert_eq!((replay.wants.len(), replay.seq), (2, 5));
     }
 
     #[test]
-    fn readiness_is_remembered_of_the_run_it_was_said_of() {
-        let text =
-            "1 start web 2\n2 pid web 2 10 20\n3 ready web 2 5000\n4 ready api 9 6000\n5 ready web 1 7000\n";
-        let replay = super::replay(text, 0);
-        assert_eq!(replay.runs["web"].ready, Some(Duration::from_secs(5)));
-        assert_eq!(replay.ready["api"], (9, Some(Duration::from_secs(6))));
+    fn the_form_of_version_0_1_0_is_read_and_written_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wal");
+        std::fs::write(&path, "4 want old down\n5 start web 2\n6 pid web 2 12 34\n7 want api do")
+            .expect("written");
+        let (mut wal, before) = Wal::open(&path, 4).expect("opened");
+        assert_eq!(before.runs["web"].identity, Some(Identity { pid: 12, start: 34 }));
+        wal.wanted("api", true).expect("written");
+        let (_, after) = Wal::open(&path, 4).expect("opened");
+        assert_eq!((after.runs, after.wants.get("old")), (before.runs, None));
+        assert_eq!(after.wants.get("api"), Some(&true));
     }
 }

@@ -62,6 +62,11 @@ pub enum Fact {
     Spawned,
     /// The spawn that was handed out failed.
     SpawnFailed(String),
+    /// The spawn that was handed out could not be tried, for want of something that the supervisor needs: space on the
+    /// disk, a descriptor, memory. That is no failure of the service.
+    Hindered(String),
+    /// The run was not told to go after all: what was to be written down before could not be.
+    NotTold,
     /// The leader ended.
     Exited(Exit),
     /// The kernel ended it, as it used more memory than it may.
@@ -87,9 +92,9 @@ pub enum Fact {
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start a process as this incarnation; answer with `Spawned` or `SpawnFailed`.
+    /// Start a process as this incarnation; answer with `Spawned`, `SpawnFailed` or `Hindered`.
     Spawn(u64),
-    /// Ask the run to go, politely.
+    /// Ask the run to go, politely; answer with `NotTold` if that is not done.
     Terminate(WhyEnd),
     /// Kill every process of the run.
     Kill,
@@ -110,6 +115,8 @@ pub enum Note {
     NotReady(String),
     /// The next start is so far away, because of a streak of this length.
     Backoff(Duration, u32),
+    /// The supervisor can not start it now, for this reason, and tries again.
+    Hindered(String),
     /// Nothing more will be tried, for this reason.
     GaveUp(String),
     /// It ended well, and that is the end.

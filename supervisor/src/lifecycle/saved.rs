@@ -98,6 +98,27 @@ pub enum SavedEnd {
     Memory,
 }
 
+impl SavedEnd {
+    const WORDS: [(Self, &str); 6] = [
+        (Self::Exit, "exit"),
+        (Self::Stop, "stop"),
+        (Self::Restart, "restart"),
+        (Self::Asked, "asked"),
+        (Self::NotReady, "not_ready"),
+        (Self::Memory, "memory"),
+    ];
+
+    /// One word for it, as in the write-ahead log.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(end, _)| *end == self).map_or("exit", |(_, word)| word)
+    }
+
+    /// What a word stands for.
+    pub fn of_word(text: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, word)| *word == text).map(|(end, _)| *end)
+    }
+}
+
 impl Saved {
     /// Of a service of which only a running process is known: the state is lost, and it was wanted up.
     pub fn unknown() -> Self {
@@ -122,7 +143,7 @@ impl Unit {
             Phase::Idle(Rest::Completed) => SavedPhase::Completed,
             Phase::Idle(Rest::Failed(reason)) => SavedPhase::Failed { reason: reason.clone() },
             Phase::Due { at } => SavedPhase::Due { at: at.elapsed() },
-            // Whether it came about is told by the log of intents and by what runs.
+            // Whether it came about is told by the write-ahead log and by what runs.
             Phase::Spawning => SavedPhase::Due { at: Duration::ZERO },
             Phase::Alive(run) => SavedPhase::Alive {
                 since: run.since().elapsed(),

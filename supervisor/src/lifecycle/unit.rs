@@ -10,6 +10,7 @@ use super::event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
 use super::policy::{self, Verdict};
 use super::ready::{Progress, Readiness, ReadyRules};
 use super::{Exit, Moment};
+use hindrance::Hindrance;
 
 /// What a unit needs to know of a service's settings.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub struct Unit {
     /// Spawns since the last reset.
     pub(super) starts: u64,
     pub(super) last_exit: Option<Exit>,
+    /// Why the supervisor could not try the start that is due.
+    pub(super) hindrance: Option<Hindrance>,
     /// Whether `ready_timeout` is suspended, because a person paused the service.
     paused: bool,
     /// Checks whose monitors are there, for runs to come.
@@ -122,6 +125,7 @@ impl Unit {
             streak: 0,
             starts: 0,
             last_exit: None,
+            hindrance: None,
             paused: false,
             watched: BTreeMap::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -153,6 +157,8 @@ impl Unit {
         match fact {
             Fact::Spawned => self.spawned(now),
             Fact::SpawnFailed(reason) => self.spawn_failed(now, reason),
+            Fact::Hindered(reason) => self.hindered(now, reason),
+            Fact::NotTold => self.not_told(),
             Fact::Exited(exit) => self.exited(now, exit, WhyEnd::Exit),
             Fact::OutOfMemory(exit) => self.exited(now, exit, WhyEnd::Memory),
             Fact::Drained => self.drained(),
@@ -253,17 +259,11 @@ impl Unit {
             let mut run = Readiness::begin(&self.rules.ready, now, &self.watched);
             run.pause(&self.rules.ready, self.paused, now);
             self.phase = Phase::Alive(run);
+            self.hindrance = None;
             // A stop that came between is not forgotten.
             if !self.wanted {
                 self.end_run(WhyEnd::Stop);
             }
-        }
-    }
-
-    fn spawn_failed(&mut self, now: Moment, reason: String) {
-        if matches!(self.phase, Phase::Spawning) {
-            let last = Ended { end: WhyEnd::Exit, exit: Exit::NotSpawned(reason), at: now };
-            self.settle(now, last, false);
         }
     }
 
@@ -369,6 +369,9 @@ impl Unit {
 
 #[path = "unit_succession.rs"]
 mod succession;
+
+#[path = "unit_hindrance.rs"]
+mod hindrance;
 
 #[path = "unit_requests.rs"]
 mod requests;

@@ -54,7 +54,10 @@ impl Unit {
         let was_wanted = std::mem::replace(&mut self.wanted, false);
         match &mut self.phase {
             // Given up or ended well, a person's stop still says: not wanted any more.
-            Phase::Idle(_) | Phase::Due { .. } => self.phase = Phase::Idle(Rest::Stopped),
+            Phase::Idle(_) | Phase::Due { .. } => {
+                self.hindrance = None;
+                self.phase = Phase::Idle(Rest::Stopped);
+            }
             Phase::Alive(_) | Phase::Spawning => return self.end_run(WhyEnd::Stop),
             Phase::Stopping { end, .. }
             | Phase::Draining { last: Ended { end, .. }, .. }

@@ -36,6 +36,9 @@ impl Unit {
             Phase::Idle(Rest::Failed(reason)) => Some(reason.clone()),
             Phase::Idle(Rest::Armed) => Some("has not run yet".into()),
             Phase::Due { at } if *at > now => {
+                if let Some(hindrance) = &self.hindrance {
+                    return Some(format!("could not start: {}", hindrance.reason));
+                }
                 let exit = self.last_exit.as_ref().map_or_else(String::new, ToString::to_string);
                 Some(format!("streak {} of {}: {exit}", self.streak, self.rules.restart.max))
             }

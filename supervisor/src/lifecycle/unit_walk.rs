@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_kit::file::{Policy, Ready, RestartPolicy};
 
 use super::testing::{check, name, policy, rules};
-use super::{Action, Exit, Fact, Moment, Request, Rules, State, Unit};
+use super::{Action, Exit, Fact, Moment, Request, Rules, State, Unit, WhyEnd};
 
 /// The processes of one service, as the operating system would have them.
 #[derive(Default)]
@@ -75,6 +75,16 @@ fn invariant_a_stop_is_never_forgotten(unit: &Unit, stopped_by_person: bool, wor
     }
 }
 
+fn invariant_a_hindrance_is_no_failure(unit: &Unit, before: &(u32, Option<Exit>), now: Moment) {
+    assert_eq!((unit.streak(), unit.last_exit()), (before.0, before.1.as_ref()), "counted: {unit:?}");
+    assert!(!unit.is_failed() && !unit.is_completed(), "given up: {unit:?}");
+    let next = unit.next_start(now).unwrap_or_default();
+    assert!(
+        !unit.is_wanted() || next > Duration::ZERO && next <= Duration::from_secs(5),
+        "not tried again: {unit:?}"
+    );
+}
+
 fn walk(seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
     let port = name("port");
@@ -141,12 +151,23 @@ fn walk(seed: u64) {
         let mut polls = 0;
         while let Some(action) = unit.poll(now) {
             world.perform(&unit, &action);
+            if matches!(action, Action::Terminate(WhyEnd::Restart | WhyEnd::Asked)) && chance.u32(0..5) == 0 {
+                world.told = false;
+                unit.observe(now, Fact::NotTold);
+                assert!(unit.is_started(), "it goes on: {unit:?}");
+            }
             if let Action::Spawn(_) = action {
-                if chance.u32(0..5) == 0 {
-                    unit.observe(now, Fact::SpawnFailed("no".into()));
-                } else {
-                    world.leader = true;
-                    unit.observe(now, Fact::Spawned);
+                let before = (unit.streak(), unit.last_exit().cloned());
+                match chance.u32(0..10) {
+                    0 | 1 => {
+                        unit.observe(now, Fact::Hindered("no space".into()));
+                        invariant_a_hindrance_is_no_failure(&unit, &before, now);
+                    }
+                    2 | 3 => unit.observe(now, Fact::SpawnFailed("no".into())),
+                    _ => {
+                        world.leader = true;
+                        unit.observe(now, Fact::Spawned);
+                    }
                 }
             }
             polls += 1;

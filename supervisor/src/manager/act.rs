@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use proto::Name;
 
+use super::durable::write_down_end;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
-use crate::lifecycle::{Action, Fact, Moment, Note, Request, deps};
+use crate::lifecycle::{Action, Fact, Moment, Note, Request, WhyEnd, deps};
 use crate::os;
 use crate::service::{Role, Service, sockets};
 
@@ -52,26 +53,10 @@ impl Manager {
         self.world.journal.flush();
         self.changes.tell();
         self.targets.tell();
-        if self.world.wal.is_large() || self.checkpoint.due.is_some_and(|due| due <= now) {
+        if self.world.wal.is_large() && !self.checkpoint.failing
+            || self.checkpoint.due.is_some_and(|due| due <= now)
+        {
             self.write_checkpoint();
-        }
-    }
-
-    /// At once, and not with the next checkpoint: who was told "stopped" must find it stopped after a SIGKILL.
-    fn write_down_wants(&mut self) {
-        if self.going.is_some() {
-            // A `down` is a word of its own, and leaves what is wanted to the next `up`.
-            return;
-        }
-        let Self { services, world, .. } = self;
-        let changed = |service: &&mut Service| {
-            !service.is_second() && service.unit.is_wanted() != service.written_wanted
-        };
-        for service in services.values_mut().filter(changed) {
-            service.written_wanted = service.unit.is_wanted();
-            if let Err(error) = world.wal.wanted(service.name.as_str(), service.written_wanted) {
-                tracing::error!(service = %service.name, %error, "writing the log of intents failed");
-            }
         }
     }
 
@@ -121,6 +106,14 @@ impl Manager {
                 self.targets.grow();
             }
             Action::Terminate(why) => {
+                if let Err(error) = write_down_end(service, &mut world.wal, *why)
+                    && matches!(why, WhyEnd::Restart | WhyEnd::Asked)
+                {
+                    // It could not be started again either, and nothing is wrong with it.
+                    let reason = format!("no restart, pid {} goes on: {error}", service.pid());
+                    world.tell(service, Kind::Decision, service.cause, reason);
+                    return service.unit.observe(now, Fact::NotTold);
+                }
                 service.terminate(world, *why);
                 self.watch_stopper(name);
                 self.targets.grow();
@@ -146,7 +139,7 @@ impl Manager {
                 let message = format!("ready after {:.1} s{how}", after.as_secs_f64());
                 let at = now.elapsed();
                 if let Err(error) = world.wal.ready(name.as_str(), service.unit.incarnation(), at) {
-                    tracing::error!(service = %name, %error, "writing the log of intents failed");
+                    tracing::error!(service = %name, %error, "writing the write-ahead log failed");
                 }
                 let seq = world.tell(service, Kind::Ready, service.began, message);
                 // Whoever had its port is gone, or was never in the way; what comes now has another cause.
@@ -168,6 +161,11 @@ impl Manager {
                 let max = service.spec.restart.max;
                 let message = format!("next start in {} (streak {streak} of {max})", took(*wait));
                 service.cause = world.tell(service, Kind::Decision, service.cause, message);
+            }
+            Note::Hindered(reason) => {
+                let message = format!("could not start, tried again until it can: {reason}");
+                world.tell(service, Kind::Exit, service.cause, message);
+                tracing::warn!(service = %name, "could not start, tried again until it can: {reason}");
             }
             Note::GaveUp(reason) => {
                 let message = format!("failed: {reason}");
@@ -290,6 +288,8 @@ impl Manager {
             paused: service.pause.map(|pause| Pause { until: pause.until.map(Moment::elapsed) }),
             next_run: service.next_run().and_then(seconds),
             queued: service.is_queued(),
+            stopping: self.going != Some(false) && self.stop_queue.contains(&service.name),
+            reloading: service.reload.as_ref().is_some_and(|reload| reload.failed.is_none()),
         };
         State {
             boot: os::boot_id(),

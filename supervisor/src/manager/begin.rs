@@ -26,7 +26,7 @@ use crate::lifecycle::{Exit, Fact, Moment, Request, Unit};
 use crate::logs::Logs;
 use crate::os::{self, Birth, Cgroup, Cgroups, Handle as File, Host, Keep, Kept};
 use crate::service::sockets::Inherited;
-use crate::service::{Pause, Role, Service, World};
+use crate::service::{Role, Service, World};
 use crate::watch::Watches;
 
 /// What a manager is made of.
@@ -185,13 +185,18 @@ impl Manager {
             }
             service.unit.request(now, Request::Start);
         }
+        self.go_on(found, seq, now);
+        if called_by_up {
+            // A person begins anew: what was stopped is started again.
+            self.stop_queue.retain(|name| !self.config.services.get(name).is_some_and(|spec| spec.autostart));
+        }
         for stray in found.strays(&self.services) {
             tracing::warn!(service = %stray.service, pid = stray.identity.pid, "ends a process that no file names");
             stray.kill();
         }
         if found.replay.down && called_by_up {
             if let Err(error) = self.world.wal.up() {
-                tracing::error!(%error, "writing the log of intents failed");
+                tracing::error!(%error, "writing the write-ahead log failed");
             }
         } else if wanted == Wanted::Down {
             self.shut_down(false, "`ctl down` while nobody supervised");
@@ -216,26 +221,39 @@ impl Manager {
         let saved = found.saved(name, leader.is_some());
         let not_born = leader.is_none() && found.was_not_born(name);
         let died_unseen = leader.is_none() && !not_born && found.began_since(name);
+        let current = leader.as_ref().map(|(incarnation, _)| *incarnation);
+        let current = current.or_else(|| saved.as_ref().map(|saved| saved.incarnation));
+        let told = current.and_then(|incarnation| found.ending(name, incarnation));
+        let ran = leader.is_some() || died_unseen || told.is_some();
         let mut unit = match &saved {
             None => Unit::new(rules, seed),
             Some(saved) if !found.same_boot => Unit::after_boot(rules, saved, now, seed),
-            Some(saved) => Unit::restore(rules, saved, leader.is_some() || died_unseen, now, seed),
+            Some(saved) => Unit::restore(rules, saved, ran, now, seed),
         };
-        if died_unseen {
+        if let Some(why) = told {
+            unit.end_run(why);
+        }
+        if ran && leader.is_none() {
             unit.observe(now, Fact::Exited(Exit::Unknown));
         } else if not_born && unit.is_wanted() {
             // It was about to be started, so that is what is done.
             unit.request(now, Request::Start);
         }
-        if let Some(up) = found.want(name).filter(|up| entry.is_some_and(|entry| entry.unit.wanted != *up)) {
-            unit.request(now, if up { Request::Arm } else { Request::Stop });
+        let was_wanted = entry.is_none_or(|entry| entry.unit.wanted);
+        if unit.is_wanted() && !was_wanted {
+            unit.request(now, Request::Arm);
+        } else if !unit.is_wanted() && was_wanted {
+            unit.request(now, Request::Stop);
+        }
+        if found.was_reset(name) {
+            unit.request(now, Request::Reset);
         }
         unit.skip_incarnations(found.last_incarnation(name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
         service.cause = seq;
         service.cgroup = self.find_cgroup(entry, leader.as_ref().map(|(_, process)| process.pid()));
-        if let Some(pause) = entry.and_then(|entry| entry.paused).filter(|_| found.same_boot) {
-            service.pause = Some(Pause { until: pause.until.map(Moment::since_boot) });
+        if let Some(pause) = found.pause(name) {
+            service.pause = Some(pause);
             service.unit.observe(now, Fact::Paused(true));
         }
         // Begun since it was written down: that was the run of that time.

@@ -116,6 +116,8 @@ pub enum Command {
         keep: bool,
         /// Who wants it.
         who: String,
+        /// It will be done, also by the next supervisor.
+        reply: Reply<()>,
     },
 }
 

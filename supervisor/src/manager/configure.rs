@@ -139,7 +139,7 @@ impl Manager {
         if !plan.is_empty() && plan != now_plan.id {
             return Err(ConfigError::Moved);
         }
-        applied::save(&self.world.home.state(), &applied)?;
+        self.keep(&applied, &now_plan.steps)?;
         if let Err(error) = launch::update(&self.world.home, &config) {
             tracing::error!(%error, "writing down how the supervisor was started failed");
         }
@@ -156,9 +156,29 @@ impl Manager {
         self.world.env.clone_from(&source.env);
         self.about = Arc::new(applied.about);
         let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
+        self.write_down_wants();
+        self.write_down_ends();
         self.changes.grow();
         self.targets.grow();
         Ok(Plan { steps, ..now_plan })
+    }
+
+    /// The file is the applied one from now on, also for a supervisor that is started in the next moment: who runs with
+    /// settings from before is restarted by that one too.
+    fn keep(&mut self, applied: &Applied, steps: &[Step]) -> std::io::Result<()> {
+        let runs = |step: &&Step| {
+            let service = self.services.get(&step.service);
+            step.effect == Effect::Restart && service.is_some_and(|service| service.unit.is_alive())
+        };
+        let restarts: Vec<Name> = steps.iter().filter(runs).map(|step| step.service.clone()).collect();
+        let written = restarts.iter().try_for_each(|name| self.remember_restart(name));
+        let written = written.and_then(|()| applied::save(&self.world.home.state(), applied));
+        if written.is_err() {
+            for name in &restarts {
+                self.forget_restart(name);
+            }
+        }
+        written
     }
 
     /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
@@ -269,6 +289,10 @@ impl Manager {
         self.stop_queue.remove(name);
         self.cause(name, seq);
         if let Some(service) = self.services.get_mut(name) {
+            if service.spec.schedule.is_none() && !service.unit.is_alive() {
+                // Also one that was wanted up before, and had failed.
+                let _ = self.world.wal.start(name.as_str());
+            }
             service.unit.request(now, request);
         }
     }

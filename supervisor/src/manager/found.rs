@@ -1,4 +1,4 @@
-//! What an earlier supervisor left: its state, the log of intents beyond it, and who runs.
+//! What an earlier supervisor left: its state, the write-ahead log beyond it, and who runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use proto::Name;
 
 use super::begin::Wanted;
 use crate::disk::state::{self, Entry, State};
-use crate::disk::wal::{Replay, Wal};
-use crate::lifecycle::Moment;
+use crate::disk::wal::{Paused, Replay, Wal};
 use crate::lifecycle::saved::Saved;
+use crate::lifecycle::{Moment, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
 use crate::os::{self, Born, Identity, Kept, Marked, Process};
-use crate::service::Service;
+use crate::service::{Pause, Service};
 
 /// What an earlier supervisor left.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Reads the state, then the log of intents beyond it, then looks at who runs.
+    /// Reads the state, then the write-ahead log beyond it, then looks at who runs.
     pub(super) fn read(
         home: &Home,
         instance: &str,
@@ -136,16 +136,62 @@ impl Found {
         marked.max().unwrap_or(0).max(intended).max(beside)
     }
 
-    /// What is written down of a service, or what must be true of one that only the log of intents or its process
+    /// What is written down of a service, or what must be true of one that only the write-ahead log or its process
     /// tells of.
     pub(super) fn saved(&self, name: &Name, runs: bool) -> Option<Saved> {
         let known = || (runs || self.last_incarnation(name) > 0).then(Saved::unknown);
         let saved = self.entry(name).map(|entry| entry.unit.clone()).or_else(known)?;
-        Some(Saved { wanted: self.want(name).unwrap_or(saved.wanted), ..saved })
+        let wanted = if self.is_to_stop(name) {
+            // What still runs is stopped in its turn: after those that depend on it.
+            saved.wanted && runs && self.same_boot
+        } else {
+            self.want(name).unwrap_or(saved.wanted)
+        };
+        Some(Saved { wanted, ..saved })
+    }
+
+    /// A person stopped it, and that was answered.
+    pub(super) fn is_to_stop(&self, name: &Name) -> bool {
+        let waits = || self.entry(name).is_some_and(|entry| entry.stopping);
+        self.want(name).map_or_else(waits, |up| !up)
+    }
+
+    /// A person started it, and no run has begun since.
+    pub(super) fn is_to_begin(&self, name: &Name) -> bool {
+        self.same_boot && self.replay.begins.contains(name.as_str())
+    }
+
+    /// A new run was to take the place of this one.
+    pub(super) fn is_to_reload(&self, name: &Name, incarnation: u64) -> bool {
+        let asked = self.replay.reloads.get(name.as_str()) == Some(&incarnation);
+        let under_way =
+            || self.entry(name).is_some_and(|entry| entry.reloading && entry.unit.incarnation == incarnation);
+        self.same_boot && (asked || under_way() && !self.replay.ends.contains_key(name.as_str()))
+    }
+
+    /// Why the run with this number was to go, so that another follows.
+    pub(super) fn ending(&self, name: &Name, incarnation: u64) -> Option<WhyEnd> {
+        let end = self.replay.ends.get(name.as_str()).filter(|_| self.same_boot);
+        end.filter(|(of, _)| *of == incarnation).map(|(_, why)| (*why).into())
+    }
+
+    /// Whether it is paused, and until when.
+    pub(super) fn pause(&self, name: &Name) -> Option<Pause> {
+        let until = match self.replay.pauses.get(name.as_str()) {
+            Some(Paused::No) => return None,
+            Some(Paused::Until(until)) => *until,
+            None => self.entry(name)?.paused?.until,
+        };
+        self.same_boot.then(|| Pause { until: until.map(Moment::since_boot) })
+    }
+
+    /// Whether a person cleared its counts since the checkpoint.
+    pub(super) fn was_reset(&self, name: &Name) -> bool {
+        self.replay.resets.contains(name.as_str())
     }
 
     /// What a person wanted of it since the checkpoint.
-    pub(super) fn want(&self, name: &Name) -> Option<bool> {
+    fn want(&self, name: &Name) -> Option<bool> {
         self.replay.wants.get(name.as_str()).copied()
     }
 
@@ -154,7 +200,7 @@ impl Found {
         self.same_boot && self.replay.runs.contains_key(name.as_str())
     }
 
-    /// When a run became ready, as far as the log of intents says.
+    /// When a run became ready, as far as the write-ahead log says.
     pub(super) fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
         let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
         let of_run = run.and_then(|run| run.ready);

@@ -3,7 +3,7 @@
 //! ```text
 //!  exits, children ─┐                       ┌─▶ Unit::observe ─▶ poll ─▶ Action ─▶ service::driver
 //!  logs, notify    ─┼─▶ one loop, one turn ─┤
-//!  commands        ─┤                       └─▶ journal, log of intents, checkpoint
+//!  commands        ─┤                       └─▶ journal, write-ahead log, checkpoint
 //!  deadline        ─┘                       ──▶ `changes` (a number): whoever wants to see, asks
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! | [`command`], `monitor_commands` | what the API asks, as a closed enum, and the handle it asks through |
 //! | `turn` | what happened: exits, children, output, scans |
 //! | `act` | what is to be done: units polled, actions performed, notes written down |
+//! | `durable` | what was asked, written down before it is done and answered |
 //! | `limits` | who uses too much memory, who is frozen |
 //! | `notify` | what services say of themselves |
 //! | `operate` | what people want |
@@ -25,7 +26,7 @@
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
 //! | `begin` | going on from what an earlier supervisor left |
-//! | `found` | what it left: state, log of intents, processes |
+//! | `found` | what it left: state, write-ahead log, processes |
 //! | `generation` | who is told of a change, and when |
 //! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
@@ -37,6 +38,7 @@ mod begin;
 pub mod command;
 mod configure;
 mod diff;
+mod durable;
 mod evidence;
 mod files;
 mod found;
@@ -102,7 +104,7 @@ enum Happened {
     Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
-    /// The state is on disk, up to this record of the log of intents.
+    /// The state is on disk, up to this record of the write-ahead log.
     Checkpointed { seq: u64, result: Result<(), String> },
 }
 
@@ -196,10 +198,15 @@ struct Checkpoint {
     writing: bool,
     /// There has been one: the start is over.
     any: bool,
+    /// The last one could not be written.
+    failing: bool,
 }
 
 /// How long changes are collected before the state is written.
 const CHECKPOINT_AFTER: Duration = Duration::from_millis(200);
+
+/// When the state is written once more that could not be.
+const CHECKPOINT_AGAIN: Duration = Duration::from_secs(5);
 
 /// How many exits and how many commands one turn takes before it looks at the other kind.
 const BATCH: usize = 16;

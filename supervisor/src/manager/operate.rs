@@ -5,6 +5,7 @@ use proto::Name;
 use super::command::{Command, LogFile, Operation, Outcome, Selection};
 use super::select::select;
 use super::{Manager, configure};
+use crate::disk::wal::Wal;
 use crate::journal::{Entry, Event, Kind, chain};
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, Fact, Moment, Request, State, deps};
@@ -41,7 +42,11 @@ impl Manager {
             Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
             Command::Upgrade { binary, who, reply } => self.upgrade(binary, reply, &who),
             Command::Refused(line) => drop(self.world.tell_own(crate::journal::Kind::Daemon, line)),
-            Command::Shutdown { keep, who } => self.shut_down(keep, &who),
+            Command::Shutdown { keep, who, reply } => {
+                self.shut_down(keep, &who);
+                // Who no longer waits for it has it all the same.
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -91,12 +96,13 @@ impl Manager {
             Operation::Restart => self.restart(name, seq, now, &outcome),
             Operation::Reload => self.reload(name, seq, now, &outcome),
             Operation::Reset => {
+                let note = self.remember(name, Wal::reset);
                 let service = self.service(name);
                 service.unit.request(now, Request::Reset);
                 service.ledger.clear();
                 service.held = None;
                 service.cause = seq;
-                outcome(true, "reset".into())
+                outcome(true, format!("reset{note}"))
             }
             Operation::Signal { number, main_only } => {
                 let service = self.service(name);
@@ -109,16 +115,19 @@ impl Manager {
                 }
             }
             Operation::Pause(time) => {
+                let until = time.map(|time| now + time);
+                let note = self.remember(name, |wal, name| wal.pause(name, until));
                 let service = self.service(name);
-                service.pause = Some(Pause { until: time.map(|time| now + time) });
+                service.pause = Some(Pause { until });
                 service.unit.observe(now, Fact::Paused(true));
-                outcome(true, "paused".into())
+                outcome(true, format!("paused{note}"))
             }
             Operation::Resume => {
+                let note = self.remember(name, Wal::resume);
                 let service = self.service(name);
                 let was = service.pause.take().is_some();
                 service.unit.observe(now, Fact::Paused(false));
-                outcome(true, if was { "resumed".into() } else { "was not paused".into() })
+                outcome(true, format!("{}{note}", if was { "resumed" } else { "was not paused" }))
             }
         }
     }
@@ -135,10 +144,13 @@ impl Manager {
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
         self.stop_queue.remove(name);
+        let note = self.remember(name, Wal::start);
         let service = self.service(name);
+        service.written_wanted |= note.is_empty();
         service.cause = seq;
         let answer = service.unit.request(now, Request::Start);
-        outcome(true, if answer == Answer::Already { "already up".into() } else { "starting".into() })
+        let word = if answer == Answer::Already { "already up" } else { "starting" };
+        outcome(true, format!("{word}{note}"))
     }
 
     fn stop(
@@ -163,7 +175,9 @@ impl Manager {
         service.cause = seq;
         service.held = None;
         self.stop_queue.insert(name.clone());
-        outcome(true, format!("stopping{note}"))
+        let forgotten = self.remember(name, |wal, name| wal.wanted(name, false));
+        self.service(name).written_wanted &= !forgotten.is_empty();
+        outcome(true, format!("stopping{note}{forgotten}"))
     }
 
     pub(super) fn restart(
@@ -173,6 +187,12 @@ impl Manager {
         now: Moment,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
+        let pid = self.service(name).pid();
+        if let Err(error) = self.remember_restart(name)
+            && pid != 0
+        {
+            return outcome(false, format!("it can not be written down, so pid {pid} goes on: {error}"));
+        }
         self.stop_queue.remove(name);
         let service = self.service(name);
         let answer = service.unit.request(now, Request::Restart);
@@ -202,10 +222,10 @@ impl Manager {
             self.going = Some(keep);
         }
         if !keep && let Err(error) = self.world.wal.down() {
-            tracing::error!(%error, "writing the log of intents failed");
+            tracing::error!(%error, "writing the write-ahead log failed");
         }
         let all = self.services.iter().filter(|(_, service)| !keep || !service.is_users());
-        self.stop_queue = all.map(|(key, _)| key.clone()).collect();
+        self.stop_queue.extend(all.map(|(key, _)| key.clone()));
         self.changes.grow();
     }
 

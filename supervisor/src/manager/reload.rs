@@ -38,8 +38,12 @@ impl Manager {
         } else if self.services.contains_key(&key) {
             "the run before is still going"
         } else {
+            let current = service.unit.incarnation();
             return match self.begin_reload(name, seq, now) {
-                Ok(incarnation) => outcome(true, format!("reloading as incarnation {incarnation}")),
+                Ok(incarnation) => {
+                    let note = self.remember(name, |wal, name| wal.reload(name, current));
+                    outcome(true, format!("reloading as incarnation {incarnation}{note}"))
+                }
                 Err(error) => outcome(false, format!("its sockets could not be handed on: {error}")),
             };
         };
@@ -99,7 +103,7 @@ impl Manager {
                 self.world.wal.ready(name.as_str(), run.incarnation, now.elapsed())
             });
             if let Err(error) = written {
-                tracing::error!(service = %name, %error, "writing the log of intents failed");
+                tracing::error!(service = %name, %error, "writing the write-ahead log failed");
             }
         }
         self.services.insert(key.clone(), second);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt;
 use proto::Name;
 
-use super::{Checkpoint, Ended, Happened, Manager};
+use super::{CHECKPOINT_AGAIN, Checkpoint, Ended, Happened, Manager};
 use crate::lifecycle::{Exit, Fact, Moment};
 use crate::logs::LogEvent;
 use crate::os::{self, Marked};
@@ -238,11 +238,16 @@ impl Manager {
             }
             Happened::Checkpointed { seq, result } => {
                 self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };
+                self.checkpoint.failing = result.is_err();
                 match result
                     .and_then(|()| self.world.wal.checkpointed(seq).map_err(|error| error.to_string()))
                 {
                     Ok(()) => {}
-                    Err(error) => tracing::error!("writing the state failed: {error}"),
+                    Err(error) => {
+                        tracing::error!("writing the state failed: {error}");
+                        // Its record stays in the write-ahead log meanwhile.
+                        self.checkpoint.due.get_or_insert(now + CHECKPOINT_AGAIN);
+                    }
                 }
             }
         }

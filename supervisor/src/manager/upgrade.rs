@@ -113,6 +113,6 @@ impl Manager {
         self.world
             .wal
             .checkpointed(state.seq)
-            .map_err(|error| format!("emptying the log of intents: {error}"))
+            .map_err(|error| format!("emptying the write-ahead log: {error}"))
     }
 }

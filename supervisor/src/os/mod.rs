@@ -106,6 +106,8 @@ pub struct SpawnError {
     pub step: String,
     /// Why.
     pub cause: std::io::Error,
+    /// It failed before there was a process of the service's own.
+    pub ours: bool,
 }
 
 /// Why something in the folder of a log is not opened.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use daemon_kit::file::{Ready, StopTo};
 
 use super::world::key;
-use super::{Plan, Role, Said, Service, World};
+use super::{Plan, Role, Said, Service, StartFailure, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
@@ -80,14 +80,18 @@ impl Service {
                 if self.role != Role::Successor
                     && let Err(error) = world.wal.started(self.name.as_str(), incarnation, process.identity())
                 {
-                    tracing::error!(service = %self.name, %error, "writing the log of intents failed");
+                    tracing::error!(service = %self.name, %error, "writing the write-ahead log failed");
                 }
                 self.adopt(world, process, incarnation, false);
                 self.began = world.tell(self, Kind::Start, self.cause, message);
                 self.cause = 0;
                 Fact::Spawned
             }
-            Err(reason) => {
+            Err(StartFailure::Ours(reason)) => {
+                self.plan = None;
+                Fact::Hindered(reason)
+            }
+            Err(StartFailure::Service(reason)) => {
                 // The folder or the program may be back at the next try.
                 self.plan = None;
                 self.ended_at = Some(SystemTime::now());
@@ -98,16 +102,23 @@ impl Service {
         }
     }
 
-    fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, String> {
+    fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, StartFailure> {
         if self.plan.is_none() || !self.spec.env_file.is_empty() {
             let mut extra = self.extra_env.clone();
             extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
-            self.plan = Some(Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host)?);
+            let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
+            // A file that could not be opened for want of a descriptor says nothing about the service.
+            self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
+                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason, &error),
+                _ => StartFailure::Service(reason),
+            })?);
         }
         self.hold_sockets(&mut world.inherited)?;
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
-        world.open_outputs(self, ids.as_ref(), true).map_err(|error| format!("its outputs: {error}"))?;
+        world
+            .open_outputs(self, ids.as_ref(), true)
+            .map_err(|error| StartFailure::io("its outputs", &error))?;
         if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
@@ -118,7 +129,7 @@ impl Service {
         self.look_for_readiness(world, incarnation);
         let open = |which: Which| {
             Output::for_service(&world.home.fifo(&self.name, which.word()))
-                .map_err(|error| format!("its std{}: {error}", which.word()))
+                .map_err(|error| StartFailure::io(&format!("its std{}", which.word()), &error))
         };
         let (out, err) = (open(Which::Out)?, open(Which::Err)?);
         let name = self.name.as_str();
@@ -126,14 +137,19 @@ impl Service {
             Role::Successor => world.wal.beside(name, incarnation),
             _ => world.wal.intend(name, incarnation),
         };
-        written.map_err(|error| format!("writing the log of intents: {error}"))?;
+        written.map_err(|error| StartFailure::Ours(format!("writing the write-ahead log: {error}")))?;
         world.birth.expect(world.wal.last());
         let mut fds = vec![os::borrow(&world.null), os::borrow(&out), os::borrow(&err)];
         fds.extend(self.sockets.iter().map(|held| os::borrow(&held.handle)));
         let launch =
             self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        os::spawn(launch, &fds, cgroup, Some(&world.birth)).map_err(|error| error.to_string())
+        let spawned = os::spawn(launch, &fds, cgroup, Some(&world.birth));
+        if spawned.as_ref().is_err_and(|error| error.ours) {
+            // It may be the cgroup: the next try makes another one.
+            self.cgroup = None;
+        }
+        Ok(spawned?)
     }
 
     /// Takes hold of a process as the current run.

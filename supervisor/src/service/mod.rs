@@ -5,6 +5,7 @@
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
+//! | [`failure`] | why a start failed: for a cause of ours, or of the service |
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
@@ -15,6 +16,7 @@
 
 pub mod answers;
 pub mod driver;
+mod failure;
 pub mod limits;
 pub mod notify;
 pub mod plan;
@@ -40,6 +42,7 @@ use crate::os::{Cgroup, Tree};
 
 pub use answers::Answers;
 pub use driver::{Pending, Run};
+pub use failure::StartFailure;
 pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
@@ -78,6 +81,8 @@ pub struct Service {
     pub plan: Option<Plan>,
     /// Whether it is wanted up, as far as that is written down.
     pub written_wanted: bool,
+    /// The run whose end is written down, if one is.
+    pub written_end: Option<u64>,
     /// Its process.
     pub run: Option<Run>,
     /// The processes of the current or the last run, until they are gone.
@@ -177,6 +182,7 @@ impl Service {
             extra_env,
             caller_env: None,
             written_wanted: unit.is_wanted(),
+            written_end: None,
             unit,
             plan: None,
             run: None,

@@ -8,7 +8,7 @@ use daemon_kit::file::Socket;
 use proto::Name;
 use serde::{Deserialize, Serialize};
 
-use super::Service;
+use super::{Service, StartFailure};
 use crate::os::{self, Handle, Process};
 
 /// The number under which a service finds its first socket.
@@ -35,7 +35,7 @@ impl Held {
 
 impl Service {
     /// Binds what is not bound yet; what is bound and no longer wanted is closed.
-    pub fn hold_sockets(&mut self, inherited: &mut Inherited) -> Result<(), String> {
+    pub fn hold_sockets(&mut self, inherited: &mut Inherited) -> Result<(), StartFailure> {
         let wanted = self.spec.sockets.clone();
         let mut held = std::mem::take(&mut self.sockets);
         for socket in wanted {
@@ -47,7 +47,10 @@ impl Service {
                 match inherited.remove(&key).filter(|(address, _)| *address == socket.listen) {
                     Some((_, handle)) => handle,
                     None => os::listen(socket.listen).map_err(|error| {
-                        format!("socket {}: listening on {}: {error}", socket.name, socket.listen)
+                        StartFailure::io(
+                            &format!("socket {}: listening on {}", socket.name, socket.listen),
+                            &error,
+                        )
                     })?,
                 }
             };

@@ -60,7 +60,7 @@ pub fn spawn(
     cgroup: Option<BorrowedFd<'_>>,
     birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
-    let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
+    let failed = |step: &str, cause| SpawnError { step: step.into(), cause, ours: true };
     let args = pointers(&launch.args);
     let mut env = pointers(&launch.env);
     let mut listen_pid = *LISTEN_PID;
@@ -68,9 +68,10 @@ pub fn spawn(
         env.insert(0, listen_pid.as_ptr().cast());
     }
     // Sources above every target, so that no `dup2` overwrites a source still to come.
+    let above = i32::try_from(fds.len()).unwrap_or(i32::MAX);
     let high: Vec<OwnedFd> = fds
         .iter()
-        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 100))
+        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above))
         .collect::<Result<_, _>>()
         .map_err(|error| failed("duplicating descriptors", error.into()))?;
     let raw: Vec<i32> = high.iter().map(AsRawFd::as_raw_fd).collect();
@@ -102,7 +103,7 @@ pub fn spawn(
             Step::Cwd => format!("entering {}", launch.cwd.to_string_lossy()),
             Step::None | Step::Exec => format!("executing {}", launch.program.to_string_lossy()),
         };
-        return Err(SpawnError { step, cause: io::Error::from_raw_os_error(child.failed.1) });
+        return Err(SpawnError { step, cause: io::Error::from_raw_os_error(child.failed.1), ours: false });
     }
     let start = proc::start_time(pid).unwrap_or(0);
     Ok(Process::child(Identity { pid, start }, pidfd))

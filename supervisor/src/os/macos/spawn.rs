@@ -58,7 +58,7 @@ pub fn spawn(
     birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
     tree::no_cgroup(cgroup);
-    let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
+    let failed = |step: &str, cause| SpawnError { step: step.into(), cause, ours: false };
     if launch.confine != Confine::default() {
         let why = "macOS has neither capabilities nor a way to forbid new privileges";
         return Err(failed("confining it", io::Error::new(io::ErrorKind::Unsupported, why)));
@@ -118,7 +118,7 @@ pub fn spawn(
                 5 => format!("entering {}", launch.cwd.to_string_lossy()),
                 _ => format!("executing {}", launch.program.to_string_lossy()),
             };
-            Err(SpawnError { step, cause })
+            Err(SpawnError { step, cause, ours: false })
         }
     }
 }

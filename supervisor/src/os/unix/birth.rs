@@ -2,7 +2,7 @@
 //! it starts one leaves no process whose pid nobody knows.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,16 +31,19 @@ unsafe impl Send for Birth {}
 // SAFETY: as above.
 unsafe impl Sync for Birth {}
 
+/// So many bytes of the file are mapped.
+const LENGTH: usize = size_of::<Page>();
+
 impl Birth {
     /// Opens the file; with what the last one left in it.
     pub fn open(path: &Path) -> io::Result<(Self, Born)> {
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        // Never shorter again: reading beyond the end of a mapped file is a signal, not an error.
-        let length = size_of::<Page>();
-        if file.metadata()?.len() < u64::try_from(length).unwrap_or(u64::MAX) {
-            file.set_len(u64::try_from(length).unwrap_or(u64::MAX))?;
-        }
+        let file = super::host::open_in_place(path, 0o600)?;
+        // Never shorter again: reading beyond the end of a mapped file is a signal, not an error. So is writing where the
+        // file has no block yet and the disk is full: what stands there is written once more, which allocates it.
+        let mut now = [0; LENGTH];
+        let read = file.read_at(&mut now, 0)?;
+        file.write_all_at(if read == LENGTH { &now } else { &[0; LENGTH] }, 0)?;
+        let length = LENGTH;
         // SAFETY: a new mapping, at a place of the kernel's choosing.
         let page = unsafe {
             let access = ProtFlags::READ | ProtFlags::WRITE;

@@ -47,6 +47,11 @@ pub fn open_append(path: &Path, mode: u32) -> io::Result<File> {
     fs::OpenOptions::new().create(true).read(true).append(true).mode(mode).open(path)
 }
 
+/// Opens a file for reading and writing in place, with the mode of a new one.
+pub fn open_in_place(path: &Path, mode: u32) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(mode).open(path)
+}
+
 /// The only truth about who supervises a home. Held until dropped or dead.
 #[derive(Debug)]
 pub struct Lock(File);
@@ -126,6 +131,33 @@ pub fn exec(program: &Path, args: &[String]) -> io::Error {
     use std::os::unix::process::CommandExt;
     #[expect(clippy::disallowed_methods, reason = "replaces this process; nothing is started")]
     std::process::Command::new(program).args(args).exec()
+}
+
+/// Whether something failed because the host, or this process, has too little of something: space, descriptors, memory,
+/// processes. It may work later as it is.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+        Errno::ROFS,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| short.contains(&error))
+}
+
+/// Whether it is descriptors that this process has too few of.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MFILE)
+}
+
+/// How many descriptors this process may have; `None`: as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// Whom this process runs as.

@@ -156,6 +156,27 @@ pub fn open_append(path: &Path, _: u32) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
+/// Opens a file for reading and writing in place. Who may read it is inherited from its folder.
+pub fn open_in_place(path: &Path, _: u32) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+/// Whether something failed because the host, or this process, has too little of something. It may work later as it is.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
+/// Whether it is descriptors that this process has too few of: there is no such limit here.
+pub fn is_out_of_descriptors(_error: &io::Error) -> bool {
+    false
+}
+
+/// How many descriptors this process may have: as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    None
+}
+
 /// The only truth about who supervises a home. Held until dropped or dead.
 #[derive(Debug)]
 pub struct Lock(File);

@@ -32,7 +32,7 @@ pub fn spawn(
     _cgroup: Option<Borrowed<'_>>,
     _birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
-    let failed = |step: &str, cause| SpawnError { step: step.into(), cause };
+    let failed = |step: &str, cause| SpawnError { step: step.into(), cause, ours: false };
     let refused = |step: &str, why: String| failed(step, io::Error::new(io::ErrorKind::InvalidInput, why));
     let program = text(&launch.program).map_err(|error| failed("reading the name of its program", error))?;
     let args: Vec<&str> = launch
