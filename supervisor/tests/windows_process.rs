@@ -79,9 +79,14 @@ fn wait(process: &Process) -> Exit {
     process.reap()
 }
 
+/// Opens a log at its end, as the supervisor does.
+fn open_log(path: &Path) -> std::io::Result<(fs::File, u64)> {
+    os::LogDir::made_for(path)?.log(path)
+}
+
 /// Moves everything that comes into a file until it holds `wanted` bytes or so.
 fn collect(output: &Output, path: &Path, done: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let (file, _) = pipe::open_log(path).expect("opened");
+    let (file, _) = open_log(path).expect("opened");
     until("its output", || {
         while output.transfer(&file, usize::MAX).is_ok() {}
         done(&fs::read(path).expect("read"))
@@ -302,7 +307,7 @@ fn a_flood_waits_for_its_reader_and_arrives_whole() {
     let process =
         spawn(&actor("flood", &[], &fresh("flood").1), &Output::for_service(&path).expect("its end"));
     let log = folder.path().join("log");
-    let (file, _) = pipe::open_log(&log).expect("opened");
+    let (file, _) = open_log(&log).expect("opened");
     until("its end", || {
         poller.wait(Some(Duration::from_millis(50)), &mut ready).expect("waited");
         for key in &ready {
@@ -347,10 +352,10 @@ fn an_output_outlives_the_supervisor_in_the_service() {
 fn a_rotated_and_a_removed_file_are_told_from_the_one_at_their_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("x.log");
-    let (file, _) = pipe::open_log(&path).expect("opened");
+    let (file, _) = open_log(&path).expect("opened");
     assert!(pipe::is_at(&file, &path).expect("there"));
     fs::rename(&path, folder.path().join("x.log.1")).expect("renamed while open");
-    let (new, _) = pipe::open_log(&path).expect("opened");
+    let (new, _) = open_log(&path).expect("opened");
     assert!(!pipe::is_at(&file, &path).expect("there"));
     assert!(pipe::is_at(&new, &path).expect("there"));
     assert!(!pipe::is_removed(&new));

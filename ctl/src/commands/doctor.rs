@@ -24,8 +24,7 @@ pub(super) async fn run(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let program = std::env::current_exe().map_err(Failure::Start)?;
     daemons::programs(program.parent().unwrap_or(&program), &mut found);
     let view = status::gather(place, false).await?;
-    let guarded = config.as_ref().is_none_or(|config| config.supervisor.guard.enabled);
-    daemons::daemons(&view, &place.located.home, guarded, &mut found);
+    daemons::daemons(&view, &place.located.home, &mut found);
     if let Some(config) = &config {
         ports::look(config, &view, &mut found);
     }

@@ -38,7 +38,7 @@ pub(crate) fn programs(folder: &Path, found: &mut Vec<Finding>) {
 }
 
 /// What the daemons say of themselves.
-pub(crate) fn daemons(view: &View, home: &Home, guarded: bool, found: &mut Vec<Finding>) {
+pub(crate) fn daemons(view: &View, home: &Home, found: &mut Vec<Finding>) {
     match &view.supervisor {
         Err(why) => {
             let stale = socket(home, "supervisor").filter(|path| path.exists());
@@ -75,11 +75,12 @@ pub(crate) fn daemons(view: &View, home: &Home, guarded: bool, found: &mut Vec<F
                 ));
             }
             monitors(view, found);
-            if !guarded || view.monitors.iter().all(|monitor| monitor.managed != Some(true)) {
+            if let Some(why) = &supervisor.unguarded {
                 found.push(note(
                     "guard",
-                    "unguarded: nobody here starts the supervisor again if it is killed",
-                    "set [supervisor] guard = true with a managed monitor, or \"ctl startup install\"",
+                    format!("unguarded: nobody starts the supervisor again if it is killed ({why})"),
+                    "let one of our own monitors run here (one without \"program\" and \"managed = false\"), with \
+                     [supervisor] guard = true, or \"ctl startup install\"",
                 ));
             }
         }

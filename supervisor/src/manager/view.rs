@@ -33,14 +33,17 @@ impl Manager {
 
     /// Whether anybody would start a supervisor again: an init system, or a monitor of our own that runs.
     fn unguarded(&self) -> Option<&'static str> {
-        let guards = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
-        let mut managed = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed);
+        let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
+        // A program that takes a monitor's place watches services, and not the supervisor.
+        let guards = |(name, monitor): (&Name, &Monitor)| {
+            monitor.managed && monitor.program.is_none() && runs(name)
+        };
         if self.under_init {
             None
         } else if !self.config.supervisor.guard.enabled {
             Some("guard = false")
-        } else if !managed.any(|(name, _)| guards(name)) {
-            Some("no monitor runs here that could start it again")
+        } else if !self.config.monitors.iter().any(guards) {
+            Some("none of our own monitors runs here, and a swapped one does not start it again")
         } else {
             None
         }
