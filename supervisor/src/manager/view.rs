@@ -35,9 +35,8 @@ impl Manager {
     fn unguarded(&self) -> Option<&'static str> {
         let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
         // A program that takes a monitor's place watches services, and not the supervisor.
-        let guards = |(name, monitor): (&Name, &Monitor)| {
-            monitor.managed && monitor.program.is_none() && runs(name)
-        };
+        let guards =
+            |(name, monitor): (&Name, &Monitor)| monitor.managed && monitor.program.is_none() && runs(name);
         if self.under_init {
             None
         } else if !self.config.supervisor.guard.enabled {

@@ -5,7 +5,7 @@
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
-//! | [`failure`] | why a start failed: for a cause of ours, or of the service |
+//! | `failure` | why a start failed: for a cause of ours, or of the service |
 //! | [`notify`] | what it says of itself over its notify socket |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
