@@ -268,6 +268,7 @@ impl Manager {
             self.leaving.remove(&name);
             if let Some(mut service) = self.services.remove(&name).filter(|service| !service.is_second()) {
                 self.world.close_outputs(&mut service);
+                self.world.notify.retain(|other| *other != name);
                 self.brake.well(&name);
             }
             self.changes.grow();
@@ -337,6 +338,7 @@ impl Manager {
             }
         }
         if *over == Over::Down {
+            self.world.notify.retain(|_| false);
             self.world.wal.is_down();
         }
         if let Err(error) = self.save_state() {

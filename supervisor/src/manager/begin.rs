@@ -26,7 +26,7 @@ use crate::lifecycle::{Exit, Fact, Moment, Request, Unit};
 use crate::logs::Logs;
 use crate::os::{self, Birth, Cgroup, Cgroups, Handle as File, Host, Keep, Kept};
 use crate::service::sockets::Inherited;
-use crate::service::{Role, Service, World};
+use crate::service::{NotifySockets, Role, Service, World};
 use crate::watch::Watches;
 
 /// What a manager is made of.
@@ -80,6 +80,7 @@ impl Manager {
         let to_manager = tell.clone();
         let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
         let journal = Journal::open(&start.home.journal());
+        let (notify, notifications) = NotifySockets::new();
         let world = World {
             home: start.home.clone(),
             instance: start.instance,
@@ -92,6 +93,7 @@ impl Manager {
             birth,
             null: start.null,
             keepers: Keep::start(&start.home)?,
+            notify,
             fifos: BTreeMap::new(),
             inherited: start.inherited,
             dirty: false,
@@ -113,11 +115,11 @@ impl Manager {
             commands,
             happened,
             tell,
+            notifications,
             stop_queue: BTreeSet::new(),
             leaving: BTreeSet::new(),
             scan_wanted: BTreeSet::new(),
             scanning: false,
-            notify: BTreeMap::new(),
             watches: Watches::default(),
             alarm: os::Alarm::default(),
             trial: None,
@@ -307,7 +309,7 @@ impl Manager {
 
     /// What needs the runtime: once, before the first turn.
     pub(super) fn begin(&mut self) {
-        self.listen_for_notify();
+        self.listen_to_adopted();
         self.watch_files();
         // Who ended while one image of this process handed over to the next is waited for by nobody else.
         self.children_ended();

@@ -280,7 +280,7 @@ impl Manager {
         self.change_monitors(&config, now);
         self.config = config;
         self.watched_again(now);
-        self.listen_for_notify();
+        self.close_notify_sockets();
         self.watch_files();
         steps
     }

@@ -77,7 +77,7 @@ use crate::lifecycle::deps::Graph;
 use crate::lifecycle::{Moment, State};
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked, Stranger};
-use crate::service::{Service, World};
+use crate::service::{Notification, Service, World};
 use crate::watch::{News, Watches};
 
 use attachments::Attachment;
@@ -92,8 +92,6 @@ use generation::Generation;
 enum Happened {
     /// A line of output matched.
     Log(LogEvent),
-    /// A service said something over its notify socket.
-    Notify { service: Name, text: String },
     /// Files of a service have changed, or can not be watched.
     Files(News),
     /// Runs were looked at for what they use.
@@ -155,6 +153,8 @@ pub struct Manager {
     commands: mpsc::Receiver<Command>,
     happened: mpsc::UnboundedReceiver<Happened>,
     tell: mpsc::UnboundedSender<Happened>,
+    /// What services say over their notify sockets.
+    notifications: mpsc::Receiver<Notification>,
     /// To be stopped as soon as nobody who is to be stopped too depends on them.
     stop_queue: BTreeSet<Name>,
     /// To be forgotten as soon as they are down.
@@ -162,7 +162,6 @@ pub struct Manager {
     /// Services that a scan is to look for, and whether one is under way.
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
-    notify: BTreeMap<Name, notify::Listening>,
     /// Files that services are restarted for.
     watches: Watches,
     /// Wakes us at a time of the wall clock.
@@ -234,6 +233,7 @@ impl Manager {
                 () = children.ended() => self.children_ended(),
                 Some(happened) = self.happened.recv() => self.happened(happened),
                 Some(command) = self.commands.recv() => self.obey(command),
+                Some(notification) = self.notifications.recv() => self.notified(&notification, os::now()),
                 () = self.alarm.rung() => {}
                 () = until(deadline) => {}
             }

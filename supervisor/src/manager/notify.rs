@@ -1,88 +1,57 @@
 //! `NOTIFY_SOCKET`: where a service says that it is ready (the protocol of `sd_notify`).
 
-use std::collections::BTreeMap;
-use std::io;
-
-use proto::Name;
-
-use super::{Happened, Manager};
+use super::Manager;
+use crate::journal::Kind;
 use crate::lifecycle::{Fact, Moment};
-use crate::os::NotifySocket;
-use crate::service::Service;
-use crate::service::notify::{Account, Ears, Word, words};
-
-/// Somebody listens there, for words of this user.
-#[derive(Debug)]
-pub(super) struct Listening {
-    address: String,
-    account: Account,
-    task: tokio::task::AbortHandle,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+use crate::service::notify::{Word, words};
+use crate::service::{Notification, Service};
 
 impl Manager {
-    /// Listens for every service that says something of itself, and for no other.
-    pub(super) fn listen_for_notify(&mut self) {
-        let heard = self.services.values().filter(|service| !service.is_second() && service.is_listened_to());
-        let wanted: BTreeMap<Name, (String, Account)> = heard
-            .map(|service| {
-                let (user, group) = (service.spec.user.clone(), service.spec.group.clone());
-                (service.name.clone(), (self.world.notify_address(service), Account { user, group }))
-            })
-            .collect();
-        self.notify.retain(|name, at| {
-            wanted
-                .get(name)
-                .is_some_and(|(address, account)| *address == at.address && *account == at.account)
-        });
-        for (name, (address, account)) in wanted {
-            if !self.notify.contains_key(&name)
-                && let Err(error) = self.listen(&name, address, account)
-            {
-                tracing::error!(service = %name, %error, "its notify socket could not be made");
+    /// Listens to runs that an earlier supervisor began; a start binds its socket itself.
+    pub(super) fn listen_to_adopted(&mut self) {
+        let Self { services, world, kept, .. } = self;
+        for (name, service) in services.iter().filter(|(_, service)| !service.is_second()) {
+            let earlier = kept.notify(name.as_str());
+            if service.run.is_none() || !service.is_listened_to() {
+                continue;
+            }
+            if let Err(error) = world.listen_to(service, earlier) {
+                tracing::error!(service = %name, "{error}");
+                world.tell(service, Kind::Check, service.began, format!("nothing is heard from it: {error}"));
             }
         }
     }
 
-    fn listen(&mut self, name: &Name, address: String, account: Account) -> io::Result<()> {
-        let kept = self.kept.notify(name.as_str());
-        let kept = kept.and_then(|socket| NotifySocket::take_over(socket, &address));
-        let socket = match kept {
-            // What was said while nobody supervised is still in it.
-            Some(socket) => socket,
-            None => NotifySocket::bind(&address)?,
-        };
-        self.world.keepers.notify(name.as_str(), &socket);
-        let (tell, service, mut ears) = (self.tell.clone(), name.clone(), Ears::of(account.clone()));
-        let task = tokio::spawn(async move {
-            while let Ok((text, uid)) = socket.receive().await {
-                if !ears.hear(&service, uid) {
-                    continue;
-                }
-                if tell.send(Happened::Notify { service: service.clone(), text }).is_err() {
-                    return;
-                }
-            }
-        });
-        self.notify.insert(name.clone(), Listening { address, account, task: task.abort_handle() });
-        Ok(())
+    /// Closes the notify sockets of services that have none any more.
+    pub(super) fn close_notify_sockets(&mut self) {
+        let Self { services, world, .. } = self;
+        world.notify.retain(|name| services.get(name).is_some_and(Service::is_listened_to));
     }
 
-    /// A service said something.
-    pub(super) fn notified(&mut self, name: &Name, text: &str, now: Moment) {
-        // The old run has said it already: it is the new one that says it now.
+    /// A message came through the notify socket of a service. Only its own processes are heard: another service of the
+    /// same user can send there too.
+    pub(super) fn notified(&mut self, notification: &Notification, now: Moment) {
+        let Notification { service: name, sender, text } = notification;
+        let mut heard = false;
         for key in [name.beside(), name.clone()] {
-            let Some(service) = self.services.get_mut(&key) else { continue };
+            let Some(service) = self.services.get_mut(&key).filter(|service| service.is_sender(*sender))
+            else {
+                continue;
+            };
+            heard = true;
             let before = service.said.clone();
             words(text).for_each(|word| hear(service, word, now));
             if service.said != before {
                 self.changes.grow();
             }
+        }
+        if !heard && self.world.notify.is_first_stranger(name) {
+            tracing::warn!(
+                service = %name,
+                pid = sender.unwrap_or_default(),
+                "a message to its notify socket was ignored: the sender is no process of its current run, or had ended \
+                 before it could be looked at"
+            );
         }
     }
 }

@@ -226,7 +226,6 @@ impl Manager {
                     }
                 }
             }
-            Happened::Notify { service, text } => self.notified(&service, &text, now),
             Happened::Files(news) => self.files_changed(news, now),
             Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),

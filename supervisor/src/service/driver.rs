@@ -115,6 +115,9 @@ impl Service {
             })?);
         }
         self.hold_sockets(&mut world.inherited)?;
+        if self.is_listened_to() {
+            world.listen_to(self, None)?;
+        }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
         world
             .open_outputs(self, ids.as_ref(), true)

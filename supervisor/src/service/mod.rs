@@ -7,6 +7,7 @@
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | `failure` | why a start failed: for a cause of ours, or of the service |
 //! | [`notify`] | what it says of itself over its notify socket |
+//! | `notify_sockets` | the notify sockets of all services |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | `restricted` | what its checks run with, where it is confined |
@@ -19,6 +20,7 @@ pub mod driver;
 mod failure;
 pub mod limits;
 pub mod notify;
+mod notify_sockets;
 pub mod plan;
 pub mod reports;
 mod restricted;
@@ -44,6 +46,7 @@ pub use answers::Answers;
 pub use driver::{Pending, Run};
 pub use failure::StartFailure;
 pub use notify::Said;
+pub use notify_sockets::{Notification, NotifySockets};
 pub use plan::Plan;
 pub use reports::Reports;
 pub use restricted::Restricted;

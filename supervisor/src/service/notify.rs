@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use daemon_kit::file::{self, Ready};
-use proto::Name;
+use daemon_kit::file::Ready;
 
-use super::{Service, World};
+use super::{Run, Service, World};
+use crate::os::Tree;
 
 /// What the current run has said, as far as it is only to be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +54,16 @@ impl Service {
         self.spec.watchdog.as_ref()?.notify
     }
 
+    /// Whether a message that came through its notify socket was sent by a process of its current run. `None`: the system
+    /// does not tell who sent it.
+    pub fn is_sender(&self, pid: Option<u32>) -> bool {
+        let Some(pid) = pid else { return true };
+        let leads = |run: &Option<Run>| run.as_ref().is_some_and(|run| run.process.pid() == pid);
+        leads(&self.run)
+            || leads(&self.stopper)
+            || self.tree.as_ref().is_some_and(|tree: &Tree| tree.has(pid))
+    }
+
     /// What its environment says of the notify socket.
     pub(super) fn notify_env(&self, world: &World) -> BTreeMap<String, String> {
         if !self.is_listened_to() {
@@ -62,47 +72,6 @@ impl Service {
         let mut env = BTreeMap::from([("NOTIFY_SOCKET".into(), world.notify_address(self))]);
         env.extend(self.promise().map(|often| ("WATCHDOG_USEC".into(), often.as_micros().to_string())));
         env
-    }
-}
-
-/// As whom a service runs, as its settings say; without a user, as ourselves.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Account {
-    /// Its user.
-    pub user: Option<String>,
-    /// Its group: a user that is only a number has none of its own.
-    pub group: Option<String>,
-}
-
-/// Whose words are heard: the service's own user's, ours, and root's.
-#[derive(Debug)]
-pub struct Ears {
-    of: Account,
-    /// Looked up when first needed: the user may come about later than its service.
-    uid: Option<u32>,
-    warned: bool,
-}
-
-impl Ears {
-    /// For a service that runs as this user.
-    pub fn of(of: Account) -> Self {
-        Self { of, uid: None, warned: false }
-    }
-
-    /// Whether what this user says is to be heard. A stranger is told of once.
-    pub fn hear(&mut self, service: &Name, uid: Option<u32>) -> bool {
-        let (own, _) = crate::os::own_ids();
-        let Some(uid) = uid.filter(|uid| *uid != 0 && *uid != own) else { return true };
-        if self.uid.is_none() {
-            self.uid = file::account(self.of.user.as_deref(), self.of.group.as_deref())
-                .ok()
-                .and_then(|account| account.uid);
-        }
-        let heard = self.uid == Some(uid);
-        if !heard && !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(%service, uid, "somebody else speaks into its notify socket; passed over");
-        }
-        heard
     }
 }
 
@@ -117,15 +86,5 @@ mod tests {
         let expected =
             [Word::Ready, Word::Status("serving a=b"), Word::Alive, Word::MainPid("12"), Word::Stopping];
         assert_eq!(words(text).collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn strangers_are_not_heard() {
-        let name = Name::new("web").expect("a name");
-        let (own, _) = crate::os::own_ids();
-        let mut ears = Ears::of(Account { user: Some("4711".into()), group: Some("0".into()) });
-        let heard = [Some(4711), Some(4712), Some(0), Some(own), None].map(|uid| ears.hear(&name, uid));
-        assert_eq!(heard, [true, false, true, true, true]);
-        assert!(!Ears::of(Account::default()).hear(&name, Some(own + 4711)));
     }
 }

@@ -11,9 +11,9 @@ use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Keep, Key, Logs, Which};
 use crate::os::pipe::Output;
-use crate::os::{Birth, Cgroups, Handle, Host, Ids, Keep as Keepers, NotifySocket};
+use crate::os::{self, Birth, Cgroups, Handle, Host, Ids, Keep as Keepers, NotifySocket};
 
-use super::Service;
+use super::{NotifySockets, Service, StartFailure, plan};
 
 /// What all services share. Owned by the manager, lent to the drivers.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct World {
     pub null: Handle,
     /// Who keeps copies for the next supervisor.
     pub keepers: Keepers,
+    /// Where services say that they are ready.
+    pub notify: NotifySockets,
     /// Device and inode of every FIFO, and whose it is.
     pub fifos: BTreeMap<(u64, u64), String>,
     /// Sockets that were bound before us.
@@ -91,8 +93,18 @@ impl World {
 
     /// Where a service says that it is ready, as `NOTIFY_SOCKET` names it.
     pub fn notify_address(&self, service: &Service) -> String {
-        let (folder, other) = (self.home.run().join("notify"), service.spec.user.is_some());
+        // Only root can run a service as somebody else.
+        let other = service.spec.user.is_some() && os::own_ids().0 == 0;
+        let folder = self.home.run().join("notify");
         NotifySocket::address(&folder, &self.instance, &service.name.file_stem(), other)
+    }
+
+    /// Listens to a service that says something of itself. `earlier`: its socket, where an earlier supervisor bound one.
+    pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
+        let address = self.notify_address(service);
+        let ids = plan::ids(&service.spec).map_err(StartFailure::Service)?;
+        let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.keepers);
+        listening.map_err(|error| StartFailure::io("its notify socket", &error))
     }
 
     /// Device and inode of its FIFOs, as far as they are there.

@@ -151,6 +151,11 @@ impl Cgroup {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// Whether a process is in it or below it.
+    pub(super) fn has(&self, pid: u32) -> bool {
+        v2_cgroup(&pid.to_string()).is_some_and(|path| path.starts_with(&self.path))
+    }
+
     pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let file = self.open_file(name, OFlags::WRONLY | OFlags::TRUNC)?;
         rustix::io::write(&file, text.as_bytes())?;

@@ -1,13 +1,20 @@
 //! The socket behind `NOTIFY_SOCKET`: datagrams from a service, and who sent each.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use rustix::net::sockopt;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
+
+use crate::os::Ids;
+
+/// Where the sockets of services lie that run as another user: they cannot enter home.
+const SHARED: &str = "/run/sereno";
 
 /// The longest path that a socket may have.
 const LONGEST_PATH: usize = 107;
@@ -17,66 +24,102 @@ const LONGEST_PATH: usize = 107;
 pub struct NotifySocket(tokio::net::UnixDatagram);
 
 impl NotifySocket {
-    /// What stands in `NOTIFY_SOCKET`: a path in a folder of our own, or (`@…`) a name that needs no folder, for who
-    /// runs as somebody else and can not enter ours, and for paths that are too long.
+    /// The path that stands in `NOTIFY_SOCKET`: in `folder`, or, for a service that runs as another user, in a folder
+    /// that everybody can enter and only root can write.
     pub fn address(folder: &Path, instance: &str, stem: &str, other_user: bool) -> String {
+        let folder = if other_user { Path::new(SHARED).join(instance) } else { folder.into() };
         let path = folder.join(stem).display().to_string();
-        if !other_user && path.len() <= LONGEST_PATH {
+        if path.len() <= LONGEST_PATH {
             return path;
         }
-        let name = format!("@sereno/{instance}/{stem}");
-        if name.len() <= LONGEST_PATH {
-            return name;
+        let digest = stem
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        folder.join(format!("{digest:08x}")).display().to_string()
+    }
+
+    /// Binds a new one that only root and the user of the service can send to. Needs a tokio runtime.
+    pub fn bind(address: &str, ids: Option<&Ids>) -> io::Result<Self> {
+        let path = Path::new(address);
+        if let Some(folder) = path.parent().filter(|folder| folder.starts_with(SHARED)) {
+            make_shared_dir(Path::new(SHARED))?;
+            make_shared_dir(folder)?;
         }
-        let digest = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("@sereno/{instance}/{digest:016x}")
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        // On Linux the mode of the socket before `bind` is the mode of its path, whatever the umask: nobody gets between.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+        if let Some(ids) = ids {
+            let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+            rustix::fs::chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Self::of(UnixDatagram::from(socket))
     }
 
-    /// Binds it anew. Needs a tokio runtime.
-    pub fn bind(address: &str) -> io::Result<Self> {
-        let socket = if let Some(name) = address.strip_prefix('@') {
-            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?
-        } else {
-            match std::fs::remove_file(address) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => UnixDatagram::bind(address)?,
-            }
-        };
-        Self::of(socket)
-    }
-
-    /// One that an earlier supervisor bound, with what was said into it since; `None`: it is bound elsewhere. Needs a
-    /// tokio runtime.
+    /// One that an earlier supervisor bound, with what was said into it since; `None`: it is bound elsewhere, or its path
+    /// is gone. Needs a tokio runtime.
     pub fn take_over(socket: OwnedFd, address: &str) -> Option<Self> {
         let socket = UnixDatagram::from(socket);
-        let bound = socket.local_addr().ok()?;
-        let is_it = match address.strip_prefix('@') {
-            Some(name) => bound.as_abstract_name() == Some(name.as_bytes()),
-            None => bound.as_pathname() == Some(Path::new(address)),
-        };
-        if is_it { Self::of(socket).ok() } else { None }
+        let is_it = socket.local_addr().ok()?.as_pathname() == Some(Path::new(address));
+        Self::identity_at(address).filter(|_| is_it)?;
+        Self::of(socket).ok()
+    }
+
+    /// Device and inode of the socket at an address; `None`: something else is there, or nothing.
+    pub fn identity_at(address: &str) -> Option<(u64, u64)> {
+        let found = fs::symlink_metadata(address).ok()?;
+        found.file_type().is_socket().then(|| (found.dev(), found.ino()))
+    }
+
+    /// Removes a socket, and the folder of this instance with the last one.
+    pub fn remove(address: &str) {
+        // What cannot be removed is replaced by the next bind.
+        let _ = fs::remove_file(address);
+        if let Some(folder) = Path::new(address).parent().filter(|folder| folder.starts_with(SHARED)) {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     fn of(socket: UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        // A name without a folder is open to everybody on the host: the kernel says who speaks.
+        // Another service of the same user can send here too: the kernel says which process does.
         sockopt::set_socket_passcred(&socket, true)?;
         Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
     }
 
-    /// The next message, and the user it is from; what is no text is passed over.
+    /// The next message, and the pid of its sender; what is no text is passed over.
     pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
         let mut buffer = [0; 4096];
         loop {
-            let (length, uid) =
+            let (length, sender) =
                 self.0.async_io(Interest::READABLE, || read(self.0.as_fd(), &mut buffer)).await?;
             if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
-                return Ok((text.into(), uid));
+                return Ok((text.into(), sender));
             }
         }
     }
+}
+
+/// Makes a folder that everybody can enter and only we can write; an existing one must be so already.
+fn make_shared_dir(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        // The umask may have taken from it.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+    let found = fs::symlink_metadata(path)?;
+    let is_ours = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
+    if found.is_dir() && is_ours {
+        return Ok(());
+    }
+    let why = format!("{} must be a folder that only root can write", path.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 /// One datagram. Descriptors that come with it (`FDSTORE=1`, `BARRIER=1`) find no room and are closed, which is what a
@@ -97,15 +140,16 @@ fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let length = libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags);
         let Ok(length) = usize::try_from(length) else { return Err(io::Error::last_os_error()) };
-        let mut uid = None;
+        let mut sender = None;
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
-                uid = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().uid);
+                let pid = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid;
+                sender = Some(pid.cast_unsigned());
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
-        Ok((length, uid))
+        Ok((length, sender))
     }
 }
 
@@ -119,31 +163,57 @@ impl AsFd for NotifySocket {
 mod tests {
     use super::*;
 
+    fn sender() -> UnixDatagram {
+        UnixDatagram::unbound().expect("a socket")
+    }
+
     #[test]
-    fn who_can_not_enter_our_folder_gets_a_name_without_one() {
+    fn every_address_is_a_path_that_a_socket_can_have() {
         let address =
             |stem: &str, other| NotifySocket::address(Path::new("/srv/run/notify"), "1.2.3.abc", stem, other);
         assert_eq!(address("web@0", false), "/srv/run/notify/web@0");
-        assert_eq!(address("web@0", true), "@sereno/1.2.3.abc/web@0");
-        let long = address(&"x".repeat(100), false);
-        assert!(long.starts_with("@sereno/1.2.3.abc/") && long.len() <= LONGEST_PATH, "{long}");
+        assert_eq!(address("web@0", true), "/run/sereno/1.2.3.abc/web@0");
+        for other in [false, true] {
+            let long = address(&"x".repeat(100), other);
+            assert!(long.starts_with('/') && long.len() <= LONGEST_PATH, "{long}");
+        }
     }
 
     #[tokio::test]
     async fn says_who_spoke_and_is_taken_over_only_where_it_was_bound() {
-        let name = format!("@sereno/test/{}", std::process::id());
-        let socket = NotifySocket::bind(&name).expect("bound");
-        let sender = UnixDatagram::unbound().expect("a socket");
-        let to = SocketAddr::from_abstract_name(&name[1..]).expect("a name");
-        sender.send_to_addr(b"READY=1\nSTATUS=up", &to).expect("sent");
-        let (text, uid) = socket.receive().await.expect("received");
-        assert_eq!((text.as_str(), uid), ("READY=1\nSTATUS=up", Some(super::super::own_ids().0)));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("web");
+        let address = path.display().to_string();
+        let socket = NotifySocket::bind(&address, None).expect("bound");
+        let mode = fs::metadata(&path).expect("it is there").mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else sends to it");
+        sender().send_to(b"READY=1\nSTATUS=up", &path).expect("sent");
+        let (text, pid) = socket.receive().await.expect("received");
+        assert_eq!((text.as_str(), pid), ("READY=1\nSTATUS=up", Some(std::process::id())));
 
-        sender.send_to_addr(b"WATCHDOG=1", &to).expect("sent");
-        let copy = socket.as_fd().try_clone_to_owned().expect("a copy");
-        drop(socket);
-        assert!(NotifySocket::take_over(copy.try_clone().expect("a copy"), "@sereno/test/other").is_none());
-        let socket = NotifySocket::take_over(copy, &name).expect("the same");
-        assert_eq!(socket.receive().await.expect("it waited").0, "WATCHDOG=1");
+        sender().send_to(b"WATCHDOG=1", &path).expect("sent");
+        let copy = || socket.as_fd().try_clone_to_owned().expect("a copy");
+        assert!(NotifySocket::take_over(copy(), "/run/sereno/test/other").is_none());
+        let again = NotifySocket::take_over(copy(), &address).expect("the same");
+        assert_eq!(again.receive().await.expect("it waited").0, "WATCHDOG=1");
+        NotifySocket::remove(&address);
+        assert!(NotifySocket::take_over(copy(), &address).is_none(), "nobody could send to it");
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (made, open, link) =
+            (folder.path().join("made"), folder.path().join("open"), folder.path().join("link"));
+        make_shared_dir(&made).expect("made");
+        assert_eq!(fs::metadata(&made).expect("it is there").mode() & 0o777, 0o755);
+        make_shared_dir(&made).expect("again");
+        fs::create_dir(&open).expect("made");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("ours");
+        std::os::unix::fs::symlink(&made, &link).expect("made");
+        for refused in [&open, &link] {
+            let error = make_shared_dir(refused).expect_err("it is not ours alone");
+            assert!(error.to_string().contains("only root can write"), "{error}");
+        }
     }
 }

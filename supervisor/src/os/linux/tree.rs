@@ -113,6 +113,17 @@ impl Tree {
         }
     }
 
+    /// Whether a process belongs to the run. One that has ended and is not its leader cannot be told.
+    pub fn has(&self, pid: u32) -> bool {
+        if pid == self.leader.pid {
+            return true;
+        }
+        match &self.cgroup {
+            Some(cgroup) => cgroup.has(pid),
+            None => self.is_ours(pid) || proc::descendants(self.leader.pid).contains(&pid),
+        }
+    }
+
     /// Whether a living process of the group is left, now that its leader has been reaped. `orphans` are the
     /// supervisor's children that lead no run.
     pub fn group_is_empty(&self, orphans: &[u32]) -> bool {

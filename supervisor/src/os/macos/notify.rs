@@ -3,8 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+
+use crate::os::Ids;
 
 /// The longest path that a socket may have.
 const LONGEST_PATH: usize = 103;
@@ -31,7 +34,7 @@ impl NotifySocket {
     }
 
     /// Binds it anew. Needs a tokio runtime.
-    pub fn bind(address: &str) -> io::Result<Self> {
+    pub fn bind(address: &str, _ids: Option<&Ids>) -> io::Result<Self> {
         if address.is_empty() {
             let why = "macOS has no notify socket for a service of another user; use another ready";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
@@ -47,7 +50,20 @@ impl NotifySocket {
     pub fn take_over(socket: OwnedFd, address: &str) -> Option<Self> {
         let socket = UnixDatagram::from(socket);
         let bound = socket.local_addr().ok()?;
-        if bound.as_pathname() == Some(Path::new(address)) { Self::of(socket).ok() } else { None }
+        Self::identity_at(address).filter(|_| bound.as_pathname() == Some(Path::new(address)))?;
+        Self::of(socket).ok()
+    }
+
+    /// Device and inode of the socket at an address; `None`: something else is there, or nothing.
+    pub fn identity_at(address: &str) -> Option<(u64, u64)> {
+        let found = std::fs::symlink_metadata(address).ok()?;
+        found.file_type().is_socket().then(|| (found.dev(), found.ino()))
+    }
+
+    /// Removes a socket.
+    pub fn remove(address: &str) {
+        // What cannot be removed is replaced by the next bind.
+        let _ = std::fs::remove_file(address);
     }
 
     fn of(socket: UnixDatagram) -> io::Result<Self> {
@@ -55,7 +71,7 @@ impl NotifySocket {
         Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
     }
 
-    /// The next message, and the user it is from, which macOS does not tell; what is no text is passed over. Descriptors
+    /// The next message, and the pid of its sender, which macOS does not tell; what is no text is passed over. Descriptors
     /// that come with it find no room and are closed.
     pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
         let mut buffer = [0; 4096];

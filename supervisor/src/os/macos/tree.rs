@@ -100,6 +100,11 @@ impl Tree {
         self.pids().len()
     }
 
+    /// Whether a process belongs to the run.
+    pub fn has(&self, pid: u32) -> bool {
+        pid == self.leader.pid || self.pids().contains(&pid)
+    }
+
     /// Everybody in it.
     pub fn pids(&self) -> Vec<u32> {
         proc::descendants(self.leader.pid)

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::{Borrowed, Handle};
-use crate::os::{Born, Ooms};
+use crate::os::{Born, Ids, Ooms};
 
 fn refused<T>(why: &str) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
@@ -117,9 +117,17 @@ impl NotifySocket {
     }
 
     /// There is none.
-    pub fn bind(_address: &str) -> io::Result<Self> {
+    pub fn bind(_address: &str, _ids: Option<&Ids>) -> io::Result<Self> {
         refused("Windows has no notify socket; use another ready")
     }
+
+    /// Nothing is there.
+    pub fn identity_at(_address: &str) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// There is nothing to remove.
+    pub fn remove(_address: &str) {}
 
     /// There is none.
     pub fn take_over(_socket: Handle, _address: &str) -> Option<Self> {

@@ -78,6 +78,11 @@ impl Tree {
         self.job.as_ref().map_or(1, |job| job.count())
     }
 
+    /// Whether a process belongs to the run.
+    pub fn has(&self, pid: u32) -> bool {
+        pid == self.leader.pid || self.pids().contains(&pid)
+    }
+
     /// Everybody in it.
     pub fn pids(&self) -> Vec<u32> {
         match &self.job {
