@@ -209,6 +209,11 @@ fn ready_timeout_and_start_period_stand_in_for_each_other() {
     assert_eq!(times("port = 1\nready_timeout = \"5s\""), (secs(5), secs(5)));
     assert_eq!(times("port = { port = 1, start_period = \"90s\" }"), (secs(90), secs(90)));
     assert_eq!(
+        times("port = { port = 1, start_period = \"3s\" }"),
+        (secs(60), secs(3)),
+        "it shortens nothing else"
+    );
+    assert_eq!(
         times("port = { port = 1, start_period = \"3s\" }\nready_timeout = \"5s\""),
         (secs(5), secs(3))
     );

@@ -131,12 +131,12 @@ fn timeout(table: &Reader<'_>, interval: Duration, default: Duration) -> Duratio
     given
 }
 
-/// `ready_timeout` and `start_period`: each stands in for the other, and a run can not be given up while it is in its
-/// grace.
+/// Reads `ready_timeout` and `start_period`. A run cannot be given up within a start period, so the longest one extends
+/// the default of `ready_timeout`; a short one of a single check does not shorten it.
 fn settle(service: &Reader<'_>, drafts: BTreeMap<Name, Draft<'_>>) -> Checks {
     let given = service.opt("ready_timeout", duration(Duration::from_millis(1)));
     let longest = drafts.values().filter_map(|draft| draft.start_period).max();
-    let ready_timeout = given.or(longest.filter(|time| !time.is_zero())).unwrap_or(READY_TIMEOUT);
+    let ready_timeout = given.unwrap_or(READY_TIMEOUT.max(longest.unwrap_or_default()));
     let settled = |(id, draft): (Name, Draft<'_>)| {
         let period = draft.start_period.unwrap_or(ready_timeout);
         if let Some(node) = draft.table.get("start_period").filter(|_| period > ready_timeout) {
