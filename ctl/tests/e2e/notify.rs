@@ -121,7 +121,7 @@ fn no_other_user_reaches_its_socket_or_takes_its_place() {
     assert_eq!((found.uid(), found.mode() & 0o777), (NOBODY, 0o600));
     // Not even its own user replaces what lies in that folder.
     let folder = std::fs::metadata(socket.parent().expect("a folder")).expect("it is there");
-    assert_eq!((folder.uid(), folder.mode() & 0o777), (0, 0o755));
+    assert_eq!((folder.uid(), folder.mode() & 0o777), (0, 0o711));
     system.ctl(&["down"]).succeeded();
     assert!(!socket.exists() && !socket.parent().expect("a folder").exists(), "nothing is left");
 }

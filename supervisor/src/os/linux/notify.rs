@@ -105,11 +105,11 @@ impl NotifySocket {
     }
 }
 
-/// Makes a folder that everybody can enter and only we can write; an existing one must be so already.
+/// Makes a folder that everybody can enter, and only we can list and write; an existing one must not be writable by others.
 fn make_shared_dir(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o755).create(path) {
+    match fs::DirBuilder::new().mode(0o711).create(path) {
         // The umask may have taken from it.
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755))?,
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     }
@@ -206,7 +206,7 @@ mod tests {
         let (made, open, link) =
             (folder.path().join("made"), folder.path().join("open"), folder.path().join("link"));
         make_shared_dir(&made).expect("made");
-        assert_eq!(fs::metadata(&made).expect("it is there").mode() & 0o777, 0o755);
+        assert_eq!(fs::metadata(&made).expect("it is there").mode() & 0o777, 0o711);
         make_shared_dir(&made).expect("again");
         fs::create_dir(&open).expect("made");
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("ours");
