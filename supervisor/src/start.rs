@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use daemon_kit::Home;
-use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
 use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
+use daemon_kit::guard::launch::Launch;
 
 use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied};

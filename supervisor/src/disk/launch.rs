@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use daemon_kit::Home;
-use daemon_kit::chassis::launch::Launch;
 use daemon_kit::file::Config;
+use daemon_kit::guard::launch::Launch;
 
 use super::replace;
 use crate::os;
