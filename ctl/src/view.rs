@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use proto::time::lenient;
 use proto::v1::{
-    CheckResult, CheckState, MonitorState, MonitorStatus, ServiceStatus, Status, SupervisorStatus,
+    CheckResult, CheckState, DaemonState, MonitorState, MonitorStatus, ServiceStatus, Status,
+    SupervisorStatus,
 };
 
 pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
@@ -74,6 +75,7 @@ pub(crate) struct View {
     pub(crate) config: String,
     pub(crate) supervisor: Result<SupervisorView, String>,
     pub(crate) monitors: Vec<MonitorView>,
+    pub(crate) daemons: Vec<DaemonView>,
     pub(crate) services: Vec<ServiceView>,
 }
 
@@ -107,6 +109,14 @@ pub(crate) struct MonitorView {
     pub(crate) process: Option<ServiceView>,
 }
 
+/// A daemon of Sereno's own that is no monitor: the guard.
+#[derive(Debug)]
+pub(crate) struct DaemonView {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) process: ServiceView,
+}
+
 /// A monitor that answers.
 #[derive(Debug)]
 pub(crate) struct MonitorUp {
@@ -122,16 +132,18 @@ impl View {
     /// Joins what was answered.
     pub(crate) fn join(answers: Answers) -> Self {
         let Answers { now, endpoint, config, supervisor, monitors } = answers;
-        let (supervisor, states, services) = match supervisor {
-            Ok(status) => (Ok(status.supervisor.unwrap_or_default()), status.monitors, status.services),
-            Err(why) => (Err(why), Vec::new(), Vec::new()),
+        let (supervisor, told) = match supervisor {
+            Ok(mut told) => (Ok(told.supervisor.take().unwrap_or_default()), told),
+            Err(why) => (Err(why), Status::default()),
         };
+        let Status { monitors: states, daemons, services, .. } = told;
         let config = match &supervisor {
             Ok(told) if !told.config.is_empty() => told.config.clone(),
             _ => config,
         };
         let measured = Measured(&monitors);
         let services = services.into_iter().map(|service| ServiceView::new(service, &measured)).collect();
+        let daemons = daemons.into_iter().map(|daemon| daemon_view(daemon, &measured)).collect();
         let mut joined: Vec<_> = monitors
             .iter()
             .map(|asked| monitor_view(asked, state_of(&states, &asked.name), &measured))
@@ -146,6 +158,7 @@ impl View {
             config,
             supervisor: supervisor.map(supervisor_view),
             monitors: joined,
+            daemons,
             services,
         }
     }
@@ -154,6 +167,7 @@ impl View {
     pub(crate) fn all_well(&self) -> bool {
         self.supervisor.as_ref().is_ok_and(|up| up.unbound.is_empty())
             && self.monitors.iter().all(|monitor| monitor.answer.is_ok())
+            && self.daemons.iter().all(|daemon| daemon.process.is_well())
             && self.services.iter().all(ServiceView::is_well)
     }
 
@@ -226,6 +240,11 @@ fn monitor_view(asked: &MonitorAnswer, state: Option<&MonitorState>, measured: &
             .and_then(|state| state.process.clone())
             .map(|process| ServiceView::new(process, measured)),
     }
+}
+
+fn daemon_view(state: DaemonState, measured: &Measured<'_>) -> DaemonView {
+    let DaemonState { name, kind, process } = state;
+    DaemonView { name, kind, process: ServiceView::new(process.unwrap_or_default(), measured) }
 }
 
 fn monitor_up(own: &MonitorStatus) -> MonitorUp {

@@ -129,10 +129,11 @@ impl Item {
     }
 }
 
-/// A service, or the process of a managed monitor.
+/// A service, or the process of a managed monitor or of the guard.
 fn find<'a>(status: &'a Status, name: &str) -> Option<&'a ServiceStatus> {
     let monitors = status.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
-    status.services.iter().chain(monitors).find(|service| service.name == name)
+    let daemons = status.daemons.iter().filter_map(|daemon| daemon.process.as_ref());
+    status.services.iter().chain(monitors).chain(daemons).find(|service| service.name == name)
 }
 
 fn settled(item: &mut Item, status: &Status, hopeless: &[&str]) -> Option<Verdict> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use daemon_kit::file::{
     Check, CheckSpec, Command, Config, DependencyOn, Env, EnvInherit, GiveUp, OnFailure, Policy, Ready,
-    Service, StopTo, Success, load, monitor_policy,
+    Service, StopTo, Success, daemon_policy, load,
 };
 use proto::Name;
 
@@ -129,7 +129,7 @@ fn the_example_of_the_contract_says_what_the_contract_says() {
 
 #[test]
 fn monitors_never_stay_dead() {
-    let policy = monitor_policy();
+    let policy = daemon_policy();
     assert_eq!((policy.initial, policy.max_wait), (Duration::from_millis(500), secs(30)));
     assert_eq!(
         (policy.max, policy.min_uptime, policy.give_up),

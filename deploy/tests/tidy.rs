@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str], &[&str]); 7] = [
 const LONGEST_FILE: usize = 400;
 
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
-const SYSTEMS: [(&str, &str); 13] = [
+const SYSTEMS: [(&str, &str); 14] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/src/chassis/", "an endpoint is a socket here and a pipe there; signals; who may read a log"),
     ("daemon-kit/src/access/secret.rs", "who may read a file is a mode here and a folder's rights there"),
@@ -31,9 +31,10 @@ const SYSTEMS: [(&str, &str); 13] = [
     ("daemon-kit/src/listeners/", "each system keeps its own table of listeners"),
     ("daemon-kit/src/file/", "a file means other paths, programs and accounts on each system"),
     (
-        "daemon-kit/src/monitor/",
-        "what else than the target an error of the system may be about; what a guard keeps",
+        "daemon-kit/src/guard/",
+        "a process is held and its end heard in another way on each system; files are kept on Unix",
     ),
+    ("daemon-kit/src/monitor/", "what else than the target an error of the system may be about"),
     ("health-monitor/src/exec.rs", "a check's command is ended with its whole group where there are groups"),
     (
         "health-monitor/src/launcher.rs",
@@ -171,13 +172,24 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, String)> {
     found
 }
 
+/// Which rooms of the kit a program takes. `ctl` has no daemon's runtime in it, and the supervisor none of a monitor's.
+const ROOMS: [(&str, &[&str]); 4] = [
+    ("ctl", &["file"]),
+    ("supervisor", &["file", "chassis", "guard", "listeners"]),
+    ("health-monitor", &["monitor"]),
+    ("port-monitor", &["listeners", "monitor"]),
+];
+
 #[test]
-fn ctl_takes_only_the_file_of_the_kit() {
-    let text = fs::read_to_string(root().join("ctl/Cargo.toml")).expect("ctl is there");
-    let manifest: toml::Table = text.parse().expect("TOML");
-    let features = manifest["dependencies"]["daemon-kit"]["features"].as_array().expect("features are named");
-    let features: Vec<&str> = features.iter().filter_map(toml::Value::as_str).collect();
-    assert_eq!(features, ["file"], "ctl/Cargo.toml: ctl must stay lean: no daemon's runtime in it");
+fn programs_take_only_the_rooms_of_the_kit_that_they_may() {
+    for (name, rooms) in ROOMS {
+        let text = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("it is there");
+        let manifest: toml::Table = text.parse().expect("TOML");
+        let features =
+            manifest["dependencies"]["daemon-kit"]["features"].as_array().expect("features are named");
+        let features: Vec<&str> = features.iter().filter_map(toml::Value::as_str).collect();
+        assert_eq!(features, rooms, "{name}/Cargo.toml: it must stay lean");
+    }
 }
 
 #[test]

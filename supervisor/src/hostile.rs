@@ -40,7 +40,7 @@ fn added(bytes: &[u8]) {
 /// `state/applied.toml` and what lies beside it.
 fn applied(bytes: &[u8]) {
     let _ = serde_json::from_slice::<disk::applied::About>(bytes);
-    let _ = serde_json::from_slice::<daemon_kit::chassis::launch::Launch>(bytes);
+    let _ = serde_json::from_slice::<daemon_kit::guard::launch::Launch>(bytes);
     let text = String::from_utf8_lossy(bytes);
     let _ = file::load(Path::new("/h/applied.toml"), &text, &Env::new());
 }

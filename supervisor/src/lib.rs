@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod disk;
+mod guard;
 #[doc(hidden)]
 pub mod hostile;
 pub mod journal;

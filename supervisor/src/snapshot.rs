@@ -31,8 +31,17 @@ pub struct View {
     pub unguarded: Option<&'static str>,
     /// In the order of their names.
     pub monitors: Vec<MonitorView>,
+    /// The guard, where this supervisor runs one of its own.
+    pub guard: Option<ServiceView>,
     /// In the order of their names.
     pub services: Vec<ServiceView>,
+}
+
+impl View {
+    /// The processes of Sereno's own daemons that this supervisor runs.
+    pub fn daemons(&self) -> impl Iterator<Item = &ServiceView> {
+        self.monitors.iter().filter_map(|monitor| monitor.process.as_ref()).chain(&self.guard)
+    }
 }
 
 /// A monitor.

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use daemon_kit::Home;
-use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
 use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
+use daemon_kit::guard::launch::Launch;
 
 use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied};
 use crate::disk::launch;
+use crate::guard;
 use crate::manager::command::{Command, ConfigError, Source};
 use crate::manager::{self, Manager, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
@@ -38,13 +39,17 @@ pub struct Args {
     /// Take up what is left in that home only to stop it
     #[arg(long, requires = "resume")]
     pub down: bool,
+    /// Only guard the supervisor of that home: start it again when it dies, keep its files open. A supervisor runs this
+    /// itself where no built-in monitor guards it
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "resume"])]
+    pub guard: Option<PathBuf>,
     /// Only say whether this program could take over from the one that runs in this home
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub check_state: Option<PathBuf>,
     /// Descriptor of the lock, handed over by the image before this one
     #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
     pub lock: Option<i32>,
-    /// A monitor starts it again: the pid of the one that died
+    /// A guard starts it again: the pid of the one that died
     #[arg(long, value_name = "PID", hide = true, requires = "resume")]
     pub revive: Option<u32>,
     /// Leave the terminal's session: closing it is no news then
@@ -67,6 +72,9 @@ pub enum StartError {
     /// Somebody else supervises this home.
     #[error("already running: {0} is held by pid {1}")]
     AlreadyRunning(PathBuf, String),
+    /// Nobody but a supervisor starts a guard.
+    #[error("cannot guard {0}: the supervisor starts its guard itself, where no built-in monitor guards it")]
+    Guard(PathBuf),
     /// The log can not be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -82,7 +90,7 @@ impl StartError {
     /// 2: usage or configuration; 1: anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Problems(_) | Self::Config(_) | Self::Home(..) => 2,
+            Self::Problems(_) | Self::Config(_) | Self::Home(..) | Self::Guard(_) => 2,
             _ => 1,
         }
     }
@@ -97,6 +105,9 @@ pub(crate) fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError
 pub fn run(args: &Args) -> Result<Over, StartError> {
     if let Some(home) = &args.check_state {
         return check_state(home);
+    }
+    if let Some(home) = &args.guard {
+        return guard::run(home).map(|()| Over::Kept);
     }
     if args.detach {
         os::detach();
@@ -307,7 +318,7 @@ fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     Ok((config, applied))
 }
 
-/// `dead`: a monitor started us in place of this one; if there has been another since, it is for nothing.
+/// `dead`: a guard started us in place of this one; if there has been another since, it is for nothing.
 fn take_lock(path: &Path, dead: Option<u32>) -> Result<Lock, StartError> {
     let what = format!("locking {}", path.display());
     let until = os::now() + LOCK_WITHIN;

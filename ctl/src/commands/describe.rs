@@ -12,7 +12,7 @@ use crate::out::Out;
 use crate::place::Place;
 use crate::render::describe::Sheet;
 use crate::render::explain::not_one;
-use crate::render::json::{self, MonitorJson, ServiceJson, SupervisorJson};
+use crate::render::json::{self, DaemonJson, MonitorJson, ServiceJson, SupervisorJson};
 use crate::render::settings::{self, Setting};
 use crate::render::why::EventJson;
 
@@ -28,6 +28,7 @@ struct DescribeJson<'a> {
     /// `null`: the file names no such service, or has errors.
     settings: Option<Vec<Setting>>,
     events: Vec<EventJson<'a>>,
+    daemon: Option<DaemonJson<'a>>,
 }
 
 /// Shows it.
@@ -38,8 +39,9 @@ pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done
     }
     let service = view.services.iter().find(|service| service.name == name);
     let monitor = view.monitors.iter().find(|monitor| monitor.name == name);
+    let daemon = view.daemons.iter().find(|daemon| daemon.name == name);
     let supervisor = (name == "supervisor").then_some(&view);
-    if service.is_none() && monitor.is_none() && supervisor.is_none() {
+    if service.is_none() && monitor.is_none() && daemon.is_none() && supervisor.is_none() {
         let services: Vec<&str> = view.services.iter().map(|service| &*service.name).collect();
         return Err(Failure::Refused(not_one(name, &services)));
     }
@@ -52,6 +54,7 @@ pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done
             service: service.map(|service| json::service(service, view.now)),
             settings,
             events: events.iter().map(EventJson::new).collect(),
+            daemon: daemon.map(|daemon| json::daemon(daemon, view.now)),
         })?;
         return Ok(Done::Well);
     }
@@ -67,6 +70,9 @@ pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done
     }
     if let Some(monitor) = monitor {
         sheet.monitor(monitor, &zone);
+    }
+    if let Some(daemon) = daemon {
+        sheet.daemon(daemon, &zone);
     }
     if let Some(view) = supervisor {
         sheet.supervisor(view);

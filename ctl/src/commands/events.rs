@@ -58,7 +58,8 @@ async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, F
     let services: Vec<&str> = status.services.iter().map(|service| &*service.name).collect();
     let known = name == "supervisor"
         || services.contains(&name)
-        || status.monitors.iter().any(|monitor| monitor.name == name);
+        || status.monitors.iter().any(|monitor| monitor.name == name)
+        || status.daemons.iter().any(|daemon| daemon.name == name);
     Ok((!known).then(|| not_one(name, &services)))
 }
 

@@ -76,12 +76,15 @@ pub(crate) fn daemons(view: &View, home: &Home, found: &mut Vec<Finding>) {
             }
             monitors(view, found);
             if let Some(why) = &supervisor.unguarded {
-                found.push(note(
-                    "guard",
-                    format!("unguarded: nobody starts the supervisor again if it is killed ({why})"),
-                    "let one of our own monitors run here (one without \"program\" and \"managed = false\"), with \
-                     [supervisor] guard = true, or \"ctl startup install\"",
-                ));
+                let fix = if view.daemons.is_empty() {
+                    "[supervisor] guard = true (then \"ctl apply\"), or \"ctl startup install\""
+                } else {
+                    "\"ctl why guard\" and \"ctl logs guard\" say why; \"ctl restart guard\""
+                };
+                let what = format!("unguarded: nobody starts the supervisor again if it is killed ({why})");
+                found.push(note("guard", what, fix));
+            } else if let Some(guard) = view.daemons.first() {
+                found.push(well("guard", format!("{} runs, as no built-in monitor guards", guard.name)));
             }
         }
     }

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::settings::Setting;
 use super::time::{clock, day, span};
 use super::{BOLD, Look, check_style, explain, one_line, state_style, table};
-use crate::view::{CheckView, MonitorView, ServiceView, View};
+use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
 
 /// Labels stand in a column as wide as this.
 const LABEL: usize = 12;
@@ -123,6 +123,12 @@ impl Sheet {
             }
             Err(why) => self.line("because", &one_line(why)),
         }
+    }
+
+    /// A daemon that is no monitor.
+    pub(crate) fn daemon(&mut self, view: &DaemonView, zone: &TimeZone) {
+        self.line("kind", &one_line(&view.kind));
+        self.service(&view.process, zone);
     }
 
     /// One monitor.

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use proto::v1::CheckState;
+use proto::v1::{CheckState, ServiceState};
 use serde::Serialize;
 
 use super::explain::trouble;
 use super::time::rfc3339;
-use crate::view::{CheckView, Exit, Held, MonitorView, ServiceView, View};
+use crate::view::{CheckView, DaemonView, Exit, Held, MonitorView, ServiceView, View};
 
 const UP: &str = "up";
 const UNREACHABLE: &str = "unreachable";
@@ -19,6 +19,7 @@ pub(crate) struct StatusJson<'a> {
     services: Vec<ServiceJson<'a>>,
     config_newer: Option<bool>,
     brake: Option<&'a str>,
+    daemons: Vec<DaemonJson<'a>>,
 }
 
 /// The supervisor.
@@ -57,6 +58,21 @@ pub(crate) struct MonitorJson<'a> {
     blind_reason: Option<&'a str>,
     version: Option<&'a str>,
     process: Option<ServiceJson<'a>>,
+}
+
+/// A daemon of Sereno's own that is no monitor: the guard.
+#[derive(Serialize)]
+pub(crate) struct DaemonJson<'a> {
+    name: &'a str,
+    /// What it does: `guard`.
+    kind: &'a str,
+    /// `up`, or what its process is doing instead: `starting`, `backoff`, `stopped`, …
+    state: &'static str,
+    pid: Option<u32>,
+    uptime_seconds: Option<f64>,
+    /// Run by this supervisor, as all of them are.
+    managed: bool,
+    process: ServiceJson<'a>,
 }
 
 /// One service.
@@ -128,6 +144,7 @@ pub(crate) fn status(view: &View) -> StatusJson<'_> {
         services: view.services.iter().map(|one| service(one, view.now)).collect(),
         config_newer: up.map(|up| up.config_newer),
         brake: up.and_then(|up| up.brake.as_deref()),
+        daemons: view.daemons.iter().map(|one| daemon(one, view.now)).collect(),
     }
 }
 
@@ -168,6 +185,20 @@ pub(crate) fn monitor(view: &MonitorView, now: SystemTime) -> MonitorJson<'_> {
         blind_reason: view.blind.as_deref(),
         version: up.map(|up| up.version.as_str()),
         process: view.process.as_ref().map(|process| service(process, now)),
+    }
+}
+
+/// A daemon that is no monitor.
+pub(crate) fn daemon(view: &DaemonView, now: SystemTime) -> DaemonJson<'_> {
+    let process = &view.process;
+    DaemonJson {
+        name: &view.name,
+        kind: &view.kind,
+        state: if process.state == ServiceState::Running { UP } else { process.state.word() },
+        pid: process.pid,
+        uptime_seconds: process.uptime.map(seconds),
+        managed: true,
+        process: service(process, now),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The table of `status`: daemons on top, then services; below each what is to be said about it.
 
 use anstyle::Style;
-use proto::v1::CheckState;
+use proto::v1::{CheckState, ServiceState};
 
 use super::time::{size, span};
 use super::{
     BAD, BOLD, BUSY, DIM, GOOD, Look, PLAIN, check_style, cut, explain, one_line, state_style, wrap,
 };
-use crate::view::{CheckView, MonitorView, ServiceView, View};
+use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
 
 const COLUMNS: usize = 8;
 /// The last column has what can be cut.
@@ -35,6 +35,7 @@ pub(crate) fn status(view: &View, look: Look) -> String {
     let mut rows = vec![heading(titles("DAEMON", "INFO"))];
     rows.push(supervisor(view));
     rows.extend(view.monitors.iter().map(monitor));
+    rows.extend(view.daemons.iter().map(daemon));
     if view.supervisor.is_ok() {
         let mut services = heading(titles("SERVICE", "CHECKS"));
         services.cells[0][0].0.insert(0, '\n');
@@ -153,6 +154,19 @@ fn monitor(view: &MonitorView) -> Row {
         ],
         short: None,
         below,
+    }
+}
+
+fn daemon(view: &DaemonView) -> Row {
+    let process = &view.process;
+    let row = service(process);
+    let [_, state, pid, uptime, restarts, cpu, memory, _] = row.cells;
+    let state = if process.state == ServiceState::Running { daemon_state(true) } else { state };
+    let kind = plain(one_line(&view.kind));
+    Row {
+        cells: [plain(one_line(&view.name)), state, pid, uptime, restarts, cpu, memory, kind],
+        short: None,
+        below: row.below,
     }
 }
 

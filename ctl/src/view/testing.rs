@@ -99,6 +99,7 @@ pub(crate) fn status() -> Status {
         }),
         monitors: vec![monitor("health-monitor", "http", 801), monitor("port-monitor", "tcp", 802)],
         services: vec![backend, frontend, service("migrate", ServiceState::Completed)],
+        ..Status::default()
     }
 }
 

@@ -37,6 +37,7 @@ mod network;
 mod notify;
 mod other_language;
 mod other_users;
+mod own_guard;
 mod pace;
 mod refused;
 mod remembered;

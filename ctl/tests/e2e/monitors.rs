@@ -83,19 +83,3 @@ fn plan_and_apply_say_that_a_monitor_is_swapped() {
     assert!(said.contains("port-monitor  stop") && said.contains("managed: true -> false"), "{said}");
     system.down();
 }
-
-#[test]
-fn nobody_guards_where_both_monitors_are_swapped_and_that_is_said() {
-    const SWAPPED: &str = "program = \"sleep\"\nargs = [\"601\"]\n";
-    let system = System::new("[services.web]\ncommand = \"sleep 600\"\n").up();
-    assert_eq!(system.status()["supervisor"]["unguarded"], serde_json::Value::Null);
-    system.write(&format!(
-        "[monitors.port-monitor]\n{SWAPPED}[monitors.health-monitor]\n{SWAPPED}[services.web]\ncommand = \"sleep 600\"\n"
-    ));
-    system.ctl(&["apply"]).succeeded();
-    let said = system.ctl(&["status"]).out;
-    assert!(said.contains("unguarded: none of our own monitors runs here"), "{said}");
-    let said = system.ctl(&["doctor"]).out;
-    assert!(said.contains("nobody starts the supervisor again if it is"), "{said}");
-    system.down();
-}

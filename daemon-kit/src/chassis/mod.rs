@@ -12,8 +12,6 @@
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`page`] | one page over plain HTTP, for whoever is on this machine |
 //! | [`connect`] | a lazy channel to an endpoint |
-//! | [`launch`] | how the supervisor was started, for who starts it again |
-//! | `keep` | what a supervisor and a keeper of its open files say to each other (Unix) |
 //! | `init` | [`Init`]: saying to the init system that a daemon is ready, lives, and goes |
 //! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
 //!
@@ -26,9 +24,6 @@ mod crowd;
 mod door;
 mod gate;
 mod init;
-#[cfg(unix)]
-pub mod keep;
-pub mod launch;
 pub mod listen;
 pub mod logging;
 mod malformed;

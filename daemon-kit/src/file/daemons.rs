@@ -7,7 +7,7 @@ use proto::Name;
 
 use super::endpoints::{self, uri};
 use super::keys;
-use super::model::{Brake, Guard, Monitor, SupervisorTable};
+use super::model::{Brake, Config, Guard, Monitor, SupervisorTable};
 use super::problem::Scope;
 use super::reader::Reader;
 use super::service::check_name;
@@ -18,8 +18,26 @@ use super::value::{duration, filled, flag, log_filter, number, whole};
 pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
     [("health-monitor", &["http", "exec"]), ("port-monitor", &["tcp"])];
 
+/// The name of the guard that a supervisor runs where no monitor of ours does it.
+pub const GUARD: &str = "guard";
+
 /// Names that are no monitor's and no service's.
-pub(super) const RESERVED: [&str; 2] = ["supervisor", "ctl"];
+pub(super) const RESERVED: [&str; 3] = ["supervisor", "ctl", GUARD];
+
+impl Config {
+    /// Whether the supervisor runs a guard of its own: the file wants one, and no monitor that is run here has one in it.
+    pub fn needs_guard(&self) -> bool {
+        self.supervisor.guard.enabled && !self.monitors.iter().any(|(name, monitor)| monitor.guards(name))
+    }
+}
+
+impl Monitor {
+    /// Whether it guards the supervisor: a built-in program that is run here. Another program only watches services.
+    pub fn guards(&self, name: &Name) -> bool {
+        let is_built_in = self.program.is_none() && BUILT_IN.iter().any(|(own, _)| *own == name.as_str());
+        is_built_in && self.managed
+    }
+}
 
 /// Reads `[supervisor]`.
 pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {

@@ -36,7 +36,7 @@ pub struct SupervisorTable {
     pub log: String,
     /// When restarts are held for the whole host.
     pub brake: Brake,
-    /// The monitors' watch over the supervisor itself.
+    /// The watch over the supervisor itself.
     pub guard: Guard,
     /// Where it listens besides its own socket.
     pub listen: Vec<proto::Endpoint>,
@@ -60,7 +60,7 @@ pub struct Brake {
 /// `[supervisor] guard`: who starts a supervisor that died.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guard {
-    /// Whether monitors start a dead supervisor again.
+    /// Whether a dead supervisor is started again: by built-in monitors, or by a guard of its own.
     pub enabled: bool,
     /// A supervisor that has not answered for so long is killed and started again.
     pub hang: Duration,

@@ -33,8 +33,8 @@ impl Default for RestartPolicy {
 /// How often a service that gave up is tried again, where it is.
 const RETRY_EVERY: Duration = Duration::from_secs(600);
 
-/// The restart policy of managed monitors: they never stay dead.
-pub fn monitor_policy() -> RestartPolicy {
+/// The restart policy of managed monitors and of the guard: they never stay dead.
+pub fn daemon_policy() -> RestartPolicy {
     RestartPolicy {
         max_wait: Duration::from_secs(30),
         max: 100,

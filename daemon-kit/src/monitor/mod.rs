@@ -16,7 +16,7 @@
 //! | `flip` | pure: when is a check failing |
 //! | `schedule` | one task a target: wait, check, count |
 //! | `doubt`, `canary` | was this process itself away, does its own network work |
-//! | `guard` | starts a supervisor that died, and keeps what it held |
+//! | `guarding` | which guard a monitor runs |
 //! | `keeper` | the one task that owns what is known |
 //! | `board` | what is known, as everybody sees it |
 //! | `report` | pure: what the supervisor is told and asked, and when |
@@ -30,7 +30,7 @@ mod board;
 mod canary;
 mod doubt;
 mod flip;
-mod guard;
+mod guarding;
 mod keeper;
 mod link;
 pub mod probe;

@@ -175,7 +175,7 @@ pub fn start<P: Probe>(
         let insist = if managed { Insist::InTheEnd } else { Insist::AtOnce };
         let listener = bind_all(&endpoints, access, insist)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
-        if let Some(guard) = super::guard::Guard::of(&identity, env) {
+        if let Some(guard) = identity.guard(env) {
             guard.spawn(shutdown.clone());
         }
         // Whoever calls from here on waits at the socket; without a supervisor it is ready just the same.

@@ -14,7 +14,7 @@ use crate::os::Ids;
 use crate::service::Restricted;
 use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
-use daemon_kit::file::{Check, CheckSpec, HttpCheck, OnFailure};
+use daemon_kit::file::{Check, CheckSpec, GUARD, HttpCheck, OnFailure};
 
 /// Everything, with what was measured of each service.
 pub(super) fn status(
@@ -37,8 +37,14 @@ pub(super) fn status(
             unbound: unbound.iter().map(|(endpoint, why)| format!("{endpoint}: {why}")).collect(),
         }),
         monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),
+        daemons: view.guard.into_iter().map(|guard| daemon(guard, usage)).collect(),
         services: view.services.into_iter().map(|service| self::service(service, usage)).collect(),
     }
+}
+
+fn daemon(process: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::DaemonState {
+    let kind = GUARD.into();
+    v1::DaemonState { name: process.name.to_string(), kind, process: Some(service(process, usage)) }
 }
 
 fn monitor(monitor: MonitorView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::MonitorState {

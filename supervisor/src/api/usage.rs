@@ -51,9 +51,8 @@ impl Sampler {
 
     fn update(&self, view: &View) -> MutexGuard<'_, HashMap<String, Last>> {
         let mut all = self.0.lock().expect("nobody panics while holding it");
-        let processes = view.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
         let running: Vec<&ServiceView> =
-            view.services.iter().chain(processes).filter(|view| view.pid != 0).collect();
+            view.services.iter().chain(view.daemons()).filter(|view| view.pid != 0).collect();
         all.retain(|name, last| {
             running.iter().any(|view| view.name.as_str() == name && view.incarnation == last.incarnation)
         });

@@ -1,11 +1,11 @@
-//! `home/state/launch.json`: how this supervisor was started, for the monitors that guard it.
+//! `home/state/launch.json`: how this supervisor was started, for its guards.
 
 use std::io;
 use std::path::PathBuf;
 
 use daemon_kit::Home;
-use daemon_kit::chassis::launch::Launch;
-use daemon_kit::file::Config;
+use daemon_kit::file::{Config, GUARD};
+use daemon_kit::guard::launch::Launch;
 
 use super::replace;
 use crate::os;
@@ -15,7 +15,7 @@ pub fn record(home: &Home, config: &Config, under_init: bool) -> io::Result<()> 
     let text = |text: std::ffi::OsString| text.into_string().ok();
     let vars = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
     let mut launch = Launch {
-        program: named(std::env::current_exe()?),
+        program: own_program()?,
         cwd: std::env::current_dir().unwrap_or_else(|_| home.root().into()),
         env: vars.filter(|(name, _)| Launch::hands_on(name)).collect(),
         under_init,
@@ -32,16 +32,23 @@ pub fn update(home: &Home, config: &Config) -> io::Result<()> {
 
 fn write(home: &Home, launch: Launch, config: &Config) -> io::Result<()> {
     let guard = &config.supervisor.guard;
+    let own_guard = config.needs_guard().then(|| GUARD.to_owned());
     let mut monitors: Vec<_> = config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
     // Ours guard; one of somebody else's may not, and would only be waited for.
-    monitors.sort_by_key(|(_, monitor)| monitor.program.is_some());
+    monitors.sort_by_key(|(name, monitor)| !monitor.guards(name));
+    let monitors = monitors.into_iter().map(|(name, _)| name.to_string());
     let launch = Launch {
         guard: guard.enabled,
         hang: u64::try_from(guard.hang.as_millis()).unwrap_or(u64::MAX),
-        guards: monitors.into_iter().map(|(name, _)| name.to_string()).collect(),
+        guards: own_guard.into_iter().chain(monitors).collect(),
         ..launch
     };
     replace(&Launch::path(home), &launch.to_bytes()?)
+}
+
+/// The path of this program, also where its file has been replaced since it was started.
+pub fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe().map(named)
 }
 
 /// The path of a program that was replaced since it was started: what stands there now is what is started next.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use daemon_kit::file::GUARD;
 use proto::Name;
 
 use super::durable::write_down_end;
@@ -146,6 +147,10 @@ impl Manager {
                 if service.obstacle.take().is_some() {
                     service.cause = 0;
                 }
+                if name.as_str() == GUARD {
+                    // A monitor attaches when its fd store listens; the guard says that it is ready.
+                    self.world.keepers.connect(GUARD);
+                }
                 self.restart_dependants(name, seq, now);
                 self.targets.grow();
             }
@@ -234,6 +239,8 @@ impl Manager {
         let services_up = self.services.values().any(|s| s.is_users() && !s.unit.is_down());
         let watch_on = self.going == Some(false) && services_up;
         due.retain(|name| !watch_on || self.services.get(name).is_some_and(Service::is_users));
+        let guard_on = self.is_guard_still_needed();
+        due.retain(|name| !(guard_on && name.as_str() == GUARD));
         for name in due {
             if let Some(service) = self.services.get_mut(&name) {
                 service.unit.request(now, Request::Stop);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use daemon_kit::file::Monitor;
+use daemon_kit::file::{GUARD, Monitor};
 use proto::Name;
 use tokio::sync::watch;
 
@@ -145,8 +145,8 @@ impl Manager {
     pub(super) fn identify(&self, monitor: &Name, speaker: &Speaker) -> Result<(), MonitorError> {
         let impostor =
             |why| Err(MonitorError::Impostor { who: speaker.who.clone(), monitor: monitor.clone(), why });
-        if monitor.as_str() == SUPERVISOR {
-            return impostor("that is the supervisor's own name");
+        if [SUPERVISOR, GUARD].contains(&monitor.as_str()) {
+            return impostor("that is the name of the supervisor's own");
         }
         if let Some(name) = &speaker.name {
             return match self.config.monitors.get(monitor) {

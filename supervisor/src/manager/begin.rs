@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use daemon_kit::Home;
-use daemon_kit::file::Config;
+use daemon_kit::file::{Config, GUARD};
 use proto::Name;
 
 use super::command::Handle;
-use super::configure::{graph, monitor_service, seed};
+use super::configure::{graph, seed};
 use super::found::{Found, state_path};
 use super::generation::Generation;
 use super::{Checkpoint, Exits, Happened, Manager, channels};
@@ -173,19 +173,16 @@ impl Manager {
                 service.unit.request(now, Request::Arm);
             }
         }
-        let monitors: Vec<_> = self.config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
-        let monitors: Vec<_> = monitors
-            .into_iter()
-            .map(|(name, m)| (name.clone(), monitor_service(name, m, &self.world.home)))
-            .collect();
-        for (name, (spec, env)) in monitors {
-            self.take_up_service(&name, Role::Monitor, spec, found, seq, now);
+        for (name, (spec, env)) in self.daemons_of(&self.config) {
+            self.take_up_service(&name, Role::Daemon, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
             service.extra_env = env;
             if called_by_up && !service.unit.is_alive() {
                 service.unit.request(now, Request::Reset);
             }
-            service.unit.request(now, Request::Start);
+            // The guard is this program, and this program is a new one: an upgrade is one of both.
+            let is_old = wanted == Wanted::HandedOver && name.as_str() == GUARD && service.unit.is_alive();
+            service.unit.request(now, if is_old { Request::Restart } else { Request::Start });
         }
         self.go_on(found, seq, now);
         if called_by_up {

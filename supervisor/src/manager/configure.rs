@@ -1,11 +1,10 @@
 //! A changed file: what it would do, and doing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daemon_kit::Home;
-use daemon_kit::file::{self, Config, Env, Monitor, SupervisorTable};
+use daemon_kit::file::{self, Config, SupervisorTable};
 use proto::Name;
 use proto::v1::Effect;
 
@@ -77,35 +76,6 @@ pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
 /// Who depends on whom; monitors depend on nobody.
 pub(super) fn graph(config: &Config) -> Graph {
     config.services.iter().map(|(name, service)| (name.clone(), service.depends_on.clone())).collect()
-}
-
-/// A managed monitor, as a service.
-pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> (file::Service, Env) {
-    let beside = |name: &str| {
-        let own = std::env::current_exe().ok()?;
-        let path = own.parent()?.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        path.is_file().then(|| path.display().to_string())
-    };
-    let program =
-        monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
-    let mut argv = vec![program];
-    argv.extend(monitor.args.iter().cloned());
-    let mut service = file::Service::new(file::Command::Argv(argv), home.root().to_path_buf());
-    service.restart = file::monitor_policy();
-    let listen = monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string());
-    let env = [
-        ("SERENO_MONITOR", name.to_string()),
-        ("SERENO_SUPERVISOR", home.endpoint("supervisor").to_string()),
-        ("SERENO_LISTEN", listen),
-        ("SERENO_HOME", home.root().display().to_string()),
-        ("SERENO_CONFIG", applied::path_in(&home.state()).display().to_string()),
-    ];
-    (service, env.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
-}
-
-/// Where a monitor serves.
-pub(super) fn monitor_endpoint(name: &Name, monitor: &Monitor, home: &Home) -> String {
-    monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string())
 }
 
 impl Manager {
@@ -277,7 +247,7 @@ impl Manager {
                 self.request(&name, Request::Arm, seq, now);
             }
         }
-        self.change_monitors(&config, now);
+        self.change_daemons(&config, now);
         self.config = config;
         self.watched_again(now);
         self.close_notify_sockets();
@@ -300,45 +270,6 @@ impl Manager {
     fn cause(&mut self, name: &Name, seq: u64) {
         if let Some(service) = self.services.get_mut(name) {
             service.cause = seq;
-        }
-    }
-
-    /// Monitors that are new, changed, or no longer managed.
-    fn change_monitors(&mut self, config: &Config, now: Moment) {
-        let home = self.world.home.clone();
-        let wanted: BTreeMap<Name, (file::Service, Env)> = config
-            .monitors
-            .iter()
-            .filter(|(_, monitor)| monitor.managed)
-            .map(|(name, monitor)| (name.clone(), monitor_service(name, monitor, &home)))
-            .collect();
-        let old: BTreeSet<Name> = self
-            .services
-            .values()
-            .filter(|s| s.role == Role::Monitor)
-            .map(|service| service.name.clone())
-            .collect();
-        for name in old.iter().filter(|name| !wanted.contains_key(*name)) {
-            self.leaving.insert(name.clone());
-            self.stop_queue.insert(name.clone());
-        }
-        for (name, (spec, env)) in wanted {
-            self.leaving.remove(&name);
-            self.stop_queue.remove(&name);
-            let Some(service) = self.services.get_mut(&name) else {
-                let mut service = Service::new(name.clone(), Role::Monitor, spec, seed(&name, now));
-                service.extra_env = env;
-                service.unit.request(now, Request::Start);
-                self.services.insert(name, service);
-                continue;
-            };
-            let (effect, _) = diff(&service.spec, &spec);
-            if effect == Effect::Restart || service.extra_env != env {
-                service.change(spec);
-                service.extra_env = env;
-                service.unit.request(now, Request::Restart);
-            }
-            service.unit.request(now, Request::Start);
         }
     }
 

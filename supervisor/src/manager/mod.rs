@@ -16,6 +16,7 @@
 //! | `limits` | who uses too much memory, who is frozen |
 //! | `notify` | what services say of themselves |
 //! | `operate` | what people want |
+//! | `daemons` | its own daemons that it runs: managed monitors, the guard |
 //! | `attachments` | which monitors are attached, and who may speak for one |
 //! | `monitors` | what they watch and what they report |
 //! | `restart_requests` | what they ask, and what is decided |
@@ -37,6 +38,7 @@ mod attachments;
 mod begin;
 pub mod command;
 mod configure;
+mod daemons;
 mod diff;
 mod durable;
 mod evidence;

@@ -1,4 +1,4 @@
-//! What a changed file does to the monitors.
+//! What a changed file does to the monitors and to the guard.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,15 @@ use proto::v1::Effect;
 
 use super::Manager;
 use super::command::Step;
-use super::configure::monitor_service;
+use super::daemons::{guard_name, monitor_service};
 use super::diff::diff;
 
 impl Manager {
-    /// What the file would do to each monitor that it changes, adds or no longer names.
+    /// What the file would do to each monitor that it changes, adds or no longer names, and to the guard.
     pub(super) fn monitor_steps(&self, config: &Config) -> Vec<Step> {
         let names: BTreeSet<&Name> = self.config.monitors.keys().chain(config.monitors.keys()).collect();
-        names.into_iter().filter_map(|name| self.monitor_step(name, config)).collect()
+        let monitors = names.into_iter().filter_map(|name| self.monitor_step(name, config));
+        monitors.chain(self.guard_step(config)).collect()
     }
 
     fn monitor_step(&self, name: &Name, config: &Config) -> Option<Step> {
@@ -34,6 +35,17 @@ impl Manager {
             _ => Effect::Live,
         };
         Some(Step { service: name.clone(), effect, changes })
+    }
+
+    fn guard_step(&self, config: &Config) -> Option<Step> {
+        let runs = self.guard().is_some() && !self.leaving.contains(&guard_name());
+        let (effect, why) = match (runs, self.runs_guard(config)) {
+            (false, true) => (Effect::Start, "no built-in monitor guards the supervisor"),
+            (true, false) if !config.supervisor.guard.enabled => (Effect::Stop, "guard = false"),
+            (true, false) => (Effect::Stop, "a built-in monitor guards the supervisor again"),
+            _ => return None,
+        };
+        Some(Step { service: guard_name(), effect, changes: vec![why.into()] })
     }
 
     fn needs_new_process(&self, name: &Name, monitor: &Monitor) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon_kit::file::{Check, CheckSpec, Monitor};
 use proto::{Endpoint, Name};
 
-use super::{Manager, configure};
+use super::{Manager, daemons};
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{Moment, State};
 use crate::os;
@@ -27,24 +27,8 @@ impl Manager {
             brake: self.brake_holds(now).map(|(why, _)| why),
             unguarded: self.unguarded(),
             monitors: self.view_monitors(now),
+            guard: self.guard().map(|guard| self.view_service(guard, now)),
             services: self.view_services(now),
-        }
-    }
-
-    /// Whether anybody would start a supervisor again: an init system, or a monitor of our own that runs.
-    fn unguarded(&self) -> Option<&'static str> {
-        let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
-        // A program that takes a monitor's place watches services, and not the supervisor.
-        let guards =
-            |(name, monitor): (&Name, &Monitor)| monitor.managed && monitor.program.is_none() && runs(name);
-        if self.under_init {
-            None
-        } else if !self.config.supervisor.guard.enabled {
-            Some("guard = false")
-        } else if !self.config.monitors.iter().any(guards) {
-            Some("none of our own monitors runs here, and a swapped one does not start it again")
-        } else {
-            None
         }
     }
 
@@ -82,8 +66,7 @@ impl Manager {
         MonitorView {
             name: name.clone(),
             kind: monitor.kinds.first().cloned().unwrap_or_default(),
-            endpoint: endpoint
-                .unwrap_or_else(|| configure::monitor_endpoint(name, monitor, &self.world.home)),
+            endpoint: endpoint.unwrap_or_else(|| daemons::monitor_endpoint(name, monitor, &self.world.home)),
             managed: monitor.managed,
             program: monitor.program.clone().unwrap_or_default(),
             attached: attachment.is_some(),

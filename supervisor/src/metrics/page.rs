@@ -108,11 +108,10 @@ fn services(picture: &Picture, text: &mut Text) {
     );
 }
 
-/// What processes use: those of managed monitors too.
+/// What processes use: those of managed monitors and of the guard too.
 fn processes(picture: &Picture, text: &mut Text) {
     let view = &picture.view;
-    let daemons = || view.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
-    let all = || view.services.iter().chain(daemons());
+    let all = || view.services.iter().chain(view.daemons());
     text.family(&f::RESTARTS, all().map(|one| (of(one), float(one.restarts))));
     let mut each = |family: &f::Family, value: &dyn Fn(&Total) -> f64| {
         let sample = |one| Some((name(one), value(picture.totals.get(name(one))?)));

@@ -57,8 +57,8 @@ pub use world::World;
 pub enum Role {
     /// One of the user's.
     Service,
-    /// A monitor that this supervisor runs.
-    Monitor,
+    /// A daemon of Sereno's own that this supervisor runs: a monitor or the guard.
+    Daemon,
     /// A second run of a service, which is to take the place of the first.
     Successor,
     /// A run whose place was taken, or that was to take one and must not any more.

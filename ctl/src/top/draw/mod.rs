@@ -18,7 +18,7 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 use super::model::{Mode, Model};
 use crate::render::time::span;
 use crate::render::{cut, one_line};
-use crate::view::{MonitorView, View};
+use crate::view::{DaemonView, MonitorView, View};
 
 /// The selected one's part is at least so high, or not there at all.
 const DETAIL: u16 = 8;
@@ -125,7 +125,8 @@ fn daemons(model: &Model) -> Vec<Line<'static>> {
         Ok(_) => daemon("supervisor", Color::Red, "gone".into(), None),
         Err(why) => daemon("supervisor", Color::Red, one_line(why), None),
     };
-    iter::once(supervisor).chain(view.monitors.iter().map(monitor)).collect()
+    let (monitors, others) = (view.monitors.iter().map(monitor), view.daemons.iter().map(other));
+    iter::once(supervisor).chain(monitors).chain(others).collect()
 }
 
 fn monitor(view: &MonitorView) -> Line<'static> {
@@ -144,6 +145,14 @@ fn monitor(view: &MonitorView) -> Line<'static> {
             daemon(&name, if view.attached { Color::Green } else { Color::Yellow }, text, trouble)
         }
     }
+}
+
+fn other(view: &DaemonView) -> Line<'static> {
+    let process = &view.process;
+    let runs = process.state == ServiceState::Running;
+    let up = process.uptime.filter(|_| runs).map(|uptime| format!("up {}", span(uptime)));
+    let text = up.unwrap_or_else(|| process.state.to_string());
+    daemon(&one_line(&view.name), if runs { Color::Green } else { Color::Yellow }, text, None)
 }
 
 fn daemon(name: &str, dot: Color, text: String, trouble: Option<String>) -> Line<'static> {

@@ -1,7 +1,7 @@
 //! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds where there are some. The next supervisor asks
 //! for them before it adopts.
 //!
-//! A thread of its own talks to the keepers, so that a slow one delays nobody: a word that takes too long ends the
+//! A thread of its own talks to the keepers, so that a slow one delays nobody: a message that takes too long ends the
 //! connection, and everything is said again later.
 
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use daemon_kit::Home;
-use daemon_kit::chassis::keep::{self, Link, Word};
+use daemon_kit::guard::messages::{self, Link, Message};
 
 use crate::lifecycle::Moment;
 use crate::os::pipe::Output;
 use crate::os::{Identity, NotifySocket, Process, now};
 
-/// What one word to a keeper may take.
+/// What one message to a keeper may take.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// When a keeper that was too slow is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const THE_OTHERS: Duration = Duration::from_millis(20);
 /// What the thread is told.
 enum Order {
     Keep {
-        word: Word,
+        message: Message,
         file: OwnedFd,
     },
     Forget(String),
@@ -64,25 +64,25 @@ impl Keep {
         // A system where a process is no descriptor has nothing to keep.
         let Some(descriptor) = process.descriptor() else { return };
         let Identity { pid, start } = process.identity();
-        let word = Word::Keep { name: format!("pid/{service}"), note: format!("{pid} {start}") };
-        self.keep(word, descriptor.try_clone_to_owned());
+        let message = Message::Keep { name: format!("pid/{service}"), note: format!("{pid} {start}") };
+        self.keep(message, descriptor.try_clone_to_owned());
     }
 
     /// One output of a service: what is in it stays while anybody holds it.
     pub fn output(&self, service: &str, stream: &str, output: &Output) {
-        self.keep(Word::Hold { name: format!("fifo/{service}.{stream}") }, output.copy());
+        self.keep(Message::Hold { name: format!("fifo/{service}.{stream}") }, output.copy());
     }
 
     /// A socket that listens for a service.
     pub fn socket(&self, service: &str, name: &str, address: SocketAddr, socket: &OwnedFd) {
-        let word = Word::Keep { name: format!("socket/{service}/{name}"), note: address.to_string() };
-        self.keep(word, socket.try_clone());
+        let message = Message::Keep { name: format!("socket/{service}/{name}"), note: address.to_string() };
+        self.keep(message, socket.try_clone());
     }
 
     /// Where a service says that it is ready.
     pub fn notify(&self, service: &str, socket: &NotifySocket) {
-        let word = Word::Keep { name: format!("notify/{service}"), note: String::new() };
-        self.keep(word, socket.as_fd().try_clone_to_owned());
+        let message = Message::Keep { name: format!("notify/{service}"), note: String::new() };
+        self.keep(message, socket.as_fd().try_clone_to_owned());
     }
 
     /// Nothing of a service is kept any longer.
@@ -97,20 +97,20 @@ impl Keep {
 
     /// A monitor has attached: what it is to keep is said to it from the beginning.
     pub fn connect(&self, monitor: &str) {
-        self.order(Order::Connect(keep::path(&self.home, monitor)));
+        self.order(Order::Connect(messages::path(&self.home, monitor)));
     }
 
     /// The same for everybody who keeps now.
     pub fn connect_all(&self) {
-        for path in keep::paths(&self.home) {
+        for path in messages::paths(&self.home) {
             self.order(Order::Connect(path));
         }
     }
 
-    fn keep(&self, word: Word, file: io::Result<OwnedFd>) {
+    fn keep(&self, message: Message, file: io::Result<OwnedFd>) {
         // Without a descriptor to spare nothing is kept, and all else goes on.
         if let Ok(file) = file {
-            self.order(Order::Keep { word, file });
+            self.order(Order::Keep { message, file });
         }
     }
 
@@ -122,7 +122,7 @@ impl Keep {
 
 /// The thread's own: everything that is to be kept, and who keeps it.
 struct Keepers {
-    kept: BTreeMap<String, (Word, OwnedFd)>,
+    kept: BTreeMap<String, (Message, OwnedFd)>,
     links: BTreeMap<PathBuf, Keeper>,
 }
 
@@ -140,11 +140,11 @@ impl Keepers {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
-                Ok(Order::Keep { word, file }) => {
-                    let (Word::Keep { name, .. } | Word::Hold { name }) = &word else { continue };
+                Ok(Order::Keep { message, file }) => {
+                    let (Message::Keep { name, .. } | Message::Hold { name }) = &message else { continue };
                     let name = name.clone();
-                    self.say(&word, Some(&file));
-                    self.kept.insert(name, (word, file));
+                    self.say(&message, Some(&file));
+                    self.kept.insert(name, (message, file));
                 }
                 Ok(Order::Forget(service)) => self.forget(&service),
                 Ok(Order::Closed(service)) => self.drop_sockets(&service),
@@ -178,23 +178,23 @@ impl Keepers {
     fn drop_all(&mut self, names: impl Iterator<Item = String>) {
         for name in names {
             if self.kept.remove(&name).is_some() {
-                self.say(&Word::Drop { name }, None);
+                self.say(&Message::Drop { name }, None);
             }
         }
     }
 
-    /// Says a word to every keeper; one that is gone is forgotten, one that is too slow is told everything later.
-    fn say(&mut self, word: &Word, file: Option<&OwnedFd>) {
+    /// Sends a message to every keeper; one that is gone is forgotten, one that is too slow is told everything later.
+    fn say(&mut self, message: &Message, file: Option<&OwnedFd>) {
         self.links.retain(|_, keeper| {
             let Keeper::Connected(link) = keeper else { return true };
-            keeper_after(link.send(word, file.map(AsFd::as_fd)), keeper)
+            keeper_after(link.send(message, file.map(AsFd::as_fd)), keeper)
         });
     }
 
     fn connect(&mut self, path: PathBuf) {
         // A monitor attaches once for each kind: whoever is listening has heard everything.
         if let Some(Keeper::Connected(link)) = self.links.get(&path)
-            && link.send(&Word::End, None).is_ok()
+            && link.send(&Message::End, None).is_ok()
         {
             return;
         }
@@ -202,11 +202,11 @@ impl Keepers {
         self.links.remove(&path);
         let Ok(link) = Link::connect(&path, PATIENCE) else { return };
         let all = || {
-            link.send(&Word::Begin, None)?;
-            for (word, file) in self.kept.values() {
-                link.send(word, Some(file.as_fd()))?;
+            link.send(&Message::Begin, None)?;
+            for (message, file) in self.kept.values() {
+                link.send(message, Some(file.as_fd()))?;
             }
-            link.send(&Word::Done, None)
+            link.send(&Message::Done, None)
         };
         let said = all();
         let mut keeper = Keeper::Connected(link);
@@ -225,7 +225,7 @@ impl Keeper {
     }
 }
 
-/// What a keeper is after a word to it; `false`: gone.
+/// What a keeper is after a message to it; `false`: gone.
 fn keeper_after(said: io::Result<()>, keeper: &mut Keeper) -> bool {
     match said {
         Ok(()) => true,
@@ -246,10 +246,10 @@ impl Kept {
     pub fn ask(home: &Home) -> Self {
         let ask = |path: PathBuf| {
             let link = Link::connect(&path, PATIENCE).ok()?;
-            link.send(&Word::Give, None).ok()?;
+            link.send(&Message::Give, None).ok()?;
             Some(link)
         };
-        let links: Vec<Link> = keep::paths(home).into_iter().filter_map(ask).collect();
+        let links: Vec<Link> = messages::paths(home).into_iter().filter_map(ask).collect();
         let mut kept = Self::default();
         let mut until = now() + HANDED_OVER;
         for link in links {
@@ -264,8 +264,8 @@ impl Kept {
         loop {
             link.set_patience(until.since(now()))?;
             match link.receive()? {
-                Some((Word::Keep { name, note }, Some(file))) => drop(self.0.insert(name, (note, file))),
-                Some((Word::End, _)) => return Ok(()),
+                Some((Message::Keep { name, note }, Some(file))) => drop(self.0.insert(name, (note, file))),
+                Some((Message::End, _)) => return Ok(()),
                 Some(_) => {}
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }

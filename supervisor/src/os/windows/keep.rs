@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daemon_kit::Home;
-use daemon_kit::chassis::launch::Launch;
+use daemon_kit::guard::launch::Launch;
 
 use super::handle::Handle;
 use super::pipe::Output;

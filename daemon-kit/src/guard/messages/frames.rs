@@ -24,7 +24,7 @@ pub(super) fn made(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A message as it is sent: zeros at its end, which no word has.
+/// A message as it is sent: zeros at its end, which no message has.
 pub(super) fn framed(mut text: Vec<u8>) -> Vec<u8> {
     text.resize(LONGEST, 0);
     text
@@ -40,8 +40,8 @@ pub(super) fn look(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// A file as it came: open over an exec, until it is told not to be.
-pub(super) fn received(file: OwnedFd) -> io::Result<OwnedFd> {
+/// Makes a file close-on-exec, which it is not when it arrives.
+pub(super) fn close_on_exec(file: OwnedFd) -> io::Result<OwnedFd> {
     fcntl_setfd(&file, FdFlags::CLOEXEC)?;
     Ok(file)
 }

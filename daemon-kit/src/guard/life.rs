@@ -4,16 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use proto::Endpoint;
 use proto::v1::GetStatusRequest;
 use proto::v1::supervisor_client::SupervisorClient;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::launch::Launch;
 use super::os;
 use super::patience::Life;
 use crate::Home;
 use crate::chassis::connect::channel;
-use crate::chassis::launch::Launch;
 
 /// How often it is asked whether it is there: so often that so many answers are missing when it counts as hung.
 const ASKED: u32 = 3;
@@ -59,7 +58,7 @@ impl Supervisor {
     }
 
     /// Watches it to its end, and brings that end about if it no longer answers.
-    pub(super) async fn watch(self, home: &Home, endpoint: &Endpoint) -> Life {
+    pub(super) async fn watch(self, home: &Home) -> Life {
         let began = Instant::now();
         let mut answered = false;
         let died = match self.process.died() {
@@ -74,7 +73,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = &mut died => return Life { answered, lasted: began.elapsed() },
-                silent = silence(home, endpoint, &mut answered) => self.end(silent, home),
+                silent = silence(home, &mut answered) => self.end(silent, home),
             }
         }
     }
@@ -89,8 +88,9 @@ impl Supervisor {
 }
 
 /// Returns when it has been silent for too long; says for how long.
-async fn silence(home: &Home, endpoint: &Endpoint, answered: &mut bool) -> Duration {
-    let mut client = SupervisorClient::new(channel(endpoint)).max_decoding_message_size(proto::MAX_MESSAGE);
+async fn silence(home: &Home, answered: &mut bool) -> Duration {
+    let mut client = SupervisorClient::new(channel(&home.endpoint("supervisor")))
+        .max_decoding_message_size(proto::MAX_MESSAGE);
     // What is counted is unanswered questions, not time: time also passes while this process itself is stopped.
     let mut silent = Duration::ZERO;
     loop {

@@ -1,8 +1,8 @@
-//! What a supervisor and a keeper say to each other: one word a message, at most one open file with it.
+//! What a supervisor and an fd store say to each other: text messages, each with at most one open file.
 //!
-//! A keeper (a monitor) holds copies of what only the supervisor had: the next one asks for them. Messages keep their
-//! borders (`SOCK_SEQPACKET`), so there is nothing to frame; macOS has no such sockets, and there every message has the
-//! same length. A word that is not known is passed over.
+//! An fd store (in each guard) holds copies of what only the supervisor had: the next supervisor asks for them. Messages
+//! keep their borders (`SOCK_SEQPACKET`), so there is nothing to frame; macOS has no such sockets, and there every
+//! message has the same length. A message that is not known is passed over.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,11 +18,11 @@ use rustix::net::{
     SocketAddrUnix,
 };
 
-use self::wire::{RECEIVE, SEND, framed, look, made, received};
+use self::wire::{RECEIVE, SEND, close_on_exec, framed, look, made};
 use crate::Home;
 
-#[cfg_attr(target_os = "linux", path = "keep_packets.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "keep_frames.rs")]
+#[cfg_attr(target_os = "linux", path = "messages/packets.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "messages/frames.rs")]
 mod wire;
 
 /// Longest message.
@@ -32,7 +32,7 @@ const BACKLOG: i32 = 8;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum Message {
     /// Everything that is to be kept follows …
     Begin,
     /// … and was said: what was kept before and not named since is let go.
@@ -62,7 +62,7 @@ pub enum Word {
     Unknown,
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Begin => f.write_str("begin"),
@@ -77,7 +77,7 @@ impl fmt::Display for Word {
     }
 }
 
-impl Word {
+impl Message {
     fn parse(text: &str) -> Self {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         let (name, note) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -95,12 +95,12 @@ impl Word {
     }
 }
 
-/// Where a monitor keeps.
-pub fn path(home: &Home, monitor: &str) -> PathBuf {
-    home.run().join(format!("keep-{monitor}.sock"))
+/// The socket of the fd store of one guard.
+pub fn path(home: &Home, guard: &str) -> PathBuf {
+    home.run().join(format!("keep-{guard}.sock"))
 }
 
-/// Every place in this home where a monitor keeps, or has kept.
+/// The socket of every fd store in this home, also of guards that are gone.
 pub fn paths(home: &Home) -> Vec<PathBuf> {
     let entries = fs::read_dir(home.run()).into_iter().flatten().flatten();
     let is_keep =
@@ -129,12 +129,12 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// A supervisor's connection to one keeper.
+/// A supervisor's connection to one fd store.
 #[derive(Debug)]
 pub struct Link(UnixStream);
 
 impl Link {
-    /// Connects; this and every word takes at most so long.
+    /// Connects. This and every message takes at most `patience`.
     pub fn connect(path: &Path, patience: Duration) -> io::Result<Self> {
         let link = Self(UnixStream::from(socket()?));
         link.0.set_write_timeout(Some(patience))?;
@@ -148,20 +148,20 @@ impl Link {
         self.0.set_read_timeout(Some(patience.max(Duration::from_millis(1))))
     }
 
-    /// Says a word; `WouldBlock`: the keeper is too slow.
-    pub fn send(&self, word: &Word, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        send(&self.0, word, file)
+    /// Sends a message; `WouldBlock`: the fd store is too slow.
+    pub fn send(&self, message: &Message, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        send(&self.0, message, file)
     }
 
-    /// The next word; `WouldBlock`: none came in time. `None`: the keeper is gone.
-    pub fn receive(&self) -> io::Result<Option<(Word, Option<OwnedFd>)>> {
+    /// Receives the next message; `WouldBlock`: none came in time. `None`: the fd store is gone.
+    pub fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
         receive(&self.0)
     }
 }
 
-/// Says a word, with or without a file.
-pub fn send(socket: impl AsFd, word: &Word, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let text = framed(word.to_string().into_bytes());
+/// Sends a message, with or without a file.
+pub fn send(socket: impl AsFd, message: &Message, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let text = framed(message.to_string().into_bytes());
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
@@ -174,8 +174,8 @@ pub fn send(socket: impl AsFd, word: &Word, file: Option<BorrowedFd<'_>>) -> io:
     if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// The next word and the file that came with it; `None`: the other side is gone.
-pub fn receive(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd>)>> {
+/// Receives the next message and the file that came with it; `None`: the other side is gone.
+pub fn receive(socket: impl AsFd) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
     if !look(&socket)? {
         return Ok(None);
     }
@@ -183,17 +183,17 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<(Word, Option<OwnedFd>)>>
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let message = rustix::net::recvmsg(socket, &mut slices, &mut control, RECEIVE)?;
+    let received = rustix::net::recvmsg(socket, &mut slices, &mut control, RECEIVE)?;
     let file = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut files) => files.next(),
         _ => None,
     });
-    let file = file.map(received).transpose()?;
-    if message.bytes == 0 {
+    let file = file.map(close_on_exec).transpose()?;
+    if received.bytes == 0 {
         return Ok(None);
     }
-    let word = bytes.get(..message.bytes).and_then(|text| std::str::from_utf8(text).ok());
-    Ok(Some((word.map_or(Word::Unknown, |word| Word::parse(word.trim_end_matches('\0'))), file)))
+    let text = bytes.get(..received.bytes).and_then(|text| std::str::from_utf8(text).ok());
+    Ok(Some((text.map_or(Message::Unknown, |text| Message::parse(text.trim_end_matches('\0'))), file)))
 }
 
 #[cfg(test)]
@@ -201,40 +201,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_is_read_as_it_was_said() {
+    fn every_message_is_read_as_it_was_sent() {
         let name = || "pid/web:0".to_string();
-        for word in [
-            Word::Begin,
-            Word::Done,
-            Word::Keep { name: name(), note: "3 812 99887".into() },
-            Word::Keep { name: name(), note: String::new() },
-            Word::Hold { name: name() },
-            Word::Drop { name: name() },
-            Word::Give,
-            Word::End,
+        for message in [
+            Message::Begin,
+            Message::Done,
+            Message::Keep { name: name(), note: "3 812 99887".into() },
+            Message::Keep { name: name(), note: String::new() },
+            Message::Hold { name: name() },
+            Message::Drop { name: name() },
+            Message::Give,
+            Message::End,
         ] {
-            assert_eq!(Word::parse(&word.to_string()), word);
+            assert_eq!(Message::parse(&message.to_string()), message);
         }
-        assert_eq!(Word::parse("sing"), Word::Unknown);
+        assert_eq!(Message::parse("sing"), Message::Unknown);
     }
 
     #[test]
-    fn a_file_arrives_with_its_word_and_silence_ends_in_time() {
+    fn a_file_arrives_with_its_message_and_silence_ends_in_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keep-x.sock");
         let listener = listen(&path).expect("listens");
         let link = Link::connect(&path, Duration::from_millis(20)).expect("connects");
-        let (keeper, _) = listener.accept().expect("comes");
+        let (store, _) = listener.accept().expect("comes");
         let (reader, writer) = std::io::pipe().expect("a pipe");
-        let word = Word::Hold { name: "fifo/web.out".into() };
-        link.send(&word, Some(writer.as_fd())).expect("sent");
+        let message = Message::Hold { name: "fifo/web.out".into() };
+        link.send(&message, Some(writer.as_fd())).expect("sent");
         drop(writer);
-        let (said, file) = receive(&keeper).expect("received").expect("a word");
-        assert_eq!(said, word);
+        let (said, file) = receive(&store).expect("received").expect("a message");
+        assert_eq!(said, message);
         rustix::io::write(file.expect("a file"), b"x").expect("it is the pipe");
         assert_eq!(rustix::io::read(&reader, &mut [0_u8; 2]).expect("read"), 1);
         assert_eq!(link.receive().expect_err("nobody speaks").kind(), io::ErrorKind::WouldBlock);
-        drop(keeper);
+        drop(store);
         assert!(link.receive().expect("an end").is_none());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use winsafe::guard::CloseHandleGuard;
 use winsafe::{HPROCESS, SysResult, co};
 
-use crate::chassis::launch::Launch;
+use super::launch::Launch;
 
 /// Somebody has the file open, and lets nobody else write.
 const SHARING_VIOLATION: i32 = 32;
@@ -86,7 +86,7 @@ fn is_held(lock: &Path) -> io::Result<bool> {
     }
 }
 
-/// Starts a supervisor outside of the job of this monitor, so that it does not end with it; nothing is waited for.
+/// Starts a supervisor outside of the job of this guard, so that it does not end with it; nothing is waited for.
 pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     const DETACHED_PROCESS: u32 = 0x0000_0008;
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -95,7 +95,7 @@ pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     let mut command = Command::new(&launch.program);
     let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from(home) };
     command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
-    // It lets go of whatever of this monitor's it inherits.
+    // It lets go of whatever of this process's it inherits.
     command.arg("--detach");
     command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -32,7 +32,7 @@ pub struct Launch {
     pub guard: bool,
     /// `[supervisor] guard.hang`, in milliseconds.
     pub hang: u64,
-    /// The monitors that may start it again, in the order in which they try.
+    /// The monitors and the guard that may start it again, in the order in which they try.
     pub guards: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Launch {
         !NOT_HANDED_ON.contains(&name) && !name.starts_with("LISTEN_") && !name.starts_with("WATCHDOG_")
     }
 
-    /// Whether a monitor is to start a supervisor that died.
+    /// Whether a guard starts a supervisor that died.
     pub fn is_guarded(&self) -> bool {
         self.guard && !self.under_init
     }

@@ -12,16 +12,16 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::chassis::keep::{Word, listen, receive, send};
+use super::messages::{Message, listen, receive, send};
 
-/// More than any supervisor has services: what comes beyond is not kept.
+/// More files than any supervisor has services: what comes beyond is not kept.
 const MOST: usize = 16_384;
-/// Descriptors that the monitor needs for its own work.
+/// Descriptors that the guard's process needs for its own work.
 const RESERVED: u64 = 256;
 
-/// One thing that is kept.
+/// One file that is kept.
 #[derive(Debug)]
-struct Kept {
+struct StoredFd {
     file: OwnedFd,
     note: String,
     /// To be handed to the next supervisor; else only held open.
@@ -30,16 +30,16 @@ struct Kept {
     fresh: bool,
 }
 
-/// Everything that is kept.
+/// All files that are kept, by name.
 #[derive(Debug, Default)]
-struct Store(BTreeMap<String, Kept>);
+struct FdStore(BTreeMap<String, StoredFd>);
 
-impl Store {
+impl FdStore {
     fn keep(&mut self, name: String, note: String, file: Option<OwnedFd>, given: bool) {
         // It got lost on the way if this process may not have more open.
         let Some(file) = file else { return };
         if self.0.len() < MOST || self.0.contains_key(&name) {
-            self.0.insert(name, Kept { file, note, given, fresh: true });
+            self.0.insert(name, StoredFd { file, note, given, fresh: true });
         }
         make_room(self.0.len());
     }
@@ -53,14 +53,15 @@ impl Store {
     }
 
     /// Copies of what is to be handed over.
-    fn given(&self) -> Vec<(Word, OwnedFd)> {
+    fn given(&self) -> Vec<(Message, OwnedFd)> {
         let given = self.0.iter().filter(|(_, kept)| kept.given);
-        let word = |name: &String, kept: &Kept| Word::Keep { name: name.clone(), note: kept.note.clone() };
-        given.filter_map(|(name, kept)| Some((word(name, kept), kept.file.try_clone().ok()?))).collect()
+        let message =
+            |name: &String, kept: &StoredFd| Message::Keep { name: name.clone(), note: kept.note.clone() };
+        given.filter_map(|(name, kept)| Some((message(name, kept), kept.file.try_clone().ok()?))).collect()
     }
 }
 
-/// Raises the limit of open files when what is kept comes near it, and not before: commands run by checks inherit it.
+/// Raises the limit of open files when what is kept comes near it, and not before: commands run by a monitor's checks inherit it.
 fn make_room(kept: usize) {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(kept).unwrap_or(u64::MAX).saturating_add(RESERVED);
@@ -70,12 +71,16 @@ fn make_room(kept: usize) {
     }
 }
 
-/// Keeps for whoever connects: the supervisor that is, and the next one.
-pub(super) async fn serve(path: &Path) -> io::Result<()> {
+/// Binds the socket. Needs a tokio runtime.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = listen(path)?;
     listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
-    let store = Arc::new(Mutex::new(Store::default()));
+    UnixListener::from_std(listener)
+}
+
+/// Keeps files for every supervisor that connects: the running one, and the next.
+pub(super) async fn serve(listener: UnixListener) {
+    let store = Arc::new(Mutex::new(FdStore::default()));
     let mut talks = JoinSet::new();
     loop {
         tokio::select! {
@@ -92,32 +97,33 @@ pub(super) async fn serve(path: &Path) -> io::Result<()> {
     }
 }
 
-/// One supervisor, until it is gone; what it gave stays.
-async fn talk(stream: UnixStream, store: Arc<Mutex<Store>>) {
+/// Talks to one supervisor until it is gone; what it gave stays.
+async fn talk(stream: UnixStream, store: Arc<Mutex<FdStore>>) {
     let lock = || store.lock().unwrap_or_else(PoisonError::into_inner);
-    while let Ok(Some((word, file))) = ready(&stream, Interest::READABLE, || receive(stream.as_fd())).await {
-        match word {
-            Word::Begin => lock().begin(),
-            Word::Done => lock().done(),
-            Word::Keep { name, note } => lock().keep(name, note, file, true),
-            Word::Hold { name } => lock().keep(name, String::new(), file, false),
-            Word::Drop { name } => drop(lock().0.remove(&name)),
-            Word::Give => {
+    while let Ok(Some((message, file))) = ready(&stream, Interest::READABLE, || receive(stream.as_fd())).await
+    {
+        match message {
+            Message::Begin => lock().begin(),
+            Message::Done => lock().done(),
+            Message::Keep { name, note } => lock().keep(name, note, file, true),
+            Message::Hold { name } => lock().keep(name, String::new(), file, false),
+            Message::Drop { name } => drop(lock().0.remove(&name)),
+            Message::Give => {
                 let given = lock().given();
-                for (word, file) in given {
-                    let say = || send(stream.as_fd(), &word, Some(file.as_fd()));
-                    if ready(&stream, Interest::WRITABLE, say).await.is_err() {
+                for (message, file) in given {
+                    let hand_over = || send(stream.as_fd(), &message, Some(file.as_fd()));
+                    if ready(&stream, Interest::WRITABLE, hand_over).await.is_err() {
                         return;
                     }
                 }
-                if ready(&stream, Interest::WRITABLE, || send(stream.as_fd(), &Word::End, None))
+                if ready(&stream, Interest::WRITABLE, || send(stream.as_fd(), &Message::End, None))
                     .await
                     .is_err()
                 {
                     return;
                 }
             }
-            Word::End | Word::Unknown => {}
+            Message::End | Message::Unknown => {}
         }
     }
 }
@@ -141,21 +147,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::chassis::keep::Link;
+    use crate::guard::messages::Link;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn said(link: &Link) -> Vec<(String, String, OwnedFd)> {
-        link.send(&Word::Give, None).expect("sent");
+        link.send(&Message::Give, None).expect("sent");
         let mut all = Vec::new();
-        while let Some((Word::Keep { name, note }, Some(file))) = link.receive().expect("an answer") {
+        while let Some((Message::Keep { name, note }, Some(file))) = link.receive().expect("an answer") {
             all.push((name, note, file));
         }
         all
     }
 
-    fn keep(name: &str) -> Word {
-        Word::Keep { name: name.into(), note: "a note".into() }
+    fn keep(name: &str) -> Message {
+        Message::Keep { name: name.into(), note: "a note".into() }
     }
 
     fn names(link: &Link) -> Vec<String> {
@@ -167,7 +173,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keep-x.sock");
         let place = path.clone();
-        tokio::spawn(async move { serve(&place).await });
+        let listener = bind(&place).expect("bound");
+        tokio::spawn(serve(listener));
         tokio::task::spawn_blocking(move || {
             let link = loop {
                 if let Ok(link) = Link::connect(&path, PATIENCE) {
@@ -176,11 +183,11 @@ mod tests {
                 std::thread::yield_now();
             };
             let (mut reader, writer) = io::pipe().expect("a pipe");
-            let held = Word::Hold { name: "fifo/a".into() };
+            let held = Message::Hold { name: "fifo/a".into() };
             link.send(&keep("pid/a"), Some(writer.as_fd())).expect("sent");
             link.send(&held, Some(writer.as_fd())).expect("sent");
             link.send(&keep("pid/b"), Some(reader.as_fd())).expect("sent");
-            link.send(&Word::Drop { name: "pid/b".into() }, None).expect("sent");
+            link.send(&Message::Drop { name: "pid/b".into() }, None).expect("sent");
             assert_eq!(names(&link), ["pid/a"], "what is only held is not handed over");
             drop((link, writer));
 
@@ -191,10 +198,10 @@ mod tests {
             drop(file);
             assert_eq!(io::Read::read(&mut reader, &mut [0; 2]).expect("read"), 1);
 
-            next.send(&Word::Begin, None).expect("sent");
+            next.send(&Message::Begin, None).expect("sent");
             next.send(&keep("pid/c"), Some(reader.as_fd())).expect("sent");
             assert_eq!(names(&next), ["pid/a", "pid/c"], "nothing is let go before all is named");
-            next.send(&Word::Done, None).expect("sent");
+            next.send(&Message::Done, None).expect("sent");
             assert_eq!(names(&next), ["pid/c"]);
             drop(next);
             let mut left = Vec::new();

@@ -20,13 +20,13 @@ pub(super) fn framed(text: Vec<u8>) -> Vec<u8> {
 }
 
 /// Whether there may be one to receive.
-#[expect(clippy::unnecessary_wraps, reason = "the same words on every system")]
+#[expect(clippy::unnecessary_wraps, reason = "the same functions on every system")]
 pub(super) fn look(_socket: impl AsFd) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A file as it came.
-#[expect(clippy::unnecessary_wraps, reason = "the same words on every system")]
-pub(super) fn received(file: OwnedFd) -> io::Result<OwnedFd> {
+/// A file as it came, which arrived close-on-exec.
+#[expect(clippy::unnecessary_wraps, reason = "the same functions on every system")]
+pub(super) fn close_on_exec(file: OwnedFd) -> io::Result<OwnedFd> {
     Ok(file)
 }

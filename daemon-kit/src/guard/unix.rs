@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::chassis::launch::Launch;
+use super::launch::Launch;
 
 /// Starts a supervisor that is nobody's child: the process started here makes another one and ends at once.
 pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {

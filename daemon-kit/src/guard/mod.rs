@@ -1,20 +1,25 @@
-//! The other half of a managed monitor: it starts a supervisor that died, and keeps what only that supervisor held.
+//! The guard: starts a supervisor again that died or hangs, and keeps open what only that supervisor held. It runs in
+//! each built-in monitor; where none of them is managed, the supervisor's own program runs it as a process of its own.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `life` | one supervisor: who it is, whether it answers, when it dies |
 //! | `patience` | pure: how long to wait before the next one |
-//! | `keep` | copies of open files, kept and never read (on Windows the services keep what is theirs) |
+//! | [`launch`] | how the supervisor was started, which it writes down for its guards |
+//! | `fd_store` | copies of open files, kept and never read (on Windows the services keep what is theirs) |
+//! | [`messages`] | what a supervisor and an fd store say to each other (Unix) |
 //! | `linux`, `macos`, `windows` | a process held, its end heard |
 //! | `unix` | how a supervisor is started again; on Windows that is in its file |
 //!
 //! Who supervises is decided by the lock alone: of two guards that act at once, one starts a supervisor that finds the
-//! lock taken and leaves. A supervisor that is told to go ends its monitors first, so there is no guard left to call it
-//! back.
+//! lock taken and leaves. A supervisor that is told to go ends its guards first, so there is none left to call it back.
 
 #[cfg(unix)]
-mod keep;
+mod fd_store;
+pub mod launch;
 mod life;
+#[cfg(unix)]
+pub mod messages;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -23,20 +28,15 @@ mod patience;
 #[cfg(unix)]
 mod unix;
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::time::Duration;
 
-use proto::Endpoint;
 use tokio::time::{Instant, sleep};
 
+use self::launch::Launch;
 use self::life::{Holder, Supervisor};
 use self::patience::{Life, Patience};
-use super::Identity;
 use crate::Home;
 use crate::chassis::Shutdown;
-use crate::chassis::launch::Launch;
 
 /// How much later each further guard tries: by then the first one's supervisor has the lock.
 const STAGGER: Duration = Duration::from_millis(40);
@@ -47,32 +47,23 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How often to look while there is nothing to be done.
 const NOW_AND_THEN: Duration = Duration::from_secs(1);
 
-/// A monitor that guards.
+/// A guard of the supervisor of one home.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub struct Guard {
     home: Home,
-    monitor: String,
-    supervisor: Endpoint,
+    name: String,
 }
 
 impl Guard {
-    /// Of a monitor that a supervisor on this host started; no other guards.
-    pub(super) fn of(identity: &Identity, env: &BTreeMap<OsString, OsString>) -> Option<Self> {
-        let var = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty());
-        var("SERENO_MONITOR")?;
-        let home = Home::at(Path::new(var("SERENO_HOME")?));
-        let own = home.endpoint("supervisor") == identity.supervisor;
-        own.then(|| Self {
-            home,
-            monitor: identity.name.to_string(),
-            supervisor: identity.supervisor.clone(),
-        })
+    /// Makes a guard; `name` is the one that [`Launch::guards`] has for this process.
+    pub fn new(home: Home, name: &str) -> Self {
+        Self { home, name: name.into() }
     }
 
-    /// Guards and keeps until the shutdown. Needs a tokio runtime.
-    pub(super) fn spawn(self, shutdown: Shutdown) {
+    /// Guards until the shutdown. The fd store listens when this returns. Needs a tokio runtime.
+    pub fn spawn(self, shutdown: Shutdown) {
         #[cfg(unix)]
-        self.keep(shutdown.clone());
+        self.keep_files(shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
                 biased;
@@ -84,19 +75,19 @@ impl Guard {
 
     /// Keeps what only the supervisor holds.
     #[cfg(unix)]
-    fn keep(&self, over: Shutdown) {
-        let place = crate::chassis::keep::path(&self.home, &self.monitor);
+    fn keep_files(&self, over: Shutdown) {
+        let path = messages::path(&self.home, &self.name);
+        let listener = match fd_store::bind(&path) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::warn!(%error, "nothing can be kept for the next supervisor"),
+        };
         tokio::spawn(async move {
             tokio::select! {
                 () = over.triggered() => {}
-                ended = keep::serve(&place) => {
-                    if let Err(error) = ended {
-                        tracing::warn!(%error, "nothing can be kept for the next supervisor");
-                    }
-                }
+                () = fd_store::serve(listener) => {}
             }
-            // One that listens no more is not to be looked for.
-            let _ = std::fs::remove_file(&place);
+            // A supervisor must not look for a store that listens no more.
+            let _ = std::fs::remove_file(&path);
         });
     }
 
@@ -108,7 +99,7 @@ impl Guard {
             match Supervisor::find(&self.home) {
                 Holder::Alive(supervisor) => {
                     let dead = supervisor.pid();
-                    let life = supervisor.watch(&self.home, &self.supervisor).await;
+                    let life = supervisor.watch(&self.home).await;
                     wait = patience.after(life);
                     self.revive(dead, wait).await;
                 }
@@ -135,7 +126,7 @@ impl Guard {
                 return sleep(NOW_AND_THEN).await;
             }
         };
-        let before_us = launch.guards.iter().take_while(|name| **name != self.monitor).count();
+        let before_us = launch.guards.iter().take_while(|name| **name != self.name).count();
         sleep(wait + STAGGER * u32::try_from(before_us).unwrap_or(1)).await;
         if !self.is_still(dead) {
             return;
@@ -157,39 +148,5 @@ impl Guard {
     /// Whether nobody has taken the lock since.
     fn is_still(&self, dead: u32) -> bool {
         life::named_in(&self.home.lock()).is_none_or(|pid| pid == dead)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proto::Name;
-
-    use super::*;
-
-    fn identity(home: &Home) -> Identity {
-        Identity {
-            name: Name::new("health-monitor").expect("a name"),
-            kinds: &["http"],
-            version: "1",
-            session: "s".into(),
-            supervisor: home.endpoint("supervisor"),
-            credentials: crate::chassis::Credentials::default(),
-            endpoint: home.endpoint("health-monitor"),
-        }
-    }
-
-    #[test]
-    fn only_a_managed_monitor_of_this_home_guards() {
-        let home = Home::at(Path::new("/tmp/x/.sereno"));
-        let env = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.into(), v.into())).collect();
-        let managed = [("SERENO_MONITOR", "health-monitor"), ("SERENO_HOME", "/tmp/x/.sereno")];
-        assert!(Guard::of(&identity(&home), &env(&managed)).is_some());
-        assert!(Guard::of(&identity(&home), &env(&managed[1..])).is_none(), "started by a person");
-        assert!(Guard::of(&identity(&home), &env(&managed[..1])).is_none(), "knows no home");
-        let elsewhere = Identity {
-            supervisor: Endpoint::parse("unix:///tmp/y/supervisor.sock").expect("an endpoint"),
-            ..identity(&home)
-        };
-        assert!(Guard::of(&elsewhere, &env(&managed)).is_none(), "attached to another supervisor");
     }
 }

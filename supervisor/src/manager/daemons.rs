@@ -1,0 +1,145 @@
+//! Sereno's own daemons that this supervisor runs: the managed monitors, and where none of them guards the supervisor, a
+//! guard of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daemon_kit::Home;
+use daemon_kit::file::{self, Config, Env, GUARD, Monitor};
+use proto::Name;
+use proto::v1::Effect;
+
+use super::Manager;
+use super::configure::seed;
+use super::diff::diff;
+use crate::disk::{applied, launch};
+use crate::lifecycle::{Moment, Request, State};
+use crate::os;
+use crate::service::{Role, Service};
+
+/// A daemon as a service, and its environment.
+type Daemon = (file::Service, Env);
+
+/// A managed monitor, as a service.
+pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> Daemon {
+    let beside = |name: &str| {
+        let own = std::env::current_exe().ok()?;
+        let path = own.parent()?.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        path.is_file().then(|| path.display().to_string())
+    };
+    let program =
+        monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
+    let mut argv = vec![program];
+    argv.extend(monitor.args.iter().cloned());
+    let mut service = file::Service::new(file::Command::Argv(argv), home.root().to_path_buf());
+    service.restart = file::daemon_policy();
+    let listen = monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string());
+    let env = [
+        ("SERENO_MONITOR", name.to_string()),
+        ("SERENO_SUPERVISOR", home.endpoint("supervisor").to_string()),
+        ("SERENO_LISTEN", listen),
+        ("SERENO_HOME", home.root().display().to_string()),
+        ("SERENO_CONFIG", applied::path_in(&home.state()).display().to_string()),
+    ];
+    (service, env.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+}
+
+/// Where a monitor serves.
+pub(super) fn monitor_endpoint(name: &Name, monitor: &Monitor, home: &Home) -> String {
+    monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string())
+}
+
+/// The guard, as a service: this program under another name. It says when its fd store listens.
+fn guard_service(home: &Home) -> Daemon {
+    let program = launch::own_program().unwrap_or_else(|_| os::own_program());
+    let argv = [program.display().to_string(), "--guard".into(), home.root().display().to_string()];
+    let mut service = file::Service::new(file::Command::Argv(argv.into()), home.root().to_path_buf());
+    service.restart = file::daemon_policy();
+    service.ready = file::notified();
+    (service, Env::new())
+}
+
+/// The name of the guard.
+pub(super) fn guard_name() -> Name {
+    Name::new(GUARD).expect("it is a name")
+}
+
+impl Manager {
+    /// Every daemon that a file wants this supervisor to run.
+    pub(super) fn daemons_of(&self, config: &Config) -> BTreeMap<Name, Daemon> {
+        let home = &self.world.home;
+        let managed = config.monitors.iter().filter(|(_, monitor)| monitor.managed);
+        let monitors = managed.map(|(name, monitor)| (name.clone(), monitor_service(name, monitor, home)));
+        let guard = self.runs_guard(config).then(|| (guard_name(), guard_service(home)));
+        monitors.chain(guard).collect()
+    }
+
+    /// Whether a guard of its own belongs to a file: an init system needs none.
+    pub(super) fn runs_guard(&self, config: &Config) -> bool {
+        !self.under_init && config.needs_guard()
+    }
+
+    /// The guard, where it runs or is to run.
+    pub(super) fn guard(&self) -> Option<&Service> {
+        self.services.get(GUARD).filter(|service| service.role == Role::Daemon)
+    }
+
+    /// Why nobody would start this supervisor again if it died.
+    pub(super) fn unguarded(&self) -> Option<&'static str> {
+        let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
+        let guards = |(name, monitor): (&Name, &Monitor)| monitor.guards(name) && runs(name);
+        let is_ready = |guard: &Service| guard.unit.state(os::now()) == State::Running;
+        if self.under_init {
+            None
+        } else if !self.config.supervisor.guard.enabled {
+            Some("guard = false")
+        } else if self.config.monitors.iter().any(guards) || self.guard().is_some_and(is_ready) {
+            None
+        } else if self.config.needs_guard() {
+            Some("the guard does not run now")
+        } else {
+            Some("no built-in monitor runs now")
+        }
+    }
+
+    /// Whether a guard that a file no longer wants stays for a while: until a monitor that guards has attached.
+    pub(super) fn is_guard_still_needed(&self) -> bool {
+        let guards = |(name, monitor): (&Name, &Monitor)| monitor.guards(name) && self.is_attached(name);
+        self.going.is_none()
+            && self.config.supervisor.guard.enabled
+            && self.leaving.contains(GUARD)
+            && !self.config.monitors.iter().any(guards)
+    }
+
+    /// Daemons that are new, changed, or no longer managed.
+    pub(super) fn change_daemons(&mut self, config: &Config, now: Moment) {
+        let wanted = self.daemons_of(config);
+        let old: BTreeSet<Name> = self
+            .services
+            .values()
+            .filter(|s| s.role == Role::Daemon)
+            .map(|service| service.name.clone())
+            .collect();
+        for name in old.iter().filter(|name| !wanted.contains_key(*name)) {
+            self.leaving.insert(name.clone());
+            self.stop_queue.insert(name.clone());
+        }
+        for (name, (spec, env)) in wanted {
+            self.leaving.remove(&name);
+            self.stop_queue.remove(&name);
+            let Some(service) = self.services.get_mut(&name) else {
+                let mut service = Service::new(name.clone(), Role::Daemon, spec, seed(&name, now));
+                service.extra_env = env;
+                service.unit.request(now, Request::Start);
+                self.services.insert(name, service);
+                continue;
+            };
+            let (effect, _) = diff(&service.spec, &spec);
+            if effect == Effect::Restart || service.extra_env != env {
+                service.change(spec);
+                service.extra_env = env;
+                service.unit.request(now, Request::Restart);
+            }
+            service.unit.request(now, Request::Start);
+        }
+    }
+}
