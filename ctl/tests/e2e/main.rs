@@ -23,6 +23,7 @@ mod flood;
 mod full_disk;
 mod guard;
 mod harness;
+mod held_starts;
 mod hostile_monitor;
 mod import;
 mod init_system;

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `alarm` | waking up at a time of the wall clock |
 //! | `clone` | the two instructions around `clone3` that libc does not offer |
-//! | `spawn` | a process in its own session, from prepared strings, without a fork |
+//! | `spawn` | a process in its own session, from prepared strings |
+//! | `start_failure` | why a start failed, as its child tells it |
 //! | `process` | a pidfd: wait, reap, signal |
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where one can be made |
@@ -30,6 +31,7 @@ mod ports;
 mod proc;
 mod process;
 mod spawn;
+mod start_failure;
 mod tree;
 
 pub use again::{come_back, own_program, surroundings};

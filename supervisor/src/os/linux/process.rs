@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::proc;
+use super::start_failure::UnfinishedStart;
 use crate::lifecycle::Exit;
 use crate::os::unix::{exit_of_wait_status, pid};
 use crate::os::{Identity, signal};
@@ -19,11 +20,17 @@ pub struct Process {
     pidfd: OwnedFd,
     /// Ours to reap; an adopted one is somebody else's child.
     is_child: bool,
+    /// It was not the program yet when it was last looked at.
+    unfinished: Option<UnfinishedStart>,
 }
 
 impl Process {
     pub(super) fn child(identity: Identity, pidfd: OwnedFd) -> Self {
-        Self { identity, pidfd, is_child: true }
+        Self { identity, pidfd, is_child: true, unfinished: None }
+    }
+
+    pub(super) fn starting(self, unfinished: Option<UnfinishedStart>) -> Self {
+        Self { unfinished, ..self }
     }
 
     /// Takes hold of a process that an earlier supervisor started; `None`: it is gone, or somebody else has its pid.
@@ -35,12 +42,12 @@ impl Process {
             return None;
         }
         let is_child = stat.parent == std::process::id();
-        Some(Self { identity, pidfd, is_child })
+        Some(Self { identity, pidfd, is_child, unfinished: None })
     }
 
     /// One that ended while nobody supervised, by the pidfd that somebody kept: how it ended can still be read.
     pub(in crate::os) fn kept(identity: Identity, pidfd: OwnedFd) -> Self {
-        Self { identity, pidfd, is_child: false }
+        Self { identity, pidfd, is_child: false, unfinished: None }
     }
 
     /// One that ended while nobody supervised, as long as nobody has reaped it.
@@ -84,6 +91,12 @@ impl Process {
 
     /// How it ended, and it is gone for good. To be called after [`exited`](Self::exited).
     pub fn reap(&self) -> Exit {
+        let exit = self.exit();
+        let failure = self.unfinished.as_ref().and_then(UnfinishedStart::failure);
+        failure.map_or(exit, |failure| Exit::NotSpawned(failure.to_string()))
+    }
+
+    fn exit(&self) -> Exit {
         if self.is_child {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
             return match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
@@ -103,7 +116,8 @@ impl Process {
 
     /// Reaps a child that never became a service.
     pub(super) fn discard(self) {
-        // The child has already ended or is about to: vfork has returned.
+        // It has ended or is about to; its user may have stopped it in between.
+        let _ = send(self.pidfd.as_fd(), signal::KILL);
         let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 

@@ -1,4 +1,8 @@
-//! A process in its own session, from prepared strings, without a fork.
+//! A process in its own session, from prepared strings.
+//!
+//! A process of our own user shares our memory until it is the program: no page tables are copied, and this thread waits
+//! in the kernel meanwhile. A process of another user is forked. That user can make the way to its program last for
+//! ever (a lease on the file, a file system of its own, SIGSTOP), and nobody must wait for that.
 
 use std::ffi::CString;
 use std::io;
@@ -10,6 +14,7 @@ use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
 use super::confine;
 use super::proc;
 use super::process::Process;
+use super::start_failure::{FORKED_WITHIN, Finished, StartFailure, Step, UnfinishedStart};
 use crate::os::{Birth, Confine, Identity, Launch, SpawnError};
 
 /// Stack of the child until it execs; it makes a dozen system calls, none deep.
@@ -32,28 +37,17 @@ struct Child {
     confine: Confine,
     /// Where the digits of `LISTEN_PID` go; null: it is not told.
     listen_pid: *mut u8,
-    /// Where it writes its pid; null: nowhere.
+    /// Where it writes its pid, or for a forked child the kernel does; null: nowhere.
     birth: *const AtomicU32,
-    failed: (Step, i32),
-}
-
-/// What the child was doing when it failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    None,
-    Descriptors,
-    Limits,
-    Nice,
-    User,
-    Confine,
-    Cwd,
-    Exec,
+    failed: StartFailure,
+    /// Where a forked child writes the same; -1: it shares our memory.
+    failures: i32,
 }
 
 /// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given; it writes its pid to `birth`.
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
-/// here, not an exit code later.
+/// here, not an exit code later. Only as another user it may still be under way after [`FORKED_WITHIN`].
 pub fn spawn(
     launch: &Launch,
     fds: &[BorrowedFd<'_>],
@@ -88,25 +82,32 @@ pub fn spawn(
         ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
         listen_pid: if launch.listens { listen_pid.as_mut_ptr() } else { ptr::null_mut() },
         birth: birth.map_or(ptr::null(), Birth::pid),
-        failed: (Step::None, 0),
+        failed: StartFailure::NONE,
+        failures: -1,
     };
-    let (pid, pidfd) = vfork(&mut child, cgroup).map_err(|error| failed("cloning", error))?;
-    if child.failed.0 != Step::None {
-        let process = Process::child(Identity { pid, start: 0 }, pidfd);
-        process.discard();
-        let step = match child.failed.0 {
-            Step::Descriptors => "passing descriptors".into(),
-            Step::Limits => "setting resource limits".into(),
-            Step::Nice => "setting its priority".into(),
-            Step::User => "changing to its user".into(),
-            Step::Confine => "giving up capabilities".into(),
-            Step::Cwd => format!("entering {}", launch.cwd.to_string_lossy()),
-            Step::None | Step::Exec => format!("executing {}", launch.program.to_string_lossy()),
-        };
-        return Err(SpawnError { step, cause: io::Error::from_raw_os_error(child.failed.1), ours: false });
+    let own = rustix::process::geteuid().as_raw();
+    let is_forked = launch.ids.as_ref().is_some_and(|ids| ids.uid != own);
+    let (pid, pidfd, failures) = if is_forked {
+        let (pid, pidfd, failures) =
+            fork(&mut child, cgroup, above).map_err(|error| failed("forking", error))?;
+        (pid, pidfd, Some(failures))
+    } else {
+        let (pid, pidfd) = vfork(&mut child, cgroup).map_err(|error| failed("cloning", error))?;
+        (pid, pidfd, None)
+    };
+    let mut unfinished = None;
+    if let Some(failures) = failures {
+        match StartFailure::within(&failures, FORKED_WITHIN) {
+            Finished::Yes(failure) => child.failed = failure.unwrap_or(child.failed),
+            Finished::NotYet => unfinished = Some(UnfinishedStart::new(failures, launch)),
+        }
+    }
+    if child.failed.step != Step::None {
+        Process::child(Identity { pid, start: 0 }, pidfd).discard();
+        return Err(child.failed.error(launch));
     }
     let start = proc::start_time(pid).unwrap_or(0);
-    Ok(Process::child(Identity { pid, start }, pidfd))
+    Ok(Process::child(Identity { pid, start }, pidfd).starting(unfinished))
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
@@ -115,6 +116,26 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 
 /// Clones with our memory and waits until the child has execed or is gone.
 fn vfork(child: &mut Child, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(u32, OwnedFd)> {
+    clone(child, cgroup, libc::CLONE_VM | libc::CLONE_VFORK)
+}
+
+/// Clones with memory of its own and does not wait. The third is where the child says why it failed: closed without a
+/// word, it has become the program. `above` is the first descriptor that the program does not get.
+fn fork(
+    child: &mut Child,
+    cgroup: Option<BorrowedFd<'_>>,
+    above: i32,
+) -> io::Result<(u32, OwnedFd, OwnedFd)> {
+    let (failures, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let writer = rustix::io::fcntl_dupfd_cloexec(writer, above)?;
+    rustix::fs::fcntl_setfl(&failures, rustix::fs::OFlags::NONBLOCK)?;
+    child.failures = writer.as_raw_fd();
+    let told = if child.birth.is_null() { 0 } else { libc::CLONE_PARENT_SETTID };
+    let (pid, pidfd) = clone(child, cgroup, told)?;
+    Ok((pid, pidfd, failures))
+}
+
+fn clone(child: &mut Child, cgroup: Option<BorrowedFd<'_>>, how: i32) -> io::Result<(u32, OwnedFd)> {
     thread_local! {
         // Used by one child at a time: the thread that starts it waits in the kernel until it is done with it.
         static STACK_OF_CHILD: std::cell::UnsafeCell<Box<[u128]>> = std::cell::UnsafeCell::new(vec![0; STACK / 16].into());
@@ -122,8 +143,10 @@ fn vfork(child: &mut Child, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(u32, 
     let mut pidfd: i32 = -1;
     STACK_OF_CHILD.with(|stack| {
         let mut args = CloneArgs {
-            flags: u64::try_from(libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD).expect("positive"),
+            flags: u64::try_from(how | libc::CLONE_PIDFD).expect("positive"),
             pidfd: ptr::from_mut(&mut pidfd) as u64,
+            // Asked for by a fork only: the kernel writes it there before the child runs.
+            parent_tid: child.birth as u64,
             exit_signal: u64::try_from(libc::SIGCHLD).expect("positive"),
             stack_size: u64::try_from(STACK).expect("small"),
             ..CloneArgs::default()
@@ -136,7 +159,8 @@ fn vfork(child: &mut Child, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(u32, 
         }
         let before = block_signals()?;
         // SAFETY: the stack is aligned and lives in the thread, `run` makes only async-signal-safe calls, signals are
-        // blocked, and `child` outlives the call, as vfork returns after the child is done with this memory.
+        // blocked, and `child` outlives the call, as vfork returns after the child is done with this memory and a forked
+        // child has its own copy of all of it.
         let pid = unsafe { clone3(&args, run, ptr::from_mut(child).cast()) };
         restore_signals(&before);
         let pid = u32::try_from(pid?).expect("a pid is positive");
@@ -161,7 +185,8 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         confine: Confine::default(),
         listen_pid: ptr::null_mut(),
         birth: ptr::null(),
-        failed: (Step::None, 0),
+        failed: StartFailure::NONE,
+        failures: -1,
     };
     let (pid, pidfd) = vfork(&mut child, Some(cgroup))?;
     Process::child(Identity { pid, start: 0 }, pidfd).discard();
@@ -188,26 +213,37 @@ fn restore_signals(before: &libc::sigset_t) {
     }
 }
 
-/// The child, until it is another program. It shares our memory and this thread's `errno`, and our thread sleeps; other
-/// threads do not, so no lock and no allocation here.
+/// The child, until it is another program. It shares our memory and this thread's `errno`, and our thread sleeps, or it
+/// has a copy of both. Other threads do not sleep, or their locks stay as they were: no lock and no allocation here.
 unsafe extern "C" fn run(argument: *mut libc::c_void) -> ! {
     // SAFETY: `argument` is the `Child` of `vfork`, which waits for us.
     unsafe {
         let child = &mut *argument.cast::<Child>();
-        if !child.birth.is_null() {
+        if !child.birth.is_null() && child.failures < 0 {
             (*child.birth).store(u32::try_from(libc::getpid()).unwrap_or(0), Ordering::Release);
         }
         libc::setsid();
         default_signals();
         if let Err(step) = prepare(child) {
-            child.failed = (step, *libc::__errno_location());
-            libc::_exit(127);
+            fail(child, step);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::execve(child.program, child.args, child.env);
-        child.failed = (Step::Exec, *libc::__errno_location());
+        fail(child, Step::Exec)
+    }
+}
+
+/// Ends the child, and leaves word why it failed.
+unsafe fn fail(child: &mut Child, step: Step) -> ! {
+    // SAFETY: the child's thread has an `errno`; what is written lives over the call.
+    unsafe {
+        child.failed = StartFailure { step, errno: *libc::__errno_location() };
+        if child.failures >= 0 {
+            let bytes = child.failed.to_bytes();
+            libc::write(child.failures, bytes.as_ptr().cast(), bytes.len());
+        }
         libc::_exit(127);
     }
 }
@@ -242,6 +278,17 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
         }
         for (target, source) in (0..).zip(&*child.fds) {
             check(libc::c_long::from(libc::dup2(*source, target)), Step::Descriptors)?;
+        }
+        if child.failures >= 0 {
+            // A forked child that never comes to its exec must not hold our lock, nor anybody's pipe. A kernel before 5.9
+            // leaves them to the exec.
+            let above = libc::c_long::try_from(child.fds.len()).unwrap_or(libc::c_long::MAX);
+            let failures = libc::c_long::from(child.failures);
+            for (from, to) in [(above, failures - 1), (failures + 1, libc::c_long::from(i32::MAX))] {
+                if from <= to {
+                    libc::syscall(libc::SYS_close_range, from, to, 0);
+                }
+            }
         }
         if let Some(umask) = child.umask {
             libc::umask(umask);
