@@ -20,6 +20,7 @@ mod conformance;
 mod crash_loop;
 mod dependencies;
 mod flood;
+mod forged_marks;
 mod full_disk;
 mod guard;
 mod harness;

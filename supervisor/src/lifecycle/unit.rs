@@ -188,7 +188,7 @@ impl Unit {
                     return None;
                 }
                 self.phase = Phase::Spawning;
-                self.incarnation = self.incarnation.max(self.reserved) + 1;
+                self.incarnation = self.incarnation.max(self.reserved).saturating_add(1);
                 self.starts += 1;
                 Some(Action::Spawn(self.incarnation))
             }

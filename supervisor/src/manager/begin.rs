@@ -75,7 +75,8 @@ impl Manager {
     /// Makes one. Everything that can fail comes here; running does not fail.
     pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
         let (birth, born) = Birth::open(&start.home.run().join("birth"))?;
-        let (found, wal) = Found::read(&start.home, &start.instance, start.wanted, born, start.kept)?;
+        let (found, wal) =
+            Found::read(&start.home, &start.instance, start.wanted, born, start.kept, &start.config)?;
         let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
         let to_manager = tell.clone();
         let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
@@ -263,7 +264,7 @@ impl Manager {
         }
         if let Some((incarnation, process)) = leader {
             service.unit.skip_incarnations(incarnation);
-            for other in found.other_runs(name, incarnation) {
+            for other in found.other_runs(name, incarnation, process.identity()) {
                 tracing::warn!(service = %name, pid = other.identity.pid, "ends a process of another run");
                 other.kill();
             }

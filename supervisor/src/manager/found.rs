@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use daemon_kit::Home;
+use daemon_kit::file::{self, Config};
 use proto::Name;
 
 use super::begin::Wanted;
@@ -22,6 +23,8 @@ pub struct Found {
     pub(super) state: Option<State>,
     pub(super) replay: Replay,
     pub(super) marked: Vec<Marked>,
+    /// Those of them whose mark says who leads a run, and which.
+    pub(super) believed: Vec<Marked>,
     /// The last child that was started, as far as it wrote itself down.
     pub(super) born: Born,
     pub(super) kept: Kept,
@@ -36,6 +39,7 @@ impl Found {
         wanted: Wanted,
         born: Born,
         kept: Kept,
+        config: &Config,
     ) -> std::io::Result<(Self, Wal)> {
         let (state_path, wal_path) = (state_path(home), home.run().join("wal"));
         let state = state::load(&state_path);
@@ -61,7 +65,8 @@ impl Found {
         } else {
             os::scan(instance, &fifos)
         };
-        Ok((Self { state, replay, marked, born, kept, same_boot }, wal))
+        let believed = marked.iter().filter(|marked| is_believed(marked, config)).cloned().collect();
+        Ok((Self { state, replay, marked, believed, born, kept, same_boot }, wal))
     }
 
     pub(super) fn entry(&self, name: &Name) -> Option<&Entry> {
@@ -102,7 +107,7 @@ impl Found {
             return self.marked_leader(name, incarnation);
         }
         let is_it = |m: &&Marked| m.identity.pid == self.born.pid && m.service == name.as_str();
-        let leader = self.marked.iter().find(is_it)?;
+        let leader = self.believed.iter().find(is_it)?;
         adopt(incarnation, leader.identity)
     }
 
@@ -120,7 +125,7 @@ impl Found {
     /// The oldest process of the newest run that carries the mark: it started the others.
     pub(super) fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
         let of_it = self
-            .marked
+            .believed
             .iter()
             .filter(|m| m.service == name.as_str() && m.leads && m.incarnation >= incarnation);
         let leader =
@@ -132,7 +137,7 @@ impl Found {
     pub(super) fn last_incarnation(&self, name: &Name) -> u64 {
         let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
         let beside = self.replay.beside.get(name.as_str()).copied().unwrap_or(0);
-        let marked = self.marked.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
+        let marked = self.believed.iter().filter(|m| m.service == name.as_str()).map(|m| m.incarnation);
         marked.max().unwrap_or(0).max(intended).max(beside)
     }
 
@@ -208,14 +213,17 @@ impl Found {
         of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
     }
 
-    /// Processes of other runs than the one that goes on: a reload was under way.
+    /// Processes of other runs than the one that goes on under `leader`: a reload was under way.
     pub(super) fn other_runs<'a>(
         &'a self,
         name: &'a Name,
         incarnation: u64,
+        leader: Identity,
     ) -> impl Iterator<Item = &'a Marked> {
         let of_it = self.marked.iter().filter(|marked| marked.service == name.as_str());
-        of_it.filter(move |marked| marked.incarnation != 0 && marked.incarnation != incarnation)
+        of_it.filter(move |marked| {
+            marked.identity != leader && marked.incarnation != 0 && marked.incarnation != incarnation
+        })
     }
 
     /// Processes of services that no file names any more.
@@ -225,6 +233,15 @@ impl Found {
     ) -> impl Iterator<Item = &'a Marked> {
         self.marked.iter().filter(|marked| !known.contains_key(marked.service.as_str()))
     }
+}
+
+/// Whether a mark says who leads a run, and which one: only that of a process which we or the user of the service
+/// started. Anybody else's is only good for ending the process.
+fn is_believed(marked: &Marked, config: &Config) -> bool {
+    let Some(user) = marked.user.filter(|user| *user != os::own_ids().0) else { return true };
+    let spec = Name::new(&marked.service).ok().and_then(|name| config.services.get(&name));
+    let account = spec.and_then(|spec| file::account(spec.user.as_deref(), spec.group.as_deref()).ok());
+    account.and_then(|account| account.uid) == Some(user)
 }
 
 pub(super) fn state_path(home: &Home) -> PathBuf {

@@ -161,6 +161,8 @@ pub struct Marked {
     pub incarnation: u64,
     /// Whether it can be the leader of a run: whoever it started and that stayed in its group can not.
     pub leads: bool,
+    /// Who started it, as the system tells: anybody can carry the mark of a service. `None`: nobody else can.
+    pub user: Option<u32>,
 }
 
 /// Somebody who listens where a service wants to.
@@ -232,6 +234,9 @@ pub struct Ooms {
 
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
 pub const MARK: &str = "SERENO_UNIT";
+
+/// The highest number of a run that a mark is believed to have.
+pub(crate) const MOST_INCARNATIONS: u64 = 1 << 53;
 
 /// What [`MARK`] is set to.
 pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {

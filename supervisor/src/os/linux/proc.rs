@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
-use crate::os::{Identity, MARK, Marked};
+use crate::os::{Identity, MARK, MOST_INCARNATIONS, Marked};
 
 /// What `/proc/PID/stat` says, as far as we want it.
 pub(super) struct Stat {
@@ -116,9 +116,19 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 
 /// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
+///
+/// A process of another user may carry any mark. It cannot get a FIFO of a service that did not start it, so the FIFO
+/// decides. Processes of our own user are monitors too, which hold copies of the FIFOs of all services.
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = environ(pid)?;
     let marked = parse_mark(&environ, instance);
+    if marked.is_some()
+        && real_user(pid) != Some(rustix::process::geteuid().as_raw())
+        && let Some(holder) = fifo_holder(pid, fifos)
+        && marked.as_ref().is_none_or(|(service, _)| *service != holder)
+    {
+        return Some((holder, 0));
+    }
     if marked.is_none() && (has_other_mark(&environ) || is_half_born(pid, &environ)) {
         return None;
     }
@@ -130,7 +140,14 @@ fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
     let text = std::str::from_utf8(entry.strip_prefix(b"=")?).ok()?;
     let rest = text.strip_prefix(instance)?.strip_prefix('/')?;
     let (service, incarnation) = rest.rsplit_once('/')?;
-    Some((service.into(), incarnation.parse().ok()?))
+    Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
+}
+
+/// The user who started a process. Its folder in `/proc` may belong to root whoever that was.
+fn real_user(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().next()?.parse().ok()
 }
 
 /// Every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it holds.
@@ -148,7 +165,7 @@ fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
     let (service, incarnation) = owner(pid, instance, fifos)?;
     let stat = stat(pid).filter(|stat| !stat.is_zombie())?;
     let identity = Identity { pid, start: stat.start };
-    Some(Marked { identity, service, incarnation, leads: stat.group == pid })
+    Some(Marked { identity, service, incarnation, leads: stat.group == pid, user: real_user(pid) })
 }
 
 /// The environment of a living user process. One that is in the middle of an exec reads as empty: looked at again.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::proc;
-use crate::os::{Identity, MARK, Marked};
+use crate::os::{Identity, MARK, MOST_INCARNATIONS, Marked};
 
 /// Device and inode of FIFOs, and which service writes to each.
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;
@@ -28,7 +28,7 @@ fn mark_in(entry: &[u8]) -> Option<&[u8]> {
 fn parse_mark(mark: &[u8], instance: &str) -> Option<(String, u64)> {
     let rest = std::str::from_utf8(mark).ok()?.strip_prefix(instance)?.strip_prefix('/')?;
     let (service, incarnation) = rest.rsplit_once('/')?;
-    Some((service.into(), incarnation.parse().ok()?))
+    Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
 }
 
 /// Whether it is a child of this process that is not another program yet: it still holds everything that we hold, the
@@ -53,7 +53,7 @@ fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
     let facts = proc::facts(pid).filter(|facts| !facts.is_zombie)?;
     let (service, incarnation) = owner(pid, instance, fifos)?;
     let identity = Identity { pid, start: facts.start };
-    Some(Marked { identity, service, incarnation, leads: facts.group == pid })
+    Some(Marked { identity, service, incarnation, leads: facts.group == pid, user: Some(facts.user) })
 }
 
 impl Marked {

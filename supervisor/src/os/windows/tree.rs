@@ -126,7 +126,7 @@ pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Vec<Marke
 fn marked(pid: u32, service: &str) -> Option<Marked> {
     let handle = process::open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
     let identity = Identity { pid, start: process::start_time(&handle)? };
-    Some(Marked { identity, service: service.into(), incarnation: 0, leads: true })
+    Some(Marked { identity, service: service.into(), incarnation: 0, leads: true, user: None })
 }
 
 impl Marked {
