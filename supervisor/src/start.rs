@@ -12,14 +12,15 @@ use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
 use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
+use daemon_kit::home::OTHER_FILE;
 
 use crate::disk::added::Added;
-use crate::disk::applied::{self, Applied};
+use crate::disk::applied::{self, Applied, OtherFile};
 use crate::disk::launch;
 use crate::manager::command::{Command, ConfigError, Source};
 use crate::manager::{self, Manager, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
-use crate::service::sockets;
+use crate::service::{TooFewDescriptors, sockets};
 use crate::serving::{self, Api};
 
 /// How long another supervisor of this home may take to go.
@@ -47,6 +48,9 @@ pub struct Args {
     /// A monitor starts it again: the pid of the one that died
     #[arg(long, value_name = "PID", hide = true, requires = "resume")]
     pub revive: Option<u32>,
+    /// Run the file also where what another file started still runs in its home
+    #[arg(long, conflicts_with = "resume")]
+    pub replace: bool,
     /// Leave the terminal's session: closing it is no news then
     #[arg(long)]
     pub detach: bool,
@@ -61,6 +65,12 @@ pub enum StartError {
     /// It can not be taken.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// What another file started still runs.
+    #[error("{0}")]
+    OtherFile(OtherFile),
+    /// It may not open as many files as it must.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// Others could write what is in it.
     #[error("home {0} {1}")]
     Home(PathBuf, String),
@@ -79,9 +89,10 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// 2: usage or configuration; 1: anything else.
+    /// 2: usage or configuration; 4: another file's services run in this home; 1: anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::OtherFile(_) => OTHER_FILE,
             Self::Problems(_) | Self::Config(_) | Self::Home(..) => 2,
             _ => 1,
         }
@@ -130,6 +141,9 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     };
     let home = Home::at(&config.supervisor.home);
     make_folders(&home, wanted)?;
+    if wanted == Wanted::Up && !args.replace {
+        refuse_other_file(&home, &applied)?;
+    }
     let lock = match args.lock {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
@@ -140,9 +154,6 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
     for (name, why) in left_out {
         tracing::warn!(service = name, "was added by hand and is left out: {why}");
-    }
-    if wanted == Wanted::Up {
-        step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
     if config.services.values().any(|service| service.memory_max.is_some()) {
         os::make_room_for_limits();
@@ -159,13 +170,18 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let sockets_path = home.run().join("sockets.json");
     // What this process has itself from the image before it nobody else needs to hand over.
     let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
+    let host = os::raise_descriptor_limit();
+    if wanted == Wanted::Up {
+        TooFewDescriptors::judge(&config)?;
+        step("keeping the applied file", applied::save(&home.state(), &applied))?;
+    }
     let start = Start {
         config,
         added,
         applied,
         home,
         instance,
-        host: os::raise_descriptor_limit(),
+        host,
         cgroups,
         null: step("opening the null device", os::null_device())?,
         inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
@@ -288,6 +304,15 @@ fn make_folders(home: &Home, wanted: Wanted) -> Result<(), StartError> {
 
 fn trusted_home(path: &Path) -> Result<(), StartError> {
     file::of_home(path).map_err(|why| StartError::Home(path.into(), why))
+}
+
+/// Leaves alone what another file started, as long as that file exists and any of it runs. Judged before the lock is
+/// taken: a monitor that is about to revive the supervisor of that file must not find another name in it.
+fn refuse_other_file(home: &Home, applied: &Applied) -> Result<(), StartError> {
+    let Ok(before) = applied::load(&home.state()) else { return Ok(()) };
+    let Err(other) = OtherFile::judge(&before.about, &applied.about.source, home) else { return Ok(()) };
+    let instance = step("naming this home", instance(home))?;
+    if os::scan(&instance, &BTreeMap::new()).is_empty() { Ok(()) } else { Err(StartError::OtherFile(other)) }
 }
 
 /// No problems, or all of them.

@@ -13,6 +13,7 @@
 
 mod added;
 mod adoption;
+mod answers;
 mod broken_file;
 mod checks;
 mod completions;
@@ -35,6 +36,7 @@ mod metrics;
 mod monitors;
 mod network;
 mod notify;
+mod one_home;
 mod other_language;
 mod other_users;
 mod pace;

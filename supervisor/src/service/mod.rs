@@ -42,7 +42,7 @@ use crate::os::{Cgroup, Tree};
 
 pub use answers::Answers;
 pub use driver::{Pending, Run};
-pub use failure::StartFailure;
+pub use failure::{StartFailure, TooFewDescriptors};
 pub use notify::Said;
 pub use plan::Plan;
 pub use reports::Reports;
