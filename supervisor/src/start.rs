@@ -1,27 +1,29 @@
 //! From arguments to a running supervisor: what can fail comes here, before anything is served.
 
+mod anew;
+mod supervise;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anew::HomeError;
 use clap::Parser;
 use daemon_kit::Home;
 use daemon_kit::chassis::launch::Launch;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
-use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
 use daemon_kit::home::OTHER_FILE;
 
 use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied, OtherFile};
 use crate::disk::launch;
-use crate::manager::command::{Command, ConfigError, Source};
-use crate::manager::{self, Manager, Over, Start, Wanted};
+use crate::manager::command::{ConfigError, Source};
+use crate::manager::{self, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
 use crate::service::{TooFewDescriptors, sockets};
-use crate::serving::{self, Api};
 
 /// How long another supervisor of this home may take to go.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
@@ -77,6 +79,9 @@ pub enum StartError {
     /// Somebody else supervises this home.
     #[error("already running: {0} is held by pid {1}")]
     AlreadyRunning(PathBuf, String),
+    /// Home was deleted or moved, and could not be made anew.
+    #[error("home {0} was deleted or moved and can not be made anew: {1}; everything has been stopped")]
+    HomeLost(PathBuf, HomeError),
     /// The log can not be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -144,10 +149,10 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     if wanted == Wanted::Up && !args.replace {
         refuse_other_file(&home, &applied)?;
     }
-    let lock = match args.lock {
+    let mut locks = vec![match args.lock {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
-    };
+    }];
     ignored_by_git(home.root());
     let added = Added::load(&home.state());
     let left_out = added.join(&mut config);
@@ -190,14 +195,18 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         under_init,
     };
     let root = start.home.root().to_path_buf();
-    let over = supervise(start, under_init)?;
-    if let Over::HandOver(binary) = &over {
-        return Err(hand_over(binary, &root, &lock));
+    let (over, lost) = supervise::supervise(start, under_init, &mut locks)?;
+    for lock in &locks {
+        if let Over::HandOver(binary) = &over
+            && lock.is_at(&Home::at(&root).lock())
+        {
+            return Err(hand_over(binary, &root, lock));
+        }
+        if over == Over::Down {
+            step("emptying the lock", lock.done())?;
+        }
     }
-    if over == Over::Down {
-        step("emptying the lock", lock.done())?;
-    }
-    Ok(over)
+    lost.map_or(Ok(over), |why| Err(StartError::HomeLost(root, why)))
 }
 
 /// Becomes the new program; if it will not have it after all, the one that runs now goes on.
@@ -223,39 +232,6 @@ fn check_state(home: &Path) -> Result<Over, StartError> {
         println!("{}", env!("CARGO_PKG_VERSION"));
     }
     Ok(Over::Kept)
-}
-
-/// The manager here, the API on a thread of its own, until it is over.
-fn supervise(start: Start, under_init: bool) -> Result<Over, StartError> {
-    let runtime = step("starting the runtime", serving::runtime())?;
-    let _entered = runtime.enter();
-    let shutdown = Shutdown::new();
-    let journal = start.home.journal();
-    // Nothing of what runs already waits for a network: only a person who starts it is told at once.
-    let insist = if start.wanted == Wanted::Up { Insist::AtOnce } else { Insist::InTheEnd };
-    let api = Api::bind(&start.home, &start.config.supervisor, insist, shutdown.clone())?;
-    let children = step("watching children", os::Children::watch())?;
-    let signals = Shutdown::new();
-    step("watching signals", signals.on_signals())?;
-    let (manager, handle, threads) = step("taking up the state", Manager::build(start))?;
-    let logs = manager.logs();
-    let (told, gone) = (handle.clone(), signals.clone());
-    runtime.spawn(async move {
-        signals.triggered().await;
-        let who = "a signal to the supervisor".into();
-        // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
-        let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
-    });
-    api.serve(handle, journal);
-    if let Some(init) = Init::of(&std::env::vars_os().collect()) {
-        // From the loop that decides: one that hangs is silent.
-        init.report(gone);
-    }
-    let over = runtime.block_on(manager.run(children));
-    shutdown.trigger();
-    api.end();
-    logs.end(threads);
-    Ok(over)
 }
 
 /// This process's environment, less what is meant for it alone.
@@ -364,5 +340,15 @@ fn instance(home: &Home) -> io::Result<String> {
             id
         }
     };
-    os::instance_of(home.root(), &id)
+    let name = os::instance_of(home.root(), &id)?;
+    let named = std::fs::read_to_string(named_path(home)).unwrap_or_default();
+    Ok(match named.trim().split_once(' ') {
+        Some((of, known)) if of == name => known.into(),
+        _ => name,
+    })
+}
+
+/// The name of a home that was made anew, after the name that it would have: what runs in it is marked with the former.
+fn named_path(home: &Home) -> PathBuf {
+    home.state().join("instance.named")
 }

@@ -31,6 +31,7 @@ mod instances;
 mod judgement;
 mod leftovers;
 mod logs;
+mod lost_home;
 mod memory;
 mod metrics;
 mod monitors;

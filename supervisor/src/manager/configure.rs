@@ -161,7 +161,8 @@ impl Manager {
             }
         }
         self.world.env.clone_from(&source.env);
-        self.about = Arc::new(applied.about);
+        (self.about, self.applied_text) = (Arc::new(applied.about), applied.text);
+        self.home.notice = None;
         let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
         self.write_down_wants();
         self.write_down_ends();

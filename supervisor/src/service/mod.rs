@@ -62,6 +62,17 @@ pub enum Role {
     Retired,
 }
 
+/// The FIFOs that a service writes its outputs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fifos {
+    /// Not open yet.
+    Closed,
+    /// Read from.
+    Open,
+    /// Read from, but without a name, as home was deleted since: only the run that has them open can write to them.
+    Nameless,
+}
+
 /// One service.
 #[derive(Debug)]
 pub struct Service {
@@ -99,8 +110,8 @@ pub struct Service {
     pub sockets: Vec<sockets::Held>,
     /// Its stdout and stderr, as they are kept.
     pub outputs: [Arc<Shared>; 2],
-    /// They are ready to be written to.
-    pub outputs_open: bool,
+    /// Whether they are ready to be written to.
+    pub fifos: Fifos,
     /// What monitors said of its checks.
     pub reports: Reports,
     /// What monitors may still ask for.
@@ -193,7 +204,7 @@ impl Service {
             stopper: None,
             sockets: Vec::new(),
             outputs: Default::default(),
-            outputs_open: false,
+            fifos: Fifos::Closed,
             reports: Reports::default(),
             ledger: Ledger::default(),
             answers: Answers::default(),
