@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Show what applying the file would do to each service
     Plan,
     /// Apply the file
-    Apply,
+    Apply(OtherFile),
     /// Keep a command up that no file names
     Run(Run),
     /// Stop and forget services that `run` added
@@ -131,6 +131,17 @@ pub(crate) struct Up {
     /// How long --wait waits
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) other: OtherFile,
+}
+
+/// What happens where the home runs another file.
+#[derive(Debug, Group)]
+pub(crate) struct OtherFile {
+    /// Also if another file runs in the same home: its services are stopped,
+    /// unless this file has them too
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, Group)]

@@ -276,6 +276,7 @@ fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> F
     let broken = std::error::Error::source(status).is_some();
     match status.code() {
         Code::Unimplemented => Failure::NotYet(word),
+        Code::AlreadyExists if word == "apply" => Failure::OtherFile(told(status)),
         Code::InvalidArgument => Failure::Usage(told(status)),
         Code::Unavailable | Code::DeadlineExceeded => unreachable(endpoint, told(status)),
         _ if broken => unreachable(endpoint, told(status)),

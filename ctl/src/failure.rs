@@ -36,6 +36,11 @@ pub(crate) enum Failure {
     /// The supervisor, or this command, says no.
     #[error("{0}")]
     Refused(String),
+    /// Another file is applied in this home, and its services run; nothing was changed.
+    #[error(
+        "{0}; nothing was changed. Give each file a home of its own ([supervisor] home), or use --replace"
+    )]
+    OtherFile(String),
     /// What was typed makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -62,7 +67,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::NoSupervisor { .. } => 3,
-            Self::Usage(_) | Self::Config { .. } => 2,
+            Self::Usage(_) | Self::OtherFile(_) | Self::Config { .. } => 2,
             Self::Interrupted => 130,
             Self::NotStarted(_) | Self::NotYet(_) | Self::Refused(_) | Self::Output(_) | Self::Start(_) => 1,
         }

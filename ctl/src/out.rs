@@ -72,6 +72,40 @@ impl Out {
     }
 }
 
+/// Shows news until it ends or nobody reads stdout any more: the reader of a pipe is missed at once, and not only when there
+/// is something to write.
+pub(crate) async fn while_read<T>(show: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        done = show => done,
+        () = reader_gone() => Err(Failure::Output(io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
+/// Returns when stdout is a pipe or a socket whose other end is closed.
+#[cfg(unix)]
+async fn reader_gone() {
+    use std::os::fd::AsFd as _;
+    use tokio::{io::Interest, net::unix::pipe::Sender};
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    // A regular file has no reader, and can not be waited for.
+    if let Ok(stdout) = stdout.and_then(Sender::from_owned_fd_unchecked) {
+        while let Ok(ready) = stdout.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() {
+                return;
+            }
+            // There is room, which is no news here: waits for the next event.
+            let _ = stdout.try_io(|| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Windows has no event for it: the next write fails.
+#[cfg(not(unix))]
+async fn reader_gone() {
+    std::future::pending::<()>().await;
+}
+
 /// `COLUMNS`, else the terminal's width, else 80.
 fn width() -> usize {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());

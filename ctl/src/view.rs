@@ -89,6 +89,7 @@ pub(crate) struct SupervisorView {
     pub(crate) shutting_down: bool,
     pub(crate) brake: Option<String>,
     pub(crate) unguarded: Option<String>,
+    pub(crate) notice: Option<String>,
     /// Endpoints that can not be bound, each with why.
     pub(crate) unbound: Vec<String>,
 }
@@ -212,6 +213,7 @@ fn supervisor_view(status: SupervisorStatus) -> SupervisorView {
         shutting_down: status.shutting_down,
         brake: some(status.brake),
         unguarded: some(status.unguarded),
+        notice: some(status.notice),
         unbound: status.unbound,
     }
 }

@@ -12,6 +12,9 @@ pub struct Home {
     run: PathBuf,
 }
 
+/// Exit code of a supervisor that refuses to run a file because what another file started still runs in its home.
+pub const OTHER_FILE: u8 = 4;
+
 /// Longest `run` folder for which every socket and FIFO below it still has a legal path.
 const MAX_RUN: usize = 100 - "/supervisor.sock".len();
 

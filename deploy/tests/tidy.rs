@@ -43,6 +43,7 @@ const SYSTEMS: [(&str, &str); 14] = [
     ("port-monitor/src/lib.rs", "picks the table of sockets of this system"),
     ("ctl/src/client/transport.rs", "connects to a socket here and to a pipe there"),
     ("ctl/src/commands/spawn.rs", "how a program is let go of"),
+    ("ctl/src/out.rs", "the reader of a pipe that is gone is an event here and none there"),
     ("deploy/src/", "what the demo can do to itself"),
 ];
 

@@ -29,6 +29,8 @@ pub struct View {
     pub brake: Option<String>,
     /// Why nobody would start this supervisor again if it died.
     pub unguarded: Option<&'static str>,
+    /// What happened to the supervisor itself, until the next `up` or `apply`.
+    pub notice: Option<String>,
     /// In the order of their names.
     pub monitors: Vec<MonitorView>,
     /// The guard, where this supervisor runs one of its own.

@@ -1,27 +1,30 @@
 //! From arguments to a running supervisor: what can fail comes here, before anything is served.
 
+mod anew;
+mod supervise;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anew::HomeError;
 use clap::Parser;
 use daemon_kit::Home;
 use daemon_kit::chassis::listen::ListenError;
 use daemon_kit::chassis::logging::{self, LoggingError};
-use daemon_kit::chassis::{Init, Insist, Shutdown};
 use daemon_kit::file::{self, Config, Env, Problems};
 use daemon_kit::guard::launch::Launch;
+use daemon_kit::home::OTHER_FILE;
 
 use crate::disk::added::Added;
-use crate::disk::applied::{self, Applied};
+use crate::disk::applied::{self, Applied, OtherFile};
 use crate::disk::launch;
 use crate::guard;
-use crate::manager::command::{Command, ConfigError, Source};
-use crate::manager::{self, Manager, Over, Start, Wanted};
+use crate::manager::command::{ConfigError, Source};
+use crate::manager::{self, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Kept, Lock};
-use crate::service::sockets;
-use crate::serving::{self, Api};
+use crate::service::{TooFewDescriptors, sockets};
 
 /// How long another supervisor of this home may take to go.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
@@ -52,6 +55,9 @@ pub struct Args {
     /// A guard starts it again: the pid of the one that died
     #[arg(long, value_name = "PID", hide = true, requires = "resume")]
     pub revive: Option<u32>,
+    /// Run the file also where what another file started still runs in its home
+    #[arg(long, conflicts_with = "resume")]
+    pub replace: bool,
     /// Leave the terminal's session: closing it is no news then
     #[arg(long)]
     pub detach: bool,
@@ -66,6 +72,12 @@ pub enum StartError {
     /// It can not be taken.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// What another file started still runs.
+    #[error("{0}")]
+    OtherFile(OtherFile),
+    /// It may not open as many files as it must.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// Others could write what is in it.
     #[error("home {0} {1}")]
     Home(PathBuf, String),
@@ -75,6 +87,9 @@ pub enum StartError {
     /// Nobody but a supervisor starts a guard.
     #[error("cannot guard {0}: the supervisor starts its guard itself, where no built-in monitor guards it")]
     Guard(PathBuf),
+    /// Home was deleted or moved, and could not be made anew.
+    #[error("home {0} was deleted or moved and can not be made anew: {1}; everything has been stopped")]
+    HomeLost(PathBuf, HomeError),
     /// The log can not be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -87,9 +102,10 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// 2: usage or configuration; 1: anything else.
+    /// 2: usage or configuration; 4: another file's services run in this home; 1: anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::OtherFile(_) => OTHER_FILE,
             Self::Problems(_) | Self::Config(_) | Self::Home(..) | Self::Guard(_) => 2,
             _ => 1,
         }
@@ -141,19 +157,19 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     };
     let home = Home::at(&config.supervisor.home);
     make_folders(&home, wanted)?;
-    let lock = match args.lock {
+    if wanted == Wanted::Up && !args.replace {
+        refuse_other_file(&home, &applied)?;
+    }
+    let mut locks = vec![match args.lock {
         Some(number) => step("taking the lock over", Lock::inherit(number))?,
         None => take_lock(&home.lock(), args.revive)?,
-    };
+    }];
     ignored_by_git(home.root());
     let added = Added::load(&home.state());
     let left_out = added.join(&mut config);
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
     for (name, why) in left_out {
         tracing::warn!(service = name, "was added by hand and is left out: {why}");
-    }
-    if wanted == Wanted::Up {
-        step("keeping the applied file", applied::save(&home.state(), &applied))?;
     }
     if config.services.values().any(|service| service.memory_max.is_some()) {
         os::make_room_for_limits();
@@ -170,13 +186,18 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let sockets_path = home.run().join("sockets.json");
     // What this process has itself from the image before it nobody else needs to hand over.
     let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
+    let host = os::raise_descriptor_limit();
+    if wanted == Wanted::Up {
+        TooFewDescriptors::judge(&config)?;
+        step("keeping the applied file", applied::save(&home.state(), &applied))?;
+    }
     let start = Start {
         config,
         added,
         applied,
         home,
         instance,
-        host: os::raise_descriptor_limit(),
+        host,
         cgroups,
         null: step("opening the null device", os::null_device())?,
         inherited: if args.lock.is_some() { sockets::take(&sockets_path) } else { kept.take_sockets() },
@@ -185,14 +206,18 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         under_init,
     };
     let root = start.home.root().to_path_buf();
-    let over = supervise(start, under_init)?;
-    if let Over::HandOver(binary) = &over {
-        return Err(hand_over(binary, &root, &lock));
+    let (over, lost) = supervise::supervise(start, under_init, &mut locks)?;
+    for lock in &locks {
+        if let Over::HandOver(binary) = &over
+            && lock.is_at(&Home::at(&root).lock())
+        {
+            return Err(hand_over(binary, &root, lock));
+        }
+        if over == Over::Down {
+            step("emptying the lock", lock.done())?;
+        }
     }
-    if over == Over::Down {
-        step("emptying the lock", lock.done())?;
-    }
-    Ok(over)
+    lost.map_or(Ok(over), |why| Err(StartError::HomeLost(root, why)))
 }
 
 /// Becomes the new program; if it will not have it after all, the one that runs now goes on.
@@ -218,39 +243,6 @@ fn check_state(home: &Path) -> Result<Over, StartError> {
         println!("{}", env!("CARGO_PKG_VERSION"));
     }
     Ok(Over::Kept)
-}
-
-/// The manager here, the API on a thread of its own, until it is over.
-fn supervise(start: Start, under_init: bool) -> Result<Over, StartError> {
-    let runtime = step("starting the runtime", serving::runtime())?;
-    let _entered = runtime.enter();
-    let shutdown = Shutdown::new();
-    let journal = start.home.journal();
-    // Nothing of what runs already waits for a network: only a person who starts it is told at once.
-    let insist = if start.wanted == Wanted::Up { Insist::AtOnce } else { Insist::InTheEnd };
-    let api = Api::bind(&start.home, &start.config.supervisor, insist, shutdown.clone())?;
-    let children = step("watching children", os::Children::watch())?;
-    let signals = Shutdown::new();
-    step("watching signals", signals.on_signals())?;
-    let (manager, handle, threads) = step("taking up the state", Manager::build(start))?;
-    let logs = manager.logs();
-    let (told, gone) = (handle.clone(), signals.clone());
-    runtime.spawn(async move {
-        signals.triggered().await;
-        let who = "a signal to the supervisor".into();
-        // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
-        let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
-    });
-    api.serve(handle, journal);
-    if let Some(init) = Init::of(&std::env::vars_os().collect()) {
-        // From the loop that decides: one that hangs is silent.
-        init.report(gone);
-    }
-    let over = runtime.block_on(manager.run(children));
-    shutdown.trigger();
-    api.end();
-    logs.end(threads);
-    Ok(over)
 }
 
 /// This process's environment, less what is meant for it alone.
@@ -299,6 +291,15 @@ fn make_folders(home: &Home, wanted: Wanted) -> Result<(), StartError> {
 
 fn trusted_home(path: &Path) -> Result<(), StartError> {
     file::of_home(path).map_err(|why| StartError::Home(path.into(), why))
+}
+
+/// Leaves alone what another file started, as long as that file exists and any of it runs. Judged before the lock is
+/// taken: a monitor that is about to revive the supervisor of that file must not find another name in it.
+fn refuse_other_file(home: &Home, applied: &Applied) -> Result<(), StartError> {
+    let Ok(before) = applied::load(&home.state()) else { return Ok(()) };
+    let Err(other) = OtherFile::judge(&before.about, &applied.about.source, home) else { return Ok(()) };
+    let instance = step("naming this home", instance(home))?;
+    if os::scan(&instance, &BTreeMap::new()).is_empty() { Ok(()) } else { Err(StartError::OtherFile(other)) }
 }
 
 /// No problems, or all of them.
@@ -350,5 +351,15 @@ fn instance(home: &Home) -> io::Result<String> {
             id
         }
     };
-    os::instance_of(home.root(), &id)
+    let name = os::instance_of(home.root(), &id)?;
+    let named = std::fs::read_to_string(named_path(home)).unwrap_or_default();
+    Ok(match named.trim().split_once(' ') {
+        Some((of, known)) if of == name => known.into(),
+        _ => name,
+    })
+}
+
+/// The name of a home that was made anew, after the name that it would have: what runs in it is marked with the former.
+fn named_path(home: &Home) -> PathBuf {
+    home.state().join("instance.named")
 }

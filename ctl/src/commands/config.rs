@@ -6,6 +6,7 @@ use daemon_kit::file::Problem;
 use proto::v1::{ApplyRequest, Effect, PlanRequest, Step};
 use serde::Serialize;
 
+use super::replace::is_confirmed;
 use crate::client::Supervisor;
 use crate::failure::{Done, Failure};
 use crate::out::Out;
@@ -107,11 +108,17 @@ pub(super) async fn plan(place: &Place, out: &mut Out) -> Result<Done, Failure> 
 }
 
 /// Applies the file.
-pub(super) async fn apply(place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) async fn apply(mut replace: bool, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let loaded = place.load("nothing was changed")?;
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
-    let request = ApplyRequest { source: Some(loaded.source), plan: String::new(), start: false };
-    let response = supervisor.apply(request).await?;
+    let response = loop {
+        let source = Some(loaded.source.clone());
+        let request = ApplyRequest { source, replace, ..ApplyRequest::default() };
+        match supervisor.apply(request).await {
+            Err(Failure::OtherFile(why)) if !replace && is_confirmed(&why, out)? => replace = true,
+            answer => break answer?,
+        }
+    };
     if out.json {
         let steps = steps_json(&response.steps);
         out.document(&PlanJson { plan: None, steps, notes: &response.notes })?;

@@ -8,7 +8,7 @@ use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
 use crate::args;
 use crate::client::{Supervisor, reconnect};
 use crate::failure::{Done, Failure};
-use crate::out::Out;
+use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::explain::not_one;
 use crate::render::one_line;
@@ -90,7 +90,7 @@ pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) ->
     for one in &events {
         show(one, &zone, out)?;
     }
-    follow(supervisor, next, &service, &zone, place, out).await
+    while_read(follow(supervisor, next, &service, &zone, place, out)).await
 }
 
 /// Goes on with what happens, also at the next supervisor when this one is replaced: the journal is the same.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{init, up, write};
-use crate::args::Up;
 use crate::args::setup::{From, Import, ImportPm2, ImportTo};
+use crate::args::{OtherFile, Up};
 use crate::draft::procfile;
 use crate::failure::{Done, Failure, note};
 use crate::import::{Dropped, Folders, Imported, pm2, source};
@@ -45,7 +45,12 @@ pub(super) async fn run(import: Import, out: &mut Out) -> Result<Done, Failure> 
         return Ok(done);
     }
     out.flush()?;
-    let up = Up { detach: true, wait: true, timeout: Duration::from_secs(90) };
+    let up = Up {
+        detach: true,
+        wait: true,
+        timeout: Duration::from_secs(90),
+        other: OtherFile { replace: false },
+    };
     up::run(&up, &Place::find(Some(&path))?, out).await
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::args::Logs;
 use crate::client::{Feed, Supervisor, reconnect};
 use crate::failure::{Done, Failure};
-use crate::out::Out;
+use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::lines::Matches;
 use writer::Writer;
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &Logs, place: &Place, out: &mut Out) -> Result<Don
     };
     match &args.grep {
         None => show(&place.located.supervisor, request, out).await,
-        Some(pattern) => search(&place.located.supervisor, request, pattern, out).await,
+        Some(pattern) => while_read(search(&place.located.supervisor, request, pattern, out)).await,
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn show(
 ) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(endpoint).await?;
     let writer = Writer::new(&supervisor, &request, out).await?;
-    keep_showing(endpoint, supervisor, writer, request, BTreeMap::new(), out).await
+    while_read(keep_showing(endpoint, supervisor, writer, request, BTreeMap::new(), out)).await
 }
 
 async fn keep_showing(

@@ -32,6 +32,7 @@ mod init;
 mod logs;
 mod manual;
 mod pki;
+mod replace;
 mod settle;
 mod spawn;
 mod startup;
@@ -95,7 +96,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Run(run) => added::run(run, place, out).await,
         Command::Remove(remove) => added::remove(remove, place, out).await,
         Command::Plan => config::plan(place, out).await,
-        Command::Apply => config::apply(place, out).await,
+        Command::Apply(other) => config::apply(other.replace, place, out).await,
         Command::Save => habit::save(place, out),
         Command::Resurrect => habit::resurrect(place, out),
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
@@ -119,7 +120,7 @@ fn needs_the_machine(command: &Command) -> Option<&'static str> {
         Command::Up(_) => "up",
         Command::Down(_) => "down",
         Command::Plan => "plan",
-        Command::Apply => "apply",
+        Command::Apply(_) => "apply",
         Command::Run(_) => "run",
         Command::Doctor => "doctor",
         Command::Startup(_) => "startup",

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use daemon_kit::Home;
+use daemon_kit::home::OTHER_FILE;
 use proto::Endpoint;
 use proto::v1::Status;
 use tokio::time::{Instant, sleep};
@@ -33,8 +34,11 @@ pub(super) struct Started {
 }
 
 /// Starts one and waits until a supervisor answers: this one, or another that was faster.
-pub(super) async fn supervisor(file: &Path, endpoint: &Endpoint) -> Result<Started, Failure> {
-    let mut newcomer = Newcomer::spawn([OsStr::new("--file"), file.as_os_str()], &[])?;
+///
+/// Refused where what another file started runs in the home, unless that may be replaced.
+pub(super) async fn supervisor(file: &Path, replace: bool, endpoint: &Endpoint) -> Result<Started, Failure> {
+    let more: &[&str] = if replace { &["--replace"] } else { &[] };
+    let mut newcomer = Newcomer::spawn([OsStr::new("--file"), file.as_os_str()], more)?;
     let until = Instant::now() + START;
     let mut ended = None;
     loop {
@@ -54,6 +58,9 @@ pub(super) async fn supervisor(file: &Path, endpoint: &Endpoint) -> Result<Start
         }
         if let Some(how) = ended {
             let said = newcomer.said();
+            if how.code() == Some(OTHER_FILE.into()) {
+                return Err(Failure::OtherFile(said));
+            }
             // Another one has the lock, and will answer soon.
             if !said.contains("already running") {
                 return Err(Failure::NotStarted(told(&said, how)));

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::args::StatusArgs;
 use crate::client::{STATUS_DEADLINE, StatusFeed, Supervisor, monitor_status};
 use crate::failure::{Done, Failure};
-use crate::out::Out;
+use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::{json, table};
 use crate::view::{Answers, MonitorAnswer, View};
@@ -22,7 +22,7 @@ const CALM: Duration = Duration::from_millis(100);
 /// Shows it once, or again and again.
 pub(super) async fn run(args: &StatusArgs, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     if args.watch {
-        return watch(args, place, out).await;
+        return while_read(watch(args, place, out)).await;
     }
     let mut view = gather(place, out.json).await?;
     if view.supervisor.is_ok() {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::config::{StepJson, changing, steps, steps_json};
+use super::replace::is_confirmed;
 use super::settle::{self, Settled};
 use super::{down, logs, spawn};
 use crate::args::Up;
@@ -52,8 +53,10 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
     let loaded = place.load("nothing was started")?;
     let endpoint = &place.located.supervisor;
     let count = loaded.config.services.len();
+    let mut replace = args.other.replace;
     let (applied, now) = loop {
-        match bring(&loaded, place).await {
+        match bring(&loaded, replace, place).await {
+            Err(Failure::OtherFile(why)) if !replace && is_confirmed(&why, out)? => replace = true,
             // One that just died is being started again by a monitor: whoever is there in the end gets the file.
             Err(Failure::NoSupervisor { .. }) if began.elapsed() < SETTLES => sleep(LOOK_AGAIN).await,
             brought => break brought?,
@@ -87,24 +90,25 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
 }
 
 /// Makes the file the one that runs, and sees that it is.
-async fn bring(loaded: &Loaded, place: &Place) -> Result<(Applied, Status), Failure> {
-    let applied = apply(loaded, place).await?;
+async fn bring(loaded: &Loaded, replace: bool, place: &Place) -> Result<(Applied, Status), Failure> {
+    let applied = apply(loaded, replace, place).await?;
     let now = applied.supervisor.status(false, UNARY_DEADLINE).await?;
     Ok((applied, now))
 }
 
 /// Makes the file the one that runs, in whichever supervisor there is afterwards.
-async fn apply(loaded: &Loaded, place: &Place) -> Result<Applied, Failure> {
+async fn apply(loaded: &Loaded, replace: bool, place: &Place) -> Result<Applied, Failure> {
     let endpoint = &place.located.supervisor;
     let running = match running(endpoint).await? {
         Some((supervisor, status)) => spawn::Started { supervisor, status, ours: false },
-        None => spawn::supervisor(place.file(), endpoint).await?,
+        None => spawn::supervisor(place.file(), replace, endpoint).await?,
     };
     let spawn::Started { supervisor, status, ours } = running;
     if ours {
         return Ok(Applied { supervisor, started: true, before: None, steps: Vec::new(), notes: Vec::new() });
     }
-    let request = ApplyRequest { source: Some(loaded.source.clone()), plan: String::new(), start: true };
+    let source = Some(loaded.source.clone());
+    let request = ApplyRequest { source, plan: String::new(), start: true, replace };
     let proto::v1::ApplyResponse { steps, notes } = supervisor.apply(request).await?;
     Ok(Applied { supervisor, started: false, before: Some(status), steps, notes })
 }

@@ -10,8 +10,8 @@ use crate::tool;
 const LOW_DISK: u64 = 512 * 1024;
 const LOW_SHARE: u64 = 95;
 
-/// Descriptors: two FIFOs, a pidfd and a cgroup for each service, and the daemon's own.
-const OF_A_SERVICE: u64 = 6;
+/// Descriptors: FIFOs and logs, a pidfd and a cgroup for each service, and the daemon's own.
+const OF_A_SERVICE: u64 = 8;
 const OF_ITSELF: u64 = 64;
 
 /// Looks at all of it; `pid` is the supervisor's, where one runs.
@@ -30,7 +30,10 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
     mounted(there, &read("/proc/self/mountinfo"), found);
     limits(&read(&format!("/proc/{who}/limits")), services, found);
     kernel(read("/proc/sys/kernel/osrelease").trim(), found);
-    cgroup(&read(&format!("/proc/{who}/cgroup")), &read("/proc/self/mountinfo"), found);
+    // The supervisor's environment, which need not be that of whoever asks.
+    let environ = std::fs::read(format!("/proc/{who}/environ")).unwrap_or_default();
+    let off = environ.split(|byte| *byte == 0).any(|variable| variable == b"SERENO_CGROUP=off");
+    cgroup(off, &read(&format!("/proc/{who}/cgroup")), &read("/proc/self/mountinfo"), found);
     let pages = read("/proc/sys/fs/pipe-user-pages-soft").trim().parse().unwrap_or(0);
     let root = read("/proc/self/status").lines().any(|line| line.starts_with("Uid:\t0\t"));
     pipes(pages, root, services, found);
@@ -134,15 +137,15 @@ fn kernel(release: &str, found: &mut Vec<Finding>) {
     }
 }
 
-fn cgroup(own: &str, mounts: &str, found: &mut Vec<Finding>) {
+fn cgroup(off: bool, own: &str, mounts: &str, found: &mut Vec<Finding>) {
     let without =
         "goes on without: a service that leaves its group, environment and output can hide a process";
     let fix = "run the supervisor under systemd with Delegate=yes (ctl startup install), or as root";
-    if std::env::var("SERENO_CGROUP").is_ok_and(|value| value == "off") {
+    if off {
         return found.push(note(
             "cgroup",
             format!("switched off by SERENO_CGROUP; {without}"),
-            "unset SERENO_CGROUP",
+            "unset SERENO_CGROUP, then \"ctl down --keep-services\" and \"ctl up\"",
         ));
     }
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));

@@ -35,6 +35,8 @@ pub(crate) struct SupervisorJson<'a> {
     shutting_down: Option<bool>,
     /// Why nobody would start it again if it died.
     unguarded: Option<&'a str>,
+    /// What happened to it, until the next `up` or `apply`.
+    notice: Option<&'a str>,
     /// Endpoints that can not be bound, each with why.
     unbound: Option<&'a [String]>,
 }
@@ -161,6 +163,7 @@ pub(crate) fn supervisor(view: &View) -> SupervisorJson<'_> {
         error: view.supervisor.as_ref().err().map(String::as_str),
         shutting_down: up.map(|up| up.shutting_down),
         unguarded: up.and_then(|up| up.unguarded.as_deref()),
+        notice: up.and_then(|up| up.notice.as_deref()),
         unbound: up.map(|up| up.unbound.as_slice()),
     }
 }

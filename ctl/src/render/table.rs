@@ -90,6 +90,9 @@ fn supervisor(view: &View) -> Row {
         if let Some(why) = &up.unguarded {
             below.push((format!("unguarded: {}", one_line(why)), BUSY));
         }
+        if let Some(notice) = &up.notice {
+            below.push((one_line(notice), BUSY));
+        }
         for unbound in &up.unbound {
             below.push((format!("can not be bound: {}", one_line(unbound)), BAD));
         }

@@ -13,6 +13,7 @@
 
 mod added;
 mod adoption;
+mod answers;
 mod broken_file;
 mod checks;
 mod completions;
@@ -32,11 +33,13 @@ mod instances;
 mod judgement;
 mod leftovers;
 mod logs;
+mod lost_home;
 mod memory;
 mod metrics;
 mod monitors;
 mod network;
 mod notify;
+mod one_home;
 mod other_language;
 mod other_users;
 mod own_guard;

@@ -144,6 +144,11 @@ impl Write for Rotating {
             // If it fails (a full disk, a folder taken away) the old file goes on, and it is tried a file later.
             let _ = self.rotate();
             self.size = 0;
+        } else if !self.path.exists()
+            && let Ok(file) = append(&self.path)
+        {
+            // Its folder was deleted and is there again.
+            (self.file, self.size) = (file, 0);
         }
         let written = self.file.write(line)?;
         self.size += written as u64;
@@ -187,6 +192,18 @@ mod tests {
         let mut log = Rotating::open(path.clone(), 10, 2).expect("opens again");
         log.write_all(b"x\n").expect("appends");
         assert_eq!(read(&path), "fourth\nx\n");
+    }
+
+    #[test]
+    fn a_deleted_log_is_begun_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("log/x.log");
+        let mut log = Rotating::open(path.clone(), 100, 2).expect("opens");
+        fs::remove_dir_all(dir.path().join("log")).expect("deleted");
+        log.write_all(b"nowhere\n").expect("goes on");
+        fs::create_dir(dir.path().join("log")).expect("made");
+        log.write_all(b"here\n").expect("writes");
+        assert_eq!(read(&path), "here\n");
     }
 
     #[test]

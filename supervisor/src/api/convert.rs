@@ -34,6 +34,7 @@ pub(super) fn status(
             shutting_down: view.going,
             brake: view.brake.unwrap_or_default(),
             unguarded: view.unguarded.unwrap_or_default().into(),
+            notice: view.notice.unwrap_or_default(),
             unbound: unbound.iter().map(|(endpoint, why)| format!("{endpoint}: {why}")).collect(),
         }),
         monitors: view.monitors.into_iter().map(|monitor| self::monitor(monitor, usage)).collect(),

@@ -227,8 +227,9 @@ impl v1::supervisor_server::Supervisor for Operator {
         let who = who(&request)?;
         let request = request.into_inner();
         let source = requests::source(request.source)?;
-        let (plan, start) = (request.plan, request.start);
-        let done = self.manager.ask(|reply| Command::Apply { source, plan, start, who, reply }).await?;
+        let (plan, start, replace) = (request.plan, request.start, request.replace);
+        let apply = |reply| Command::Apply { source, plan, start, replace, who, reply };
+        let done = self.manager.ask(apply).await?;
         let done = done.map_err(|error| requests::config_error(&error))?;
         Ok(Response::new(v1::ApplyResponse {
             steps: convert::steps(done.steps.into_iter().chain(done.monitors)),

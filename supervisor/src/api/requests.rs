@@ -168,8 +168,9 @@ pub(super) fn config_error(error: &ConfigError) -> Status {
         ConfigError::Added(..)
         | ConfigError::Leaving(_)
         | ConfigError::OfFile(_)
-        | ConfigError::Needed(..) => Status::failed_precondition(text),
-        ConfigError::Exists(_) => Status::already_exists(text),
+        | ConfigError::Needed(..)
+        | ConfigError::Descriptors(_) => Status::failed_precondition(text),
+        ConfigError::Exists(_) | ConfigError::OtherFile(_) => Status::already_exists(text),
         ConfigError::Unknown(_) => Status::not_found(text),
         ConfigError::Moved => Status::aborted(text),
         ConfigError::Disk(_) => Status::internal(text),

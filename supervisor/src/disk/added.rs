@@ -57,6 +57,11 @@ impl Added {
         })
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
     /// Writes them.
     pub fn save(&self, state: &Path) -> io::Result<()> {
         replace(&path_in(state), &serde_json::to_vec_pretty(self)?)

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use daemon_kit::Home;
 use serde::{Deserialize, Serialize};
 
 use super::replace;
@@ -27,6 +28,25 @@ pub struct About {
     pub checksum: u32,
     /// The caller's environment.
     pub env: BTreeMap<String, String>,
+}
+
+/// Another file than the applied one was to be applied in its home.
+#[derive(Debug, thiserror::Error)]
+#[error("home {} runs {}: applying {} would end what that file started", home.display(), applied.display(), wanted.display())]
+pub struct OtherFile {
+    home: PathBuf,
+    applied: PathBuf,
+    wanted: PathBuf,
+}
+
+impl OtherFile {
+    /// Refuses a file that is not the applied one, unless that one no longer exists.
+    pub fn judge(about: &About, wanted: &Path, home: &Home) -> Result<(), Self> {
+        if !about.is_of_another_file(wanted) {
+            return Ok(());
+        }
+        Err(Self { home: home.root().into(), applied: about.source.clone(), wanted: wanted.into() })
+    }
 }
 
 /// Checksum of a file's text.
@@ -58,5 +78,36 @@ impl About {
     /// Whether the file it was made from has changed since.
     pub fn is_older_than_its_source(&self) -> bool {
         fs::read_to_string(&self.source).is_ok_and(|text| checksum(&text) != self.checksum)
+    }
+
+    /// Whether the file at this path is another one than the one it was made from. Where that one no longer exists, its
+    /// project was moved or its file renamed, and any file goes on with it.
+    pub fn is_of_another_file(&self, path: &Path) -> bool {
+        let gone = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        match (self.source.canonicalize(), path.canonicalize()) {
+            (Err(error), _) if gone(&error) => false,
+            (Ok(ours), Ok(theirs)) => ours != theirs,
+            _ => self.source != path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_file_is_one_that_exists_beside_the_applied_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [ours, theirs] = ["ours.toml", "theirs.toml"].map(|name| folder.path().join(name));
+        let about = About { source: ours.clone(), checksum: 0, env: BTreeMap::new() };
+        fs::write(&theirs, "").expect("written");
+        assert!(!about.is_of_another_file(&theirs), "ours was renamed, or its folder moved");
+        fs::write(&ours, "").expect("written");
+        assert!(about.is_of_another_file(&theirs));
+        assert!(!about.is_of_another_file(&folder.path().join(".").join("ours.toml")), "another spelling");
+        assert!(about.is_of_another_file(&folder.path().join("nowhere.toml")));
     }
 }

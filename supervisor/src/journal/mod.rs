@@ -220,6 +220,16 @@ impl Journal {
         self.pending.clear();
     }
 
+    /// Its files are gone: what is in memory is written again, with the next flush.
+    pub fn write_again(&mut self) {
+        self.file = None;
+        self.pending.clear();
+        for event in &self.recent {
+            serde_json::to_writer(&mut self.pending, event).expect("strings and numbers can be written");
+            self.pending.push(b'\n');
+        }
+    }
+
     /// The number of the next event.
     pub fn next_seq(&self) -> u64 {
         self.next

@@ -49,6 +49,14 @@ impl Which {
     /// Both, in order.
     pub const BOTH: [Self; 2] = [Self::Out, Self::Err];
 
+    /// The descriptor that a service has it as.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Out => 1,
+            Self::Err => 2,
+        }
+    }
+
     /// As in a file name.
     pub const fn word(self) -> &'static str {
         match self {

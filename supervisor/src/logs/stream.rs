@@ -110,6 +110,10 @@ impl Stream {
         {
             rotator.close(open.file);
         }
+        if let Sink::File(open) = &mut self.sink {
+            // Looked at with the next bytes, whether it is still there.
+            open.checked = Moment::default();
+        }
         self.keep = keep;
     }
 
@@ -365,7 +369,8 @@ impl Open {
             return Ok(());
         }
         self.checked = now;
-        if os::pipe::is_removed(&self.file) {
+        // Deleted, or moved with its folder.
+        if os::pipe::is_removed(&self.file) || !keep.path.exists() {
             let (file, position) = open_log(keep)?;
             *self = Self::new(file, position, keep, now);
         }

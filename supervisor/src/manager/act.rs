@@ -331,6 +331,7 @@ impl Manager {
         let message = match over {
             Over::Down => "down: everything is stopped",
             Over::Kept => "down: services stay",
+            Over::HomeGone => "home is gone",
             Over::HandOver(_) => "hands over",
         };
         if !matches!(over, Over::HandOver(_)) {

@@ -106,6 +106,8 @@ impl Manager {
             config: start.config,
             added: start.added,
             about: Arc::new(start.applied.about),
+            applied_text: start.applied.text,
+            home: super::home::HomeWatch::default(),
             world,
             services: BTreeMap::new(),
             attachments: BTreeMap::new(),
@@ -306,8 +308,9 @@ impl Manager {
     }
 
     /// What needs the runtime: once, before the first turn.
-    pub(super) fn begin(&mut self) {
-        self.listen_to_adopted();
+    pub fn begin(&mut self) {
+        self.watch_home();
+        self.listen_to_running();
         self.watch_files();
         // Who ended while one image of this process handed over to the next is waited for by nobody else.
         self.children_ended();

@@ -47,6 +47,8 @@ pub enum Command {
         plan: String,
         /// Also starts what is down.
         start: bool,
+        /// Also in the place of another file.
+        replace: bool,
         /// Who wants it.
         who: String,
         /// What was done.
@@ -202,7 +204,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What it does to monitors that it changes.
     pub monitors: Vec<Step>,
-    /// What of the file is not in force before an upgrade.
+    /// What of the file is not in force before an upgrade, and whose place it takes.
     pub notes: Vec<String>,
 }
 

@@ -17,7 +17,7 @@ use crate::journal::Kind;
 use crate::lifecycle::deps::{self, Graph};
 use crate::lifecycle::{Fact, Moment, Request};
 use crate::os;
-use crate::service::{Role, Service};
+use crate::service::{Role, Service, TooFewDescriptors};
 
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub enum ConfigError {
     /// It is about another home.
     #[error("the file's home is {0}, this supervisor's is {1}")]
     OtherHome(PathBuf, PathBuf),
+    /// Another file is applied here.
+    #[error(transparent)]
+    OtherFile(#[from] applied::OtherFile),
+    /// There are too many services for the descriptors that the supervisor may have.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// It could not be kept.
     #[error("keeping the applied file: {0}")]
     Disk(#[from] std::io::Error),
@@ -109,6 +115,7 @@ impl Manager {
         if !plan.is_empty() && plan != now_plan.id {
             return Err(ConfigError::Moved);
         }
+        TooFewDescriptors::judge(&config)?;
         self.keep(&applied, &now_plan.steps)?;
         if let Err(error) = launch::update(&self.world.home, &config) {
             tracing::error!(%error, "writing down how the supervisor was started failed");
@@ -124,7 +131,8 @@ impl Manager {
             }
         }
         self.world.env.clone_from(&source.env);
-        self.about = Arc::new(applied.about);
+        (self.about, self.applied_text) = (Arc::new(applied.about), applied.text);
+        self.home.notice = None;
         let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
         self.write_down_wants();
         self.write_down_ends();

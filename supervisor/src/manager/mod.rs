@@ -29,6 +29,7 @@
 //! | `begin` | going on from what an earlier supervisor left |
 //! | `found` | what it left: state, write-ahead log, processes |
 //! | `generation` | who is told of a change, and when |
+//! | `home` | home is deleted or moved |
 //! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
 
@@ -45,6 +46,7 @@ mod evidence;
 mod files;
 mod found;
 mod generation;
+mod home;
 mod limits;
 mod monitor_commands;
 mod monitor_steps;
@@ -128,6 +130,8 @@ pub enum Over {
     Down,
     /// The services were left running.
     Kept,
+    /// Not at all: home is gone, and is to be made anew before the loop goes on.
+    HomeGone,
     /// This program takes the process over, services and all.
     HandOver(PathBuf),
 }
@@ -141,6 +145,9 @@ pub struct Manager {
     /// Those of its services that no file names.
     added: Added,
     about: Arc<About>,
+    /// The text of the applied file, in case home loses it.
+    applied_text: String,
+    home: home::HomeWatch,
     world: World,
     services: BTreeMap<Name, Service>,
     graph: Graph,
@@ -219,13 +226,14 @@ impl Manager {
     }
 
     /// Runs until told to end.
-    pub async fn run(mut self, mut children: os::Children) -> Over {
+    pub async fn run(&mut self, children: &mut os::Children) -> Over {
         use futures_util::{FutureExt, StreamExt};
-        self.begin();
         loop {
             self.settle();
             if let Some(over) = self.is_over() {
-                self.finish(&over);
+                if over != Over::HomeGone {
+                    self.finish(&over);
+                }
                 return over;
             }
             let deadline = self.deadline();
@@ -237,6 +245,7 @@ impl Manager {
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(notification) = self.notifications.recv() => self.notified(&notification, os::now()),
                 () = self.alarm.rung() => {}
+                () = self.home.watch.changed() => self.home_changed(),
                 () = until(deadline) => {}
             }
             // What else has come meanwhile: one turn for all of it, and neither kind can starve the other.
@@ -252,6 +261,9 @@ impl Manager {
     }
 
     fn is_over(&self) -> Option<Over> {
+        if self.home_is_due() {
+            return Some(Over::HomeGone);
+        }
         if let Some(binary) = &self.handing_over {
             return Some(Over::HandOver(binary.clone()));
         }
@@ -267,7 +279,8 @@ impl Manager {
             return Some(Moment::default());
         }
         let services = self.services.values().filter_map(Service::deadline).min();
-        [services, self.checkpoint.due].into_iter().flatten().min()
+        let home = self.home.due.filter(|_| self.going.is_none());
+        [services, self.checkpoint.due, home].into_iter().flatten().min()
     }
 }
 

@@ -7,8 +7,8 @@ use crate::service::notify::{Word, words};
 use crate::service::{Notification, Service};
 
 impl Manager {
-    /// Listens to runs that an earlier supervisor began; a start binds its socket itself.
-    pub(super) fn listen_to_adopted(&mut self) {
+    /// Listens to runs that an earlier supervisor began, or whose sockets were deleted; a start binds its socket itself.
+    pub(super) fn listen_to_running(&mut self) {
         let Self { services, world, kept, .. } = self;
         for (name, service) in services.iter().filter(|(_, service)| !service.is_second()) {
             let earlier = kept.notify(name.as_str());

@@ -3,8 +3,9 @@
 use proto::Name;
 
 use super::command::{Command, LogFile, Operation, Outcome, Selection};
-use super::select::select;
+use super::select::{nobody, select};
 use super::{Manager, configure};
+use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Event, Kind, chain};
 use crate::lifecycle::arbiter::words;
@@ -22,8 +23,9 @@ impl Manager {
                 drop(reply.send(self.operate(&operation, &selection, &who)));
             }
             Command::Plan(source, reply) => drop(reply.send(self.plan(&source))),
-            Command::Apply { source, plan, start, who, reply } => {
-                drop(reply.send(self.apply(&source, &plan, start, &who)));
+            Command::Apply { source, plan, start, replace, who, reply } => {
+                let allowed = if replace { Ok(()) } else { self.holds_for(&source) };
+                drop(reply.send(allowed.and_then(|()| self.apply(&source, &plan, start, &who))));
             }
             Command::Add { new, who, reply } => drop(reply.send(self.add(new, &who))),
             Command::Remove { name, who, reply } => drop(reply.send(self.remove(name, &who))),
@@ -51,19 +53,16 @@ impl Manager {
     }
 
     fn operate(&mut self, operation: &Operation, selection: &Selection, who: &str) -> Vec<Outcome> {
-        let refused = |message: String| {
-            let service = selection.selectors.join(" ");
-            vec![Outcome { service, ok: false, message, incarnation: 0 }]
-        };
-        let names = match select(&self.services, selection) {
-            Ok(names) => names,
-            Err(nobody) => return refused(nobody),
-        };
+        let refused =
+            |service: String, message: String| Outcome { service, ok: false, message, incarnation: 0 };
         if self.going.is_some() {
-            return refused("the supervisor is shutting down".into());
+            return vec![refused(selection.selectors.join(" "), "the supervisor is shutting down".into())];
         }
+        let (names, unmatched) = select(&self.services, selection);
+        let unmatched = unmatched.into_iter().map(|selector| refused(selector.into(), nobody(selector)));
         let now = os::now();
-        names.iter().map(|name| self.operate_one(operation, name, who, now)).collect()
+        let outcomes = names.iter().map(|name| self.operate_one(operation, name, who, now));
+        outcomes.chain(unmatched).collect()
     }
 
     fn operate_one(&mut self, operation: &Operation, name: &Name, who: &str, now: Moment) -> Outcome {
@@ -266,7 +265,11 @@ impl Manager {
         } else if selection.selectors.is_empty() {
             selection.all = true;
         }
-        for name in select(&self.services, &selection)? {
+        let (names, unmatched) = select(&self.services, &selection);
+        if let Some(selector) = unmatched.first() {
+            return Err(nobody(selector));
+        }
+        for name in names {
             let service = &self.services[&name];
             files.extend(Which::BOTH.map(|which| LogFile {
                 service: name.clone(),
@@ -297,6 +300,14 @@ impl Manager {
     ) -> Result<super::command::Plan, super::command::ConfigError> {
         let (config, _) = configure::read(source)?;
         let config = self.with_added(config)?;
-        self.plan_for(&config, source)
+        let mut plan = self.plan_for(&config, source)?;
+        let refused = |other| format!("{other}; \"up\" and \"apply\" refuse it without --replace");
+        plan.notes.extend(self.holds_for(source).err().map(refused));
+        Ok(plan)
+    }
+
+    /// Whether the applied file is this one, and not another one that still exists.
+    fn holds_for(&self, source: &super::command::Source) -> Result<(), super::command::ConfigError> {
+        OtherFile::judge(&self.about, &source.path, &self.world.home).map_err(Into::into)
     }
 }

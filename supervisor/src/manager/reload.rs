@@ -15,7 +15,7 @@ use super::{Manager, Service};
 use crate::journal::Kind;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{Moment, Request, Unit};
-use crate::service::{Reload, Role, sockets};
+use crate::service::{Fifos, Reload, Role, sockets};
 
 impl Manager {
     pub(super) fn reload(
@@ -31,6 +31,8 @@ impl Manager {
             "without `sockets` a new run can not listen beside the old one"
         } else if !service.unit.is_ready() {
             "no run is ready that could serve meanwhile"
+        } else if service.fifos == Fifos::Nameless {
+            "its outputs have to be opened anew, as home was made anew"
         } else if self.trial.is_some() || self.handing_over.is_some() {
             "an upgrade is under way"
         } else if self.services.get(&key).is_some_and(|second| second.role == Role::Successor) {
@@ -63,7 +65,7 @@ impl Manager {
         second.extra_env.clone_from(&service.extra_env);
         second.sockets = held;
         second.outputs.clone_from(&service.outputs);
-        second.outputs_open = true;
+        second.fifos = Fifos::Open;
         second.cause = seq;
         service.reload = Some(Reload { incarnation, failed: None });
         self.services.insert(name.beside(), second);

@@ -1,14 +1,17 @@
 //! Whom a command means: names (of one, or of all its instances), globs and tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::Name;
 
 use super::command::Selection;
 use crate::service::Service;
 
-/// The services that are meant, in order of their names; or the selector that means nobody.
-pub(super) fn select(services: &BTreeMap<Name, Service>, selection: &Selection) -> Result<Vec<Name>, String> {
+/// The services that are meant, each once and in order of their names, and every selector that means nobody.
+pub(super) fn select<'a>(
+    services: &BTreeMap<Name, Service>,
+    selection: &'a Selection,
+) -> (Vec<Name>, BTreeSet<&'a str>) {
     let mut chosen = Vec::new();
     let services = || services.values().filter(|service| !service.is_second());
     for service in services() {
@@ -17,11 +20,14 @@ pub(super) fn select(services: &BTreeMap<Name, Service>, selection: &Selection) 
             chosen.push(service.name.clone());
         }
     }
-    let nobody = |selector: &&String| !services().any(|service| means(selector, service));
-    match selection.selectors.iter().find(nobody) {
-        Some(selector) => Err(format!("no service is meant by {selector:?}")),
-        None => Ok(chosen),
-    }
+    let nobody = |selector: &&str| !services().any(|service| means(selector, service));
+    let unmatched = selection.selectors.iter().map(String::as_str).filter(nobody).collect();
+    (chosen, unmatched)
+}
+
+/// What is answered for a selector that means nobody.
+pub(super) fn nobody(selector: &str) -> String {
+    format!("no service is meant by {selector:?}")
 }
 
 fn means(selector: &str, service: &Service) -> bool {

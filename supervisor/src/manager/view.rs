@@ -26,6 +26,7 @@ impl Manager {
             going: self.going.is_some(),
             brake: self.brake_holds(now).map(|(why, _)| why),
             unguarded: self.unguarded(),
+            notice: self.home.notice.clone(),
             monitors: self.view_monitors(now),
             guard: self.guard().map(|guard| self.view_service(guard, now)),
             services: self.view_services(now),

@@ -1,5 +1,6 @@
 //! Performs what the unit asks for.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -119,9 +120,7 @@ impl Service {
             world.listen_to(self, None)?;
         }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
-        world
-            .open_outputs(self, ids.as_ref(), true)
-            .map_err(|error| StartFailure::io("its outputs", &error))?;
+        world.open_outputs(self, ids.as_ref(), true).map_err(|error| without_home("its outputs", &error))?;
         if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
@@ -132,7 +131,7 @@ impl Service {
         self.look_for_readiness(world, incarnation);
         let open = |which: Which| {
             Output::for_service(&world.home.fifo(&self.name, which.word()))
-                .map_err(|error| StartFailure::io(&format!("its std{}", which.word()), &error))
+                .map_err(|error| without_home(&format!("its std{}", which.word()), &error))
         };
         let (out, err) = (open(Which::Out)?, open(Which::Err)?);
         let name = self.name.as_str();
@@ -355,4 +354,13 @@ impl Service {
 
 fn processes(count: usize) -> String {
     if count == 1 { "1 process".into() } else { format!("{count} processes") }
+}
+
+/// A FIFO that can not be opened. Where there is no folder for it, home was deleted and is about to be made anew: the service
+/// has no part in that.
+fn without_home(what: &str, error: &io::Error) -> StartFailure {
+    match error.kind() {
+        io::ErrorKind::NotFound => StartFailure::Ours(format!("{what}: {error}")),
+        _ => StartFailure::io(what, error),
+    }
 }

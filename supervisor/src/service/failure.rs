@@ -2,6 +2,8 @@
 
 use std::io;
 
+use daemon_kit::file::Config;
+
 use crate::os::{self, SpawnError};
 
 /// Why a start failed.
@@ -29,6 +31,34 @@ impl From<SpawnError> for StartFailure {
             return Self::Ours(format!("{}: {}", error.step, cause(&error.cause)));
         }
         Self::io(&error.step, &error.cause)
+    }
+}
+
+/// The supervisor may not have as many descriptors as it needs for these services.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{units} services and monitors need at least {needed} open files, and the supervisor may have {limit} \
+     (RLIMIT_NOFILE); raise it with \"ulimit -n\" or LimitNOFILE="
+)]
+pub struct TooFewDescriptors {
+    units: usize,
+    needed: u64,
+    limit: u64,
+}
+
+impl TooFewDescriptors {
+    /// Refuses a file with more services and monitors than this process can have the descriptors for.
+    pub fn judge(config: &Config) -> Result<(), Self> {
+        /// Of the supervisor itself with some room for callers, and of each unit: counted in `/proc/PID/fd`.
+        const OF_ITSELF: u64 = 40;
+        const OF_A_UNIT: u64 = 8;
+        let units =
+            config.services.len() + config.monitors.values().filter(|monitor| monitor.managed).count();
+        let needed = OF_ITSELF + OF_A_UNIT * u64::try_from(units).unwrap_or(u64::from(u32::MAX));
+        match os::descriptor_limit() {
+            Some(limit) if limit < needed => Err(Self { units, needed, limit }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ use crate::os::{Cgroup, Tree};
 
 pub use answers::Answers;
 pub use driver::{Pending, Run};
-pub use failure::StartFailure;
+pub use failure::{StartFailure, TooFewDescriptors};
 pub use notify::Said;
 pub use notify_sockets::{Notification, NotifySockets};
 pub use plan::Plan;
@@ -63,6 +63,17 @@ pub enum Role {
     Successor,
     /// A run whose place was taken, or that was to take one and must not any more.
     Retired,
+}
+
+/// The FIFOs that a service writes its outputs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fifos {
+    /// Not open yet.
+    Closed,
+    /// Read from.
+    Open,
+    /// Read from, but without a name, as home was deleted since: only the run that has them open can write to them.
+    Nameless,
 }
 
 /// One service.
@@ -102,8 +113,8 @@ pub struct Service {
     pub sockets: Vec<sockets::Held>,
     /// Its stdout and stderr, as they are kept.
     pub outputs: [Arc<Shared>; 2],
-    /// They are ready to be written to.
-    pub outputs_open: bool,
+    /// Whether they are ready to be written to.
+    pub fifos: Fifos,
     /// What monitors said of its checks.
     pub reports: Reports,
     /// What monitors may still ask for.
@@ -196,7 +207,7 @@ impl Service {
             stopper: None,
             sockets: Vec::new(),
             outputs: Default::default(),
-            outputs_open: false,
+            fifos: Fifos::Closed,
             reports: Reports::default(),
             ledger: Ledger::default(),
             answers: Answers::default(),

@@ -13,7 +13,7 @@ use crate::logs::{Keep, Key, Logs, Which};
 use crate::os::pipe::Output;
 use crate::os::{self, Birth, Cgroups, Handle, Host, Ids, Keep as Keepers, NotifySocket};
 
-use super::{NotifySockets, Service, StartFailure, plan};
+use super::{Fifos, NotifySockets, Service, StartFailure, plan};
 
 /// What all services share. Owned by the manager, lent to the drivers.
 #[derive(Debug)]
@@ -137,27 +137,42 @@ impl World {
 
     /// Makes the outputs of a service ready to be written to; again does nothing. `fresh`: no run of it has them yet.
     pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
-        if service.outputs_open {
+        if fresh && service.fifos == Fifos::Nameless {
+            self.close_fifos(service);
+        }
+        if service.fifos != Fifos::Closed {
             return Ok(());
         }
+        let mut fifos = Fifos::Open;
         for which in Which::BOTH {
-            let output = Output::open(&self.home.fifo(&service.name, which.word()), ids)?;
+            let path = self.home.fifo(&service.name, which.word());
+            // Home was made anew since a run began that goes on: it writes to a FIFO that has no name any more.
+            let runs = service.run.as_ref().filter(|_| !fresh).map(|run| run.process.pid());
+            let held = runs.and_then(|pid| Output::held_by(pid, which.number(), &path));
+            if held.is_some() {
+                fifos = Fifos::Nameless;
+            }
+            let output = held.map_or_else(|| Output::open(&path, ids), Ok)?;
             self.fifos.insert(output.identity(), service.name.to_string());
             self.keepers.output(service.name.as_str(), which.word(), &output);
             let keep = self.keep(service, which);
             self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
         }
-        service.outputs_open = true;
+        service.fifos = fifos;
         Ok(())
     }
 
     /// The outputs of a service that is gone for good.
     pub fn close_outputs(&mut self, service: &mut Service) {
+        self.close_fifos(service);
+        self.keepers.forget(service.name.as_str());
+    }
+
+    fn close_fifos(&mut self, service: &mut Service) {
         for which in Which::BOTH {
             self.logs.close(key(&service.name, which));
         }
-        service.outputs_open = false;
-        self.keepers.forget(service.name.as_str());
+        service.fifos = Fifos::Closed;
         self.fifos.retain(|_, owner| owner != service.name.as_str());
     }
 }

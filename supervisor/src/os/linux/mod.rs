@@ -13,6 +13,7 @@
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `proc` | reading `/proc` |
 //! | `ports` | who listens where |
+//! | `path_watch` | telling when a path no longer names what it named |
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and being started again like that |
 //! | `host` | this process and its host: clock, limits, subreaper, memory |
@@ -26,6 +27,7 @@ mod host;
 mod look;
 mod memory;
 mod notify;
+mod path_watch;
 pub mod pipe;
 mod ports;
 mod proc;
@@ -44,6 +46,7 @@ pub use host::{
 pub use look::look;
 pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
+pub use path_watch::PathWatch;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::Process;

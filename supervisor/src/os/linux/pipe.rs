@@ -46,6 +46,24 @@ impl Output {
         Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
     }
 
+    /// The FIFO that a process has as one of its descriptors, if it is the one of this path but that path, or the folder
+    /// above, has been deleted, moved or made anew since.
+    pub fn held_by(pid: u32, number: i32, path: &Path) -> Option<Self> {
+        let place = format!("/proc/{pid}/fd/{number}");
+        let names = std::fs::read_link(&place).ok()?;
+        let names = names.to_str()?;
+        let name = Path::new(names.strip_suffix(" (deleted)").unwrap_or(names));
+        if name.file_name() != path.file_name() || name.parent()?.file_name() != path.parent()?.file_name() {
+            return None;
+        }
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fifo = rustix::fs::open(&place, flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&fifo).ok()?;
+        let identity = (stat.st_dev, stat.st_ino);
+        let is_fifo = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo;
+        (is_fifo && Self::identity_of(path) != Some(identity)).then_some(Self { fifo, identity })
+    }
+
     /// Another descriptor of the same end.
     pub fn copy(&self) -> io::Result<OwnedFd> {
         self.fifo.try_clone()

@@ -11,6 +11,7 @@
 //! | `look` | what a service uses |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `ports` | who listens where |
+//! | `path_watch` | telling when a path no longer names what it named |
 //! | `pipe` | FIFOs, and moving what is in them into files |
 //! | `host` | this process and its host: clock, limits, being started again |
 //! | `alarm` | waking up at a time of the wall clock: as on Windows |
@@ -30,6 +31,7 @@ mod host;
 mod look;
 mod marks;
 mod notify;
+mod path_watch;
 pub mod pipe;
 mod ports;
 mod proc;
@@ -47,6 +49,7 @@ pub use host::{
 pub use look::{look, usage_of};
 pub use marks::scan;
 pub use notify::NotifySocket;
+pub use path_watch::PathWatch;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans};
 pub use process::Process;

@@ -6,7 +6,8 @@ use std::ptr;
 use std::time::Duration;
 
 use libc::{
-    EV_ADD, EV_CLEAR, EV_DELETE, EV_ONESHOT, EVFILT_PROC, EVFILT_READ, EVFILT_USER, NOTE_TRIGGER, kevent,
+    EV_ADD, EV_CLEAR, EV_DELETE, EV_ONESHOT, EVFILT_PROC, EVFILT_READ, EVFILT_USER, EVFILT_VNODE,
+    NOTE_TRIGGER, kevent,
 };
 
 /// A queue of events of the kernel.
@@ -56,6 +57,15 @@ impl Queue {
     /// Tells when a descriptor can be read, as long as it can be.
     pub(super) fn watch(&self, file: &OwnedFd, key: u64) -> io::Result<()> {
         self.change(descriptor(file), EVFILT_READ, EV_ADD, 0, word(key))
+    }
+
+    /// Tells when a file or folder loses its name, and with `whole` when its entries change.
+    pub(super) fn watch_file(&self, file: &OwnedFd, whole: bool) -> io::Result<()> {
+        let mut what = libc::NOTE_DELETE | libc::NOTE_RENAME | libc::NOTE_REVOKE;
+        if whole {
+            what |= libc::NOTE_LINK | libc::NOTE_WRITE;
+        }
+        self.change(descriptor(file), EVFILT_VNODE, EV_ADD | EV_CLEAR, what, ptr::null_mut())
     }
 
     /// No longer.

@@ -31,3 +31,25 @@ pub fn is_removed(file: &File) -> bool {
 pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, at)
 }
+
+/// A path, and the file or folder that it names.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// The path.
+    pub(crate) path: std::path::PathBuf,
+    identity: (u64, u64),
+}
+
+impl Named {
+    /// Whether it names nothing any more, or something else.
+    pub(crate) fn is_lost(&self) -> bool {
+        let now = std::fs::metadata(&self.path).map(|meta| (meta.dev(), meta.ino()));
+        now.map_or_else(|error| error.kind() != io::ErrorKind::PermissionDenied, |now| now != self.identity)
+    }
+}
+
+/// What a path names now.
+pub(crate) fn named(path: &Path) -> io::Result<Named> {
+    let meta = std::fs::metadata(path)?;
+    Ok(Named { path: path.into(), identity: (meta.dev(), meta.ino()) })
+}

@@ -84,6 +84,11 @@ impl Lock {
         Ok(Self(take_over(number)?.into()))
     }
 
+    /// Whether this path names it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        super::files::is_at(&self.0, path).unwrap_or(false)
+    }
+
     /// Nothing is left to be supervised: it names nobody from now on.
     pub fn done(&self) -> io::Result<()> {
         self.0.set_len(0)

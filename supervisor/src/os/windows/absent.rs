@@ -155,3 +155,24 @@ pub fn leave_open(handle: Handle) -> io::Result<i32> {
 pub fn take_over(_number: i32) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
+
+/// Nobody needs it here: a lock file that is open can not be deleted, nor a folder above it moved.
+#[derive(Debug, Default)]
+pub struct PathWatch(());
+
+impl PathWatch {
+    /// Watches nothing.
+    pub fn of(_paths: &[&Path]) -> io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// Never returns.
+    pub async fn changed(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    /// None.
+    pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::empty()
+    }
+}

@@ -205,6 +205,11 @@ impl Lock {
         Self(file).signed()
     }
 
+    /// Whether this path names it: always, as nobody can delete what is open.
+    pub fn is_at(&self, _path: &Path) -> bool {
+        true
+    }
+
     /// Nothing is left to be supervised: it names nobody from now on.
     pub fn done(&self) -> io::Result<()> {
         self.0.set_len(0)

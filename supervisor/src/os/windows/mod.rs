@@ -41,7 +41,8 @@ mod usage;
 mod wait;
 
 pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, duplicate, leave_open, listen, make_room_for_limits, take_over,
+    Birth, Cgroup, Cgroups, NotifySocket, PathWatch, duplicate, leave_open, listen, make_room_for_limits,
+    take_over,
 };
 pub use alarm::Alarm;
 pub use handle::{Borrowed, Handle, borrow};

@@ -46,6 +46,11 @@ impl Output {
         (0, self.0.number())
     }
 
+    /// What is open can not be deleted here.
+    pub fn held_by(_pid: u32, _number: i32, _path: &Path) -> Option<Self> {
+        None
+    }
+
     /// Of one that is there: a job tells who belongs to a service, and needs no help.
     pub fn identity_of(_path: &Path) -> Option<(u64, u64)> {
         None

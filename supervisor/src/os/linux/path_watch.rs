@@ -1,0 +1,64 @@
+//! Telling when a path no longer names what it named: deleted, moved, or something else in its place.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::os::unix::files::{Named, named};
+
+/// Watches some paths. Nothing is polled: inotify tells.
+#[derive(Debug, Default)]
+pub struct PathWatch {
+    inotify: Option<AsyncFd<OwnedFd>>,
+    paths: Vec<Named>,
+}
+
+impl PathWatch {
+    /// Watches files and folders, the entries of those folders, and the moves of every folder above them. Needs a tokio
+    /// runtime.
+    pub fn of(paths: &[&Path]) -> io::Result<Self> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        // An open file that is deleted only changes the number of its names.
+        let whole = itself | WatchFlags::ATTRIB | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
+        let above: std::collections::BTreeSet<&Path> = paths
+            .iter()
+            .flat_map(|path| path.ancestors().skip(1))
+            .filter(|path| !paths.contains(path))
+            .collect();
+        for path in above {
+            // One that may not be looked at is not watched.
+            let _ = inotify::add_watch(&inotify, path, itself);
+        }
+        for path in paths {
+            inotify::add_watch(&inotify, *path, whole)?;
+        }
+        // Named after it is watched: what happens in between is an event.
+        let paths = paths.iter().map(|path| named(path)).collect::<io::Result<_>>()?;
+        // SAFETY: an owned descriptor stays the same open file until the `AsyncFd` drops it.
+        let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }?;
+        Ok(Self { inotify: Some(inotify), paths })
+    }
+
+    /// Returns when something happened to them; [`lost`](Self::lost) says what is left.
+    pub async fn changed(&self) {
+        let Some(inotify) = &self.inotify else { return std::future::pending().await };
+        loop {
+            let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
+            let mut events = [0; 4096];
+            let read = ready.try_io(|inotify| rustix::io::read(inotify, &mut events).map_err(Into::into));
+            if read.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// The paths that no longer name what they named.
+    pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.iter().filter(|path| path.is_lost()).map(|named| &named.path)
+    }
+}

@@ -1,0 +1,66 @@
+//! Telling when a path no longer names what it named: deleted, moved, or something else in its place.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::queue::Queue;
+use crate::os::unix::files::{Named, named};
+
+/// Watches some paths. Nothing is polled: kqueue tells.
+#[derive(Debug, Default)]
+pub struct PathWatch {
+    queue: Option<AsyncFd<Queue>>,
+    /// What is watched stays open as long as it is.
+    _open: Vec<OwnedFd>,
+    paths: Vec<Named>,
+}
+
+impl PathWatch {
+    /// Watches files and folders, the entries of those folders, and every folder above them. Needs a tokio runtime.
+    pub fn of(paths: &[&Path]) -> io::Result<Self> {
+        let queue = Queue::new()?;
+        let mut open = Vec::new();
+        let above: std::collections::BTreeSet<&Path> = paths
+            .iter()
+            .flat_map(|path| path.ancestors().skip(1))
+            .filter(|path| !paths.contains(path))
+            .collect();
+        for (path, whole) in
+            above.into_iter().map(|path| (path, false)).chain(paths.iter().map(|path| (*path, true)))
+        {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            match rustix::fs::open(path, flags, Mode::empty()) {
+                Ok(file) => {
+                    queue.watch_file(&file, whole)?;
+                    open.push(file);
+                }
+                Err(error) if whole => return Err(error.into()),
+                // One that may not be looked at is not watched.
+                Err(_) => {}
+            }
+        }
+        let paths = paths.iter().map(|path| named(path)).collect::<io::Result<_>>()?;
+        // SAFETY: an owned descriptor stays the same open file until the `AsyncFd` drops it.
+        let queue = unsafe { AsyncFd::register_with_interest(queue, Interest::READABLE) }?;
+        Ok(Self { queue: Some(queue), _open: open, paths })
+    }
+
+    /// Returns when something happened to them; [`lost`](Self::lost) says what is left.
+    pub async fn changed(&self) {
+        let Some(queue) = &self.queue else { return std::future::pending().await };
+        let Ok(mut ready) = queue.readable().await else { return std::future::pending().await };
+        // Taken out of the queue: the next event is another one.
+        let _ = queue.get_ref().wait(Some(std::time::Duration::ZERO), &mut Vec::new());
+        ready.clear_ready();
+    }
+
+    /// The paths that no longer name what they named.
+    pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.iter().filter(|path| path.is_lost()).map(|named| &named.path)
+    }
+}

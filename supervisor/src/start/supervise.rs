@@ -1,0 +1,92 @@
+//! The manager and the API, from the first turn to the last.
+
+use daemon_kit::chassis::{Init, Insist, Shutdown};
+
+use super::anew::{HomeError, Remembered};
+use super::{StartError, step};
+use crate::manager::command::Command;
+use crate::manager::{Manager, Over, Start, Wanted};
+use crate::os::{self, Lock};
+use crate::serving::{self, Api};
+
+/// The manager here, the API on a thread of its own, until it is over; and why home could not be made anew, where that is
+/// what ended it.
+pub(super) fn supervise(
+    start: Start,
+    under_init: bool,
+    locks: &mut Vec<Lock>,
+) -> Result<(Over, Option<HomeError>), StartError> {
+    let runtime = step("starting the runtime", serving::runtime())?;
+    let _entered = runtime.enter();
+    let home = start.home.clone();
+    let remembered = Remembered::of(&home, &start.instance);
+    let table = start.config.supervisor.clone();
+    let mut shutdown = Shutdown::new();
+    // Nothing of what runs already waits for a network: only a person who starts it is told at once.
+    let insist = if start.wanted == Wanted::Up { Insist::AtOnce } else { Insist::InTheEnd };
+    let mut api = Some(Api::bind(&home, &table, insist, shutdown.clone())?);
+    let mut children = step("watching children", os::Children::watch())?;
+    let signals = Shutdown::new();
+    step("watching signals", signals.on_signals())?;
+    let (mut manager, handle, threads) = step("taking up the state", Manager::build(start))?;
+    let logs = manager.logs();
+    let (told, gone) = (handle.clone(), signals.clone());
+    runtime.spawn(async move {
+        signals.triggered().await;
+        let who = "a signal to the supervisor".into();
+        // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
+        let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
+    });
+    if let Some(api) = &api {
+        api.serve(handle.clone(), home.journal());
+    }
+    if let Some(init) = Init::of(&std::env::vars_os().collect()) {
+        // From the loop that decides: one that hangs is silent.
+        init.report(gone);
+    }
+    manager.begin();
+    let mut lost = None;
+    let over = loop {
+        let over = runtime.block_on(manager.run(&mut children));
+        if over != Over::HomeGone {
+            break over;
+        }
+        // Its sockets have lost their names as well.
+        shutdown.trigger();
+        if let Some(api) = api.take() {
+            runtime.block_on(manager.refuse_while(|| api.end()));
+        }
+        match remembered.make(&home, locks, &mut manager) {
+            Ok(()) => {}
+            Err(why) if why.may_pass() => {
+                manager.try_home_later(&why);
+                continue;
+            }
+            Err(why) => {
+                manager.give_up_without_home(&why);
+                lost = Some(why);
+                continue;
+            }
+        }
+        shutdown = Shutdown::new();
+        match Api::bind(&home, &table, Insist::InTheEnd, shutdown.clone()) {
+            Ok(bound) => {
+                bound.serve(handle.clone(), home.journal());
+                api = Some(bound);
+                manager.home_is_anew();
+                if !locks.last().is_some_and(|lock| lock.is_at(&home.lock())) {
+                    manager.try_home_later(&"it was deleted again meanwhile");
+                }
+            }
+            Err(why) => manager.try_home_later(&why),
+        }
+    };
+    // Who still waits for its answer has none from now on.
+    drop(manager);
+    shutdown.trigger();
+    if let Some(api) = api {
+        api.end();
+    }
+    logs.end(threads);
+    Ok((over, lost))
+}
