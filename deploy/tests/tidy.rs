@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str], &[&str]); 7] = [
 const LONGEST_FILE: usize = 400;
 
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
-const SYSTEMS: [(&str, &str); 14] = [
+const SYSTEMS: [(&str, &str); 15] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/src/chassis/", "an endpoint is a socket here and a pipe there; signals; who may read a log"),
     ("daemon-kit/src/access/secret.rs", "who may read a file is a mode here and a folder's rights there"),
