@@ -9,6 +9,7 @@
 //! | [`role`] | [`Role`]: what somebody may do |
 //! | [`bounds`] | how large a field of a message may be |
 //! | [`codec`] | encodes and decodes messages, and holds their bounds |
+//! | [`text`] | text from outside that a person will read on a terminal |
 //! | `display` | how enums of the wire are written for a person |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ mod display;
 pub mod endpoint;
 pub mod name;
 pub mod role;
+pub mod text;
 pub mod time;
 
 pub use endpoint::Endpoint;

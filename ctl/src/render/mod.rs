@@ -73,7 +73,7 @@ pub(crate) fn check_style(state: CheckState) -> Style {
 
 /// One line that can do nothing to a terminal: what a service or a file says is not ours to trust.
 pub(crate) fn one_line(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.trim_end().chars().map(proto::text::printable).collect()
 }
 
 /// The text cut to a width, with a mark where something is missing.

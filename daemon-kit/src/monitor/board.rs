@@ -105,7 +105,7 @@ impl Snapshot {
 /// One short line: what a service answers is not ours, and may be anything.
 pub(super) fn cut(text: &str) -> String {
     // No character has fewer bytes than one: what comes after is not looked at.
-    let line = text.chars().take(bounds::DETAIL).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = text.chars().take(bounds::DETAIL).map(proto::text::printable).collect();
     bounds::cut(line, bounds::DETAIL)
 }
 

@@ -193,5 +193,5 @@ pub(super) fn monitor_error(error: &MonitorError) -> Status {
 
 /// What is shown in a table must not break it, whoever wrote it. How long it may be was looked at when it was decoded.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(proto::text::printable).collect()
 }

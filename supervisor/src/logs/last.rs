@@ -15,7 +15,7 @@ pub fn last_lines(bytes: &[u8], cut: bool, count: usize) -> Vec<String> {
         if lines.len() == count {
             lines.pop_front();
         }
-        let clean = line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c });
+        let clean = line.trim_end().chars().map(proto::text::printable);
         lines.push_back(clean.take(LONGEST).collect());
     }
     lines.into()

@@ -59,14 +59,16 @@ impl Manager {
 fn hear(service: &mut Service, word: Word<'_>, now: Moment) {
     match word {
         Word::Ready => service.unit.observe(now, Fact::Notified),
-        Word::Status(status) => status.clone_into(&mut service.said.status),
+        Word::Status(status) => service.said.status = status.chars().map(proto::text::printable).collect(),
         Word::Stopping => service.said.stopping = true,
         Word::Alive => service.said_alive(now),
         Word::MainPid(pid) => {
-            tracing::info!(
-                service = %service.name,
-                "MAINPID={pid} is ignored: its process is the one that was started"
-            );
+            if !std::mem::replace(&mut service.said.main_pid_ignored, true) {
+                tracing::info!(
+                    service = %service.name,
+                    "MAINPID={pid} is ignored: its process is the one that was started"
+                );
+            }
         }
     }
 }

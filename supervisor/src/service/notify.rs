@@ -14,7 +14,12 @@ pub struct Said {
     pub status: String,
     /// `STOPPING=1`: it is about to end by itself.
     pub stopping: bool,
+    /// `MAINPID=` was ignored, which is logged once.
+    pub main_pid_ignored: bool,
 }
+
+/// The most lines of one message that are read; `sd_notify` messages have a handful.
+const MOST_LINES: usize = 64;
 
 /// One line of a message, as far as we know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +36,9 @@ pub enum Word<'a> {
     MainPid(&'a str),
 }
 
-/// The lines of a message that we know; all others belong to somebody else's dialect.
+/// The lines of a message that we know, of the first [`MOST_LINES`]; all others belong to somebody else's dialect.
 pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
-    text.lines().filter_map(|line| match line.split_once('=')? {
+    text.lines().take(MOST_LINES).filter_map(|line| match line.split_once('=')? {
         ("READY", "1") => Some(Word::Ready),
         ("STATUS", status) => Some(Word::Status(status)),
         ("STOPPING", "1") => Some(Word::Stopping),
@@ -86,5 +91,11 @@ mod tests {
         let expected =
             [Word::Ready, Word::Status("serving a=b"), Word::Alive, Word::MainPid("12"), Word::Stopping];
         assert_eq!(words(text).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_message_of_ever_the_same_line_is_cut() {
+        let text = "MAINPID=1\n".repeat(400);
+        assert_eq!(words(&text).count(), MOST_LINES);
     }
 }

@@ -80,7 +80,7 @@ fn command(pid: u32) -> String {
     let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
     let line = Some(read("cmdline")).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
     let line = String::from_utf8_lossy(&line).trim_end_matches(['\0', '\n']).replace('\0', " ");
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_COMMAND).collect()
+    line.chars().map(proto::text::printable).take(MAX_COMMAND).collect()
 }
 
 fn age(pid: u32) -> Option<Duration> {

@@ -67,7 +67,7 @@ fn command(pid: u32) -> String {
     } else {
         String::from_utf8_lossy(&arguments.join(&b' ')).into_owned()
     };
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_COMMAND).collect()
+    line.chars().map(proto::text::printable).take(MAX_COMMAND).collect()
 }
 
 fn age(pid: u32) -> Option<Duration> {
