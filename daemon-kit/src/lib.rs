@@ -3,6 +3,7 @@
 //! | room | feature | what it holds |
 //! |---|---|---|
 //! | `home` | always | where everything of one Sereno lies on disk |
+//! | `cgroup` | always | where a process is among the cgroups of version 2 |
 //! | `access` | `access` | who somebody is: tokens, certificates, secrets on disk |
 //! | `file` | `file` | the whole `sereno.toml`: parse, defaults, errors with positions |
 //! | `chassis` | `chassis` | settings, logging, shutdown, serving, connecting |
@@ -18,6 +19,7 @@
 
 #[cfg(feature = "access")]
 pub mod access;
+pub mod cgroup;
 #[cfg(feature = "chassis")]
 pub mod chassis;
 #[cfg(feature = "file")]

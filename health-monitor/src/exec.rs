@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::launcher;
+use crate::leaf::Leaf;
 
 /// Bytes of its output that are kept.
 const KEPT: usize = 200;
@@ -46,7 +47,12 @@ impl ExecCheck {
         if let Some(Err(error)) = restricted.map(launcher::may_launch) {
             return Verdict::failing(error.to_string());
         }
-        let mut child = match self.spawn() {
+        // Declared first, so that it goes last: what is told to go by its group may still say something.
+        let leaf = match restricted.map(|_| Leaf::make()).transpose() {
+            Ok(leaf) => leaf.flatten(),
+            Err(error) => return Verdict::failing(format!("cannot make a cgroup for it: {error}")),
+        };
+        let mut child = match self.spawn(leaf.as_ref()) {
             Ok(child) => child,
             Err(error) => {
                 let mut verdict = Verdict::of_error(&error);
@@ -85,9 +91,9 @@ impl ExecCheck {
         }
     }
 
-    fn spawn(&self) -> std::io::Result<Child> {
+    fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<Child> {
         let mut command = if self.spec.restricted.is_some() {
-            let mut command = launcher::command()?;
+            let mut command = launcher::command(leaf.map(Leaf::path))?;
             command.stdin(Stdio::piped());
             command
         } else {

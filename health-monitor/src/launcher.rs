@@ -8,6 +8,7 @@
 #![cfg_attr(not(unix), allow(dead_code, reason = "other systems have no users to change to"))]
 
 use std::io;
+use std::path::Path;
 
 use prost::Message as _;
 use proto::v1::RestrictedExec;
@@ -76,15 +77,21 @@ pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
     system::may_launch(spec)
 }
 
-/// A launcher, to be started: it waits for what to do on its stdin.
-pub(crate) fn command() -> io::Result<tokio::process::Command> {
+/// A launcher, to be started: it enters this cgroup and waits for what to do on its stdin.
+pub(crate) fn command(cgroup: Option<&Path>) -> io::Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(system::own_program()?);
-    command.arg(VERB).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
+    command.arg(VERB).args(cgroup).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
     Ok(command)
 }
 
-/// Becomes the command that stands on stdin; returns only if it cannot.
+/// Enters the cgroup that its arguments name, if they do, and becomes the command that stands on stdin; returns only if it
+/// cannot.
 pub fn launch() -> LaunchError {
+    if let Some(cgroup) = std::env::args_os().nth(2)
+        && let Err(error) = crate::leaf::write(&Path::new(&cgroup).join("cgroup.procs"), "0")
+    {
+        return LaunchError::of(format!("enter {}", cgroup.display()), error);
+    }
     let mut bytes = Vec::new();
     let read = io::Read::read_to_end(&mut io::stdin(), &mut bytes).map_err(LaunchError::from);
     let spec = read.and_then(|_| Ok(RestrictedExec::decode(bytes.as_slice())?));

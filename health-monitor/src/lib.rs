@@ -7,6 +7,7 @@
 //! | `expect` | pure: is this answer good |
 //! | `client` | HTTP clients, built when they are first needed |
 //! | `exec` | one command, and the end of everything it started |
+//! | `leaf` | a cgroup of its own for one check |
 //! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
 //! | [`hostile`] | answers that nobody meant: for fuzzers |
 //!
@@ -20,6 +21,7 @@ mod expect;
 pub mod hostile;
 mod http;
 pub mod launcher;
+mod leaf;
 pub mod probe;
 
 pub use probe::HealthProbe;

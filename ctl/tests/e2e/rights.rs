@@ -173,3 +173,33 @@ fn an_env_file_that_its_user_made_a_link_since_is_not_read() {
     assert_eq!(system.log("app.out.log"), b"\n", "{}", system.story());
     system.down();
 }
+
+/// Whether a process of nobody's sleeps for this long.
+fn sleeps(seconds: &str) -> bool {
+    let wanted = format!("sleep\0{seconds}\0");
+    let all = fs::read_dir("/proc").expect("read").flatten();
+    all.map(|entry| entry.path()).any(|pid| {
+        fs::read(pid.join("cmdline")).unwrap_or_default() == wanted.as_bytes()
+            && fs::metadata(&pid).is_ok_and(|meta| meta.uid() == NOBODY)
+    })
+}
+
+#[test]
+fn nothing_that_a_check_started_outlives_it() {
+    if !is_root() {
+        return;
+    }
+    let system = checked("user = \"nobody\"");
+    // It leaves group, environment and outputs behind, and says when it has.
+    let leave = "#!/bin/sh\nenv -i setsid sh -c 'exec </dev/null >/dev/null 2>&1; exec sleep 424243' &\n\
+                 until pgrep -x -f 'sleep 424243' > /dev/null; do :; done\necho x >> left\n";
+    fs::write(system.path("evl/alive.sh"), leave).expect("written");
+    let system = system.up_at_once();
+    let left = || fs::read_to_string(system.path("evl/left")).unwrap_or_default().lines().count();
+    eventually("it left something three times", || left() >= 3);
+    system.ctl(&["stop", "app"]).succeeded();
+    eventually("none is there", || !sleeps("424243"));
+    system.ctl(&["start", "app"]).succeeded();
+    system.until("app", "its check passes", |app| app.check("alive")["state"] == "passing");
+    system.down();
+}

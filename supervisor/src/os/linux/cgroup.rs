@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
+use daemon_kit::cgroup::v2_cgroup;
+
 use super::{memory, spawn};
 
 /// Where this supervisor makes the cgroups of its services.
@@ -184,20 +186,4 @@ fn remove(path: &Path) {
 /// The v2 cgroup of this process, as a path in the file system.
 pub(super) fn own_v2_cgroup() -> Option<PathBuf> {
     v2_cgroup("self")
-}
-
-fn v2_cgroup(process: &str) -> Option<PathBuf> {
-    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        if !after.starts_with("cgroup2 ") {
-            return None;
-        }
-        let mut fields = before.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let below = path.strip_prefix(root.trim_end_matches('/'))?;
-        Some(Path::new(point).join(below.trim_start_matches('/')))
-    })
 }

@@ -1,0 +1,21 @@
+//! Where a process is among the cgroups of version 2. Other systems than Linux have none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The v2 cgroup of a process (`self`, or its pid), as a path in the file system.
+pub fn v2_cgroup(process: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        if !after.starts_with("cgroup2 ") {
+            return None;
+        }
+        let mut fields = before.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = path.strip_prefix(root.trim_end_matches('/'))?;
+        Some(Path::new(point).join(below.trim_start_matches('/')))
+    })
+}
