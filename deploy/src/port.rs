@@ -81,7 +81,7 @@ fn command(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     // What a process calls itself is its own to choose, and goes to a terminal.
-    let plain = text.trim_end_matches('\0').chars().map(proto::text::printable);
+    let plain = text.trim_end_matches('\0').chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(LONGEST).collect()
 }
 
