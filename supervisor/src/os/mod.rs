@@ -235,9 +235,6 @@ pub struct Ooms {
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
 pub const MARK: &str = "SERENO_UNIT";
 
-/// The highest number of a run that a mark is believed to have.
-pub(crate) const MOST_INCARNATIONS: u64 = 1 << 53;
-
 /// What [`MARK`] is set to.
 pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {
     format!("{instance}/{service}/{incarnation}")

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
-use crate::os::{Identity, MARK, MOST_INCARNATIONS, Marked};
+use crate::os::unix::MOST_INCARNATIONS;
+use crate::os::{Identity, MARK, Marked};
 
 /// What `/proc/PID/stat` says, as far as we want it.
 pub(super) struct Stat {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::proc;
-use crate::os::{Identity, MARK, MOST_INCARNATIONS, Marked};
+use crate::os::unix::MOST_INCARNATIONS;
+use crate::os::{Identity, MARK, Marked};
 
 /// Device and inode of FIFOs, and which service writes to each.
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;

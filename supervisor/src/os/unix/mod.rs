@@ -28,6 +28,9 @@ pub use host::{
 pub use keep::{Keep, Kept};
 pub use log_dir::{LogDir, LogRights};
 
+/// The highest number of a run that a mark is believed to have.
+pub(super) const MOST_INCARNATIONS: u64 = 1 << 53;
+
 /// An open file, pipe or socket.
 pub type Handle = std::os::fd::OwnedFd;
 
