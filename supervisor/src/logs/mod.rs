@@ -21,6 +21,7 @@ mod pump;
 mod read;
 mod rotate;
 mod stream;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -256,5 +257,5 @@ impl Logs {
 }
 /// Bytes that may be an index of times.
 pub(crate) fn hostile(bytes: &[u8]) {
-    index::hostile(bytes);
+    times::hostile(bytes);
 }

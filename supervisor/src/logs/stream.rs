@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::flood::{Flood, LARGE_PIPE};
-use super::index::{Index, Since, Times};
+use super::index::Index;
 use super::last::TAIL;
 use super::rotate::Rotator;
+use super::times::{Since, Times};
 use super::{Keep, Key, LogEvent, Said, Shared};
 use crate::lifecycle::Moment;
 use crate::os;
@@ -284,7 +285,7 @@ impl Open {
         Self {
             file,
             position,
-            index: Index::open(&keep.path),
+            index: Index::open(&keep.path, position),
             rotation: Rotation::None,
             checked: now,
             begins: None,
@@ -337,7 +338,7 @@ impl Open {
             rotator.close(std::mem::replace(&mut self.file, file));
             self.position = end;
             self.begins = Some(0);
-            self.index = Index::open(&keep.path);
+            self.index.reopen(&keep.path, end);
         }
     }
 
@@ -367,7 +368,8 @@ impl Open {
         self.checked = now;
         if os::pipe::is_removed(&self.file) {
             let (file, position) = open_log(keep)?;
-            *self = Self::new(file, position, keep, now);
+            (self.file, self.position, self.begins) = (file, position, None);
+            self.index.reopen(&keep.path, position);
         }
         Ok(())
     }

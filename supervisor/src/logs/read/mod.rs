@@ -177,7 +177,7 @@ mod tests {
         let path = folder.path().join("x.log");
         let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         fs::write(&path, "aa\nbb\ncc\n").expect("written");
-        let mut index = index::Index::open(&path);
+        let mut index = index::Index::open(&path, 9);
         index.note(0, at(10));
         index.note(3, at(20));
         index.note(6, at(30));
@@ -200,7 +200,7 @@ mod tests {
                 rotate::compress(&rotate::numbered(&path, 2, false)).expect("compressed");
             }
             fs::write(&path, format!("a{round}\nb{round}\n")).expect("written");
-            let mut index = index::Index::open(&path);
+            let mut index = index::Index::open(&path, 6);
             index.note(0, at(10 + round * 2));
             index.note(3, at(11 + round * 2));
         }

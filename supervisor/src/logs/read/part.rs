@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use flate2::read::GzDecoder;
 
 use super::{Chunk, Place};
-use crate::logs::index::{Since, Times};
 use crate::logs::rotate;
+use crate::logs::times::{Since, Times};
 use crate::os::{LogDir, pipe};
 
 /// What one step of reading holds at most.
