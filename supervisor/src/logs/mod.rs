@@ -5,15 +5,17 @@
 //!                     │                 │                              that are not waited for, as they write so much)
 //!                     │                 └─▶ .index/NAME.out.log       (index.rs: offset and time of a read)
 //!                     └ tee, pread: line borders, `ready = { log = … }`
-//!                                  NAME.out.log.1, .2.gz, …           thread `rotate` (rotate.rs)
+//!                                  NAME.out.log.1, .2.gz, …           threads `rotate` (rotate.rs), `compress` (compress.rs)
 //!  ctl logs ◀── read.rs, from the files; woken by each stream's progress
 //!  ctl why  ◀── last.rs, the last lines of one run, handed out when it ends
 //! ```
 //!
-//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's.
+//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's. Nothing that is
+//! read there is read to its end: the index is searched, files are compressed up to a size (`Keep::largest`).
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
+mod compress;
 mod flood;
 mod index;
 mod last;
@@ -79,6 +81,17 @@ pub struct Keep {
     pub keep: u32,
     /// Whether rotated files from the second on are compressed.
     pub compress: bool,
+}
+
+/// A file grows beyond its `max_size` by at most so much until it is rotated: the rest of a line, and what a flood writes
+/// meanwhile.
+const OVER: u64 = 64 * 1024 * 1024;
+
+impl Keep {
+    /// No file of it is larger than this, unless somebody else has made it so.
+    fn largest(&self) -> u64 {
+        self.max_size.saturating_add(OVER)
+    }
 }
 
 /// What others may know of a stream, also before anything was written to it.

@@ -56,6 +56,8 @@ enum Sink {
 struct Open {
     file: File,
     position: u64,
+    /// Bytes that were moved into it and those before it, and have not bought any compressing yet.
+    written: u64,
     index: Index,
     rotation: Rotation,
     checked: Moment,
@@ -119,10 +121,13 @@ impl Stream {
     }
 
     /// The next file is there.
-    pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>) {
+    pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>, rotator: &Rotator) {
         let Sink::File(open) = &mut self.sink else { return };
         open.rotation = match next {
-            Ok((file, end)) => Rotation::Ready(file, end),
+            Ok((file, end)) => {
+                rotator.compress(&self.keep, std::mem::take(&mut open.written));
+                Rotation::Ready(file, end)
+            }
             // Asked again when the file has grown by as much once more.
             Err(error) => {
                 tracing::warn!(path = %self.keep.path.display(), %error, "rotating a log failed");
@@ -285,6 +290,7 @@ impl Open {
         Self {
             file,
             position,
+            written: 0,
             index: Index::open(&keep.path, position),
             rotation: Rotation::None,
             checked: now,
@@ -300,7 +306,7 @@ impl Open {
         rotator: &Rotator,
         peeker: &mut Peeker,
     ) -> io::Result<usize> {
-        self.follow_a_removed_file(keep)?;
+        self.follow_a_removed_file(keep, rotator)?;
         let mut most = LARGE_PIPE;
         if let Rotation::Ready(..) = self.rotation {
             most = self.to_line_end(output, keep, peeker)?;
@@ -311,7 +317,9 @@ impl Open {
         }
         let moved = output.transfer(&self.file, most)?;
         self.index.note(self.position, SystemTime::now());
-        self.position += u64::try_from(moved).unwrap_or(0);
+        let bytes = u64::try_from(moved).unwrap_or(0);
+        self.position += bytes;
+        self.written += bytes;
         if self.position >= keep.max_size && matches!(self.rotation, Rotation::None) {
             self.rotation = Rotation::Asked;
             rotator.rotate(key.clone(), keep.clone());
@@ -360,7 +368,7 @@ impl Open {
     }
 
     /// Somebody removed the file: a new one is begun instead of writing where nobody can read.
-    fn follow_a_removed_file(&mut self, keep: &Keep) -> io::Result<()> {
+    fn follow_a_removed_file(&mut self, keep: &Keep, rotator: &Rotator) -> io::Result<()> {
         let now = os::now();
         if now.since(self.checked) < RETRY || !matches!(self.rotation, Rotation::None) {
             return Ok(());
@@ -368,7 +376,8 @@ impl Open {
         self.checked = now;
         if os::pipe::is_removed(&self.file) {
             let (file, position) = open_log(keep)?;
-            (self.file, self.position, self.begins) = (file, position, None);
+            rotator.close(std::mem::replace(&mut self.file, file));
+            (self.position, self.begins) = (position, None);
             self.index.reopen(&keep.path, position);
         }
         Ok(())

@@ -101,7 +101,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::logs::{index, rotate};
+    use crate::logs::{compress, index, rotate};
 
     fn all(reader: &mut Reader) -> String {
         let mut text = Vec::new();
@@ -197,7 +197,7 @@ mod tests {
         for round in 0..5u64 {
             if round > 0 {
                 rotate::shift(&keep).expect("shifted");
-                rotate::compress(&rotate::numbered(&path, 2, false)).expect("compressed");
+                compress::compress(&keep, 2);
             }
             fs::write(&path, format!("a{round}\nb{round}\n")).expect("written");
             let mut index = index::Index::open(&path, 6);
@@ -242,7 +242,7 @@ mod tests {
         fs::write(&path, "one\ntwo\n").expect("written");
         for text in ["three\n", "four\n", "five\n"] {
             rotate::shift(&keep).expect("shifted");
-            rotate::compress(&rotate::numbered(&path, 2, false)).expect("compressed");
+            compress::compress(&keep, 2);
             fs::write(&path, text).expect("written");
         }
         assert_eq!(all(&mut Reader::after(&path, place)), "two\nthree\nfour\nfive\n");

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use flate2::read::GzDecoder;
 
 use super::{Chunk, Place};
-use crate::logs::rotate;
+use crate::logs::{compress, rotate};
 use crate::logs::times::{Since, Times};
 use crate::os::{LogDir, pipe};
 
@@ -56,7 +56,7 @@ impl Part {
         let file = folder.read(path)?;
         let own = rotate::number_of(&file)?;
         let decoder = Box::new(GzDecoder::new(file));
-        let number = decoder.header().and_then(|header| rotate::number_in(header.comment()?)).unwrap_or(own);
+        let number = decoder.header().and_then(|header| compress::number_in(header.comment()?)).unwrap_or(own);
         Ok(Self { bytes: Bytes::Zipped { decoder, reached: 0 }, number, position: 0, times: Times::of(path) })
     }
 
