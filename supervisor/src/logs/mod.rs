@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's. Nothing that is
-//! read there is read to its end: the index is searched, files are compressed up to a size (`Keep::largest`).
+//! read there is read to its end: the index is searched, files are compressed and shown up to a size (`Keep::largest`).
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
@@ -37,7 +37,7 @@ use tokio::sync::watch;
 use crate::os::pipe::{Output, Waker};
 
 pub use last::last_lines;
-pub use read::{Chunk, Place, Reader};
+pub use read::{Chunk, Limits, Place, Reader};
 
 /// Which of its outputs a service wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
