@@ -29,6 +29,7 @@ mod init_system;
 mod instances;
 mod judgement;
 mod leftovers;
+mod log_folder_bombs;
 mod logs;
 mod memory;
 mod metrics;
