@@ -98,7 +98,7 @@ fn a_link_in_place_of_a_log_that_is_being_compressed_overwrites_nothing() {
         return;
     }
     let system = system(WRITER);
-    nobody(&system, "ln -s ../vict/shadow out.log.2.gz.part");
+    nobody(&system, "ln -s ../vict/shadow out.log.gz.part");
     let system = rotated(system, 3);
     unharmed(&system);
     system.down();

@@ -11,7 +11,7 @@ use proto::{Name, v1};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use crate::logs::{Chunk, Place, Reader, Shared, Which};
+use crate::logs::{Chunk, Limits, Place, Reader, Shared, Which};
 use crate::manager::Handle;
 use crate::manager::command::{Command, LogFile, Selection};
 
@@ -117,7 +117,9 @@ async fn follow_all(sources: Vec<Source>, mut newcomers: Newcomers, to: Sender) 
             files = newcomers.come() => {
                 for file in files {
                     // From its first byte on: nobody has seen any of it.
-                    let source = Source::new(file, true, |path| Reader::tail(path, u32::MAX, None));
+                    let source = Source::new(file, true, |path, limits| {
+                        Reader::tail(path, limits, u32::MAX, None)
+                    });
                     if known.insert(source.key()) {
                         tasks.push(follow(source));
                     }
@@ -142,10 +144,10 @@ impl Source {
         v1::ReadLogsResponse { service, stream: stream.into(), ..Default::default() }
     }
 
-    fn new(file: LogFile, follow: bool, reader: impl FnOnce(&Path) -> Reader) -> Self {
+    fn new(file: LogFile, follow: bool, reader: impl FnOnce(&Path, Limits) -> Reader) -> Self {
         // Subscribed before the first read: what comes in between is not missed.
         let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
-        let reader = reader(&file.path);
+        let reader = reader(&file.path, file.limits);
         Self { file, reader, progress, read: VecDeque::new(), trouble: None }
     }
 }
@@ -158,9 +160,9 @@ fn sources(request: Request) -> Vec<Source> {
             *service == file.service.as_str() && *which == file.which
         };
         let after = request.after.iter().find(of_it).map(|(_, _, place)| *place);
-        Source::new(file, follow, |path| match after {
-            Some(place) => Reader::after(path, place),
-            None => Reader::tail(path, lines, since),
+        Source::new(file, follow, |path, limits| match after {
+            Some(place) => Reader::after(path, limits, place),
+            None => Reader::tail(path, limits, lines, since),
         })
     };
     request.files.into_iter().map(source).collect()
@@ -192,7 +194,8 @@ async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
 }
 
 /// What comes, as it comes.
-async fn go_on(source: Source, to: Sender) {
+async fn go_on(mut source: Source, to: Sender) {
+    source.reader.follow();
     let mut sources = vec![source];
     loop {
         let Some(back) = step(sources, 0).await else { return };

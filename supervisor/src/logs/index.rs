@@ -1,22 +1,19 @@
 //! When what was written: pairs of offset and time beside each log file, so that the log itself stays byte for byte
 //! what the service wrote.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::times::Record;
 use crate::os::{LogDir, pipe};
 
 /// Offset and milliseconds since the epoch, both little-endian.
-const RECORD: u64 = 16;
+pub(super) const RECORD: u64 = 16;
 
 /// Reads that follow each other faster share a record.
 const GRAIN: Duration = Duration::from_millis(10);
-
-/// What is read of an index at once.
-const BLOCK: usize = 4096;
 
 /// The folder of the indexes, beside the logs.
 pub(super) const FOLDER: &str = ".index";
@@ -34,9 +31,21 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Goes on with the index of a log file, or begins one. Without one, times are unknown and nothing else is lost.
-    pub(super) fn open(log: &Path) -> Self {
-        let opened = open(log);
+    /// Goes on with the index of a log file that ends there, or begins one. Without one, times are unknown and nothing
+    /// else is lost.
+    pub(super) fn open(log: &Path, end: u64) -> Self {
+        Self::of(log, open(log, end))
+    }
+
+    /// Goes on with the next file. If there was none for the last one, that there is none now is nothing new.
+    pub(super) fn reopen(&mut self, log: &Path, end: u64) {
+        *self = match open(log, end) {
+            Err(_) if self.file.is_none() => Self { file: None, last: None },
+            opened => Self::of(log, opened),
+        };
+    }
+
+    fn of(log: &Path, opened: io::Result<File>) -> Self {
         if let Err(error) = &opened {
             tracing::warn!(log = %log.display(), %error, "opening the index of a log failed: it will have no times");
         }
@@ -62,122 +71,28 @@ impl Index {
     }
 }
 
-fn open(log: &Path) -> io::Result<File> {
+fn open(log: &Path, end: u64) -> io::Result<File> {
     let folder = LogDir::made_for(log)?;
     // It tells no more people when something was written than the log tells what.
     let rights = folder.rights(log);
-    let file = folder.folder(FOLDER, true)?.append(&name_of(log), rights)?;
+    let (indexes, name) = (folder.folder(FOLDER, true)?, name_of(log));
+    let file = indexes.append(&name, rights)?;
     let length = file.metadata()?.len();
-    if length % RECORD != 0 {
+    let whole = length - length % RECORD;
+    let mut last = [0; 16];
+    if whole > 0 {
+        pipe::read_at(&file, &mut last, whole - RECORD)?;
+    }
+    if Record::of(&last).is_some_and(|last| last.offset > end) {
+        // The log was cut or replaced since.
+        indexes.remove(&name)?;
+        return indexes.append(&name, rights);
+    }
+    if length != whole {
         // Cut off in the middle of a record.
-        file.set_len(length - length % RECORD)?;
+        file.set_len(whole)?;
     }
     Ok(file)
-}
-
-/// The index of one log file, read forwards and a block at a time; offsets grow.
-#[derive(Debug)]
-pub(super) struct Times {
-    file: Option<File>,
-    /// Bytes of the index that were read.
-    read: u64,
-    block: VecDeque<(u64, SystemTime)>,
-    /// The last record that was passed.
-    current: Option<(u64, SystemTime)>,
-}
-
-/// What of a log file is not older than a time.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    /// From this offset on.
-    From(u64),
-    /// Nothing.
-    Older,
-    /// There are no times.
-    Unknown,
-}
-
-impl Times {
-    /// Of this log file.
-    pub(super) fn of(log: &Path) -> Self {
-        let opened = || LogDir::of(log)?.folder(FOLDER, false)?.read(&name_of(log));
-        Self { file: opened().ok(), ..Self::none() }
-    }
-
-    /// Nothing is known.
-    pub(super) fn none() -> Self {
-        Self { file: None, read: 0, block: VecDeque::new(), current: None }
-    }
-
-    /// When the byte at this offset was seen, and where the next time begins. Offsets must not go back.
-    pub(super) fn at(&mut self, offset: u64) -> (Option<SystemTime>, Option<u64>) {
-        loop {
-            let next = self.peek();
-            match next {
-                Some(record) if record.0 <= offset => self.current = self.block.pop_front(),
-                _ => return (self.current.map(|(_, time)| time), next.map(|(offset, _)| offset)),
-            }
-        }
-    }
-
-    /// What was seen at this time or later.
-    pub(super) fn since(mut self, since: SystemTime) -> Since {
-        let mut known = false;
-        while let Some((offset, time)) = self.peek() {
-            if time >= since {
-                return Since::From(offset);
-            }
-            known = true;
-            self.current = self.block.pop_front();
-        }
-        if known { Since::Older } else { Since::Unknown }
-    }
-
-    fn peek(&mut self) -> Option<(u64, SystemTime)> {
-        if self.block.is_empty() {
-            self.fill();
-        }
-        self.block.front().copied()
-    }
-
-    fn fill(&mut self) {
-        let Some(file) = &self.file else { return };
-        let mut bytes = [0; BLOCK];
-        let Ok(read) = pipe::read_at(file, &mut bytes, self.read) else { return };
-        self.take(&bytes[..read]);
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        for record in bytes.chunks_exact(16) {
-            self.read += RECORD;
-            let number =
-                |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half a record has eight bytes"));
-            let offset = number(&record[..8]);
-            let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(number(&record[8..]))) else {
-                continue;
-            };
-            if self.block.back().or(self.current.as_ref()).is_none_or(|(last, _)| *last <= offset) {
-                self.block.push_back((offset, time));
-            }
-        }
-    }
-}
-
-/// Bytes that may be an index.
-pub(super) fn hostile(bytes: &[u8]) {
-    let times = || {
-        let mut times = Times::none();
-        times.take(bytes);
-        times
-    };
-    let mut read = times();
-    let mut last = 0;
-    for offset in [0, 1, 100, u64::MAX / 2, u64::MAX] {
-        let (_, next) = read.at(offset);
-        assert!(next.is_none_or(|next| next > offset), "time goes on");
-        last = next.unwrap_or(last).max(last);
-    }
-    times().since(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 }
 
 #[cfg(test)]
@@ -185,6 +100,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::logs::times::Times;
 
     fn path_of(log: &Path) -> PathBuf {
         log.with_file_name(FOLDER).join(name_of(log))
@@ -211,7 +127,7 @@ mod tests {
         let log = folder.path().join("web.out.log");
         fs::write(&log, [b'x'; 60]).expect("written");
         let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
-        let mut index = Index::open(&log);
+        let mut index = Index::open(&log, 60);
         index.note(0, at(1_000));
         index.note(7, at(1_005));
         index.note(9, at(1_010));
@@ -219,7 +135,7 @@ mod tests {
 
         let bytes = fs::read(path_of(&log)).expect("there");
         fs::write(path_of(&log), &bytes[..20]).expect("cut");
-        Index::open(&log).note(50, at(2_000));
+        Index::open(&log, 60).note(50, at(2_000));
         assert_eq!(read(&log), [(0, at(1_000)), (50, at(2_000))]);
 
         fs::write(path_of(&log), [0xFF; 48]).expect("rubbish");
@@ -227,21 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_index_is_read_a_block_at_a_time_and_as_it_grows() {
+    fn what_is_beyond_the_end_of_the_log_is_about_another_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("web.out.log");
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let mut index = Index::open(&log);
-        for record in 0..1000 {
-            index.note(record * 10, at(record));
-        }
-        let mut times = Times::of(&log);
-        assert_eq!(times.at(7_005), (Some(at(700)), Some(7_010)));
-        assert_eq!(times.at(99_999), (Some(at(999)), None));
-        assert_eq!(Times::of(&log).since(at(500)), Since::From(5_000));
-        assert_eq!(Times::of(&log).since(at(5_000)), Since::Older);
-        assert_eq!(Times::of(&folder.path().join("other.log")).since(at(1)), Since::Unknown);
-        index.note(100_000, at(2_000));
-        assert_eq!(times.at(100_001), (Some(at(2_000)), None));
+        let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        Index::open(&log, 0).note(40, at(1_000));
+        fs::write(&log, [b'x'; 40]).expect("written");
+        Index::open(&log, 40).note(40, at(2_000));
+        assert_eq!(fs::read(path_of(&log)).expect("there").len(), 32, "it goes on");
+        Index::open(&log, 39).note(39, at(3_000));
+        assert_eq!(read(&log), [(39, at(3_000))]);
     }
 }

@@ -5,15 +5,17 @@
 //!                     │                 │                              that are not waited for, as they write so much)
 //!                     │                 └─▶ .index/NAME.out.log       (index.rs: offset and time of a read)
 //!                     └ tee, pread: line borders, `ready = { log = … }`
-//!                                  NAME.out.log.1, .2.gz, …           thread `rotate` (rotate.rs)
+//!                                  NAME.out.log.1, .2.gz, …           threads `rotate` (rotate.rs), `compress` (compress.rs)
 //!  ctl logs ◀── read.rs, from the files; woken by each stream's progress
 //!  ctl why  ◀── last.rs, the last lines of one run, handed out when it ends
 //! ```
 //!
-//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's.
+//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's. Nothing that is
+//! read there is read to its end: the index is searched, files are compressed and shown up to a size (`Keep::largest`).
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
+mod compress;
 mod flood;
 mod index;
 mod last;
@@ -21,6 +23,7 @@ mod pump;
 mod read;
 mod rotate;
 mod stream;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +37,7 @@ use tokio::sync::watch;
 use crate::os::pipe::{Output, Waker};
 
 pub use last::last_lines;
-pub use read::{Chunk, Place, Reader};
+pub use read::{Chunk, Limits, Place, Reader};
 
 /// Which of its outputs a service wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +89,17 @@ pub struct Keep {
     pub keep: u32,
     /// Whether rotated files from the second on are compressed.
     pub compress: bool,
+}
+
+/// A file grows beyond its `max_size` by at most so much until it is rotated: the rest of a line, and what a flood writes
+/// meanwhile.
+const OVER: u64 = 64 * 1024 * 1024;
+
+impl Keep {
+    /// No file of it is larger than this, unless somebody else has made it so.
+    fn largest(&self) -> u64 {
+        self.max_size.saturating_add(OVER)
+    }
 }
 
 /// What others may know of a stream, also before anything was written to it.
@@ -264,5 +278,5 @@ impl Logs {
 }
 /// Bytes that may be an index of times.
 pub(crate) fn hostile(bytes: &[u8]) {
-    index::hostile(bytes);
+    times::hostile(bytes);
 }

@@ -140,7 +140,7 @@ impl Pump {
             }
             Command::Rotated(rotated) => {
                 if let Some(stream) = self.keys.get(&rotated.key).and_then(|id| self.streams.get_mut(id)) {
-                    stream.rotated(rotated.file);
+                    stream.rotated(rotated.file, &self.rotator);
                 }
             }
             Command::End => {}

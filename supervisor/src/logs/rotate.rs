@@ -1,18 +1,16 @@
-//! Rotation, on a thread of its own: renaming, opening, compressing and deleting never stand between a service and its
-//! log. The stream goes on with the old file until the new one is there.
+//! Rotation, on a thread of its own: renaming, opening and deleting never stand between a service and its log. The stream
+//! goes on with the old file until the new one is there.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
+use super::compress::Compressor;
 use super::{Command, Keep, Key, Logs, index};
-use crate::os::{LogDir, LogRights, pipe};
-
-/// Compressing wants more than the other threads do: 256 KiB are too little for it where nothing is optimised.
-const STACK: usize = 2 * 1024 * 1024;
+use crate::os::{LogDir, pipe};
 
 /// The next file of a stream; its old one has been renamed and may still be written to.
 pub(super) struct Rotated {
@@ -29,37 +27,51 @@ enum Job {
     Close(File),
 }
 
-/// The handle of the thread.
-pub(super) struct Rotator(mpsc::Sender<Job>);
+/// The handle of the thread, and of the one that compresses.
+pub(super) struct Rotator {
+    jobs: mpsc::Sender<Job>,
+    compressor: Compressor,
+}
 
 impl Rotator {
     pub(super) fn start(answers: Logs) -> io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
-        thread::Builder::new().name("rotate".into()).stack_size(STACK).spawn(move || run(&jobs, &answers))?;
-        Ok(Self(sender))
+        let renaming = Arc::new(Mutex::new(()));
+        let compressor = Compressor::start(Arc::clone(&renaming))?;
+        thread::Builder::new()
+            .name("rotate".into())
+            .stack_size(256 * 1024)
+            .spawn(move || run(&jobs, &renaming, &answers))?;
+        Ok(Self { jobs: sender, compressor })
     }
 
     pub(super) fn rotate(&self, key: Key, keep: Keep) {
-        let _ = self.0.send(Job::Rotate { key, keep });
+        let _ = self.jobs.send(Job::Rotate { key, keep });
     }
 
     pub(super) fn close(&self, file: File) {
-        let _ = self.0.send(Job::Close(file));
+        let _ = self.jobs.send(Job::Close(file));
+    }
+
+    /// Its files but the newest two are no longer written to; so many bytes were, since it was last said.
+    pub(super) fn compress(&self, keep: &Keep, written: u64) {
+        if keep.compress {
+            self.compressor.compress(keep.clone(), written);
+        }
     }
 }
 
-fn run(jobs: &mpsc::Receiver<Job>, answers: &Logs) {
+fn run(jobs: &mpsc::Receiver<Job>, renaming: &Mutex<()>, answers: &Logs) {
     for job in jobs {
         match job {
             Job::Close(file) => drop(file),
             Job::Rotate { key, keep } => {
-                let file = shift(&keep).and_then(|()| LogDir::of(&keep.path)?.log(&keep.path));
+                let shifted = {
+                    let _held = renaming.lock().expect("nobody panics while holding it");
+                    shift(&keep)
+                };
+                let file = shifted.and_then(|()| LogDir::of(&keep.path)?.log(&keep.path));
                 answers.send(Command::Rotated(Rotated { key, file }));
-                if keep.compress
-                    && let Err(error) = compress(&numbered(&keep.path, 2, false))
-                {
-                    tracing::warn!(path = %keep.path.display(), %error, "compressing a rotated log failed");
-                }
             }
         }
     }
@@ -110,50 +122,13 @@ pub(super) fn number_of(file: &File) -> io::Result<u64> {
     Ok(pipe::file_number(file)? ^ born.rotate_left(32))
 }
 
-fn comment(number: u64) -> String {
-    format!("sereno file {number}")
-}
-
-/// The number that a compressed file had before.
-pub(super) fn number_in(comment: &[u8]) -> Option<u64> {
-    std::str::from_utf8(comment).ok()?.strip_prefix("sereno file ")?.parse().ok()
-}
-
-/// `log.2` → `log.2.gz`, complete or not at all.
-pub(super) fn compress(path: &Path) -> io::Result<()> {
-    let folder = LogDir::of(path)?;
-    let mut source = match folder.read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let mut target = path.as_os_str().to_owned();
-    target.push(".gz");
-    let target = PathBuf::from(target);
-    let mut partial = target.clone().into_os_string();
-    partial.push(".part");
-    let partial = PathBuf::from(partial);
-    let written = (|| {
-        // Who was reading it finds it again by its number.
-        let builder = flate2::GzBuilder::new().comment(comment(number_of(&source)?));
-        let file = folder.replace(&partial, LogRights::of(&source)?)?;
-        let mut encoder = builder.write(file, flate2::Compression::fast());
-        io::copy(&mut source, &mut encoder)?;
-        encoder.finish()?.sync_all()?;
-        folder.rename(&partial, &target)?;
-        folder.remove(path)
-    })();
-    if written.is_err() {
-        let _ = folder.remove(&partial);
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Read;
 
     use super::*;
+    use crate::logs::compress::compress;
 
     #[test]
     fn files_move_up_the_oldest_goes_and_the_second_is_compressed() {
@@ -162,7 +137,7 @@ mod tests {
         for round in 1..=5 {
             fs::write(&keep.path, format!("round {round}")).expect("written");
             shift(&keep).expect("shifted");
-            compress(&numbered(&keep.path, 2, false)).expect("compressed");
+            compress(&keep, 2);
         }
         let mut names: Vec<String> = fs::read_dir(folder.path())
             .expect("there")
@@ -187,15 +162,6 @@ mod tests {
         shift(&keep).expect("shifted");
         assert!(numbered(&keep.path, 3, true).exists());
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
-    }
-
-    #[test]
-    fn its_thread_has_room_to_compress() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("x.log.2");
-        fs::write(&path, "x".repeat(100_000)).expect("written");
-        let thread = thread::Builder::new().stack_size(STACK).spawn(move || compress(&path));
-        thread.expect("started").join().expect("alive").expect("compressed");
     }
 
     #[test]

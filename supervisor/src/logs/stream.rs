@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::flood::{Flood, LARGE_PIPE};
-use super::index::{Index, Since, Times};
+use super::index::Index;
 use super::last::TAIL;
 use super::rotate::Rotator;
+use super::times::{Since, Times};
 use super::{Keep, Key, LogEvent, Said, Shared};
 use crate::lifecycle::Moment;
 use crate::os;
@@ -55,6 +56,8 @@ enum Sink {
 struct Open {
     file: File,
     position: u64,
+    /// Bytes that were moved into it and those before it, and have not bought any compressing yet.
+    written: u64,
     index: Index,
     rotation: Rotation,
     checked: Moment,
@@ -122,10 +125,13 @@ impl Stream {
     }
 
     /// The next file is there.
-    pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>) {
+    pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>, rotator: &Rotator) {
         let Sink::File(open) = &mut self.sink else { return };
         open.rotation = match next {
-            Ok((file, end)) => Rotation::Ready(file, end),
+            Ok((file, end)) => {
+                rotator.compress(&self.keep, std::mem::take(&mut open.written));
+                Rotation::Ready(file, end)
+            }
             // Asked again when the file has grown by as much once more.
             Err(error) => {
                 tracing::warn!(path = %self.keep.path.display(), %error, "rotating a log failed");
@@ -288,7 +294,8 @@ impl Open {
         Self {
             file,
             position,
-            index: Index::open(&keep.path),
+            written: 0,
+            index: Index::open(&keep.path, position),
             rotation: Rotation::None,
             checked: now,
             begins: None,
@@ -303,7 +310,7 @@ impl Open {
         rotator: &Rotator,
         peeker: &mut Peeker,
     ) -> io::Result<usize> {
-        self.follow_a_removed_file(keep)?;
+        self.follow_a_removed_file(keep, rotator)?;
         let mut most = LARGE_PIPE;
         if let Rotation::Ready(..) = self.rotation {
             most = self.to_line_end(output, keep, peeker)?;
@@ -314,7 +321,9 @@ impl Open {
         }
         let moved = output.transfer(&self.file, most)?;
         self.index.note(self.position, SystemTime::now());
-        self.position += u64::try_from(moved).unwrap_or(0);
+        let bytes = u64::try_from(moved).unwrap_or(0);
+        self.position += bytes;
+        self.written += bytes;
         if self.position >= keep.max_size && matches!(self.rotation, Rotation::None) {
             self.rotation = Rotation::Asked;
             rotator.rotate(key.clone(), keep.clone());
@@ -341,7 +350,7 @@ impl Open {
             rotator.close(std::mem::replace(&mut self.file, file));
             self.position = end;
             self.begins = Some(0);
-            self.index = Index::open(&keep.path);
+            self.index.reopen(&keep.path, end);
         }
     }
 
@@ -363,7 +372,7 @@ impl Open {
     }
 
     /// Somebody removed the file: a new one is begun instead of writing where nobody can read.
-    fn follow_a_removed_file(&mut self, keep: &Keep) -> io::Result<()> {
+    fn follow_a_removed_file(&mut self, keep: &Keep, rotator: &Rotator) -> io::Result<()> {
         let now = os::now();
         if now.since(self.checked) < RETRY || !matches!(self.rotation, Rotation::None) {
             return Ok(());
@@ -372,7 +381,9 @@ impl Open {
         // Deleted, or moved with its folder.
         if os::pipe::is_removed(&self.file) || !keep.path.exists() {
             let (file, position) = open_log(keep)?;
-            *self = Self::new(file, position, keep, now);
+            rotator.close(std::mem::replace(&mut self.file, file));
+            (self.position, self.begins) = (position, None);
+            self.index.reopen(&keep.path, position);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::journal::Event;
 use crate::lifecycle::arbiter::Ruling;
-use crate::logs::{Shared, Which};
+use crate::logs::{Limits, Shared, Which};
 use crate::snapshot::View;
 
 pub use super::attachments::MonitorError;
@@ -239,6 +239,8 @@ pub struct LogFile {
     pub which: Which,
     /// Where.
     pub path: PathBuf,
+    /// How much of it is read.
+    pub limits: Limits,
     /// Progress; a daemon's own log has none that we see.
     pub shared: Option<Arc<Shared>>,
 }

@@ -10,7 +10,7 @@ use crate::disk::wal::Wal;
 use crate::journal::{Entry, Event, Kind, chain};
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, Fact, Moment, Request, State, deps};
-use crate::logs::Which;
+use crate::logs::{Limits, Which};
 use crate::os::{self, signal};
 use crate::service::{Pause, Service};
 
@@ -261,7 +261,7 @@ impl Manager {
         let mut files = Vec::new();
         if selection.selectors.len() < count {
             let service = Name::new("supervisor").expect("it is a name");
-            files.push(LogFile { path: self.own_log(&service), service, which: Which::Out, shared: None });
+            files.push(self.own_log(service));
         } else if selection.selectors.is_empty() {
             selection.all = true;
         }
@@ -271,27 +271,23 @@ impl Manager {
         }
         for name in names {
             let service = &self.services[&name];
-            files.extend(Which::BOTH.map(|which| LogFile {
-                service: name.clone(),
-                which,
-                path: self.world.keep(service, which).path,
-                shared: Some(service.output(which)),
+            files.extend(Which::BOTH.map(|which| {
+                let keep = self.world.keep(service, which);
+                let (limits, shared) = (keep.limits(), Some(service.output(which)));
+                LogFile { service: name.clone(), which, path: keep.path, limits, shared }
             }));
             if !service.is_users() {
                 // What a daemon has to say it writes itself.
-                files.push(LogFile {
-                    path: self.own_log(&name),
-                    service: name,
-                    which: Which::Out,
-                    shared: None,
-                });
+                files.push(self.own_log(name));
             }
         }
         Ok(files)
     }
 
-    fn own_log(&self, daemon: &Name) -> std::path::PathBuf {
-        self.world.home.log().join(format!("{daemon}.log"))
+    /// What a daemon writes itself, where nobody else can write.
+    fn own_log(&self, daemon: Name) -> LogFile {
+        let path = self.world.home.log().join(format!("{daemon}.log"));
+        LogFile { service: daemon, which: Which::Out, path, limits: Limits::NONE, shared: None }
     }
 
     fn plan(

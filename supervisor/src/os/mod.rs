@@ -125,6 +125,9 @@ pub enum LogPathError {
     /// Something else stands where a folder should.
     #[error("{0} is no folder")]
     NoFolder(PathBuf),
+    /// The folder was made by somebody else, or others can write in it.
+    #[error("{0} is not a folder of ours that nobody else can write in")]
+    ForeignFolder(PathBuf),
     /// A link on the way to the folder is not followed.
     #[error("{path} {cause}")]
     Link {

@@ -1,11 +1,12 @@
 //! Which files a stream has, and where in them to begin.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Place;
 use super::part::Part;
+use super::{Limits, Log, Place};
 use crate::logs::rotate;
 use crate::os::LogDir;
 
@@ -16,53 +17,62 @@ const MOST_FILES: u32 = 1000;
 const GAP: u32 = 2;
 
 /// Every file there is, newest first.
-fn newest_first(path: &Path) -> impl Iterator<Item = (PathBuf, Part)> {
-    let mut seen = Vec::new();
+fn newest_first(log: &Log) -> impl Iterator<Item = (PathBuf, Part)> {
+    let mut seen = HashSet::new();
     let mut missing = 0;
-    let log = path.to_path_buf();
-    let folder = LogDir::of(path).ok();
+    let log = log.clone();
+    let folder = LogDir::of(&log.path).ok();
     (0..=MOST_FILES)
-        .map(move |number| open(folder.as_ref()?, &log, number))
+        .map(move |place| open(folder.as_ref()?, &log, place))
         .take_while(move |found| {
             missing = if found.is_some() { 0 } else { missing + 1 };
             missing < GAP + 1
         })
         .flatten()
         // A rotation while they are opened shows one of them twice.
-        .filter(move |(_, part)| {
-            let new = !seen.contains(&part.number);
-            seen.push(part.number);
-            new
-        })
+        .filter(move |(_, part)| seen.insert(part.number))
 }
 
 /// Why the current file cannot be read; none at all is no reason.
-pub(super) fn trouble(path: &Path) -> Option<io::Error> {
-    let opened = LogDir::of(path).and_then(|folder| Part::plain(&folder, path));
+pub(super) fn trouble(log: &Path) -> Option<io::Error> {
+    let opened = LogDir::of(log).and_then(|folder| Part::plain(&folder, log, Limits::NONE));
     opened.err().filter(|error| error.kind() != io::ErrorKind::NotFound)
 }
 
-fn open(folder: &LogDir, log: &Path, number: u32) -> Option<(PathBuf, Part)> {
-    if number == 0 {
-        return Part::plain(folder, log).ok().map(|part| (log.into(), part));
+fn open(folder: &LogDir, log: &Log, place: u32) -> Option<(PathBuf, Part)> {
+    let Log { path: log, limits } = log;
+    if place == 0 {
+        return Part::plain(folder, log, *limits).ok().map(|part| (log.into(), part));
     }
-    let (plain, zipped) = (rotate::numbered(log, number, false), rotate::numbered(log, number, true));
-    let unzip = || Part::zipped(folder, &zipped).ok().map(|part| (zipped.clone(), part));
+    let (plain, zipped) = (rotate::numbered(log, place, false), rotate::numbered(log, place, true));
+    let unzip = || Part::zipped(folder, &zipped, *limits).ok().map(|part| (zipped.clone(), part));
     // A compressed one is whole, what it was made from may be half removed; and it may appear in between.
-    unzip().or_else(|| Part::plain(folder, &plain).ok().map(|part| (plain, part))).or_else(unzip)
+    let found = unzip()
+        .or_else(|| Part::plain(folder, &plain, *limits).ok().map(|part| (plain, part)))
+        .or_else(unzip);
+    found.map(|(path, mut part)| {
+        part.place = place;
+        (path, part)
+    })
 }
 
-/// Where the last lines begin.
-pub(super) fn tail(path: &Path, lines: u32, since: Option<SystemTime>) -> Option<Part> {
+/// Where the last lines begin, and whether some of them lie farther back than is looked.
+pub(super) fn tail(log: &Log, lines: u32, since: Option<SystemTime>) -> (Option<Part>, bool) {
+    let mut look_back = log.limits.all;
+    let first = tail_within(log, lines, since, &mut look_back);
+    (first, look_back == 0)
+}
+
+fn tail_within(log: &Log, lines: u32, since: Option<SystemTime>, look_back: &mut u64) -> Option<Part> {
     let mut missing = u64::from(lines);
     let mut first = None;
-    for (path, mut part) in newest_first(path) {
-        if missing == 0 && first.is_some() {
+    for (path, mut part) in newest_first(log) {
+        if (missing == 0 && first.is_some()) || *look_back == 0 {
             break;
         }
         let mut begin = 0;
         if lines != u32::MAX {
-            let Ok((position, found)) = part.back(missing) else { continue };
+            let Ok((position, found)) = part.back(missing, look_back) else { continue };
             begin = position;
             missing -= found.min(missing);
         }
@@ -71,7 +81,7 @@ pub(super) fn tail(path: &Path, lines: u32, since: Option<SystemTime>) -> Option
             // Nothing of it is new enough, nor of what is older; one that is still written to is followed from its end.
             Some(None) => {
                 return first.or_else(|| {
-                    let (end, _) = part.back(0).ok()?;
+                    let (end, _) = part.back(0, look_back).ok()?;
                     Some(part.at(end))
                 });
             }
@@ -88,28 +98,39 @@ pub(super) fn tail(path: &Path, lines: u32, since: Option<SystemTime>) -> Option
 }
 
 /// The file of a place, from there.
-pub(super) fn at(path: &Path, place: Place) -> Option<Part> {
-    let found = newest_first(path).find(|(_, part)| part.number == place.file);
-    found.map(|(_, part)| part.at(place.offset)).or_else(|| oldest_whole(path))
+pub(super) fn at(log: &Log, place: Place) -> Option<Part> {
+    let found = newest_first(log).find(|(_, part)| part.number == place.file);
+    found.map(|(_, part)| part.at(place.offset)).or_else(|| oldest_whole(log))
 }
 
 /// The oldest file that is not compressed.
-pub(super) fn oldest_whole(path: &Path) -> Option<Part> {
-    newest_first(path).map(|(_, part)| part).take_while(|part| !part.is_zipped()).last()
+pub(super) fn oldest_whole(log: &Log) -> Option<Part> {
+    newest_first(log).map(|(_, part)| part).take_while(|part| !part.is_zipped()).last()
 }
 
 /// The file that was begun after this one; `None`: this is the newest.
-#[expect(clippy::unnecessary_wraps, reason = "callers read it as one of the steps of reading")]
-pub(super) fn newer(path: &Path, than: &Part) -> io::Result<Option<Part>> {
+pub(super) fn newer(log: &Log, than: &Part) -> Option<Part> {
+    if let Some(newer) = next_to(log, than) {
+        return Some(newer);
+    }
     let mut newer = None;
-    for (_, part) in newest_first(path) {
+    for (_, part) in newest_first(log) {
         if part.number == than.number {
-            return Ok(newer);
+            return newer;
         }
         newer = Some(part);
     }
     // It is gone, by rotation or by hand: what was written after it is the next.
     let last = than.modified();
     let after = |part: &Part| part.modified() > last && !part.is_zipped();
-    Ok(newest_first(path).map(|(_, part)| part).take_while(after).last())
+    newest_first(log).map(|(_, part)| part).take_while(after).last()
+}
+
+/// The one with the number before, if nothing was rotated since: looking at all of a thousand files a thousand times
+/// takes minutes. The newer one is opened first, so that none is passed over by a rotation in between.
+fn next_to(log: &Log, than: &Part) -> Option<Part> {
+    let folder = LogDir::of(&log.path).ok()?;
+    let (_, newer) = open(&folder, log, than.place.checked_sub(1)?)?;
+    let (_, still) = open(&folder, log, than.place)?;
+    (still.number == than.number && newer.number != than.number).then_some(newer)
 }

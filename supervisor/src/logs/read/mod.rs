@@ -7,6 +7,8 @@
 //!
 //! One file is open at a time, and no more than a piece of it is in memory.
 
+#[cfg(test)]
+mod bounds;
 mod find;
 mod part;
 
@@ -14,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Keep;
 use part::Part;
 
 /// Some bytes of a stream, and when the first of them was seen.
@@ -36,31 +39,96 @@ pub struct Place {
     pub offset: u64,
 }
 
+/// How much of a stream is read: what it is configured to hold, whatever somebody has put into its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one file, after decompression.
+    pub file: u64,
+    /// Bytes of all files: those in which its beginning is looked for, and those that are shown of its past.
+    pub all: u64,
+}
+
+impl Limits {
+    /// All of it: nobody else can write in its folder.
+    pub const NONE: Self = Self { file: u64::MAX, all: u64::MAX };
+}
+
+impl Keep {
+    /// How much of it is read.
+    pub fn limits(&self) -> Limits {
+        let file = self.largest();
+        Limits { file, all: file.saturating_mul(u64::from(self.keep) + 1) }
+    }
+}
+
+/// The path of a stream's current file, and how much is read of it.
+#[derive(Debug, Clone)]
+struct Log {
+    path: PathBuf,
+    limits: Limits,
+}
+
 /// Reads one stream forwards, from somewhere in its past.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
+    log: Log,
     part: Option<Part>,
-    /// Why its current file could not be read at the beginning: said once, after what could be.
+    /// Why its current file could not be read at the beginning, or why some was left out: said once, after what could be
+    /// read.
     trouble: Option<io::Error>,
+    /// Bytes of the past that may still be shown.
+    left: u64,
+    /// Some was left out, and that was said.
+    is_cut: bool,
 }
 
 impl Reader {
     /// Begins so that `lines` lines come before the end, of what is not older than `since`; `u32::MAX`: all lines.
-    pub fn tail(path: &Path, lines: u32, since: Option<SystemTime>) -> Self {
-        Self { path: path.into(), part: find::tail(path, lines, since), trouble: find::trouble(path) }
+    pub fn tail(path: &Path, limits: Limits, lines: u32, since: Option<SystemTime>) -> Self {
+        let log = Log { path: path.into(), limits };
+        let (part, is_cut) = find::tail(&log, lines, since);
+        let mut reader = Self::new(log, part);
+        if is_cut {
+            reader.cut();
+        }
+        reader
     }
 
     /// Goes on from a place; from the oldest file that is not compressed yet, where that one is gone.
-    pub fn after(path: &Path, place: Place) -> Self {
-        Self { path: path.into(), part: find::at(path, place), trouble: find::trouble(path) }
+    pub fn after(path: &Path, limits: Limits, place: Place) -> Self {
+        let log = Log { path: path.into(), limits };
+        let part = find::at(&log, place);
+        Self::new(log, part)
+    }
+
+    fn new(log: Log, part: Option<Part>) -> Self {
+        let trouble = find::trouble(&log.path);
+        Self { left: log.limits.all, log, part, trouble, is_cut: false }
+    }
+
+    /// From now on it is not the past that is read, but what comes.
+    pub fn follow(&mut self) {
+        self.left = u64::MAX;
     }
 
     /// The next bytes; `None`: there are none now.
     pub fn step(&mut self) -> io::Result<Option<Chunk>> {
-        match self.read()? {
+        let read = if self.left == 0 { None } else { self.read()? };
+        if self.left == 0 || self.part.as_mut().is_some_and(|part| std::mem::take(&mut part.is_cut)) {
+            self.cut();
+        }
+        match read {
             None => self.trouble.take().map_or(Ok(None), Err),
-            read => Ok(read),
+            Some(chunk) => {
+                self.left = self.left.saturating_sub(u64::try_from(chunk.data.len()).unwrap_or(0));
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        if !std::mem::replace(&mut self.is_cut, true) && self.trouble.is_none() {
+            self.trouble = Some(io::Error::other(LeftOut(self.log.limits)));
         }
     }
 
@@ -68,7 +136,7 @@ impl Reader {
         loop {
             let part = match &mut self.part {
                 Some(part) => part,
-                None => match find::oldest_whole(&self.path) {
+                None => match find::oldest_whole(&self.log) {
                     Some(part) => self.part.insert(part),
                     None => return Ok(None),
                 },
@@ -77,12 +145,12 @@ impl Reader {
                 Ok(None) => {}
                 Err(error) if part.is_zipped() => {
                     // One damaged file does not hide those after it.
-                    tracing::warn!(path = %self.path.display(), %error, "reading a compressed log failed");
+                    tracing::warn!(path = %self.log.path.display(), %error, "reading a compressed log failed");
                 }
                 read => return read,
             }
             // The new file is begun before the old one is finished: only once something is in it is the change over.
-            let Some(newer) = find::newer(&self.path, part)?.filter(|newer| !newer.is_empty()) else {
+            let Some(mut newer) = find::newer(&self.log, part).filter(|newer| !newer.is_empty()) else {
                 return Ok(None);
             };
             // Written to until then: read to its end now.
@@ -91,17 +159,29 @@ impl Reader {
             {
                 return Ok(Some(chunk));
             }
+            newer.is_cut |= part.is_cut;
             self.part = Some(newer);
         }
     }
 }
+
+/// More lies in the folder than is read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "more lies there than it may hold (`max_size`, `keep`): {} MiB of a file and {} MiB of all are shown",
+    .0.file.div_ceil(MIB),
+    .0.all.div_ceil(MIB)
+)]
+struct LeftOut(Limits);
+
+const MIB: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-    use crate::logs::{index, rotate};
+    use crate::logs::{compress, index, rotate};
 
     fn all(reader: &mut Reader) -> String {
         let mut text = Vec::new();
@@ -115,7 +195,7 @@ mod tests {
     fn the_last_lines_come_also_from_the_file_before() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.log");
-        assert_eq!(all(&mut Reader::tail(&path, 9, None)), "", "no file is no output");
+        assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, 9, None)), "", "no file is no output");
         fs::write(rotate::numbered(&path, 1, false), "a\nb\nc\n").expect("written");
         fs::write(&path, "d\ne\nunfinished").expect("written");
         for (lines, expected) in [
@@ -126,7 +206,7 @@ mod tests {
             (5, "b\nc\nd\ne\nunfinished"),
             (99, "a\nb\nc\nd\ne\nunfinished"),
         ] {
-            assert_eq!(all(&mut Reader::tail(&path, lines, None)), expected, "{lines} lines");
+            assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, lines, None)), expected, "{lines} lines");
         }
     }
 
@@ -140,7 +220,7 @@ mod tests {
             file.write_all(text.as_bytes()).expect("written");
         };
         append("old\n");
-        let mut reader = Reader::tail(&path, 0, None);
+        let mut reader = Reader::tail(&path, Limits::NONE, 0, None);
         assert_eq!(all(&mut reader), "");
         append("one\n");
         fs::rename(&path, rotate::numbered(&path, 1, false)).expect("renamed");
@@ -157,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.log");
         fs::write(&path, "one\n").expect("written");
-        let mut reader = Reader::tail(&path, 9, None);
+        let mut reader = Reader::tail(&path, Limits::NONE, 9, None);
         let place = reader.step().expect("readable").expect("a chunk").end;
         fs::write(folder.path().join("spare"), "keeps its number from being used again").expect("written");
         for (number, text) in [(2, "one\ntwo\n"), (1, "three\n"), (0, "four\n")] {
@@ -167,7 +247,7 @@ mod tests {
             }
             fs::write(&target, text).expect("written");
         }
-        assert_eq!(all(&mut Reader::after(&path, place)), "two\nthree\nfour\n");
+        assert_eq!(all(&mut Reader::after(&path, Limits::NONE, place)), "two\nthree\nfour\n");
         assert_eq!(all(&mut reader), "two\nthree\nfour\n", "also for one that was reading all the time");
     }
 
@@ -177,17 +257,17 @@ mod tests {
         let path = folder.path().join("x.log");
         let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         fs::write(&path, "aa\nbb\ncc\n").expect("written");
-        let mut index = index::Index::open(&path);
+        let mut index = index::Index::open(&path, 9);
         index.note(0, at(10));
         index.note(3, at(20));
         index.note(6, at(30));
-        let mut reader = Reader::tail(&path, 99, Some(at(15)));
+        let mut reader = Reader::tail(&path, Limits::NONE, 99, Some(at(15)));
         let mut seen = Vec::new();
         while let Some(chunk) = reader.step().expect("it can be read") {
             seen.push((String::from_utf8(chunk.data).expect("text"), chunk.time));
         }
         assert_eq!(seen, [("bb\n".into(), Some(at(20))), ("cc\n".into(), Some(at(30)))]);
-        assert_eq!(all(&mut Reader::tail(&path, 99, Some(at(31)))), "");
+        assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, 99, Some(at(31)))), "");
     }
 
     /// Five files with two lines each: `.4.gz` to `.2.gz`, `.1` and the current one; one second a line from 10 on.
@@ -197,10 +277,10 @@ mod tests {
         for round in 0..5u64 {
             if round > 0 {
                 rotate::shift(&keep).expect("shifted");
-                rotate::compress(&rotate::numbered(&path, 2, false)).expect("compressed");
+                compress::compress(&keep, 2);
             }
             fs::write(&path, format!("a{round}\nb{round}\n")).expect("written");
-            let mut index = index::Index::open(&path);
+            let mut index = index::Index::open(&path, 6);
             index.note(0, at(10 + round * 2));
             index.note(3, at(11 + round * 2));
         }
@@ -219,14 +299,18 @@ mod tests {
         let everything = "a0\nb0\na1\nb1\na2\nb2\na3\nb3\na4\nb4\n";
         for lines in 0..=11u32 {
             let expected = &everything[3 * 10usize.saturating_sub(lines as usize)..];
-            assert_eq!(all(&mut Reader::tail(&path, lines, None)), expected, "{lines} lines");
+            assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, lines, None)), expected, "{lines} lines");
         }
-        assert_eq!(all(&mut Reader::tail(&path, u32::MAX, None)), everything);
+        assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, u32::MAX, None)), everything);
         for (since, lines) in [(9, 10), (10, 10), (11, 9), (13, 7), (16, 4), (19, 1), (20, 0)] {
             let expected = &everything[3 * (10 - lines)..];
-            assert_eq!(all(&mut Reader::tail(&path, u32::MAX, Some(at(since)))), expected, "since {since}");
+            assert_eq!(
+                all(&mut Reader::tail(&path, Limits::NONE, u32::MAX, Some(at(since)))),
+                expected,
+                "since {since}"
+            );
         }
-        let mut reader = Reader::tail(&path, u32::MAX, Some(at(13)));
+        let mut reader = Reader::tail(&path, Limits::NONE, u32::MAX, Some(at(13)));
         let first = reader.step().expect("readable").expect("a chunk");
         assert_eq!((first.data.as_slice(), first.time), (&b"b1\n"[..], Some(at(13))), "times are kept too");
     }
@@ -237,15 +321,15 @@ mod tests {
         let path = folder.path().join("x.log");
         let keep = crate::logs::Keep { path: path.clone(), max_size: 1, keep: 9, compress: true };
         fs::write(&path, "one\n").expect("written");
-        let mut reader = Reader::tail(&path, 9, None);
+        let mut reader = Reader::tail(&path, Limits::NONE, 9, None);
         let place = reader.step().expect("readable").expect("a chunk").end;
         fs::write(&path, "one\ntwo\n").expect("written");
         for text in ["three\n", "four\n", "five\n"] {
             rotate::shift(&keep).expect("shifted");
-            rotate::compress(&rotate::numbered(&path, 2, false)).expect("compressed");
+            compress::compress(&keep, 2);
             fs::write(&path, text).expect("written");
         }
-        assert_eq!(all(&mut Reader::after(&path, place)), "two\nthree\nfour\nfive\n");
+        assert_eq!(all(&mut Reader::after(&path, Limits::NONE, place)), "two\nthree\nfour\nfive\n");
         assert_eq!(all(&mut reader), "two\nthree\nfour\nfive\n");
     }
 
@@ -254,9 +338,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = rotated(folder.path());
         fs::write(rotate::numbered(&path, 3, true), "rubbish").expect("written");
-        let seen = all(&mut Reader::tail(&path, u32::MAX, None));
+        let seen = all(&mut Reader::tail(&path, Limits::NONE, u32::MAX, None));
         assert_eq!(seen, "a0\nb0\na2\nb2\na3\nb3\na4\nb4\n");
-        assert_eq!(all(&mut Reader::tail(&path, 7, None)), "b0\na2\nb2\na3\nb3\na4\nb4\n");
+        assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, 7, None)), "b0\na2\nb2\na3\nb3\na4\nb4\n");
     }
 
     #[test]
@@ -267,7 +351,7 @@ mod tests {
         fs::write(&path, "one\n").expect("written");
         let past = fs::File::options().write(true).open(rotate::numbered(&path, 1, false)).expect("opened");
         past.set_modified(at(10)).expect("aged");
-        let mut reader = Reader::tail(&path, 1, None);
+        let mut reader = Reader::tail(&path, Limits::NONE, 1, None);
         assert_eq!(all(&mut reader), "one\n");
         fs::rename(&path, folder.path().join("elsewhere")).expect("moved away");
         assert_eq!(all(&mut reader), "");

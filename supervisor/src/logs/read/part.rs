@@ -8,24 +8,27 @@ use std::time::SystemTime;
 
 use flate2::read::GzDecoder;
 
-use super::{Chunk, Place};
-use crate::logs::index::{Since, Times};
-use crate::logs::rotate;
+use super::{Chunk, Limits, Place};
+use crate::logs::times::{Since, Times};
+use crate::logs::{compress, rotate};
 use crate::os::{LogDir, pipe};
 
 /// What one step of reading holds at most.
 const CHUNK: usize = 64 * 1024;
-
-/// How far back a search for lines goes in a file that is not compressed.
-const FARTHEST: u64 = 64 * 1024 * 1024;
 
 /// One file of a stream.
 #[derive(Debug)]
 pub(super) struct Part {
     bytes: Bytes,
     pub(super) number: u64,
+    /// What its name ended in when it was opened: the first rotated one is 1.
+    pub(super) place: u32,
     position: u64,
     times: Times,
+    /// So much of it is read at most: its end, or the beginning of a compressed one.
+    most: u64,
+    /// Some of it was left out for that.
+    pub(super) is_cut: bool,
 }
 
 enum Bytes {
@@ -45,19 +48,25 @@ impl fmt::Debug for Bytes {
 
 impl Part {
     /// A file as it was written.
-    pub(super) fn plain(folder: &LogDir, path: &Path) -> io::Result<Self> {
+    pub(super) fn plain(folder: &LogDir, path: &Path, limits: Limits) -> io::Result<Self> {
         let file = folder.read(path)?;
         let number = rotate::number_of(&file)?;
-        Ok(Self { bytes: Bytes::Plain(file), number, position: 0, times: Times::of(path) })
+        Ok(Self::new(Bytes::Plain(file), number, path, limits))
     }
 
     /// One that was compressed since.
-    pub(super) fn zipped(folder: &LogDir, path: &Path) -> io::Result<Self> {
+    pub(super) fn zipped(folder: &LogDir, path: &Path, limits: Limits) -> io::Result<Self> {
         let file = folder.read(path)?;
         let own = rotate::number_of(&file)?;
         let decoder = Box::new(GzDecoder::new(file));
-        let number = decoder.header().and_then(|header| rotate::number_in(header.comment()?)).unwrap_or(own);
-        Ok(Self { bytes: Bytes::Zipped { decoder, reached: 0 }, number, position: 0, times: Times::of(path) })
+        let number =
+            decoder.header().and_then(|header| compress::number_in(header.comment()?)).unwrap_or(own);
+        Ok(Self::new(Bytes::Zipped { decoder, reached: 0 }, number, path, limits))
+    }
+
+    fn new(bytes: Bytes, number: u64, path: &Path, limits: Limits) -> Self {
+        let times = Times::of(path);
+        Self { bytes, number, place: 0, position: 0, times, most: limits.file, is_cut: false }
     }
 
     pub(super) fn is_zipped(&self) -> bool {
@@ -66,7 +75,15 @@ impl Part {
 
     /// Whether nothing was ever written to it; a compressed one never is.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(&self.bytes, Bytes::Plain(file) if file.metadata().is_ok_and(|meta| meta.len() == 0))
+        self.length() == Some(0)
+    }
+
+    /// How long it is, where that is known without reading it.
+    fn length(&self) -> Option<u64> {
+        match &self.bytes {
+            Bytes::Plain(file) => file.metadata().ok().map(|meta| meta.len()),
+            Bytes::Zipped { .. } => None,
+        }
     }
 
     /// When it was last written to.
@@ -85,19 +102,36 @@ impl Part {
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Chunk>> {
-        if let Bytes::Plain(file) = &self.bytes
-            && file.metadata()?.len() < self.position
-        {
-            // Truncated by somebody.
-            self.position = 0;
-            self.times = Times::none();
+        if let Bytes::Plain(file) = &self.bytes {
+            let length = file.metadata()?.len();
+            if length < self.position {
+                // Truncated by somebody.
+                self.position = 0;
+                self.times = Times::none();
+            }
+            let first = length.saturating_sub(self.most);
+            self.is_cut |= self.position < first;
+            self.position = self.position.max(first);
         }
         let (time, border) = self.times.at(self.position);
         // To where the next time begins, so that each chunk has its own.
         let most = border
             .map_or(CHUNK, |border| usize::try_from(border - self.position).unwrap_or(CHUNK).min(CHUNK));
         let mut data = vec![0; most];
-        let read = self.bytes.read(&mut data, self.position)?;
+        let read = match &mut self.bytes {
+            Bytes::Plain(file) => pipe::read_at(file, &mut data, self.position)?,
+            Bytes::Zipped { decoder, reached } => {
+                let within = self.position.min(self.most);
+                if *reached < within {
+                    *reached += io::copy(&mut decoder.take(within - *reached), &mut io::sink())?;
+                }
+                let read = decoder.read(&mut data)?;
+                *reached += u64::try_from(read).unwrap_or(0);
+                let over = reached.saturating_sub(self.most);
+                self.is_cut |= over > 0;
+                read - read.min(usize::try_from(over).unwrap_or(read))
+            }
+        };
         if read == 0 {
             return Ok(None);
         }
@@ -108,43 +142,32 @@ impl Part {
         Ok(Some(Chunk { data, time, end }))
     }
 
-    /// Where the last so many lines begin, and how many there are.
-    pub(super) fn back(&mut self, lines: u64) -> io::Result<(u64, u64)> {
-        match &mut self.bytes {
-            Bytes::Plain(file) => back(file, lines),
+    /// Where the last so many lines begin, and how many there are. It takes what it reads off `look_back`.
+    pub(super) fn back(&mut self, lines: u64, look_back: &mut u64) -> io::Result<(u64, u64)> {
+        let most = self.most.min(*look_back);
+        let (begin, found, read) = match &mut self.bytes {
+            Bytes::Plain(file) => back(file, lines, most)?,
             Bytes::Zipped { decoder, reached } => {
-                let total = line_starts(&mut anew(decoder)?, u64::MAX)?.0;
+                let (total, read) = line_starts(&mut anew(decoder)?.take(most), u64::MAX)?;
                 let found = total.min(lines);
-                let begin = line_starts(&mut anew(decoder)?, total - found)?.1;
+                let begin = line_starts(&mut anew(decoder)?.take(most), total - found)?.1;
                 (**decoder, *reached) = (anew(decoder)?, 0);
-                Ok((begin, found))
+                (begin, found, read)
             }
-        }
+        };
+        self.is_cut |= read >= most;
+        *look_back = look_back.saturating_sub(read);
+        Ok((begin, found))
     }
 
     /// The first byte that was not seen before a time; `None`: all of it was.
     pub(super) fn since(&self, path: &Path, since: SystemTime) -> Option<u64> {
         match Times::of(path).since(since) {
-            Since::From(offset) => Some(offset),
+            // Beyond its end it would look as if it had been truncated.
+            Since::From(offset) => Some(offset.min(self.length().unwrap_or(offset))),
             Since::Older => None,
             // All there is to go by is when it was last touched.
             Since::Unknown => self.modified().is_none_or(|last| last >= since).then_some(0),
-        }
-    }
-}
-
-impl Bytes {
-    fn read(&mut self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        match self {
-            Self::Plain(file) => pipe::read_at(file, buffer, position),
-            Self::Zipped { decoder, reached } => {
-                if *reached < position {
-                    *reached += io::copy(&mut decoder.take(position - *reached), &mut io::sink())?;
-                }
-                let read = decoder.read(buffer)?;
-                *reached += u64::try_from(read).unwrap_or(0);
-                Ok(read)
-            }
         }
     }
 }
@@ -177,15 +200,15 @@ fn line_starts(source: &mut impl Read, most: u64) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Where the last so many lines of a plain file begin, and how many there are: read from its end.
-fn back(file: &File, lines: u64) -> io::Result<(u64, u64)> {
+/// Where the last so many lines of a plain file begin, how many there are, and how much was read: from its end.
+fn back(file: &File, lines: u64, most: u64) -> io::Result<(u64, u64, u64)> {
     let end = file.metadata()?.len();
     if lines == 0 {
-        return Ok((end, 0));
+        return Ok((end, 0, 0));
     }
     let (mut at, mut found) = (end, 0);
     let mut buffer = vec![0; CHUNK];
-    while at > 0 && end - at < FARTHEST {
+    while at > 0 && end - at < most {
         let begin = at.saturating_sub(u64::try_from(CHUNK).unwrap_or(at));
         let length = usize::try_from(at - begin).unwrap_or(CHUNK);
         let read = pipe::read_at(file, &mut buffer[..length], begin)?;
@@ -195,11 +218,11 @@ fn back(file: &File, lines: u64) -> io::Result<(u64, u64)> {
             if after < end {
                 found += 1;
                 if found == lines {
-                    return Ok((after, found));
+                    return Ok((after, found, end - after));
                 }
             }
         }
         at = begin;
     }
-    Ok((at, found + u64::from(end > 0)))
+    Ok((at, found + u64::from(end > 0), end - at))
 }

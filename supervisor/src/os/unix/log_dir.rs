@@ -59,7 +59,7 @@ impl LogRights {
         Self { uid: stat.st_uid, gid: stat.st_gid, mode }
     }
 
-    /// Gives a file these rights. Where its group cannot be set, the group gets nothing.
+    /// Gives a file that this call has made these rights. Where its group cannot be set, the group gets nothing.
     fn apply(self, file: &OwnedFd) -> io::Result<()> {
         let now = Self::of_stat(&rustix::fs::fstat(file)?);
         let mut mode = self.mode;
@@ -163,13 +163,21 @@ impl LogDir {
         Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
     }
 
-    /// Opens a folder in this one; `make`: it is made where it is missing.
+    /// Opens the folder of this name in this one, if nobody else can write in it; `make`: makes it where it is missing.
+    ///
+    /// Whoever may write in this folder could have put another one in its place, full of files of ours.
     pub fn folder(&self, name: &str, make: bool) -> io::Result<Self> {
         let path = self.path.join(name);
-        match self.enter(OsStr::new(name), make) {
-            Err(Errno::LOOP | Errno::NOTDIR) => Err(LogPathError::NoFolder(path).into()),
-            opened => Ok(Self { folder: opened?, path }),
+        let folder = match self.enter(OsStr::new(name), make) {
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(LogPathError::NoFolder(path).into()),
+            entered => entered?,
+        };
+        let stat = rustix::fs::fstat(&folder)?;
+        let own = [0, rustix::process::geteuid().as_raw()].contains(&stat.st_uid);
+        if !own || Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH) {
+            return Err(LogPathError::ForeignFolder(path).into());
         }
+        Ok(Self { folder, path })
     }
 
     /// Opens a log at its end, not for appending, which `splice` refuses; makes it if need be.
@@ -185,14 +193,25 @@ impl LogDir {
         blocking(self.open(path, OFlags::RDONLY, Mode::empty())?, OFlags::empty())
     }
 
-    /// Opens a file for appending, with the rights of a log; makes it if need be.
+    /// Opens a file for reading and appending; makes it, with these rights, if need be.
+    ///
+    /// A file that is there keeps its rights: it may be one that its owner has moved here to be given it.
     pub fn append(&self, path: &Path, rights: Option<LogRights>) -> io::Result<File> {
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = self.open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, mode)?;
-        if let Some(rights) = rights {
-            // Another user's file stays as its owner has it.
-            let _ = rights.apply(&file);
-        }
+        let flags = OFlags::RDWR | OFlags::APPEND;
+        let made = self.open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR);
+        let file = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.open(path, flags, Mode::empty())?
+            }
+            made => {
+                let file = made?;
+                if let Some(rights) = rights {
+                    // Without them it is ours alone.
+                    let _ = rights.apply(&file);
+                }
+                file
+            }
+        };
         blocking(file, OFlags::APPEND)
     }
 
@@ -236,6 +255,7 @@ impl LogDir {
         for _ in 0..TRIES {
             let file = match rustix::fs::openat(&self.folder, name, flags | FILE, mode) {
                 Err(Errno::NOENT) => return Err(io::ErrorKind::NotFound.into()),
+                Err(Errno::EXIST) if self.in_its_place(name).is_none() => return Err(Errno::EXIST.into()),
                 Err(error) => return Err(self.in_its_place(name).unwrap_or_else(|| error.into())),
                 Ok(file) => file,
             };

@@ -111,8 +111,41 @@ fn what_is_made_has_the_rights_of_the_log() {
     fs::set_permissions(&log, fs::Permissions::from_mode(0o604)).expect("set");
     let index = dir.folder(".index", true).expect("made");
     let path = folder.path().join("new/.index/x.log");
-    fs::write(&path, "").expect("from an earlier version");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("set");
-    index.append(&path, dir.rights(&log)).expect("opened");
+    index.append(&path, dir.rights(&log)).expect("made");
     assert_eq!(mode(&path), 0o604);
+}
+
+#[test]
+fn a_file_that_was_there_keeps_its_rights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, secret) = (folder.path().join("x.log"), folder.path().join("secret"));
+    for (path, mode) in [(&log, 0o666), (&secret, 0o600)] {
+        fs::write(path, "as it was").expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let dir = LogDir::of(&log).expect("opened");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&log, Some(4711), Some(4711)).expect("root may");
+    }
+    let before = fs::metadata(&secret).expect("there").uid();
+    dir.append(&secret, dir.rights(&log)).expect("opened");
+    assert_eq!(mode(&secret), 0o600);
+    assert_eq!(fs::metadata(&secret).expect("there").uid(), before);
+}
+
+#[test]
+fn a_folder_within_that_others_made_or_can_write_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(".index");
+    let dir = LogDir::of(&folder.path().join("x.log")).expect("opened");
+    dir.folder(".index", true).expect("ours");
+    let refused = |make| refused(dir.folder(".index", make)).contains("is not a folder of ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o775)).expect("set");
+    assert!(refused(true) && refused(false));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
+    dir.folder(".index", false).expect("as it was made");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(4711), None).expect("root may");
+        assert!(refused(true) && refused(false));
+    }
 }

@@ -55,9 +55,9 @@ impl LogDir {
         File::open(self.at(path))
     }
 
-    /// Opens a file for appending; makes it if need be.
+    /// Opens a file for reading and appending; makes it if need be.
     pub fn append(&self, path: &Path, _: Option<LogRights>) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.at(path))
+        OpenOptions::new().create(true).read(true).append(true).open(self.at(path))
     }
 
     /// Makes a new file in place of one that is there.
