@@ -36,7 +36,7 @@ pub enum Word<'a> {
     MainPid(&'a str),
 }
 
-/// The lines of a message that we know, of the first [`MOST_LINES`]; all others belong to somebody else's dialect.
+/// The lines of a message that we know, of the first 64; all others belong to somebody else's dialect.
 pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     text.lines().take(MOST_LINES).filter_map(|line| match line.split_once('=')? {
         ("READY", "1") => Some(Word::Ready),

@@ -47,7 +47,7 @@ struct Child {
 /// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given; it writes its pid to `birth`.
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
-/// here, not an exit code later. Only as another user it may still be under way after [`FORKED_WITHIN`].
+/// here, not an exit code later. Only as another user it may still be under way after 20 ms.
 pub fn spawn(
     launch: &Launch,
     fds: &[BorrowedFd<'_>],
