@@ -135,17 +135,6 @@ fn up_at_once_after_it_finds_one_supervisor() {
 }
 
 #[test]
-fn deleted_again_and_again_it_is_there_in_the_end() {
-    let (system, web, db, supervisor) = running();
-    for _ in 0..5 {
-        eventually("there is something", || system.path(".sereno/run/supervisor.lock").exists());
-        let _ = fs::remove_dir_all(system.path(".sereno"));
-    }
-    there_again(&system, supervisor);
-    goes_on(&system, [&web, &db]);
-}
-
-#[test]
 fn without_a_place_for_home_everything_ends() {
     let (system, web, db, supervisor) = running();
     // So that it does not come in between.
