@@ -50,7 +50,11 @@ impl ExecCheck {
         // Declared first, so that it goes last: what is told to go by its group may still say something.
         let leaf = match restricted.map(|_| Leaf::make()).transpose() {
             Ok(leaf) => leaf.flatten(),
-            Err(error) => return Verdict::failing(format!("cannot make a cgroup for it: {error}")),
+            // It says nothing about the service, which must not be restarted for it.
+            Err(error) => {
+                let words = format!("cannot make a cgroup for the check: {error}");
+                return Verdict { own_trouble: Some(words.clone()), ..Verdict::failing(words) };
+            }
         };
         let mut child = match self.spawn(leaf.as_ref()) {
             Ok(child) => child,
