@@ -60,10 +60,13 @@ impl Waiting {
         Self { items: taken.map(|outcome| Item { patient: false, ..item(outcome) }).collect() }
     }
 
-    /// For every service that is wanted up. Those that applying a file restarts must be newer than they were
-    /// `before`.
+    /// For every service that is wanted up, unless applying the file stops it. Those that applying a file restarts must
+    /// be newer than they were `before`.
     pub(crate) fn all_wanted(now: &Status, before: Option<&Status>, steps: &[Step]) -> Self {
-        let wanted = now.services.iter().filter(|service| service.wanted() == Wanted::Up);
+        let leaves = |service: &ServiceStatus| {
+            steps.iter().any(|step| step.service == service.name && step.effect() == Effect::Stop)
+        };
+        let wanted = now.services.iter().filter(|service| service.wanted() == Wanted::Up && !leaves(service));
         let item = |service: &ServiceStatus| {
             let restarted = |step: &Step| step.service == service.name && step.effect() == Effect::Restart;
             let old = before.and_then(|before| find(before, &service.name)).filter(|old| old.pid != 0);

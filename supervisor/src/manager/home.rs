@@ -2,8 +2,10 @@
 //! everything goes on with the same processes. Where that can not be done, nobody could reach this supervisor any more:
 //! it stops its services and ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use proto::Endpoint;
 
 use super::{Command, Manager};
 use crate::disk::applied::{self, Applied};
@@ -17,7 +19,7 @@ use crate::service::{Fifos, Role};
 /// Only a part of it is gone: whoever deletes that may be about to delete the rest.
 const SETTLES: Duration = Duration::from_millis(200);
 /// The longest pause before home is made anew once more.
-const MOST: Duration = Duration::from_secs(30);
+const MOST: Duration = Duration::from_secs(5);
 /// After this time without a loss the next one is the first again.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -49,7 +51,11 @@ impl Manager {
         let (fifo, notify) = (home.run().join("fifo"), home.run().join("notify"));
         let paths: [&Path; 8] = [home.root(), home.run(), &lock, &state, &journal, &log, &fifo, &notify];
         match PathWatch::of(&paths) {
-            Ok(watch) => self.home.watch = watch,
+            Ok(watch) => {
+                self.home.watch = watch;
+                // What was deleted before it was watched.
+                self.home_changed();
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.try_home_later(&error),
             Err(error) => {
                 tracing::warn!(%error, "home is not watched: that it is deleted would not be noticed");
@@ -62,7 +68,7 @@ impl Manager {
         let root = self.world.home.root();
         let lost: Vec<_> = self.home.watch.lost().collect();
         let is_whole = !root.exists() || lost.iter().any(|path| *path == root);
-        if self.going.is_some() || lost.is_empty() && !is_whole {
+        if self.going.is_some() || lost.is_empty() && !self.lacks_files() {
             return;
         }
         let now = os::now();
@@ -75,6 +81,17 @@ impl Manager {
         // What deletes a folder deletes the folder itself last: nobody is in the middle of it then.
         let due = now + if is_whole && self.home.tries == 0 { Duration::ZERO } else { self.home.pause() };
         self.home.due = Some(self.home.due.map_or(due, |before| before.min(due)));
+    }
+
+    /// Whether a file is gone without which nobody reaches this supervisor, or nothing goes on after it.
+    fn lacks_files(&self) -> bool {
+        let home = &self.world.home;
+        let socket = match home.endpoint("supervisor") {
+            Endpoint::Unix(path) => Some(path),
+            _ => None,
+        };
+        let others = [home.root().into(), home.run().join("wal"), applied::path_in(&home.state())];
+        others.into_iter().chain(socket).any(|path: PathBuf| !path.exists())
     }
 
     /// Whether home is to be made anew now.

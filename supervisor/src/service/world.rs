@@ -137,7 +137,11 @@ impl World {
 
     /// Makes the outputs of a service ready to be written to; again does nothing. `fresh`: no run of it has them yet.
     pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
-        if fresh && service.fifos == Fifos::Nameless {
+        let nameless = |which: Which| !Output::is_named(&self.home.fifo(&service.name, which.word()));
+        if fresh
+            && service.fifos != Fifos::Closed
+            && (service.fifos == Fifos::Nameless || Which::BOTH.into_iter().any(nameless))
+        {
             self.close_fifos(service);
         }
         if service.fifos != Fifos::Closed {

@@ -34,10 +34,12 @@ pub enum HomeError {
 }
 
 impl HomeError {
-    /// Whether it may work later: the supervisor lacks space or the like, or home was deleted again meanwhile.
+    /// Whether it may work later: the supervisor lacks space or the like, or home was deleted again meanwhile. Not where
+    /// something else stands in its place, or nothing may be made there.
     pub(super) fn may_pass(&self) -> bool {
-        let passes = |error: &io::Error| os::is_shortage(error) || error.kind() == io::ErrorKind::NotFound;
-        matches!(self, Self::Io(_, Some(error)) if passes(error))
+        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let stays = [AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem];
+        matches!(self, Self::Io(_, Some(error)) if !stays.contains(&error.kind()))
     }
 
     fn io(error: io::Error) -> Self {

@@ -24,7 +24,7 @@ impl PathWatch {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
         // An open file that is deleted only changes the number of its names.
-        let whole = itself | WatchFlags::ATTRIB | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
+        let whole = itself | WatchFlags::ATTRIB | WatchFlags::DELETE;
         let above: std::collections::BTreeSet<&Path> = paths
             .iter()
             .flat_map(|path| path.ancestors().skip(1))

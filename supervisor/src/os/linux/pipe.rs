@@ -74,7 +74,12 @@ impl Output {
         self.identity
     }
 
-    /// The same, of one that is there, without opening it.
+    /// Whether there is one at this path.
+    pub fn is_named(path: &Path) -> bool {
+        Self::identity_of(path).is_some()
+    }
+
+    /// Device and inode of one that is there, without opening it.
     pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
         use std::os::unix::fs::MetadataExt;
         let meta = std::fs::symlink_metadata(path).ok()?;

@@ -75,7 +75,12 @@ impl Output {
         self.identity
     }
 
-    /// The same, of one that is there, without opening it.
+    /// Whether there is one at this path.
+    pub fn is_named(path: &Path) -> bool {
+        Self::identity_of(path).is_some()
+    }
+
+    /// Device and inode of one that is there, without opening it.
     pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
         let meta = std::fs::symlink_metadata(path).ok()?;
         // The device is a number of 32 bits, which may count as negative on its way to one of 64.

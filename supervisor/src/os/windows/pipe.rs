@@ -51,6 +51,11 @@ impl Output {
         None
     }
 
+    /// What is open can not be deleted here.
+    pub fn is_named(_path: &Path) -> bool {
+        true
+    }
+
     /// Of one that is there: a job tells who belongs to a service, and needs no help.
     pub fn identity_of(_path: &Path) -> Option<(u64, u64)> {
         None
