@@ -83,7 +83,7 @@ pub(crate) fn exit_code(result: Result<Done, Failure>) -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             if let Failure::Config { problems, .. } = &failure {
-                let _ = writeln!(io::stderr(), "{}", problems.trim_end());
+                let _ = writeln!(io::stderr(), "{}", lines(problems.trim_end()));
             }
             note(&failure.to_string());
             ExitCode::from(failure.code())
@@ -94,12 +94,23 @@ pub(crate) fn exit_code(result: Result<Done, Failure>) -> ExitCode {
 /// One line for the person at the terminal, beside the answer.
 pub(crate) fn note(text: &str) {
     // With stderr gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "ctl: {text}");
+    let _ = writeln!(io::stderr(), "ctl: {}", lines(text));
+}
+
+/// Text of more than one line without what could do something to a terminal: a file, a service or a daemon may have
+/// given a part of it.
+fn lines(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { proto::text::printable(c) }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_file_says_does_nothing_to_a_terminal() {
+        assert_eq!(lines("line 1\n\tname = \"\x1b[2Jweb\""), "line 1\n\tname = \" [2Jweb\"");
+    }
 
     #[test]
     fn no_supervisor_is_told_with_the_way_out() {

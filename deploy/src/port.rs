@@ -81,13 +81,25 @@ fn command(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     // What a process calls itself is its own to choose, and goes to a terminal.
-    let plain = text.trim_end_matches('\0').chars().map(|c| if c.is_control() { ' ' } else { c });
+    let plain = text.trim_end_matches('\0').chars().map(|c| if is_seen(c) { c } else { ' ' });
     plain.take(LONGEST).collect()
+}
+
+/// Whether a character is neither a control nor an invisible one: those are what Rust escapes, with the quotes.
+fn is_seen(character: char) -> bool {
+    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_calls_itself_does_nothing_to_a_terminal() {
+        let plain: String =
+            "a\x1b[2J\u{202E}\u{200B}\"é".chars().map(|c| if is_seen(c) { c } else { '.' }).collect();
+        assert_eq!(plain, "a.[2J..\"é");
+    }
 
     const TABLE: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

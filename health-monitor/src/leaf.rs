@@ -11,8 +11,8 @@ use daemon_kit::cgroup::v2_cgroup;
 /// What the supervisor calls the folder of its cgroups; this monitor has one in it.
 const SUPERVISORS: &str = "sereno-";
 
-/// What the leaves are called; a number follows. One is never used twice: kernels (seen: 6.18) kill what is cloned into
-/// a cgroup that was killed once.
+/// What the leaves are called; the pid of the monitor and a number follow. One is never used twice: kernels (seen: 6.18)
+/// kill what is cloned into a cgroup that was killed once.
 const PREFIX: &str = "check-";
 
 /// Leaves whose processes have been killed, and that could not be removed yet.
@@ -33,15 +33,11 @@ impl Leaf {
         static ONCE: Once = Once::new();
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // Of an earlier process of this monitor, which was killed.
-        ONCE.call_once(|| leaves(own).into_iter().for_each(|leaf| drop(Self(leaf))));
+        ONCE.call_once(|| abandoned(own).into_iter().for_each(|leaf| drop(Self(leaf))));
         remove_left();
-        loop {
-            let path = own.join(format!("{PREFIX}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| Self(path)),
-            }
-        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = own.join(format!("{PREFIX}{}-{number}", std::process::id()));
+        fs::create_dir(&path).map(|()| Self(path))
     }
 
     /// Where it is.
@@ -73,21 +69,36 @@ fn is_ours(own: &Path) -> bool {
     above.is_some_and(|name| name.starts_with(SUPERVISORS))
 }
 
-fn leaves(own: &Path) -> Vec<PathBuf> {
-    let is_leaf = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+/// Leaves of monitors that run no more. Another monitor may be in the same cgroup: one that a check itself starts.
+fn abandoned(own: &Path) -> Vec<PathBuf> {
+    let is_abandoned = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));
+        let pid = name.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        pid.is_some_and(|pid| pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
     };
-    let entries = fs::read_dir(own).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(is_leaf).collect()
+    folders(own).into_iter().filter(is_abandoned).collect()
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Removes those whose processes are gone by now; the rest is tried again at the next check.
 fn remove_left() {
     let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
-    left.retain(|path| match fs::remove_dir(path) {
-        Ok(()) => false,
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    });
+    left.retain(|path| remove(path).is_err_and(|error| error.kind() != io::ErrorKind::NotFound));
+}
+
+/// Removes a cgroup that has no processes, and those that a check made below it.
+fn remove(path: &Path) -> io::Result<()> {
+    for below in folders(path) {
+        remove(&below)?;
+    }
+    fs::remove_dir(path)
 }
 
 #[cfg(test)]
@@ -103,12 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn leaves_are_new_each_time_and_those_of_before_are_removed() {
+    fn leaves_are_new_each_time_and_those_of_ended_monitors_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let own = folder.path();
-        fs::create_dir(own.join("check-0")).expect("made");
+        // No process has such a number; process 1 always runs.
+        for path in ["check-4194305-0/below/it", "check-1-0", "mine"] {
+            fs::create_dir_all(own.join(path)).expect("made");
+        }
         let first = Leaf::make_in(own).expect("made");
-        assert_eq!(leaves(own), [first.path()], "what was there is gone, as far as it was empty");
+        let mut names = folders(own);
+        names.sort();
+        assert_eq!(names, [own.join("check-1-0"), first.path().to_owned(), own.join("mine")]);
         let second = Leaf::make_in(own).expect("made");
         assert_ne!(first.path(), second.path());
     }
