@@ -22,6 +22,8 @@ const PROGRAM: &str = "supervisor";
 /// seconds.
 const START: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long a supervisor may take to be gone after it stopped listening.
+const LEAVES: Duration = Duration::from_secs(1);
 /// What it says before it dies is short; the rest is for its log.
 const LONGEST_SAYING: usize = 64 * 1024;
 
@@ -99,10 +101,9 @@ pub(super) async fn end_what_is_left(home: &Home, endpoint: &Endpoint) -> Result
                 return Ok(Left::Nothing(true));
             }
             let said = newcomer.said();
-            if !said.contains("already running") {
-                return Err(Failure::NotStarted(told(&said, how)));
-            }
-            let until = Instant::now() + START;
+            let failed = !said.contains("already running");
+            // It may have met one that was about to end in peace.
+            let until = Instant::now() + if failed { LEAVES } else { START };
             while Instant::now() < until {
                 if Supervisor::try_connect(endpoint).await.is_ok() {
                     return Ok(Left::Supervised);
@@ -112,7 +113,7 @@ pub(super) async fn end_what_is_left(home: &Home, endpoint: &Endpoint) -> Result
                 }
                 sleep(LOOK_AGAIN).await;
             }
-            return Err(Failure::NotStarted(said));
+            return Err(Failure::NotStarted(if failed { told(&said, how) } else { said }));
         }
         sleep(LOOK_AGAIN).await;
     }

@@ -153,8 +153,17 @@ fn deleted_again_and_again_it_is_there_in_the_end() {
         let _ = fs::remove_dir_all(system.path(".sereno"));
     }
     // A deletion that met the making of it may have left a part.
-    let parts =
-        ["journal", "log", "state/applied.toml", "run/fifo", "run/notify", "run/supervisor.lock", "run/wal"];
+    let parts = [
+        "journal",
+        "log",
+        "state/applied.toml",
+        "state/applied.json",
+        "state/instance",
+        "run/fifo",
+        "run/notify",
+        "run/supervisor.lock",
+        "run/wal",
+    ];
     eventually("all of it is there", || {
         parts.iter().all(|part| system.path(".sereno").join(part).exists())
             && system.ctl(&["status"]).code == 0

@@ -61,16 +61,25 @@ pub fn path_in(state: &Path) -> PathBuf {
     state.join("applied.toml")
 }
 
+/// All the files of the copy: its text, and where that came from.
+pub fn paths_in(state: &Path) -> [PathBuf; 2] {
+    [path_in(state), about_in(state)]
+}
+
+fn about_in(state: &Path) -> PathBuf {
+    state.join("applied.json")
+}
+
 /// Reads the copy.
 pub fn load(state: &Path) -> io::Result<Applied> {
     let text = fs::read_to_string(path_in(state))?;
-    let about = serde_json::from_slice(&fs::read(state.join("applied.json"))?)?;
+    let about = serde_json::from_slice(&fs::read(about_in(state))?)?;
     Ok(Applied { text, about })
 }
 
 /// Writes the copy.
 pub fn save(state: &Path, applied: &Applied) -> io::Result<()> {
-    replace(&state.join("applied.json"), &serde_json::to_vec_pretty(&applied.about)?)?;
+    replace(&about_in(state), &serde_json::to_vec_pretty(&applied.about)?)?;
     replace(&path_in(state), applied.text.as_bytes())
 }
 

@@ -90,8 +90,10 @@ impl Manager {
             Endpoint::Unix(path) => Some(path),
             _ => None,
         };
-        let others = [home.root().into(), home.run().join("wal"), applied::path_in(&home.state())];
-        others.into_iter().chain(socket).any(|path: PathBuf| !path.exists())
+        let state = home.state();
+        let kept =
+            applied::paths_in(&state).into_iter().chain([state.join("instance"), home.run().join("wal")]);
+        kept.chain(socket).any(|path: PathBuf| !path.exists())
     }
 
     /// Whether home is to be made anew now.
