@@ -1,7 +1,5 @@
 //! Talking to the daemons. Nothing outside this file knows that it is gRPC.
 
-mod transport;
-
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,12 +7,12 @@ use proto::v1::monitor_client::MonitorClient;
 use proto::v1::supervisor_client::SupervisorClient;
 use proto::v1::{self, MonitorStatus, Status};
 use proto::{Endpoint, MAX_MESSAGE, UNARY_DEADLINE};
+use sereno_connect::{Authorized, ConnectError};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
+use crate::context;
 use crate::failure::Failure;
-use transport::Authorized;
-pub(crate) use transport::Missing;
 
 /// How long `status` waits for each daemon.
 pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
@@ -27,6 +25,16 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(50);
 /// The first time sooner: an upgrade takes no longer.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
+
+/// Why there is no connection, with what a person at a terminal can do.
+pub(crate) fn plainly(error: &ConnectError) -> String {
+    match error {
+        ConnectError::NoCertificate => {
+            "it wants a certificate: give --ca, --cert and --key, or a context that has them".into()
+        }
+        error => error.to_string(),
+    }
+}
 
 /// A connection to the supervisor.
 #[derive(Clone)]
@@ -58,14 +66,14 @@ macro_rules! streaming {
 }
 
 impl Supervisor {
-    /// Connects, or says why that is not possible.
+    /// Connects, or fails the command.
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
-        Self::try_connect(endpoint).await.map_err(|missing| unreachable(endpoint, missing.to_string()))
+        Self::try_connect(endpoint).await.map_err(|error| unreachable(endpoint, plainly(&error)))
     }
 
-    /// Connects, or says what is missing.
-    pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, Missing> {
-        let channel = transport::channel(endpoint).await?;
+    /// Connects, or says why that is not possible.
+    pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let channel = sereno_connect::now(endpoint, context::shown()).await?;
         let client = SupervisorClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -253,7 +261,8 @@ pub(crate) async fn ask<T>(
 /// Asks a monitor itself; an error is a text for a person.
 pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, String> {
     let ask = async {
-        let channel = transport::channel(endpoint).await.map_err(|missing| missing.to_string())?;
+        let channel =
+            sereno_connect::now(endpoint, context::shown()).await.map_err(|error| plainly(&error))?;
         let mut client = MonitorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         match client.get_monitor_status(v1::GetMonitorStatusRequest {}).await {
             Ok(response) => Ok(response.into_inner()),
@@ -263,7 +272,7 @@ pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Res
     timeout(within, ask).await.unwrap_or_else(|_| Err(silent(within)))
 }
 
-fn unreachable(endpoint: &Endpoint, why: String) -> Failure {
+pub(crate) fn unreachable(endpoint: &Endpoint, why: String) -> Failure {
     Failure::NoSupervisor { endpoint: endpoint.clone(), why }
 }
 

@@ -5,19 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{fs, io};
 
-use daemon_kit::access::{TlsFiles, secret};
 use proto::Endpoint;
 use serde::{Deserialize, Serialize};
+use sereno_auth::{TlsFiles, secret};
+use sereno_connect::Credentials;
 
 use crate::args::access::{Remote, Shown};
 use crate::failure::Failure;
-
-/// What shows to the daemons who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Credentials {
-    pub(crate) tls: Option<TlsFiles>,
-    pub(crate) token_file: Option<PathBuf>,
-}
 
 /// Set once: it is one person, who typed one command.
 static SHOWN: OnceLock<Credentials> = OnceLock::new();

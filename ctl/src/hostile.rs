@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use daemon_kit::file::Env;
+use sereno_config::Env;
 
 use crate::context::Contexts;
 use crate::draft::{procfile, settle};

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::access::{Identity, tls};
 use proto::Name;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use sereno_auth::{Identity, tls};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -65,8 +65,7 @@ impl Folder {
         let pair = KeyPair::generate().map_err(|error| refused("make a key", error))?;
         let mut params = CertificateParams::default();
         // Two authorities are never taken for one another.
-        let id: String =
-            daemon_kit::access::tokens::hex(&params.key_identifier(&pair)).chars().take(8).collect();
+        let id: String = sereno_auth::tokens::hex(&params.key_identifier(&pair)).chars().take(8).collect();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("sereno authority {id}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -123,8 +122,7 @@ impl Folder {
             let why = "there is no authority here: \"ctl pki init\" makes one";
             return Err(Failure::Usage(format!("{}: {why}", self.0.display())));
         }
-        let pem =
-            daemon_kit::access::secret::read(&key).map_err(|error| Failure::Refused(error.to_string()))?;
+        let pem = sereno_auth::secret::read(&key).map_err(|error| Failure::Refused(error.to_string()))?;
         let pair =
             KeyPair::from_pem(&pem).map_err(|error| refused(&format!("read {}", key.display()), error))?;
         let text =
@@ -169,7 +167,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    daemon_kit::access::secret::write(path, text)
+    sereno_auth::secret::write(path, text)
         .map_err(|error| refused(&format!("write {}", path.display()), error))
 }
 
@@ -239,11 +237,8 @@ mod tests {
         assert_eq!(read.hosts, ["10.0.0.1", "web.example.org", "::1"]);
         let left = read.ends.duration_since(SystemTime::now()).expect("later");
         assert!(left <= DAY * 30, "not longer than the authority: {left:?}");
-        let tls = daemon_kit::access::TlsFiles {
-            ca: pki.cert("ca"),
-            cert: pki.cert("probe"),
-            key: pki.key("probe"),
-        };
+        let tls =
+            sereno_auth::TlsFiles { ca: pki.cert("ca"), cert: pki.cert("probe"), key: pki.key("probe") };
         let material = tls.load().expect("loads");
         material.client().expect("a client");
         material.server(std::sync::Arc::default()).expect("a server");

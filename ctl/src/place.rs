@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::{self, Config, Env, Located, Problems};
 use proto::v1::Source;
+use sereno_config::{Config, Env, Located, Problems};
 
 use crate::args::access::Remote;
 use crate::context::{self, Contexts};
@@ -38,7 +38,7 @@ impl Place {
         context::show(told.credentials);
         let located = Located {
             file: endpoint.to_string().into(),
-            home: daemon_kit::Home::at(Path::new("")),
+            home: sereno_config::Home::at(Path::new("")),
             supervisor: endpoint,
             tls: Vec::new(),
             monitors: Vec::new(),
@@ -51,7 +51,7 @@ impl Place {
     pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Failure> {
         let env = environment();
         let file = path(explicit, &env)?;
-        let located = file::locate(&file, &env).map_err(|problems| refused(&problems, &file, ""))?;
+        let located = sereno_config::locate(&file, &env).map_err(|problems| refused(&problems, &file, ""))?;
         if !located.problems.0.is_empty() {
             note(&format!("{}: has errors (see \"ctl check\"); going on with defaults", file.display()));
         }
@@ -62,7 +62,7 @@ impl Place {
     pub(crate) fn quietly(explicit: Option<&Path>) -> Option<Self> {
         let env = environment();
         let file = path(explicit, &env).ok()?;
-        let located = file::locate(&file, &env).ok()?;
+        let located = sereno_config::locate(&file, &env).ok()?;
         Some(Self { located, elsewhere: None, env })
     }
 
@@ -73,8 +73,8 @@ impl Place {
 
     /// The file's settings if it has no errors of form.
     pub(crate) fn settings(&self) -> Option<Config> {
-        let text = file::read(&self.located.file).ok()?;
-        file::load(&self.located.file, &text, &self.env).ok()
+        let text = sereno_config::read(&self.located.file).ok()?;
+        sereno_config::load(&self.located.file, &text, &self.env).ok()
     }
 
     /// The folder that paths of the file are relative to, as the file's own name shows it.
@@ -104,10 +104,10 @@ pub(crate) fn load(path: &Path, env: &Env, consequence: &str) -> Result<Loaded, 
 
 /// The file's text and settings with what the world lacks; or what is wrong with its form.
 pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems), Problems> {
-    let text = file::read(path)?;
-    let config = file::load(path, &text, env)?;
-    let mut world = file::check_trust(&config, path);
-    world.0.extend(file::check_world(&config, env).0);
+    let text = sereno_config::read(path)?;
+    let config = sereno_config::load(path, &text, env)?;
+    let mut world = sereno_config::check_trust(&config, path);
+    world.0.extend(sereno_config::check_world(&config, env).0);
     Ok((text, config, world))
 }
 
@@ -117,7 +117,8 @@ pub(crate) fn path(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Failur
         Some(folder) => folder.into(),
         None => here()?,
     };
-    file::find(explicit, &here, env).map_err(|problem| Failure::Usage(problem.to_string().trim_end().into()))
+    sereno_config::find(explicit, &here, env)
+        .map_err(|problem| Failure::Usage(problem.to_string().trim_end().into()))
 }
 
 /// The folder in which this was typed.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::{CheckSpec, Command, Config, Env, Service, load};
 use deploy::demo::PORTS;
 use deploy::place::Place;
+use sereno_config::{CheckSpec, Command, Config, Env, Service, load};
 
 /// Absolute: a program for another system knows this folder by another name than the one it was compiled in.
 fn folder() -> PathBuf {

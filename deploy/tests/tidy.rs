@@ -9,15 +9,59 @@ use std::str::FromStr as _;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// Who may import whom: crate, its dependencies, and what only its tests may have on top.
-const EDGES: [(&str, &[&str], &[&str]); 7] = [
-    ("proto", &[], &[]),
-    ("daemon-kit", &["proto"], &[]),
-    ("supervisor", &["daemon-kit", "proto"], &[]),
-    ("health-monitor", &["daemon-kit", "proto"], &[]),
-    ("port-monitor", &["daemon-kit", "proto"], &[]),
-    ("ctl", &["daemon-kit", "proto"], &["health-monitor", "port-monitor", "supervisor"]),
-    ("deploy", &["proto"], &["daemon-kit"]),
+/// Who may import whom: crate, where it lies, its dependencies, and what only its tests may have on top. `ctl` has no
+/// daemon's surroundings in it, and the supervisor none of a monitor's.
+const EDGES: [(&str, &str, &[&str], &[&str]); 14] = [
+    ("proto", "proto", &[], &[]),
+    ("sereno-auth", "daemon-kit/auth", &["proto"], &[]),
+    ("sereno-config", "daemon-kit/config", &["proto", "sereno-auth"], &[]),
+    ("sereno-connect", "daemon-kit/connect", &["proto", "sereno-auth"], &[]),
+    ("sereno-runtime", "daemon-kit/runtime", &[], &[]),
+    ("sereno-serve", "daemon-kit/serve", &["proto", "sereno-auth", "sereno-connect", "sereno-runtime"], &[]),
+    (
+        "sereno-guard",
+        "daemon-kit/guard",
+        &["proto", "sereno-config", "sereno-connect", "sereno-runtime"],
+        &[],
+    ),
+    ("sereno-sockets", "daemon-kit/sockets", &[], &[]),
+    (
+        "sereno-monitor",
+        "daemon-kit/monitor",
+        &[
+            "proto",
+            "sereno-auth",
+            "sereno-config",
+            "sereno-connect",
+            "sereno-guard",
+            "sereno-runtime",
+            "sereno-serve",
+        ],
+        &[],
+    ),
+    (
+        "supervisor",
+        "supervisor",
+        &[
+            "proto",
+            "sereno-auth",
+            "sereno-config",
+            "sereno-guard",
+            "sereno-runtime",
+            "sereno-serve",
+            "sereno-sockets",
+        ],
+        &[],
+    ),
+    ("health-monitor", "health-monitor", &["proto", "sereno-monitor", "sereno-runtime"], &[]),
+    ("port-monitor", "port-monitor", &["proto", "sereno-monitor", "sereno-sockets"], &[]),
+    (
+        "ctl",
+        "ctl",
+        &["proto", "sereno-auth", "sereno-config", "sereno-connect"],
+        &["health-monitor", "port-monitor", "supervisor"],
+    ),
+    ("deploy", "deploy", &["proto"], &["sereno-config"]),
 ];
 
 const LONGEST_FILE: usize = 400;
@@ -25,23 +69,23 @@ const LONGEST_FILE: usize = 400;
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
 const SYSTEMS: [(&str, &str); 15] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
-    ("daemon-kit/src/chassis/", "an endpoint is a socket here and a pipe there; signals; who may read a log"),
-    ("daemon-kit/src/access/secret.rs", "who may read a file is a mode here and a folder's rights there"),
-    ("daemon-kit/src/home.rs", "where an endpoint lies, and which file systems have FIFOs"),
-    ("daemon-kit/src/listeners/", "each system keeps its own table of listeners"),
-    ("daemon-kit/src/file/", "a file means other paths, programs and accounts on each system"),
+    ("daemon-kit/serve/src/", "an endpoint is a socket here and a pipe there"),
+    ("daemon-kit/connect/src/dial.rs", "an endpoint is a socket here and a pipe there"),
+    ("daemon-kit/runtime/src/", "signals; who may read a log; what an init system is told, and how"),
+    ("daemon-kit/auth/src/secret.rs", "who may read a file is a mode here and a folder's rights there"),
+    ("daemon-kit/config/src/", "a file means other paths, programs and accounts on each system"),
+    ("daemon-kit/sockets/src/", "each system keeps its own table of listeners"),
     (
-        "daemon-kit/src/guard/",
+        "daemon-kit/guard/src/",
         "a process is held and its end heard in another way on each system; files are kept on Unix",
     ),
-    ("daemon-kit/src/monitor/", "what else than the target an error of the system may be about"),
+    ("daemon-kit/monitor/src/", "what else than the target an error of the system may be about"),
     ("health-monitor/src/exec.rs", "a check's command is ended with its whole group where there are groups"),
     (
         "health-monitor/src/launcher.rs",
         "whom a check's command runs as, and with what power, is the system's",
     ),
     ("port-monitor/src/lib.rs", "picks the table of sockets of this system"),
-    ("ctl/src/client/transport.rs", "connects to a socket here and to a pipe there"),
     ("ctl/src/commands/spawn.rs", "how a program is let go of"),
     ("ctl/src/out.rs", "the reader of a pipe that is gone is an event here and none there"),
     ("deploy/src/", "what the demo can do to itself"),
@@ -143,15 +187,15 @@ fn judge(rule: &str, complaints: &[String]) {
 fn crates_import_only_whom_they_may() {
     let mut complaints = Vec::new();
     let ours: BTreeSet<&str> = EDGES.iter().map(|(name, ..)| *name).collect();
-    for (name, always, in_tests) in EDGES {
-        let path = root().join(name).join("Cargo.toml");
+    for (_, folder, always, in_tests) in EDGES {
+        let path = root().join(folder).join("Cargo.toml");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let manifest: toml::Table =
             text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for (section, dependency) in dependencies(&manifest) {
             let testing = section == "dev-dependencies" && in_tests.contains(&&*dependency);
             if ours.contains(&*dependency) && !always.contains(&&*dependency) && !testing {
-                complaints.push(format!("{name}/Cargo.toml: {section}: {dependency}"));
+                complaints.push(format!("{folder}/Cargo.toml: {section}: {dependency}"));
             }
         }
     }
@@ -171,26 +215,6 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, String)> {
         }
     }
     found
-}
-
-/// Which rooms of the kit a program takes. `ctl` has no daemon's runtime in it, and the supervisor none of a monitor's.
-const ROOMS: [(&str, &[&str]); 4] = [
-    ("ctl", &["file"]),
-    ("supervisor", &["file", "chassis", "guard", "listeners"]),
-    ("health-monitor", &["monitor"]),
-    ("port-monitor", &["listeners", "monitor"]),
-];
-
-#[test]
-fn programs_take_only_the_rooms_of_the_kit_that_they_may() {
-    for (name, rooms) in ROOMS {
-        let text = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("it is there");
-        let manifest: toml::Table = text.parse().expect("TOML");
-        let features =
-            manifest["dependencies"]["daemon-kit"]["features"].as_array().expect("features are named");
-        let features: Vec<&str> = features.iter().filter_map(toml::Value::as_str).collect();
-        assert_eq!(features, rooms, "{name}/Cargo.toml: it must stay lean");
-    }
 }
 
 #[test]
@@ -213,7 +237,7 @@ fn files_are_read_from_top_to_bottom() {
 #[test]
 fn the_first_file_of_a_crate_is_a_map() {
     let first = |name: &str| ["src/lib.rs", "src/main.rs"].map(|file| PathBuf::from(name).join(file));
-    let files = EDGES.iter().flat_map(|(name, ..)| first(name));
+    let files = EDGES.iter().flat_map(|(_, folder, ..)| first(folder));
     let blind =
         |file: &PathBuf| fs::read_to_string(root().join(file)).is_ok_and(|text| !text.starts_with("//!"));
     let complaints: Vec<String> = files.filter(blind).map(|file| file.display().to_string()).collect();
@@ -233,7 +257,7 @@ fn unsafe_is_only_where_the_system_is() {
 #[test]
 fn every_crate_but_the_supervisor_forbids_unsafe() {
     let mut complaints = Vec::new();
-    for name in EDGES.iter().map(|(name, ..)| *name).filter(|name| *name != "supervisor") {
+    for name in EDGES.iter().map(|(_, folder, ..)| *folder).filter(|folder| *folder != "supervisor") {
         for file in ["src/lib.rs", "src/main.rs"] {
             let text = fs::read_to_string(root().join(name).join(file));
             if text.is_ok_and(|text| !text.contains("#![forbid(unsafe_code)]")) {
@@ -317,9 +341,6 @@ fn nothing_names_a_folder_or_a_host_of_one_machine() {
     judge("a file of the project names a place that only one machine has", &complaints);
 }
 
-/// Crates whose tests feed the targets.
-const FED: [&str; 4] = ["supervisor", "daemon-kit", "health-monitor", "ctl"];
-
 #[test]
 fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
     let stems = |folder: &str| -> BTreeSet<String> {
@@ -328,8 +349,8 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             .map(|entry| entry.path().file_stem().expect("a name").to_string_lossy().into_owned())
             .collect()
     };
-    let test = |name: &&str| fs::read_to_string(root().join(name).join("tests/hostile.rs")).expect("a test");
-    let tests: String = FED.iter().map(test).collect();
+    let feeds = |source: &Source| source.path.contains("/tests/") && source.path.ends_with("hostile.rs");
+    let tests: String = rust().into_iter().filter(feeds).map(|source| source.text).collect();
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");
     let mut complaints = Vec::new();
     for name in stems("fuzz/fuzz_targets").union(&stems("fuzz/corpus")) {
@@ -340,7 +361,7 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             (path(&format!("fuzz_targets/{name}.rs")).is_file(), "has no file in fuzz/fuzz_targets"),
             (inputs, "has no input in fuzz/corpus"),
             (manifest.contains(&format!("name = \"{name}\"")), "is no program of fuzz/Cargo.toml"),
-            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no tests/hostile.rs"),
+            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no hostile.rs of the tests"),
         ] {
             if !is_so {
                 complaints.push(format!("{name}: {what}"));

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use daemon_kit::monitor::{Evidence, TargetError, Verdict};
 use proto::v1;
+use sereno_monitor::{Evidence, TargetError, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;

@@ -1,9 +1,9 @@
 //! Is this answer good? Pure: status and body in, the reason why not out.
 
-use daemon_kit::monitor::TargetError;
 use proto::v1;
 use regex::bytes::Regex;
 use serde_json::Value;
+use sereno_monitor::TargetError;
 
 /// What a good answer looks like.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use daemon_kit::monitor::{Evidence, TargetError, Verdict};
 use proto::v1;
 use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url};
+use sereno_monitor::{Evidence, TargetError, Verdict};
 
 use crate::client::{Clients, Kind};
 use crate::expect::Expect;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::{fs, io};
 
-use daemon_kit::cgroup::v2_cgroup;
+use sereno_runtime::cgroup::v2_cgroup;
 
 /// What the supervisor calls the folder of its cgroups; this monitor has one in it.
 const SUPERVISORS: &str = "sereno-";

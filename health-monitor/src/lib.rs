@@ -11,7 +11,7 @@
 //! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
 //! | [`hostile`] | answers that nobody meant: for fuzzers |
 //!
-//! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
+//! When to check, count, report and ask is the runtime's: `sereno_monitor`.
 
 #![forbid(unsafe_code)]
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use daemon_kit::monitor::start::{Flags, start};
 use health_monitor::{HealthProbe, NAME, launcher};
+use sereno_monitor::start::{Flags, start};
 
 /// Watches services over HTTP, and asks the supervisor for a restart when they are sick
 #[derive(Debug, Parser)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daemon_kit::monitor::{Check, Probe, Spec, Target, TargetError, Verdict};
+use sereno_monitor::{Check, Probe, Spec, Target, TargetError, Verdict};
 
 use crate::client::Clients;
 use crate::exec::ExecCheck;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{check, look};
-use daemon_kit::monitor::Verdict;
 use proto::v1;
 use proto::v1::target::Spec;
+use sereno_monitor::Verdict;
 use tokio::time::timeout;
 
 /// Longer than anything here takes on a loaded machine.

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{Ready, check};
-use daemon_kit::monitor::Verdict;
 use proto::v1;
 use proto::v1::target::Spec;
+use sereno_monitor::Verdict;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

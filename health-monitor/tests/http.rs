@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{check, look};
-use daemon_kit::monitor::{TargetError, Verdict};
 use proto::v1;
 use proto::v1::target::Spec;
+use sereno_monitor::{TargetError, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use daemon_kit::monitor::{TargetError, Verdict};
+use sereno_monitor::{TargetError, Verdict};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 //! Nothing here fails: what can not be read (one that ended meanwhile, the environment of a program of Apple's) is not
 //! there.
 
-use daemon_kit::listeners::{Holder, users};
+use sereno_sockets::{Holder, users};
 
 use crate::sockets::{Owner, Run};
 

@@ -9,7 +9,7 @@
 //! | `sockets` | the system's table of listeners; a file of its own on Windows |
 //! | `holders` | who holds a listener; one file for each system |
 //!
-//! When to check, count, report and ask is the runtime's: `daemon_kit::monitor`.
+//! When to check, count, report and ask is the runtime's: `sereno_monitor`.
 
 #![forbid(unsafe_code)]
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use daemon_kit::monitor::start::{Flags, start};
 use port_monitor::{NAME, PortProbe};
+use sereno_monitor::start::{Flags, start};
 
 /// Watches TCP ports, and asks the supervisor for a restart when they are closed
 #[derive(Debug, Parser)]

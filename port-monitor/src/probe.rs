@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use daemon_kit::listeners::{Listener, listeners};
-use daemon_kit::monitor::{Check, Evidence, Probe, Spec, Target, TargetError, Verdict};
+use sereno_monitor::{Check, Evidence, Probe, Spec, Target, TargetError, Verdict};
+use sereno_sockets::{Listener, listeners};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use daemon_kit::listeners::Listener;
+use sereno_sockets::Listener;
 
 pub(crate) use crate::holders::owner;
 

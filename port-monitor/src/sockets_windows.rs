@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use daemon_kit::listeners::Listener;
 use netstat2::{AddressFamilyFlags, ProtocolFlags, ProtocolSocketInfo, TcpState, iterate_sockets_info};
+use sereno_sockets::Listener;
 use tokio::time::Instant;
 use winsafe::{HPROCESS, HPROCESSLIST, co};
 

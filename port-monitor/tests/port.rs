@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
-use daemon_kit::monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
 use port_monitor::PortProbe;
 use port_monitor::probe::PortCheck;
 use proto::time::to_wire;
 use proto::v1;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use sereno_monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -135,7 +135,7 @@ async fn somebody_elses_port_fails_and_is_named() {
 
 impl Port {
     fn target_address(&self) -> String {
-        let daemon_kit::monitor::Spec::Tcp(spec) = &self.target.spec else { unreachable!("made so") };
+        let sereno_monitor::Spec::Tcp(spec) = &self.target.spec else { unreachable!("made so") };
         spec.addresses[0].clone()
     }
 }

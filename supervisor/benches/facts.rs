@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use daemon_kit::file::{Brake, Budget, Ready, RestartPolicy};
 use proto::Name;
 use proto::v1::Decision;
+use sereno_config::{Brake, Budget, Ready, RestartPolicy};
 use supervisor::lifecycle::arbiter::{Case, HostBrake, Ledger, Standing, decide};
 use supervisor::lifecycle::ready::{CheckRule, ReadyRules};
 use supervisor::lifecycle::unit::Rules;

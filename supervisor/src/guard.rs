@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use daemon_kit::Home;
-use daemon_kit::chassis::{Init, Shutdown, logging};
-use daemon_kit::file::GUARD;
-use daemon_kit::guard::Guard;
+use sereno_config::GUARD;
+use sereno_config::Home;
+use sereno_guard::Guard;
+use sereno_runtime::{Init, Shutdown, logging};
 
 use crate::os;
 use crate::serving;

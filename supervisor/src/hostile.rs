@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use daemon_kit::file::{self, Env};
+use sereno_config::Env;
 
 use crate::{api, disk, journal, logs, service};
 
@@ -32,7 +32,7 @@ pub fn feed(name: &str, bytes: &[u8]) {
 fn added(bytes: &[u8]) {
     let Ok(added) = serde_json::from_slice::<disk::added::Added>(bytes) else { return };
     let text = "[services.web]\ncommand = \"sleep 1\"\n";
-    if let Ok(mut config) = file::load(Path::new("/h/sereno.toml"), text, &Env::new()) {
+    if let Ok(mut config) = sereno_config::load(Path::new("/h/sereno.toml"), text, &Env::new()) {
         added.join(&mut config);
     }
 }
@@ -40,9 +40,9 @@ fn added(bytes: &[u8]) {
 /// `state/applied.toml` and what lies beside it.
 fn applied(bytes: &[u8]) {
     let _ = serde_json::from_slice::<disk::applied::About>(bytes);
-    let _ = serde_json::from_slice::<daemon_kit::guard::launch::Launch>(bytes);
+    let _ = serde_json::from_slice::<sereno_guard::launch::Launch>(bytes);
     let text = String::from_utf8_lossy(bytes);
-    let _ = file::load(Path::new("/h/applied.toml"), &text, &Env::new());
+    let _ = sereno_config::load(Path::new("/h/applied.toml"), &text, &Env::new());
 }
 
 /// What a service says into its notify socket.

@@ -6,10 +6,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use daemon_kit::Home;
-use daemon_kit::access::tokens;
-use daemon_kit::chassis::{Access, Insist, Page, Shutdown, bind_all, serve};
-use daemon_kit::file::SupervisorTable;
+use sereno_auth::tokens;
+use sereno_config::Home;
+use sereno_config::SupervisorTable;
+use sereno_runtime::Shutdown;
+use sereno_serve::{Access, Insist, Page, bind_all, serve};
 
 use crate::api;
 use crate::manager::Handle;

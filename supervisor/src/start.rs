@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anew::HomeError;
 use clap::Parser;
-use daemon_kit::Home;
-use daemon_kit::chassis::listen::ListenError;
-use daemon_kit::chassis::logging::{self, LoggingError};
-use daemon_kit::file::{self, Config, Env, Problems};
-use daemon_kit::guard::launch::Launch;
-use daemon_kit::home::OTHER_FILE;
+use sereno_config::Home;
+use sereno_config::home::OTHER_FILE;
+use sereno_config::{Config, Env, Problems};
+use sereno_guard::launch::Launch;
+use sereno_runtime::logging::{self, LoggingError};
+use sereno_serve::listen::ListenError;
 
 use crate::disk::added::Added;
 use crate::disk::applied::{self, Applied, OtherFile};
@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         None => {
             let source = source(args.file.as_deref(), env)?;
             let (config, applied) = manager::read(&source)?;
-            trusted(file::check_trust(&config, &source.path))?;
+            trusted(sereno_config::check_trust(&config, &source.path))?;
             (config, applied, Wanted::Up)
         }
         Some(home) => {
@@ -256,8 +256,8 @@ fn own_env() -> Env {
 
 fn source(file: Option<&Path>, env: Env) -> Result<Source, StartError> {
     let here = step("finding the current folder", std::env::current_dir())?;
-    let path = file::find(file, &here, &env).map_err(StartError::Problems)?;
-    let text = file::read(&path).map_err(StartError::Problems)?;
+    let path = sereno_config::find(file, &here, &env).map_err(StartError::Problems)?;
+    let text = sereno_config::read(&path).map_err(StartError::Problems)?;
     Ok(Source { path, text, env })
 }
 
@@ -290,7 +290,7 @@ fn make_folders(home: &Home, wanted: Wanted) -> Result<(), StartError> {
 }
 
 fn trusted_home(path: &Path) -> Result<(), StartError> {
-    file::of_home(path).map_err(|why| StartError::Home(path.into(), why))
+    sereno_config::of_home(path).map_err(|why| StartError::Home(path.into(), why))
 }
 
 /// Leaves alone what another file started, as long as that file exists and any of it runs. Judged before the lock is
@@ -315,7 +315,7 @@ fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     // services alone; it is closed again below.
     trusted_home(&path)?;
     let applied = step(&format!("reading {}", path.display()), applied::load(&state))?;
-    let config = file::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;
+    let config = sereno_config::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;
     Ok((config, applied))
 }
 

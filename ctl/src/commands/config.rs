@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use daemon_kit::file::Problem;
 use proto::v1::{ApplyRequest, Effect, PlanRequest, Step};
 use serde::Serialize;
+use sereno_config::Problem;
 
 use super::replace::is_confirmed;
 use crate::client::Supervisor;

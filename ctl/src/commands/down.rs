@@ -5,10 +5,11 @@ use std::time::Duration;
 use proto::Endpoint;
 use proto::v1::{ServiceState, ShutdownRequest, Status, WatchStatusRequest, WatchStatusResponse};
 use serde::Serialize;
+use sereno_connect::ConnectError;
 use tokio::time::{Instant, sleep};
 
 use super::spawn;
-use crate::client::{Feed, Missing, Supervisor};
+use crate::client::{Feed, Supervisor, plainly, unreachable};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -106,14 +107,12 @@ async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure>
     let endpoint = &place.located.supervisor;
     let supervisor = match Supervisor::try_connect(endpoint).await {
         // Without a supervisor nobody has to be asked to keep the services.
-        Err(Missing::Nobody(_)) if keep_services => return Ok(Told::Nobody { ended: false }),
-        Err(Missing::Nobody(_)) => match spawn::end_what_is_left(&place.located.home, endpoint).await? {
+        Err(ConnectError::Nobody(_)) if keep_services => return Ok(Told::Nobody { ended: false }),
+        Err(ConnectError::Nobody(_)) => match spawn::end_what_is_left(&place.located.home, endpoint).await? {
             spawn::Left::Nothing(ended) => return Ok(Told::Nobody { ended }),
             spawn::Left::Supervised => Supervisor::connect(endpoint).await?,
         },
-        Err(Missing::Other(why)) => {
-            return Err(Failure::NoSupervisor { endpoint: endpoint.clone(), why });
-        }
+        Err(error) => return Err(unreachable(endpoint, plainly(&error))),
         Ok(supervisor) => supervisor,
     };
     let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
@@ -149,7 +148,7 @@ fn alive(status: &Status) -> Vec<String> {
 async fn deserted(endpoint: &Endpoint) {
     loop {
         sleep(NOW_AND_THEN).await;
-        if let Err(Missing::Nobody(_)) = Supervisor::try_connect(endpoint).await {
+        if let Err(ConnectError::Nobody(_)) = Supervisor::try_connect(endpoint).await {
             return;
         }
     }

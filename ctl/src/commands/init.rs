@@ -1,7 +1,7 @@
 //! `init`: a first file, from what the folder says.
 
-use daemon_kit::file::Problems;
 use serde::Serialize;
+use sereno_config::Problems;
 
 use super::write;
 use crate::args::setup::Init;

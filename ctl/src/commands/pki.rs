@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::access::Identity;
 use serde::Serialize;
+use sereno_auth::Identity;
 
 use super::token;
 use crate::args::access::{Issue, Pki, PkiCommand};

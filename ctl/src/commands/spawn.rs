@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use daemon_kit::Home;
-use daemon_kit::home::OTHER_FILE;
 use proto::Endpoint;
 use proto::v1::Status;
+use sereno_config::Home;
+use sereno_config::home::OTHER_FILE;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{STATUS_DEADLINE, Supervisor};

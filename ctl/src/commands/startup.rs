@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::Env;
 use serde::Serialize;
+use sereno_config::Env;
 
 use crate::args::setup::{AtBoot, BootArgs, Startup};
 use crate::boot::{self, Boot};

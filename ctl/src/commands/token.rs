@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use daemon_kit::access::{Identity, Token, Tokens, secret, tokens};
 use proto::Role;
 use serde::Serialize;
+use sereno_auth::{Identity, Token, Tokens, secret, tokens};
 
 use crate::args::access::{May, NewToken, TokenCommand};
 use crate::failure::{Done, Failure};

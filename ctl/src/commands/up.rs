@@ -6,6 +6,7 @@ use proto::time::to_wire;
 use proto::v1::{ApplyRequest, LogStream, ReadLogsRequest, Selection, Status, Step};
 use proto::{Endpoint, UNARY_DEADLINE};
 use serde::Serialize;
+use sereno_connect::ConnectError;
 use tokio::time::{Instant, sleep};
 
 use super::config::{StepJson, changing, steps, steps_json};
@@ -13,7 +14,7 @@ use super::replace::is_confirmed;
 use super::settle::{self, Settled};
 use super::{down, logs, spawn};
 use crate::args::Up;
-use crate::client::{Missing, Supervisor};
+use crate::client::{Supervisor, plainly, unreachable};
 use crate::failure::{Done, Failure, note};
 use crate::out::Out;
 use crate::place::{Loaded, Place};
@@ -120,10 +121,8 @@ async fn running(endpoint: &Endpoint) -> Result<Option<(Supervisor, Status)>, Fa
     loop {
         let supervisor = match Supervisor::try_connect(endpoint).await {
             Ok(supervisor) => supervisor,
-            Err(Missing::Nobody(_)) => return Ok(None),
-            Err(Missing::Other(why)) => {
-                return Err(Failure::NoSupervisor { endpoint: endpoint.clone(), why });
-            }
+            Err(ConnectError::Nobody(_)) => return Ok(None),
+            Err(error) => return Err(unreachable(endpoint, plainly(&error))),
         };
         match supervisor.status(false, UNARY_DEADLINE).await {
             Ok(status) if !status.supervisor.as_ref().is_some_and(|supervisor| supervisor.shutting_down) => {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::{Env, Problems};
+use sereno_config::{Env, Problems};
 
 use crate::draft::Draft;
 use crate::draft::settle::{self, Refused};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::access::TlsFiles;
+use sereno_auth::TlsFiles;
 
 use super::{Finding, note, well, wrong};
 use crate::pki;
@@ -54,7 +54,7 @@ mod tests {
         let pki = pki::Folder(folder.path().into());
         pki.init(Duration::from_secs(365 * DAY)).expect("made");
         let name = "sup".parse().expect("a name");
-        let identity = daemon_kit::access::Identity { name, role: Role::Operator, services: None };
+        let identity = sereno_auth::Identity { name, role: Role::Operator, services: None };
         pki.issue(&identity, &[], Duration::from_secs(90 * DAY)).expect("issued");
         let files = TlsFiles { ca: pki.cert("ca"), cert: pki.cert("sup"), key: pki.key("sup") };
         for (days, level) in [(0, Level::Ok), (70, Level::Note), (91, Level::Wrong)] {

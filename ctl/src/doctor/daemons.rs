@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use daemon_kit::Home;
 use proto::Endpoint;
+use sereno_config::Home;
 
 use super::{Finding, note, well, wrong};
 use crate::tool;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use daemon_kit::file::{self, Config, Env, Problems};
+use sereno_config::{Config, Env, Problems};
 
 use super::{Finding, note, well, wrong};
 use crate::place;
@@ -19,7 +19,7 @@ pub(crate) fn look(path: &Path, env: &Env, found: &mut Vec<Finding>) -> Option<C
                 found.push(well("file", format!("{}: {} services", path.display(), config.services.len())));
             }
             told(&world, "install or create it, or correct the file", found);
-            found.extend(file::open_env_files(&config).into_iter().map(|path| {
+            found.extend(sereno_config::open_env_files(&config).into_iter().map(|path| {
                 let found = format!("{} can be read by other users", path.display());
                 note("file", found, "if there are secrets in it: chmod 600")
             }));

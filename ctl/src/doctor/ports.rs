@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use daemon_kit::file::{CheckSpec, Config};
 use proto::v1::ServiceState;
+use sereno_config::{CheckSpec, Config};
 
 use super::{Finding, well, wrong};
 use crate::view::View;

@@ -162,7 +162,6 @@ pub(crate) fn port_in(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daemon_kit::file;
 
     fn made(files: &[(&str, &str)]) -> String {
         let root = tempfile::tempdir().expect("a folder");
@@ -172,7 +171,7 @@ mod tests {
             std::fs::write(path, text).expect("written");
         }
         let text = folder(root.path()).text();
-        let loaded = file::load(&root.path().join("sereno.toml"), &text, &file::Env::new());
+        let loaded = sereno_config::load(&root.path().join("sereno.toml"), &text, &sereno_config::Env::new());
         assert!(loaded.is_ok(), "{text}\n{:?}", loaded.err());
         text
     }

@@ -74,6 +74,6 @@ pub(crate) fn python(folder: &Path) -> String {
         return format!("./{own}");
     }
     let path = std::env::var("PATH").ok();
-    let there = |program: &&str| daemon_kit::file::resolve_program(program, folder, path.as_deref()).is_ok();
+    let there = |program: &&str| sereno_config::resolve_program(program, folder, path.as_deref()).is_ok();
     ["python", "python3"].into_iter().find(there).unwrap_or("python3").into()
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use daemon_kit::file::{self, Env, Problems};
+use sereno_config::{Env, Problems};
 
 use super::Draft;
 
@@ -22,7 +22,7 @@ pub(crate) struct Refused {
 pub(crate) fn form(draft: &mut Draft, path: &Path, env: &Env) -> (Vec<Refused>, Problems) {
     let mut refused = Vec::new();
     loop {
-        let Err(problems) = file::load(path, &draft.text(), env) else {
+        let Err(problems) = sereno_config::load(path, &draft.text(), env) else {
             return (refused, Problems(Vec::new()));
         };
         let before = refused.len();
@@ -47,8 +47,8 @@ pub(crate) fn form(draft: &mut Draft, path: &Path, env: &Env) -> (Vec<Refused>, 
 
 /// What the draft names and the world lacks.
 pub(crate) fn world(draft: &Draft, path: &Path, env: &Env) -> Problems {
-    match file::load(path, &draft.text(), env) {
-        Ok(config) => file::check_world(&config, env),
+    match sereno_config::load(path, &draft.text(), env) {
+        Ok(config) => sereno_config::check_world(&config, env),
         Err(problems) => problems,
     }
 }

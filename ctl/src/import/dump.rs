@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::source::App;
-use daemon_kit::file::Env;
+use sereno_config::Env;
 
 /// Where an option of an app stands in a dump.
 const PLACES: [(&str, &str); 27] = [

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::Env;
 use serde_json::Value;
+use sereno_config::Env;
 use toml_edit::InlineTable;
 
 use super::restart::{self, milliseconds, written};

@@ -1,7 +1,7 @@
 //! When PM2 would start it again, in our words.
 
-use daemon_kit::file::Cron;
 use serde_json::Value;
+use sereno_config::Cron;
 
 use super::script::{text, words};
 use super::source::App;

@@ -70,7 +70,7 @@ fn program(asked: &str, cwd: &Path) -> String {
 }
 
 fn by_ending(script: &str, cwd: &Path, path: Option<&str>) -> Option<String> {
-    let there = |program: &str| daemon_kit::file::resolve_program(program, cwd, path).is_ok();
+    let there = |program: &str| sereno_config::resolve_program(program, cwd, path).is_ok();
     let first = |programs: [&str; 2]| {
         programs.into_iter().find(|program| there(program)).unwrap_or(programs[0]).to_owned()
     };

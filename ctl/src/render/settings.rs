@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use daemon_kit::Home;
-use daemon_kit::file::{
+use proto::Name;
+use serde::Serialize;
+use sereno_config::Home;
+use sereno_config::{
     CheckSpec, Command, DependencyOn, EnvInherit, GiveUp, OnFailure, Overlap, Policy, Ready, Schedule,
     Service, StopTo, Watch, Watchdog,
 };
-use proto::Name;
-use serde::Serialize;
 
 use super::secret::shown;
 use super::time::size;
@@ -109,7 +109,7 @@ fn ready(ready: &Ready, within: Duration) -> String {
     }
 }
 
-fn check(id: &Name, check: &daemon_kit::file::Check) -> String {
+fn check(id: &Name, check: &sereno_config::Check) -> String {
     let what = match &check.spec {
         CheckSpec::Http(http) => format!("{} {}", http.method, shown("url", &http.url)),
         CheckSpec::Tcp { addresses, .. } => addresses.join(" or "),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use daemon_kit::monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
 use health_monitor::HealthProbe;
 use health_monitor::probe::HealthCheck;
 use proto::time::to_wire;
 use proto::v1;
 use proto::v1::target::Spec;
+use sereno_monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
 
 /// A target ready to be checked.
 pub(crate) struct Ready {

@@ -1,9 +1,10 @@
 //! What monitors talk to.
 
-use daemon_kit::chassis::{Caller, Shutdown};
-use daemon_kit::file::CheckSpec;
 use futures_util::StreamExt;
 use proto::v1;
+use sereno_config::CheckSpec;
+use sereno_runtime::Shutdown;
+use sereno_serve::Caller;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 

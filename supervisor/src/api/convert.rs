@@ -14,7 +14,7 @@ use crate::os::Ids;
 use crate::service::Restricted;
 use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
-use daemon_kit::file::{Check, CheckSpec, GUARD, HttpCheck, OnFailure};
+use sereno_config::{Check, CheckSpec, GUARD, HttpCheck, OnFailure};
 
 /// Everything, with what was measured of each service.
 pub(super) fn status(
@@ -314,7 +314,6 @@ pub(super) fn event(event: Event) -> v1::Event {
 
 #[cfg(test)]
 mod tests {
-    use daemon_kit::file;
     use proto::Name;
 
     use super::*;
@@ -324,7 +323,8 @@ mod tests {
         let env = BTreeMap::from([("A".to_string(), "check".to_string())]);
         let exec = CheckSpec::Exec { argv: vec!["./alive".into()], cwd: "/srv".into(), env };
         let text = "[services.web]\ncommand = \"web\"\nchecks.a = { kind = \"exec\", command = \"x\" }\n";
-        let config = file::load("/srv/sereno.toml".as_ref(), text, &file::Env::new()).expect("a good file");
+        let config = sereno_config::load("/srv/sereno.toml".as_ref(), text, &sereno_config::Env::new())
+            .expect("a good file");
         let mut check =
             config.services.values().next().expect("one").checks.values().next().expect("one").clone();
         check.spec = exec;

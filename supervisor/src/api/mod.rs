@@ -24,9 +24,10 @@ pub(crate) mod usage;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use daemon_kit::chassis::{Access, Caller, Shutdown};
 use proto::v1::arbiter_server::ArbiterServer;
 use proto::v1::supervisor_server::SupervisorServer;
+use sereno_runtime::Shutdown;
+use sereno_serve::{Access, Caller};
 use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::{Request, Status};

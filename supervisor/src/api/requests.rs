@@ -7,7 +7,7 @@ use proto::{Name, v1};
 use tonic::Status;
 
 use crate::logs::{Place, Which};
-use daemon_kit::chassis::Caller;
+use sereno_serve::Caller;
 
 use crate::manager::command::{
     Ask, CheckResult, ConfigError, Hello, MonitorError, NewService, Report, Selection, Source, Speaker,

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use daemon_kit::file::{self, Config, Env, Problems, Service};
 use proto::Name;
 use serde::{Deserialize, Serialize};
+use sereno_config::{Config, Env, Problems, Service};
 
 use super::{replace, set_aside};
 
@@ -25,7 +25,7 @@ pub struct Entry {
 impl Entry {
     /// What it says, beside the services of a file.
     pub fn service(&self, name: &Name, config: &Config) -> Result<Service, Problems> {
-        file::load_service(name, &self.toml, &self.folder, &self.env, config)
+        sereno_config::load_service(name, &self.toml, &self.folder, &self.env, config)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn config(text: &str) -> Config {
-        file::load(Path::new("/h/sereno.toml"), text, &Env::new()).expect("a good file")
+        sereno_config::load(Path::new("/h/sereno.toml"), text, &Env::new()).expect("a good file")
     }
 
     fn name(text: &str) -> Name {

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use daemon_kit::Home;
 use serde::{Deserialize, Serialize};
+use sereno_config::Home;
 
 use super::replace;
 

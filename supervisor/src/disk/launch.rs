@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use daemon_kit::Home;
-use daemon_kit::file::{Config, GUARD};
-use daemon_kit::guard::launch::Launch;
+use sereno_config::Home;
+use sereno_config::{Config, GUARD};
+use sereno_guard::launch::Launch;
 
 use super::replace;
 use crate::os;

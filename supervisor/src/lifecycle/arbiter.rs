@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use daemon_kit::file::{Brake, Budget};
 use proto::Name;
 use proto::v1::Decision;
+use sereno_config::{Brake, Budget};
 
 use super::Moment;
 pub use super::case::{Case, Standing};

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daemon_kit::file::{Budget, Ready, RestartPolicy};
 use proto::Name;
 use proto::v1::Decision;
+use sereno_config::{Budget, Ready, RestartPolicy};
 
 use super::super::unit::Unit;
 use super::super::unit::testing::{check, name, policy, rules};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::Policy;
 use proto::Name;
+use sereno_config::Policy;
 
 use super::{Moment, Unit};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use daemon_kit::file::{Dependency, DependencyOn};
 use proto::Name;
+use sereno_config::{Dependency, DependencyOn};
 
 use super::{Moment, Unit};
 

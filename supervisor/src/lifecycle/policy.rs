@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use daemon_kit::file::{Policy, RestartPolicy, Success};
+use sereno_config::{Policy, RestartPolicy, Success};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

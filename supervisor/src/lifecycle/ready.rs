@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daemon_kit::file::{Ready, Service};
 use proto::Name;
+use sereno_config::{Ready, Service};
 
 use super::Moment;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::Ready;
 use serde::{Deserialize, Serialize};
+use sereno_config::Ready;
 
 use super::ready::Readiness;
 use super::unit::{Phase, Rest, Rules, Stage};

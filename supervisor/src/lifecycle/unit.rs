@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daemon_kit::file::{GiveUp, Policy, RestartPolicy, Service};
 use proto::Name;
+use sereno_config::{GiveUp, Policy, RestartPolicy, Service};
 
 use super::event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
 use super::policy::{self, Verdict};

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_start_that_can_not_be_tried_is_tried_for_ever_and_counts_for_nothing() {
-        let mut unit = plain(daemon_kit::file::RestartPolicy { max: 1, ..policy() });
+        let mut unit = plain(sereno_config::RestartPolicy { max: 1, ..policy() });
         let mut now = at(1.0);
         unit.request(now, Request::Start);
         let mut waits = Vec::new();

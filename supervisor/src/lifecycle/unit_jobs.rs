@@ -1,6 +1,6 @@
 //! Stories of jobs: wanted up, they wait for their time; what ends is no crash.
 
-use daemon_kit::file::{Policy, Ready, RestartPolicy};
+use sereno_config::{Policy, Ready, RestartPolicy};
 
 use super::super::{Action, Exit, Fact, Request, State, WhyEnd};
 use super::testing::{at, policy, rules};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{Ready, RestartPolicy};
 use proto::Name;
+use sereno_config::{Ready, RestartPolicy};
 
 use super::super::ready::{CheckFact, CheckRule, ReadyRules};
 use super::{Moment, Rules, Unit};

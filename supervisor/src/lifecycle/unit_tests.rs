@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{GiveUp, Policy, Ready, RestartPolicy};
+use sereno_config::{GiveUp, Policy, Ready, RestartPolicy};
 
 use super::super::ready::CheckFact;
 use super::testing::{at, check, name, plain, policy, rules};

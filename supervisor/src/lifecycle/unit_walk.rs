@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{Policy, Ready, RestartPolicy};
+use sereno_config::{Policy, Ready, RestartPolicy};
 
 use super::testing::{check, name, policy, rules};
 use super::{Action, Exit, Fact, Moment, Request, Rules, State, Unit, WhyEnd};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::Watchdog;
+use sereno_config::Watchdog;
 
 use super::Moment;
 use super::arbiter::took;
@@ -74,7 +74,7 @@ pub fn pace(rules: &Watchdog) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use daemon_kit::file::OnFailure;
+    use sereno_config::OnFailure;
 
     use super::super::unit::testing::at;
     use super::*;

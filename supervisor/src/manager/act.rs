@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use daemon_kit::file::GUARD;
 use proto::Name;
+use sereno_config::GUARD;
 
 use super::durable::write_down_end;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};

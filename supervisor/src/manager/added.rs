@@ -1,7 +1,7 @@
 //! Services that no file names: added and removed by hand, one at a time.
 
-use daemon_kit::file::{self, Config, Places};
 use proto::Name;
+use sereno_config::{Config, Places};
 
 use super::Manager;
 use super::command::{ConfigError, NewService, Outcome};
@@ -40,7 +40,7 @@ impl Manager {
             path: "ctl run".into(),
             ..self.config.clone()
         };
-        let wrong = file::check_world(&alone, &entry.env);
+        let wrong = sereno_config::check_world(&alone, &entry.env);
         if !wrong.0.is_empty() {
             return Err(ConfigError::Problems(wrong));
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use daemon_kit::file::{GUARD, Monitor};
 use proto::Name;
+use sereno_config::{GUARD, Monitor};
 use tokio::sync::watch;
 
 use super::Manager;

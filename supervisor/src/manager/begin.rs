@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use daemon_kit::Home;
-use daemon_kit::file::{Config, GUARD};
 use proto::Name;
+use sereno_config::Home;
+use sereno_config::{Config, GUARD};
 
 use super::command::Handle;
 use super::configure::{graph, seed};
@@ -212,7 +212,7 @@ impl Manager {
         &mut self,
         name: &Name,
         role: Role,
-        spec: daemon_kit::file::Service,
+        spec: sereno_config::Service,
         found: &Found,
         seq: u64,
         now: Moment,

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::Env;
 use proto::Name;
 use proto::v1::Effect;
+use sereno_config::Env;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::journal::Event;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daemon_kit::file::{self, Config, SupervisorTable};
 use proto::Name;
 use proto::v1::Effect;
+use sereno_config::{Config, SupervisorTable};
 
 use super::Manager;
 use super::command::{Plan, Source, Step};
@@ -24,7 +24,7 @@ use crate::service::{Role, Service, TooFewDescriptors};
 pub enum ConfigError {
     /// What is wrong with it.
     #[error("{0}")]
-    Problems(file::Problems),
+    Problems(sereno_config::Problems),
     /// The plan no longer holds.
     #[error("the plan no longer holds: the file or the services have changed since; plan again")]
     Moved,
@@ -65,12 +65,14 @@ pub enum ConfigError {
 
 /// Reads a file and checks it against form and world; what is to be kept of it.
 pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
-    let config = file::load(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
-    let wrong = file::check_world(&config, &source.env);
+    let config =
+        sereno_config::load(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
+    let wrong = sereno_config::check_world(&config, &source.env);
     if !wrong.0.is_empty() {
         return Err(ConfigError::Problems(wrong));
     }
-    let text = file::applied_text(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
+    let text = sereno_config::applied_text(&source.path, &source.text, &source.env)
+        .map_err(ConfigError::Problems)?;
     let about = About {
         source: source.path.clone(),
         checksum: applied::checksum(&source.text),
@@ -311,7 +313,7 @@ fn waits_for_its_time(service: &Service) -> bool {
 }
 
 /// A job, before and after.
-fn is_job(service: &Service, new: &file::Service) -> bool {
+fn is_job(service: &Service, new: &sereno_config::Service) -> bool {
     service.spec.schedule.is_some() && new.schedule.is_some()
 }
 

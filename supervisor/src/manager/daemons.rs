@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use daemon_kit::Home;
-use daemon_kit::file::{self, Config, Env, GUARD, Monitor};
 use proto::Name;
 use proto::v1::Effect;
+use sereno_config::Home;
+use sereno_config::{Config, Env, GUARD, Monitor};
 
 use super::Manager;
 use super::configure::seed;
@@ -17,7 +17,7 @@ use crate::os;
 use crate::service::{Role, Service};
 
 /// A daemon as a service, and its environment.
-type Daemon = (file::Service, Env);
+type Daemon = (sereno_config::Service, Env);
 
 /// A managed monitor, as a service.
 pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> Daemon {
@@ -30,8 +30,9 @@ pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> Da
         monitor.program.clone().or_else(|| beside(name.as_str())).unwrap_or_else(|| name.to_string());
     let mut argv = vec![program];
     argv.extend(monitor.args.iter().cloned());
-    let mut service = file::Service::new(file::Command::Argv(argv), home.root().to_path_buf());
-    service.restart = file::daemon_policy();
+    let mut service =
+        sereno_config::Service::new(sereno_config::Command::Argv(argv), home.root().to_path_buf());
+    service.restart = sereno_config::daemon_policy();
     let listen = monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string());
     let env = [
         ("SERENO_MONITOR", name.to_string()),
@@ -52,9 +53,10 @@ pub(super) fn monitor_endpoint(name: &Name, monitor: &Monitor, home: &Home) -> S
 fn guard_service(home: &Home) -> Daemon {
     let program = launch::own_program().unwrap_or_else(|_| os::own_program());
     let argv = [program.display().to_string(), "--guard".into(), home.root().display().to_string()];
-    let mut service = file::Service::new(file::Command::Argv(argv.into()), home.root().to_path_buf());
-    service.restart = file::daemon_policy();
-    service.ready = file::notified();
+    let mut service =
+        sereno_config::Service::new(sereno_config::Command::Argv(argv.into()), home.root().to_path_buf());
+    service.restart = sereno_config::daemon_policy();
+    service.ready = sereno_config::notified();
     (service, Env::new())
 }
 

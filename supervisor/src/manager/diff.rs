@@ -1,7 +1,7 @@
 //! What a changed file does to one service: which keys changed, and whether the process must be a new one for it.
 
-use daemon_kit::file::Service;
 use proto::v1::Effect;
+use sereno_config::Service;
 
 /// Compares; each change in words. Keys that only the next start reads want a new process, all others are live.
 pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
@@ -50,7 +50,7 @@ fn change(key: &str, before: &str, after: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daemon_kit::file::Command;
+    use sereno_config::Command;
     use std::path::PathBuf;
 
     #[test]

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file::CheckSpec;
 use proto::Name;
+use sereno_config::CheckSpec;
 
 use super::{Happened, Manager};
 use crate::journal::{Entry, Kind};

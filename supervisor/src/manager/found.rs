@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use daemon_kit::Home;
-use daemon_kit::file::{self, Config};
 use proto::Name;
+use sereno_config::Config;
+use sereno_config::Home;
 
 use super::begin::Wanted;
 use crate::disk::state::{self, Entry, State};
@@ -240,7 +240,8 @@ impl Found {
 fn is_believed(marked: &Marked, config: &Config) -> bool {
     let Some(user) = marked.user.filter(|user| *user != os::own_ids().0) else { return true };
     let spec = Name::new(&marked.service).ok().and_then(|name| config.services.get(&name));
-    let account = spec.and_then(|spec| file::account(spec.user.as_deref(), spec.group.as_deref()).ok());
+    let account =
+        spec.and_then(|spec| sereno_config::account(spec.user.as_deref(), spec.group.as_deref()).ok());
     account.and_then(|account| account.uid) == Some(user)
 }
 

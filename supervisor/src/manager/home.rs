@@ -126,7 +126,7 @@ impl Manager {
             self.added.save(&state)?;
         }
         if let Some(launch) = launch {
-            crate::disk::replace(&daemon_kit::guard::launch::Launch::path(&home), launch)?;
+            crate::disk::replace(&sereno_guard::launch::Launch::path(&home), launch)?;
             launch::update(&home, &self.config)?;
         }
         (self.world.wal, _) = Wal::open(&home.run().join("wal"), self.world.wal.last())?;

@@ -67,9 +67,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::{Config, SupervisorTable};
 use futures_util::stream::FuturesUnordered;
 use proto::Name;
+use sereno_config::{Config, SupervisorTable};
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::added::Added;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::Check;
 use proto::Name;
+use sereno_config::Check;
 
 use crate::service::Restricted;
 

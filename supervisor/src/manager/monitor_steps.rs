@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use daemon_kit::file::{Config, Monitor};
 use proto::Name;
 use proto::v1::Effect;
+use sereno_config::{Config, Monitor};
 
 use super::Manager;
 use super::command::Step;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use daemon_kit::file::{Check, CheckSpec};
 use proto::Name;
+use sereno_config::{Check, CheckSpec};
 
 use super::Manager;
 use super::attachments::{MonitorError, SUPERVISOR};

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use daemon_kit::file::{self, Policy, Ready};
 use proto::Name;
+use sereno_config::{Policy, Ready};
 
 use super::command::Outcome;
 use super::configure::seed;
@@ -144,7 +144,7 @@ impl Manager {
 
 /// What the new run is measured by. A check connects to a socket that both runs hold, so its answer may be the old one's:
 /// where only checks could say "ready", the new run has to stay up for twice the time that the old one took.
-fn successor(spec: &file::Service, took: Duration) -> file::Service {
+fn successor(spec: &sereno_config::Service, took: Duration) -> sereno_config::Service {
     const LEAST: Duration = Duration::from_secs(1);
     let mut spec = spec.clone();
     let checked = !std::mem::take(&mut spec.checks).is_empty();

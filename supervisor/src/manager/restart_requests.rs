@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use daemon_kit::file::OnFailure;
 use proto::Name;
 use proto::v1::Decision;
+use sereno_config::OnFailure;
 
 use super::Manager;
 use super::attachments::MonitorError;

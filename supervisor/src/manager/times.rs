@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file::Overlap;
 use proto::Name;
+use sereno_config::Overlap;
 
 use super::Manager;
 use crate::journal::Kind;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::{Check, CheckSpec, Monitor};
 use proto::{Endpoint, Name};
+use sereno_config::{Check, CheckSpec, Monitor};
 
 use super::{Manager, daemons};
 use crate::lifecycle::arbiter::took;

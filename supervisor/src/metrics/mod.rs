@@ -13,9 +13,9 @@ mod text;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use daemon_kit::access::{TlsFiles, expiry};
-use daemon_kit::chassis::page::Sheet;
-use daemon_kit::file::SupervisorTable;
+use sereno_auth::{TlsFiles, expiry};
+use sereno_config::SupervisorTable;
+use sereno_serve::page::Sheet;
 
 use crate::api::Eyes;
 use crate::manager::Handle;

@@ -134,7 +134,7 @@ pub enum LogPathError {
         /// Where it stands.
         path: PathBuf,
         /// Why not.
-        cause: daemon_kit::file::LinkRefused,
+        cause: sereno_config::LinkRefused,
     },
 }
 

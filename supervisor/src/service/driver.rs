@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file::{Ready, StopTo};
+use sereno_config::{Ready, StopTo};
 
 use super::world::key;
 use super::{Plan, Role, Said, Service, StartFailure, World};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use daemon_kit::file::Config;
+use sereno_config::Config;
 
 use crate::os::{self, SpawnError};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_kit::file::{self, OnFailure};
+use sereno_config::OnFailure;
 
 use super::{Service, World};
 use crate::lifecycle::watchdog::{self, Watch};
@@ -44,7 +44,7 @@ impl ToLookAt {
 
 impl Limits {
     /// Of a run that begins to be watched now; `None`: there is nothing to watch.
-    fn of(spec: &file::Service, held_by_kernel: bool, now: Moment) -> Option<Self> {
+    fn of(spec: &sereno_config::Service, held_by_kernel: bool, now: Moment) -> Option<Self> {
         let memory = spec.memory_max.is_some() && !held_by_kernel;
         let pace = spec.watchdog.as_ref().map(watchdog::pace);
         let every = [memory.then_some(MEMORY_EVERY), pace].into_iter().flatten().min()?;
@@ -165,8 +165,8 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use daemon_kit::file::Command;
     use proto::Name;
+    use sereno_config::Command;
 
     use super::super::Role;
     use super::*;
@@ -178,7 +178,7 @@ mod tests {
         events("oom 0\noom_kill 0\n");
         // A system without cgroups has nothing to tell.
         let Ok(cgroup) = Cgroup::open(folder.path().into()) else { return };
-        let mut spec = file::Service::new(Command::Argv(vec!["web".into()]), "/".into());
+        let mut spec = sereno_config::Service::new(Command::Argv(vec!["web".into()]), "/".into());
         spec.memory_max = Some(500_000_000);
         let mut service = Service::new(Name::new("web").expect("a name"), Role::Service, spec, 1);
         service.cgroup = Some(Arc::new(cgroup));

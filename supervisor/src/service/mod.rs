@@ -32,7 +32,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file;
 use proto::Name;
 use proto::v1::Decision;
 
@@ -84,11 +83,11 @@ pub struct Service {
     /// What it is to Sereno.
     pub role: Role,
     /// Its settings.
-    pub spec: file::Service,
+    pub spec: sereno_config::Service,
     /// More environment: for monitors, and for who is one of several.
     pub extra_env: BTreeMap<String, String>,
     /// The environment it was added in, where no file names it.
-    pub caller_env: Option<file::Env>,
+    pub caller_env: Option<sereno_config::Env>,
     /// What it does and is to do.
     pub unit: Unit,
     /// Everything for the next start; made when first needed.
@@ -180,13 +179,13 @@ pub struct Pause {
 
 impl Service {
     /// A service that has never run.
-    pub fn new(name: Name, role: Role, spec: file::Service, seed: u64) -> Self {
+    pub fn new(name: Name, role: Role, spec: sereno_config::Service, seed: u64) -> Self {
         let unit = Unit::new(Rules::of(&spec), seed);
         Self::with_unit(name, role, spec, unit)
     }
 
     /// A service with what is known of it.
-    pub fn with_unit(name: Name, role: Role, spec: file::Service, unit: Unit) -> Self {
+    pub fn with_unit(name: Name, role: Role, spec: sereno_config::Service, unit: Unit) -> Self {
         let instance = name.instance().map(|number| ("SERENO_INSTANCE".to_string(), number.to_string()));
         let extra_env = instance.into_iter().collect();
         Self {
@@ -227,7 +226,7 @@ impl Service {
     }
 
     /// Takes new settings over; the process goes on as it is.
-    pub fn change(&mut self, spec: file::Service) {
+    pub fn change(&mut self, spec: sereno_config::Service) {
         self.unit.set_rules(Rules::of(&spec));
         self.reports.keep_only(&spec);
         let before = self.cron().cloned();
@@ -239,7 +238,7 @@ impl Service {
     }
 
     /// Tells the environment it was added in; `None`: the one of the file.
-    pub fn set_caller_env(&mut self, env: Option<file::Env>) {
+    pub fn set_caller_env(&mut self, env: Option<sereno_config::Env>) {
         if self.caller_env != env {
             self.caller_env = env;
             self.plan = None;
@@ -247,7 +246,7 @@ impl Service {
     }
 
     /// What it inherits from.
-    pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a file::Env {
+    pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a sereno_config::Env {
         self.caller_env.as_ref().unwrap_or(&world.env)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon_kit::file::Ready;
+use sereno_config::Ready;
 
 use super::{Run, Service, World};
 use crate::os::Tree;

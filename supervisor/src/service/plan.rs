@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::Path;
 
-use daemon_kit::file::{self, Command, Env};
 use proto::Name;
+use sereno_config::{Command, Env};
 
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
 
@@ -19,7 +19,7 @@ pub struct Plan {
 impl Plan {
     /// Looks up what the settings name: program, folder, user, environment files. The error is one of the world.
     pub fn make(
-        service: &file::Service,
+        service: &sereno_config::Service,
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
@@ -33,20 +33,20 @@ impl Plan {
 
     /// The same for another command of the service: its `stop.command`.
     pub fn of(
-        service: &file::Service,
+        service: &sereno_config::Service,
         argv: &[String],
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
     ) -> Result<Self, String> {
-        let mut env = file::service_env(service, caller)?;
+        let mut env = sereno_config::service_env(service, caller)?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
             return Err(format!("cwd {} is not there", service.cwd.display()));
         }
         let program = argv.first().ok_or("the command is empty")?;
         let path = env.get("PATH").map(String::as_str);
-        let program = file::resolve_program(program, &service.cwd, path)?;
+        let program = sereno_config::resolve_program(program, &service.cwd, path)?;
         let mut strings: Vec<CString> =
             env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
         let mark = strings.len();
@@ -94,7 +94,7 @@ impl Plan {
     }
 }
 
-fn limits(service: &file::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, String> {
+fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, String> {
     let mut limits = host.limits.clone();
     for (name, value) in &service.limits {
         let number = os::limit_number(name).ok_or_else(|| format!("this system has no limit {name:?}"))?;
@@ -104,8 +104,8 @@ fn limits(service: &file::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)
     Ok(limits)
 }
 
-pub(super) fn ids(service: &file::Service) -> Result<Option<Ids>, String> {
-    let account = file::account(service.user.as_deref(), service.group.as_deref())?;
+pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+    let account = sereno_config::account(service.user.as_deref(), service.group.as_deref())?;
     if account.uid.is_none() && account.gid.is_none() {
         return Ok(None);
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daemon_kit::file;
 use proto::Name;
 
 use crate::lifecycle::{CheckFact, Moment};
@@ -55,7 +54,7 @@ impl Reports {
     }
 
     /// Forgets checks that are no longer declared.
-    pub fn keep_only(&mut self, spec: &file::Service) {
+    pub fn keep_only(&mut self, spec: &sereno_config::Service) {
         self.by_check.retain(|check, _| spec.checks.contains_key(check));
     }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use daemon_kit::file;
-
 use super::plan;
 use super::{Service, World};
 use crate::os::{Confine, Ids, MARK};
@@ -50,7 +48,7 @@ impl Service {
     }
 
     fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), String> {
-        let mut env = file::service_env(&self.spec, self.env_of_caller(world))?;
+        let mut env = sereno_config::service_env(&self.spec, self.env_of_caller(world))?;
         env.extend(self.extra_env.clone());
         Ok((env, plan::ids(&self.spec)?))
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use daemon_kit::file::Socket;
 use proto::Name;
 use serde::{Deserialize, Serialize};
+use sereno_config::Socket;
 
 use super::{Service, StartFailure};
 use crate::os::{self, Handle, Process};

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use daemon_kit::file::{Cron, Service as Spec};
+use sereno_config::{Cron, Service as Spec};
 
 use super::Service;
 use crate::lifecycle::Moment;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use daemon_kit::Home;
-use daemon_kit::file::Env;
 use proto::Name;
+use sereno_config::Env;
+use sereno_config::Home;
 
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};

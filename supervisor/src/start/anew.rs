@@ -2,8 +2,8 @@
 
 use std::io;
 
-use daemon_kit::Home;
-use daemon_kit::guard::launch::Launch;
+use sereno_config::Home;
+use sereno_guard::launch::Launch;
 
 use super::{ignored_by_git, make_folders, named_path};
 use crate::manager::{Manager, Wanted};

@@ -1,6 +1,7 @@
 //! The manager and the API, from the first turn to the last.
 
-use daemon_kit::chassis::{Init, Insist, Shutdown};
+use sereno_runtime::{Init, Shutdown};
+use sereno_serve::Insist;
 
 use super::anew::{HomeError, Remembered};
 use super::{StartError, step};

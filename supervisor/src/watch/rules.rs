@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemon_kit::file::{Ignored, Service};
+use sereno_config::{Ignored, Service};
 
 /// What one service wants to be restarted for.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ fn is_of(own: &Path, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daemon_kit::file::{Command, Watch};
+    use sereno_config::{Command, Watch};
 
     fn wanted(paths: &[&str]) -> Wanted {
         let mut service = Service::new(Command::Argv(vec!["web".into()]), "/srv/app".into());

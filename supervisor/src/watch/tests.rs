@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use daemon_kit::file::{Command, Service, Watch};
+use sereno_config::{Command, Service, Watch};
 
 use super::*;
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use daemon_kit::guard::launch::Launch;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use sereno_guard::launch::Launch;
 
 use super::cgroup;
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
-use daemon_kit::cgroup::v2_cgroup;
+use sereno_runtime::cgroup::v2_cgroup;
 
 use super::{memory, spawn};
 

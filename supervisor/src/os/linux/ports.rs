@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use daemon_kit::listeners::{Listener, listeners};
+use sereno_sockets::{Listener, listeners};
 
 use super::proc::{self, Fifos};
 use crate::os::Stranger;

@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemon_kit::guard::launch::Launch;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use sereno_guard::launch::Launch;
 
 use super::proc;
 use crate::lifecycle::Moment;

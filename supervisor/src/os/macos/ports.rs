@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use daemon_kit::listeners::{Listener, listeners, users};
+use sereno_sockets::{Listener, listeners, users};
 
 use super::marks::{self, Fifos};
 use super::proc;

@@ -13,8 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use daemon_kit::Home;
-use daemon_kit::guard::messages::{self, Link, Message};
+use sereno_config::Home;
+use sereno_guard::messages::{self, Link, Message};
 
 use crate::lifecycle::Moment;
 use crate::os::pipe::Output;

@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use daemon_kit::file::{Ownership, may_follow};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sereno_config::{Ownership, may_follow};
 
 use crate::os::LogPathError;
 

@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use daemon_kit::Home;
-use daemon_kit::guard::launch::Launch;
+use sereno_config::Home;
+use sereno_guard::launch::Launch;
 
 use super::handle::Handle;
 use super::pipe::Output;

@@ -1,0 +1,14 @@
+//! The whole `sereno.toml`: what a file says, and every way in which it can be wrong.
+
+mod applied;
+mod cases;
+mod contract;
+mod file;
+mod guard;
+mod hostile;
+mod instances;
+#[path = "../../../../fuzz/mutate.rs"]
+mod mutate;
+mod problems;
+mod walk;
+mod world;

@@ -1,0 +1,120 @@
+//! A channel to a daemon, for whoever asks it something.
+//!
+//! | function | for |
+//! |---|---|
+//! | [`lazy`], [`lazy_as`] | daemons: it connects when it is first used, and again after it broke |
+//! | [`now`] | commands: one connection, made here and now, with an error that says in plain words why there is none |
+
+#![forbid(unsafe_code)]
+
+mod dial;
+mod error;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use proto::Endpoint;
+use sereno_auth::{TlsFiles, secret};
+use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+pub use error::ConnectError;
+
+/// How often the other end of a TCP connection is asked whether it is there, and how long it may take to answer: on TCP
+/// nobody else says that it is gone.
+pub const PING: Duration = Duration::from_secs(10);
+/// See [`PING`].
+pub const PONG: Duration = Duration::from_secs(5);
+
+/// How long a daemon waits for one connection; it tries again.
+const LAZY: Duration = Duration::from_secs(2);
+/// How long a command waits, over a network that may be broken.
+const NOW: Duration = Duration::from_secs(5);
+
+/// What shows to others who we are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// For `https://`.
+    pub tls: Option<TlsFiles>,
+    /// For `http://`: the file with the token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// A channel whose calls say who makes them.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Shows a token with each call.
+#[derive(Debug, Clone, Default)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// Reads the token, where there is one and the endpoint wants it.
+    fn of(credentials: &Credentials, endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let (Some(path), Endpoint::Http(_)) = (&credentials.token_file, endpoint) else {
+            return Ok(Self(None));
+        };
+        let token = secret::read(path)?;
+        let mut value = MetadataValue::try_from(format!("Bearer {}", token.trim()))
+            .map_err(|_| ConnectError::NoToken(path.clone()))?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A channel that connects when it is first used, and again after it broke. Needs a tokio runtime.
+pub fn lazy(endpoint: &Endpoint) -> Channel {
+    with(endpoint, None)
+}
+
+/// The same for somebody who has to show who they are. The token is read now, certificates at each connection.
+pub fn lazy_as(endpoint: &Endpoint, credentials: &Credentials) -> Result<Authorized, ConnectError> {
+    let bearer = Bearer::of(credentials, endpoint)?;
+    Ok(InterceptedService::new(with(endpoint, credentials.tls.clone()), bearer))
+}
+
+/// Connects, within 5 seconds. The channel ends with this connection.
+pub async fn now(endpoint: &Endpoint, credentials: &Credentials) -> Result<Authorized, ConnectError> {
+    let connecting = async {
+        let bearer = Bearer::of(credentials, endpoint)?;
+        let mut once = Some(TokioIo::new(dial::dial(endpoint, credentials.tls.as_ref()).await?));
+        let connector = tower::service_fn(move |_| {
+            let stream = once.take().ok_or_else(|| io::Error::other("the connection has ended"));
+            async move { stream }
+        });
+        let channel = target(endpoint).connect_with_connector(connector).await?;
+        Ok(InterceptedService::new(channel, bearer))
+    };
+    timeout(NOW, connecting).await.unwrap_or_else(|_| Err(ConnectError::Late(NOW)))
+}
+
+fn with(endpoint: &Endpoint, tls: Option<TlsFiles>) -> Channel {
+    let dialed = endpoint.clone();
+    target(endpoint).connect_timeout(LAZY).connect_with_connector_lazy(tower::service_fn(move |_| {
+        let (endpoint, tls) = (dialed.clone(), tls.clone());
+        async move { dial::dial(&endpoint, tls.as_ref()).await.map(TokioIo::new) }
+    }))
+}
+
+fn target(endpoint: &Endpoint) -> tonic::transport::Endpoint {
+    // The URI is only the authority, which is part of the contract: HTTP/2 servers accept no path there.
+    let target = tonic::transport::Endpoint::from_static("http://localhost");
+    if endpoint.is_local() {
+        return target;
+    }
+    target.http2_keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true)
+}

@@ -1,0 +1,111 @@
+//! How the supervisor was started, kept beside its state: what a guard needs to start it again just so. It holds an
+//! environment, so the supervisor writes it as a file that only its owner can read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use sereno_config::Home;
+
+/// How the supervisor was started.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Launch {
+    /// Its program, absolute.
+    pub program: PathBuf,
+    /// Where it was started.
+    pub cwd: PathBuf,
+    /// Its environment, less what was meant for one process alone.
+    pub env: BTreeMap<String, String>,
+    /// File mode creation mask.
+    pub umask: Option<u32>,
+    /// Its cgroup v2, as a folder.
+    pub cgroup: Option<PathBuf>,
+    /// How many descriptors it could open before it raised that limit; `None`: the limit was not raised.
+    pub descriptors: Option<u64>,
+    /// Something else starts it again: an init system.
+    pub under_init: bool,
+    /// `[supervisor] guard`.
+    pub guard: bool,
+    /// `[supervisor] guard.hang`, in milliseconds.
+    pub hang: u64,
+    /// The monitors and the guard that may start it again, in the order in which they try.
+    pub guards: Vec<String>,
+}
+
+/// What is meant for one process alone, and never for the next one.
+const NOT_HANDED_ON: [&str; 5] =
+    ["NOTIFY_SOCKET", "SERENO_LISTEN", "SERENO_MONITOR", "SERENO_SUPERVISOR", "SERENO_UNIT"];
+
+impl Launch {
+    /// Where it lies.
+    pub fn path(home: &Home) -> PathBuf {
+        home.state().join("launch.json")
+    }
+
+    /// What the supervisor of this home has written down.
+    pub fn read(home: &Home) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(Self::path(home))?)?)
+    }
+
+    /// As it is written down.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Whether a variable goes on to the next supervisor.
+    pub fn hands_on(name: &str) -> bool {
+        !NOT_HANDED_ON.contains(&name) && !name.starts_with("LISTEN_") && !name.starts_with("WATCHDOG_")
+    }
+
+    /// Whether a guard starts a supervisor that died.
+    pub fn is_guarded(&self) -> bool {
+        self.guard && !self.under_init
+    }
+
+    /// How long it may be silent.
+    pub fn hang(&self) -> Duration {
+        Duration::from_millis(self.hang)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn is_read_as_it_was_written_also_by_an_older_or_newer_program() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::at(folder.path());
+        fs::create_dir(home.state()).expect("made");
+        let launch = Launch {
+            program: "/usr/bin/supervisor".into(),
+            env: [("PATH".to_string(), "/bin".to_string())].into(),
+            guard: true,
+            hang: 1500,
+            ..Launch::default()
+        };
+        fs::write(Launch::path(&home), launch.to_bytes().expect("text")).expect("written");
+        assert_eq!(Launch::read(&home).expect("read"), launch);
+        assert!(launch.is_guarded() && !Launch { under_init: true, ..launch.clone() }.is_guarded());
+        assert_eq!(launch.hang(), Duration::from_millis(1500));
+        fs::write(Launch::path(&home), r#"{"program": "/x", "later": 1}"#).expect("written");
+        let read = Launch::read(&home).expect("unknown keys are survived");
+        assert_eq!((read.program.as_path(), read.is_guarded()), (Path::new("/x"), false));
+    }
+
+    #[test]
+    fn what_is_meant_for_one_process_is_not_handed_on() {
+        for name in ["SERENO_UNIT", "SERENO_MONITOR", "NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"] {
+            assert!(!Launch::hands_on(name), "{name}");
+        }
+        for name in ["PATH", "SERENO_CGROUP", "SERENO_HOME", "MY_LISTEN_PORT"] {
+            assert!(Launch::hands_on(name), "{name}");
+        }
+    }
+}

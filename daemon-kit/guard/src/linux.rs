@@ -1,0 +1,133 @@
+//! On Linux: a supervisor is held by its pidfd, and its lock is seen among its open files.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::{fs, io, thread};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::sync::oneshot;
+
+pub(super) use super::unix::start;
+
+/// Whether the supervisor with this lock is one of ours; else why not.
+pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
+    let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    if found.uid() == rustix::process::geteuid().as_raw() {
+        Ok(())
+    } else {
+        Err("the supervisor is another user's".into())
+    }
+}
+
+/// A process that was alive when it was found.
+#[derive(Debug)]
+pub(super) struct Process(OwnedFd);
+
+impl Process {
+    /// The process with this pid, if it lives and holds the lock; the error is why that can not be told.
+    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
+        let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let number = number.ok_or_else(|| format!("the lock names {pid}"))?;
+        let pidfd = match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(format!("watching pid {pid}: {error}")),
+        };
+        // Opened first, judged second. A pid alone may be somebody else by now, who does not have the lock open.
+        match has_open(pid, (found.dev(), found.ino())) {
+            _ if has_ended(&pidfd) => Ok(None),
+            Ok(true) => Ok(Some(Self(pidfd))),
+            Ok(false) => Ok(None),
+            Err(error) => Err(format!("looking at pid {pid}: {error}")),
+        }
+    }
+
+    /// Ends with the process.
+    pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
+        died(&self.0)
+    }
+
+    /// Ends it as nothing else could. One that is gone by now is what was wanted.
+    pub(super) fn kill(&self) {
+        let _ = pidfd_send_signal(&self.0, Signal::KILL);
+    }
+}
+
+/// Ends with the process. A thread waits for it: the runtime's own way to wait for a descriptor is not a safe one.
+fn died(pidfd: &OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
+    let pidfd = pidfd.try_clone()?;
+    let (tell, told) = oneshot::channel::<()>();
+    thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        while let Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
+        drop(tell);
+    })?;
+    Ok(async move {
+        // Never told anything: the thread ends.
+        let _ = told.await;
+    })
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether a process has a file open, by device and inode.
+fn has_open(pid: u32, file: (u64, u64)) -> io::Result<bool> {
+    let entries = match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    let is_it = |path: &Path| fs::metadata(path).is_ok_and(|meta| (meta.dev(), meta.ino()) == file);
+    Ok(entries.flatten().any(|entry| is_it(&entry.path())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::life::{Holder, Supervisor};
+    use super::*;
+    use sereno_config::Home;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::at(folder.path());
+        fs::create_dir_all(home.run()).expect("made");
+        (folder, home)
+    }
+
+    #[test]
+    fn only_who_has_the_lock_open_is_the_supervisor() {
+        let (_folder, home) = home();
+        assert!(matches!(Supervisor::find(&home), Holder::Unknown(_)), "there is no lock");
+        let me = std::process::id();
+        fs::write(home.lock(), format!("{me}\n")).expect("written");
+        assert!(
+            matches!(Supervisor::find(&home), Holder::Dead(pid) if pid == me),
+            "a pid that was used again"
+        );
+        let lock = fs::File::open(home.lock()).expect("open");
+        assert!(matches!(Supervisor::find(&home), Holder::Alive(found) if found.pid() == me));
+        fs::write(home.lock(), "").expect("written");
+        assert!(matches!(Supervisor::find(&home), Holder::Unknown(_)), "not signed yet");
+        drop(lock);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_is_heard() {
+        #[expect(clippy::disallowed_methods, reason = "a process to watch")]
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("starts");
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("it lives");
+        let died = died(&pidfd).expect("watched");
+        assert!(!has_ended(&pidfd));
+        child.kill().expect("killed");
+        died.await;
+        assert!(has_ended(&pidfd), "also while nobody has waited for it");
+        child.wait().expect("ours");
+    }
+}

@@ -1,0 +1,20 @@
+//! What stands around the work of a daemon, the same for all of them. Nothing here listens or connects.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
+//! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
+//! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
+//! | `init` | [`Init`]: saying to the init system that a daemon is ready, lives, and goes |
+//! | [`cgroup`] | where a process is among the cgroups of version 2 |
+
+#![forbid(unsafe_code)]
+
+pub mod cgroup;
+mod init;
+pub mod logging;
+pub mod settings;
+pub mod shutdown;
+
+pub use init::Init;
+pub use shutdown::Shutdown;

@@ -1,0 +1,296 @@
+//! Who may do what at this daemon's endpoints: the roles table, and the files that say who somebody is, read again when
+//! they have changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use proto::Role;
+use tokio::time::Instant;
+
+use super::calm::Calm;
+use super::listen::{Origin, Peer};
+use super::pace::{Asker, Pace, TooFast};
+use super::roles;
+use sereno_auth::secret::Stamp;
+use sereno_auth::tls::{Material, TlsError};
+use sereno_auth::{Identity, TlsFiles, Tokens};
+
+/// Who calls, and that they may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// In words, for the journal.
+    pub who: String,
+    /// What they may do.
+    pub role: Role,
+    /// What their token or certificate says; `None`: the system says who they are.
+    pub identity: Option<Identity>,
+    /// The process at the other end of a local connection, where the system tells.
+    pub pid: Option<u32>,
+}
+
+/// What lets a caller in, and must go on doing so while a stream is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    Lasting,
+    Token([u8; 32]),
+    Certificate { name: String, until: Option<i64> },
+}
+
+/// A call that is not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Who called, without what changes from one try to the next.
+    pub(super) who: String,
+    /// What they need and what they have.
+    pub(super) why: String,
+    /// What says who they are; `None`: nothing does.
+    pub(super) proof: Option<Proof>,
+}
+
+/// What is told of a refusal.
+type Report = Box<dyn Fn(String) + Send + Sync>;
+
+/// The rights at one daemon's endpoints.
+#[derive(Default)]
+pub struct Access {
+    tokens: Option<Watched<PathBuf, Arc<Tokens>>>,
+    tls: Option<Watched<TlsFiles, Option<Arc<Material>>>>,
+    refused: OnceLock<Report>,
+    calm: Mutex<Calm>,
+    pace: Pace,
+    unbound: Mutex<BTreeMap<String, String>>,
+}
+
+/// Files, and what was read from which writing of them.
+struct Watched<F, T> {
+    files: F,
+    read: Mutex<(Option<[Stamp; 3]>, T)>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// `tokens`: the file with the hashed tokens, which need not be there yet.
+    pub fn new(tokens: Option<PathBuf>, tls: Option<TlsFiles>) -> Self {
+        Self {
+            tokens: tokens.map(|files| Watched { files, read: Mutex::default() }),
+            tls: tls.map(|files| Watched { files, read: Mutex::default() }),
+            ..Self::default()
+        }
+    }
+
+    /// From now on every refusal is told in words, a repeated one once a minute.
+    pub fn report(&self, report: impl Fn(String) + Send + Sync + 'static) {
+        let _ = self.refused.set(Box::new(report));
+    }
+
+    pub(super) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Reads the certificates for the first time; `false`: there are none.
+    pub(super) fn load_tls(&self) -> Result<bool, TlsError> {
+        let Some(tls) = &self.tls else { return Ok(false) };
+        let stamps = tls.files.stamps();
+        let material = tls.files.load()?;
+        // What does not fit together is better said now than to the first client.
+        material.server(Arc::default())?;
+        *tls.read.lock().expect("nobody panics with it") = (Some(stamps), Some(Arc::new(material)));
+        Ok(true)
+    }
+
+    /// The certificates as they are now; those that can not be read leave the ones before in use.
+    pub(super) fn tls(&self) -> Option<Arc<Material>> {
+        let Watched { files, read } = self.tls.as_ref()?;
+        let mut read = read.lock().expect("nobody panics with it");
+        let stamps = Some(files.stamps());
+        if read.0 != stamps {
+            read.0 = stamps;
+            // Certificate and key are two files: between the two writings they do not fit together.
+            let usable = files.load().and_then(|material| material.server(Arc::default()).map(|_| material));
+            match usable {
+                Ok(material) => {
+                    tracing::info!(cert = %files.cert.display(), "uses the new certificate");
+                    read.1 = Some(Arc::new(material));
+                }
+                Err(error) => tracing::error!(%error, "goes on with the certificate it has"),
+            }
+        }
+        read.1.clone()
+    }
+
+    /// The tokens as they are now; from a file that can not be read nobody is let in.
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        let Watched { files: path, read } = self.tokens.as_ref()?;
+        let mut read = read.lock().expect("nobody panics with it");
+        let stamps = Some([Stamp::of(path); 3]);
+        if read.0 != stamps {
+            read.0 = stamps;
+            read.1 = match Tokens::load(path) {
+                Ok((tokens, bad)) => {
+                    for error in bad {
+                        tracing::error!(%error, "a token in {} is left out", path.display());
+                    }
+                    Arc::new(tokens)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no token is taken");
+                    Arc::default()
+                }
+            };
+        }
+        Some(Arc::clone(&read.1))
+    }
+
+    /// Whether a call may be made.
+    pub(super) fn judge(
+        &self,
+        path: &str,
+        peer: Option<&Peer>,
+        bearer: Option<&str>,
+    ) -> Result<(Caller, Proof), Refusal> {
+        let needed = roles::needed(path);
+        let call = roles::call(path);
+        let refuse = |who: &str, why: String, proof| Err(Refusal { who: who.into(), why, proof });
+        let (who, role, identity, proof) = match peer.map(|peer| &peer.origin) {
+            None => return refuse("somebody", format!("{call} needs the role {needed}"), None),
+            Some(Origin::Local { uid, pid }) => {
+                let Some(uid) = *uid else {
+                    // An endpoint that only its owner can open, on a system that says no more.
+                    let who = "a local client".into();
+                    let caller = Caller { who, role: Role::Operator, identity: None, pid: *pid };
+                    return Ok((caller, Proof::Lasting));
+                };
+                let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+                if uid != 0 && Some(uid) != super::listen::own_uid() {
+                    let why = format!(
+                        "{call} needs the role {needed}, uid {uid} has none: the owner and root are operators"
+                    );
+                    return refuse(&format!("uid {uid}"), why, Some(Proof::Lasting));
+                }
+                (format!("uid {uid}{pid}"), Role::Operator, None, Proof::Lasting)
+            }
+            Some(Origin::Loopback(address)) => {
+                let from = address.ip();
+                let tokens = self.tokens().unwrap_or_default();
+                let Some(bearer) = bearer else {
+                    let who = format!("{from} without a token");
+                    return refuse(&who, format!("{call} needs the role {needed}: show a token"), None);
+                };
+                let Some(token) = tokens.whose(bearer) else {
+                    let who = format!("{from} with a wrong token");
+                    return refuse(
+                        &who,
+                        format!("{call} needs the role {needed}: nobody has this token"),
+                        None,
+                    );
+                };
+                let identity = token.identity.clone();
+                let who = format!("token {} ({from})", identity.name);
+                (who, identity.role, Some(identity), Proof::Token(token.hash))
+            }
+            Some(Origin::Certificate { address, identity, until }) => {
+                let from = address.ip();
+                match identity {
+                    Err(error) => {
+                        let why =
+                            format!("{call} needs the role {needed}, the certificate gives none: {error}");
+                        return refuse(&format!("a certificate ({from})"), why, None);
+                    }
+                    Ok(identity) => {
+                        let who = format!("certificate {} ({from})", identity.name);
+                        // It was good when the connection was made.
+                        if has_ended(*until) {
+                            let why = format!("{call} needs the role {needed}: the certificate has expired");
+                            return refuse(&who, why, None);
+                        }
+                        let proof = Proof::Certificate { name: identity.name.to_string(), until: *until };
+                        (who, identity.role, Some(identity.clone()), proof)
+                    }
+                }
+            }
+        };
+        if role < needed {
+            let why = format!("{call} needs the role {needed}, {who} has the role {role}");
+            return refuse(&who, why, Some(proof));
+        }
+        let pid = match peer.map(|peer| &peer.origin) {
+            Some(Origin::Local { pid, .. }) => *pid,
+            _ => None,
+        };
+        Ok((Caller { who, role, identity, pid }, proof))
+    }
+
+    /// Whether this call comes in time, of who was judged by this proof or is a stranger.
+    pub(super) fn in_time(&self, peer: Option<&Peer>, proof: Option<&Proof>) -> Result<(), TooFast> {
+        let asker = match (proof, peer) {
+            (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
+            (Some(Proof::Token(hash)), _) => Asker::Token(*hash),
+            (Some(Proof::Certificate { name, .. }), _) => Asker::Certificate(name.clone()),
+            (None, Some(peer)) => Asker::Stranger(peer.place.party()),
+        };
+        self.pace.take(asker, Instant::now())
+    }
+
+    /// Whether what let somebody in still does, or why not.
+    pub(super) fn holds(&self, proof: &Proof) -> Result<(), &'static str> {
+        match proof {
+            Proof::Lasting => Ok(()),
+            Proof::Certificate { until, .. } => {
+                if has_ended(*until) {
+                    Err("the certificate has expired")
+                } else {
+                    Ok(())
+                }
+            }
+            Proof::Token(hash) => {
+                let tokens = self.tokens().unwrap_or_default();
+                let is_known = tokens.0.iter().any(|token| token.hash == *hash);
+                if is_known { Ok(()) } else { Err("the token has been revoked") }
+            }
+        }
+    }
+
+    /// Says that somebody was refused.
+    pub(super) fn refused(&self, who: &str, why: &str) {
+        self.say(&format!("refused {who}: {}", why.replace(who, "it")));
+    }
+
+    /// The endpoints that can not be bound, and why; they are tried again.
+    pub fn unbound(&self) -> BTreeMap<String, String> {
+        self.unbound.lock().expect("nobody panics with it").clone()
+    }
+
+    /// An endpoint can not be bound, or `None`: is bound now.
+    pub(super) fn set_unbound(&self, endpoint: &str, why: Option<String>) {
+        let mut unbound = self.unbound.lock().expect("nobody panics with it");
+        match why {
+            Some(why) => unbound.insert(endpoint.into(), why),
+            None => unbound.remove(endpoint),
+        };
+    }
+
+    /// Says in the log and the journal what somebody should know, a repeated one once a minute.
+    pub(super) fn say(&self, line: &str) {
+        let due = self.calm.lock().expect("nobody panics with it").due(line, Instant::now());
+        let Some(before) = due else { return };
+        let times = if before == 0 { String::new() } else { format!(" ({before} times more since)") };
+        tracing::warn!("{line}{times}");
+        if let Some(report) = self.refused.get() {
+            report(format!("{line}{times}"));
+        }
+    }
+}
+
+/// Whether this second is over, of those since 1970.
+fn has_ended(until: Option<i64>) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    until.is_some_and(|until| until < i64::try_from(now).unwrap_or(i64::MAX))
+}

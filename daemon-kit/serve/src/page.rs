@@ -1,0 +1,163 @@
+//! One page over HTTP/1.1, for whoever is on this machine: nobody is asked who they are, and nothing but reading it can
+//! be done. Places, and how long somebody may take, are those of every endpoint.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::access::Access;
+use super::crowd::Crowd;
+use super::door::Door;
+use super::listen::{Connection, Insist, ListenError};
+use sereno_runtime::Shutdown;
+
+/// How long somebody may take to say what they want.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long all of it may take, reading the answer included.
+const WHOLE: Duration = Duration::from_secs(10);
+/// Bytes of a head.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// A bound page. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Page {
+    door: Door,
+}
+
+/// What is served where.
+#[derive(Debug, Clone, Copy)]
+pub struct Sheet {
+    /// Its path.
+    pub path: &'static str,
+    /// As what.
+    pub content_type: &'static str,
+}
+
+impl Page {
+    /// Binds an address of this machine. Needs a tokio runtime.
+    pub fn bind(address: SocketAddr, access: &Arc<Access>, insist: Insist) -> Result<Self, ListenError> {
+        Ok(Self { door: Door::open(address, access, &Crowd::default(), insist)? })
+    }
+
+    /// Serves it until the shutdown; `write` makes it anew for each who asks, for one at a time. `None`: not now.
+    pub async fn serve<W, F>(self, sheet: Sheet, write: W, shutdown: Shutdown)
+    where
+        W: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        let write = Arc::new(Mutex::new(write));
+        let mut incoming = std::pin::pin!(self.door.incoming());
+        let mut open = JoinSet::new();
+        let stop = shutdown.triggered();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                Some(Ok(connection)) = incoming.next() => {
+                    let write = Arc::clone(&write);
+                    open.spawn(timeout(WHOLE, answer(connection, sheet, write)));
+                }
+                Some(_) = open.join_next() => {}
+            }
+        }
+    }
+}
+
+async fn answer<W, F>(connection: Connection, sheet: Sheet, write: Arc<Mutex<W>>)
+where
+    W: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Option<String>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let write = Arc::clone(&write);
+        async move {
+            if let Some(refusal) = refusal(&request, sheet.path) {
+                return Ok::<_, std::convert::Infallible>(refusal);
+            }
+            // Whoever asks in a loop waits for themselves, and costs no more than one who asks.
+            let Some(text) = (write.lock().await)().await else {
+                return Ok(said(StatusCode::SERVICE_UNAVAILABLE, "not now"));
+            };
+            let mut response = Response::new(text);
+            let as_what = HeaderValue::from_static(sheet.content_type);
+            response.headers_mut().insert(header::CONTENT_TYPE, as_what);
+            Ok(response)
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .keep_alive(false)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(connection), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a reader of the page left");
+    }
+}
+
+/// Why it is not answered, if so.
+fn refusal<B>(request: &Request<B>, path: &str) -> Option<Response<String>> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if !is_this_machine(host) {
+        return Some(said(StatusCode::FORBIDDEN, "ask by an address of this machine, or as localhost"));
+    }
+    if request.uri().path() != path {
+        return Some(said(StatusCode::NOT_FOUND, &format!("there is nothing but {path}")));
+    }
+    if request.method() != Method::GET {
+        let mut refusal = said(StatusCode::METHOD_NOT_ALLOWED, "it can only be read (GET)");
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        return Some(refusal);
+    }
+    None
+}
+
+/// A page of somebody else's in a browser here can make a name of its own lead to us, but no address.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.is_empty() || name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+fn said(status: StatusCode, text: &str) -> Response<String> {
+    let mut response = Response::new(format!("{text}\n"));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reading_the_one_page_by_an_address_is_answered() {
+        let judged = |method: &str, path: &str, host: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", host).body(());
+            refusal(&request.expect("a request"), "/metrics").map(|said| said.status().as_u16())
+        };
+        for host in ["127.0.0.1:7611", "[::1]:7611", "[::1]", "localhost", "LOCALHOST:9", ""] {
+            assert_eq!(judged("GET", "/metrics", host), None, "{host}");
+        }
+        assert_eq!(judged("GET", "/metrics?x=1", "localhost"), None);
+        assert_eq!(judged("GET", "/metrics", "evil.example:7611"), Some(403));
+        assert_eq!(judged("GET", "/", "localhost"), Some(404));
+        assert_eq!(judged("POST", "/metrics", "localhost"), Some(405));
+    }
+}
