@@ -131,7 +131,9 @@ fn spoiled(inputs: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
 
 /// Feeds the corpus of a target, and inputs bred of it, to `target`, which is told its name.
 pub(crate) fn fed(name: &str, quick: u64, target: impl Fn(&str, &[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let corpora = above.find_map(|folder| Some(folder.join("fuzz/corpus")).filter(|folder| folder.is_dir()));
+    let folder = corpora.expect("crates lie in the tree").join(name);
     feed(name, &corpus(&folder), count(quick), 7, |bytes| target(name, bytes));
 }
 
