@@ -100,6 +100,38 @@ fn a_check_of_a_service_with_a_user_runs_as_that_user() {
 }
 
 #[test]
+fn a_check_has_neither_the_session_nor_the_files_of_whoever_started_it() {
+    if !is_root() {
+        return;
+    }
+    let system = checked("user = \"nobody\"");
+    let look = "#!/bin/sh\nps -o sid= -p $$ > new; readlink /proc/$$/fd/* >> new; mv new seen\n";
+    fs::write(system.path("evl/alive.sh"), look).expect("written");
+    // As a shell does that has files of its own open.
+    let ctl = system.command(&["up", "-d", "--wait"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "exec 7<\"$0\"; exec \"$@\""])
+        .arg(victim(&system))
+        .arg(ctl.get_program())
+        .args(ctl.get_args());
+    shell.current_dir(system.path("")).stdin(std::process::Stdio::null());
+    assert!(shell.status().expect("sh runs").success());
+    let seen = seen(&system);
+    let file = victim(&system).display().to_string();
+    assert!(!seen.contains(&file), "{seen:#?}");
+    for pid in system.daemons() {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+        assert!(files.filter_map(|file| fs::read_link(file.path()).ok()).all(|open| open != victim(&system)));
+        // A group of its own would not be enough: it could join any other group of the session.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+        let session = stat.rsplit(')').next().expect("a line").split_whitespace().nth(3).expect("a session");
+        assert_ne!(seen[0], session, "of {pid}");
+    }
+    system.down();
+}
+
+#[test]
 fn a_check_of_a_confined_service_is_confined() {
     if !is_root() {
         return;

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `runtime` | [`runtime()`]: one thread, and a few for what blocks |
 //! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
@@ -30,6 +31,7 @@ mod malformed;
 mod pace;
 pub mod page;
 pub mod roles;
+mod runtime;
 pub mod serve;
 pub mod settings;
 pub mod shutdown;
@@ -43,4 +45,5 @@ pub use connect::Credentials;
 pub use init::Init;
 pub use listen::{Insist, Listener, Origin, Peer, bind, bind_all};
 pub use page::Page;
+pub use runtime::runtime;
 pub use shutdown::Shutdown;

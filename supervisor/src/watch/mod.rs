@@ -164,6 +164,9 @@ impl Watcher {
                 continue;
             }
             self.eyes.forget(path);
+            // What was too much may not be any more.
+            self.troubled |=
+                matches!(event.kind, EventKind::Remove(_)) && self.told.values().any(Option::is_some);
             if self.wanted.values().any(|wanted| wanted.is_above(path)) {
                 self.look_anew(tell);
             } else if self.eyes.look_below(path, &self.wanted).is_err() {

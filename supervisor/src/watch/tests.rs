@@ -75,6 +75,29 @@ fn a_change_is_told_of_at_any_depth_and_what_is_ignored_is_not() {
 }
 
 #[test]
+fn a_service_with_too_many_folders_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("a")).expect("made");
+    // The folder itself and `a` are watched too.
+    for count in 0..8190 {
+        std::fs::create_dir(folder.join(format!("a/d{count}"))).expect("made");
+    }
+    let (_watches, news) = watched(folder, &[]);
+    assert_eq!(next(&news), News::Trouble(web(), None));
+    std::fs::create_dir(folder.join("one-more")).expect("made");
+    let trouble = loop {
+        if let News::Trouble(_, Some(trouble)) = next(&news) {
+            break trouble;
+        }
+    };
+    assert!(trouble.starts_with("more than 8192 folders at "), "{trouble}");
+    std::fs::remove_dir(folder.join("a/d0")).expect("removed");
+    while next(&news) != News::Trouble(web(), None) {}
+    change(folder, "one-more/x.py", &news);
+}
+
+#[test]
 fn what_is_not_there_is_said_and_watched_when_it_comes_and_comes_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

@@ -83,6 +83,9 @@ pub fn subreaper() -> io::Result<()> {
     Ok(())
 }
 
+/// Nothing: [`detach`] does it here.
+pub fn close_inherited_files() {}
+
 /// Handles are not limited.
 pub fn raise_descriptor_limit() -> Host {
     Host::default()
