@@ -132,6 +132,34 @@ fn a_check_has_neither_the_session_nor_the_files_of_whoever_started_it() {
 }
 
 #[test]
+fn a_watched_folder_that_its_user_made_a_link_shows_nothing_of_roots() {
+    if !is_root() {
+        return;
+    }
+    let service = "user = \"nobody\"\nwatch = { paths = [\"evl/watched\"], debounce = \"50ms\" }";
+    let system = checked(service);
+    nobody(&system, "mkdir watched");
+    let hidden = system.path("vict/hidden");
+    fs::create_dir(&hidden).expect("made");
+    set_mode(&hidden, 0o700);
+    let system = system.up();
+    // What the user sees itself is watched.
+    let before = system.service("app");
+    nobody(&system, "touch watched/seen");
+    let after = system.until_restarted(&before);
+    nobody(&system, &format!("rm -r watched; ln -s {} watched", hidden.display()));
+    let refused = |app: &crate::harness::Service| app.reason().contains("watched can not be looked at");
+    let now = system.until("app", "refused", refused);
+    fs::create_dir(hidden.join("secret-name")).expect("made");
+    // What comes after it is heard of, so that the name would have been too.
+    nobody(&system, "rm watched; mkdir watched; touch watched/again");
+    system.until_restarted(if now.pid() == after.pid() { &after } else { &now });
+    let all = system.ctl(&["events", "--json", "-n", "500"]).out;
+    assert!(all.contains("changed: ") && !all.contains("secret-name"), "{all}");
+    system.down();
+}
+
+#[test]
 fn a_check_of_a_confined_service_is_confined() {
     if !is_root() {
         return;

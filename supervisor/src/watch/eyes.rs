@@ -51,6 +51,12 @@ impl Eyes {
         Self { watcher, open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
+    /// Every look is this trouble.
+    pub(super) fn shut_by(error: &io::Error) -> Self {
+        let why = format!("the rights of its user can not be taken: {}", plain(error));
+        Self { watcher: Err(why), open: BTreeSet::new(), counts: BTreeMap::new() }
+    }
+
     /// Looks at exactly what is wanted; what can not be looked at, for each service.
     pub(super) fn look_at(&mut self, wanted: &BTreeMap<Name, Wanted>) -> BTreeMap<Name, String> {
         self.look(|eyes| {

@@ -16,7 +16,7 @@ fn watched(folder: &Path, paths: &[&str]) -> (Watches, mpsc::Receiver<News>) {
     let mut service = Service::new(Command::Argv(vec!["web".into()]), folder.into());
     let paths = paths.iter().map(|path| folder.join(path)).collect();
     service.watch = Some(Watch { paths, ignore: vec![], debounce: Duration::from_millis(50) });
-    let wanted = Wanted::of(&service, vec![folder.join(".sereno")]).expect("it wants some");
+    let wanted = Wanted::of(&service, vec![folder.join(".sereno")], None).expect("it wants some");
     let wanted = BTreeMap::from([(web(), wanted)]);
     watches.want(wanted, move |news| drop(tell.send(news))).expect("a thread");
     (watches, news)
