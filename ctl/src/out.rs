@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::render::Look;
+use crate::render::terminal::SafeText;
 
 /// Large enough that following a flood of logs costs few system calls.
 const BUFFER: usize = 256 * 1024;
@@ -19,6 +20,8 @@ pub(crate) struct Out {
     pub(crate) terminal: bool,
     /// Colour and width.
     pub(crate) look: Look,
+    /// What services wrote, on its way to a terminal.
+    safe: Option<SafeText>,
 }
 
 impl Out {
@@ -29,7 +32,8 @@ impl Out {
         let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let look = Look { colour: terminal && unset("NO_COLOR") && !dumb, width: width() };
-        Self { writer: BufWriter::with_capacity(BUFFER, stdout), json, terminal, look }
+        let safe = (terminal && !json).then(SafeText::default);
+        Self { writer: BufWriter::with_capacity(BUFFER, stdout), json, terminal, look, safe }
     }
 
     /// The terminal may have another size by now.
@@ -51,6 +55,12 @@ impl Out {
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.writer.write_all(bytes).map_err(Failure::Output)
+    }
+
+    /// Writes what a service wrote: as it is, or, on a terminal, so that it can do nothing to that.
+    pub(crate) fn written_by_service(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let safe = self.safe.as_mut().map(|safe| safe.next(bytes));
+        self.bytes(safe.as_ref().map_or(bytes, |safe| safe.as_bytes()))
     }
 
     /// Writes one JSON document, in many lines.

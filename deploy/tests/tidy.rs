@@ -16,7 +16,7 @@ const EDGES: [(&str, &str, &[&str], &[&str]); 14] = [
     ("sereno-auth", "daemon-kit/auth", &["proto"], &[]),
     ("sereno-config", "daemon-kit/config", &["proto", "sereno-auth"], &[]),
     ("sereno-connect", "daemon-kit/connect", &["proto", "sereno-auth"], &[]),
-    ("sereno-runtime", "daemon-kit/runtime", &[], &[]),
+    ("sereno-runtime", "daemon-kit/runtime", &["proto"], &[]),
     ("sereno-serve", "daemon-kit/serve", &["proto", "sereno-auth", "sereno-connect", "sereno-runtime"], &[]),
     (
         "sereno-guard",

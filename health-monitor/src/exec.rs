@@ -97,15 +97,17 @@ impl ExecCheck {
 
     fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<Child> {
         let mut command = if self.spec.restricted.is_some() {
+            // It makes a session of its own, which who leads a group cannot.
             let mut command = launcher::command(leaf.map(Leaf::path))?;
             command.stdin(Stdio::piped());
             command
         } else {
-            self.command()
+            let mut command = self.command();
+            #[cfg(unix)]
+            command.process_group(0);
+            command
         };
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        #[cfg(unix)]
-        command.process_group(0);
         command.spawn()
     }
 

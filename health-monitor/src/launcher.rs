@@ -84,9 +84,12 @@ pub(crate) fn command(cgroup: Option<&Path>) -> io::Result<tokio::process::Comma
     Ok(command)
 }
 
-/// Enters the cgroup that its arguments name, if they do, and becomes the command that stands on stdin; returns only if it
-/// cannot.
+/// Leaves the monitor's session and files, enters the cgroup that its arguments name, if they do, and becomes the command
+/// that stands on stdin; returns only if it cannot.
 pub fn launch() -> LaunchError {
+    if let Err(error) = system::stand_alone() {
+        return error;
+    }
     if let Some(cgroup) = std::env::args_os().nth(2)
         && let Err(error) = crate::leaf::write(&Path::new(&cgroup).join("cgroup.procs"), "0")
     {
@@ -123,6 +126,15 @@ mod system {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn own_program() -> io::Result<PathBuf> {
         std::env::current_exe()
+    }
+
+    /// Has a session of its own, and none of the files that this process was started with. Within the monitor's session the
+    /// command could join the monitor's group, and have the kernel hang up all of that by stopping in it. Whoever started
+    /// an unmanaged monitor may have had files open that are not for the command.
+    pub(super) fn stand_alone() -> Result<(), LaunchError> {
+        close_fds::set_fds_cloexec(3, &[]);
+        rustix::process::setsid().map_err(|cause| LaunchError::of("begin a session", cause))?;
+        Ok(())
     }
 
     pub(super) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
@@ -272,6 +284,10 @@ mod system {
 
     pub(super) fn own_program() -> io::Result<std::path::PathBuf> {
         std::env::current_exe()
+    }
+
+    pub(super) fn stand_alone() -> Result<(), LaunchError> {
+        Err(ABSENT)
     }
 
     pub(super) fn may_launch(_: &RestrictedExec) -> Result<(), LaunchError> {

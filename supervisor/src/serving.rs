@@ -21,13 +21,9 @@ use crate::start::{StartError, step};
 /// How long clients may take to hear that it is over.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// One thread does everything.
+/// One thread does everything, and four what would block it.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(4)
-        .thread_keep_alive(Duration::from_secs(1))
-        .build()
+    sereno_runtime::runtime(4)
 }
 
 /// The API's thread.

@@ -119,6 +119,10 @@ pub(crate) fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError
 
 /// Runs until told to end.
 pub fn run(args: &Args) -> Result<Over, StartError> {
+    // The image before this one hands its lock and sockets over as open files.
+    if args.lock.is_none() {
+        os::close_inherited_files();
+    }
     if let Some(home) = &args.check_state {
         return check_state(home);
     }

@@ -19,6 +19,7 @@ pub(crate) mod lines;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod table;
+pub(crate) mod terminal;
 pub(crate) mod time;
 pub(crate) mod why;
 

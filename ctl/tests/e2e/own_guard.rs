@@ -1,5 +1,8 @@
 //! With both built-in monitors swapped, the supervisor runs a guard of its own: kill anything, and it is back by itself.
 
+use std::fs;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::harness::{System, eventually, kill, lives, poll, text};
@@ -205,4 +208,56 @@ fn its_name_is_nobody_elses_and_nobody_else_starts_it() {
         .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(2) && said.contains("starts its guard itself"), "{said}");
+}
+
+/// A cgroup that limits processes; removed when this is dropped.
+struct FewProcesses(PathBuf);
+
+impl FewProcesses {
+    /// `None`: this host has no such controller that we may use.
+    fn new(name: &str) -> Option<Self> {
+        let folders = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(|root| PathBuf::from(root).join(name));
+        folders.into_iter().find_map(|folder| {
+            fs::create_dir(&folder).ok()?;
+            let made = Self(folder);
+            made.0.join("pids.max").exists().then_some(made)
+        })
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.join(file), text).expect("written");
+    }
+}
+
+impl Drop for FewProcesses {
+    fn drop(&mut self) {
+        eventually("the cgroup is empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn guards_outlast_a_host_without_a_process_to_spare() {
+    let system = System::new(SERVICES);
+    let name = format!("sereno-test-{}", std::process::id());
+    let Some(few) = FewProcesses::new(&name) else { return };
+    let system = system.up();
+    system.daemons().iter().for_each(|pid| few.write("cgroup.procs", &pid.to_string()));
+    let services = [system.service("quiet").pid(), system.service("talker").pid()];
+    let dead = system.supervisor();
+    // Less than there are: nobody in it starts a process or a thread.
+    few.write("pids.max", "1");
+    kill(dead, "KILL");
+    let tried = |monitor: &str| {
+        let log = String::from_utf8_lossy(&system.log(&format!("{monitor}.log"))).into_owned();
+        log.matches("the supervisor could not be started").count() > 1
+    };
+    eventually("both have tried more than once", || {
+        ["health-monitor", "port-monitor"].into_iter().all(tried)
+    });
+    few.write("pids.max", "max");
+    eventually("it is back", || system.supervisor() != dead && system.supervisor() != 0);
+    assert_eq!([system.service("quiet").pid(), system.service("talker").pid()], services);
+    // The guards are still there for the next one.
+    supervisor_dies(&system);
+    system.down();
 }

@@ -100,6 +100,66 @@ fn a_check_of_a_service_with_a_user_runs_as_that_user() {
 }
 
 #[test]
+fn a_check_has_neither_the_session_nor_the_files_of_whoever_started_it() {
+    if !is_root() {
+        return;
+    }
+    let system = checked("user = \"nobody\"");
+    let look = "#!/bin/sh\nps -o sid= -p $$ > new; readlink /proc/$$/fd/* >> new; mv new seen\n";
+    fs::write(system.path("evl/alive.sh"), look).expect("written");
+    // As a shell does that has files of its own open.
+    let ctl = system.command(&["up", "-d", "--wait"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "exec 7<\"$0\"; exec \"$@\""])
+        .arg(victim(&system))
+        .arg(ctl.get_program())
+        .args(ctl.get_args());
+    shell.current_dir(system.path("")).stdin(std::process::Stdio::null());
+    assert!(shell.status().expect("sh runs").success());
+    let seen = seen(&system);
+    let file = victim(&system).display().to_string();
+    assert!(!seen.contains(&file), "{seen:#?}");
+    for pid in system.daemons() {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+        assert!(files.filter_map(|file| fs::read_link(file.path()).ok()).all(|open| open != victim(&system)));
+        // A group of its own would not be enough: it could join any other group of the session.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+        let session = stat.rsplit(')').next().expect("a line").split_whitespace().nth(3).expect("a session");
+        assert_ne!(seen[0], session, "of {pid}");
+    }
+    system.down();
+}
+
+#[test]
+fn a_watched_folder_that_its_user_made_a_link_shows_nothing_of_roots() {
+    if !is_root() {
+        return;
+    }
+    let service = "user = \"nobody\"\nwatch = { paths = [\"evl/watched\"], debounce = \"50ms\" }";
+    let system = checked(service);
+    nobody(&system, "mkdir watched");
+    let hidden = system.path("vict/hidden");
+    fs::create_dir(&hidden).expect("made");
+    set_mode(&hidden, 0o700);
+    let system = system.up();
+    // What the user sees itself is watched.
+    let before = system.service("app");
+    nobody(&system, "touch watched/seen");
+    let after = system.until_restarted(&before);
+    nobody(&system, &format!("rm -r watched; ln -s {} watched", hidden.display()));
+    let refused = |app: &crate::harness::Service| app.reason().contains("watched can not be looked at");
+    let now = system.until("app", "refused", refused);
+    fs::create_dir(hidden.join("secret-name")).expect("made");
+    // What comes after it is heard of, so that the name would have been too.
+    nobody(&system, "rm watched; mkdir watched; touch watched/again");
+    system.until_restarted(if now.pid() == after.pid() { &after } else { &now });
+    let all = system.ctl(&["events", "--json", "-n", "500"]).out;
+    assert!(all.contains("changed: ") && !all.contains("secret-name"), "{all}");
+    system.down();
+}
+
+#[test]
 fn a_check_of_a_confined_service_is_confined() {
     if !is_root() {
         return;

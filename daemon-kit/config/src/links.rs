@@ -17,6 +17,11 @@ pub enum LinkRefused {
     Writers,
 }
 
+/// Bytes of an `env_file` that are read, on the thread that decides. An environment of so much no system starts a program
+/// with (Linux: 2 MiB with the arguments, usually), and its user can make the file as large as it likes, at each start.
+#[cfg_attr(not(unix), allow(dead_code, reason = "nobody else owns such a file there"))]
+const MOST_BYTES: u64 = 1024 * 1024;
+
 /// Why what is found at a path is not taken.
 #[cfg_attr(not(unix), allow(dead_code, reason = "nothing but what the system says is asked there"))]
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,9 @@ pub(super) enum PathRefused {
     /// Reading it could wait for ever.
     #[error("is no regular file")]
     NoFile,
+    /// Reading it would take long, and memory.
+    #[error("is larger than {} KiB", MOST_BYTES / 1024)]
+    TooLarge,
     /// Another file was opened than the one that was judged.
     #[error("was replaced while it was read")]
     Replaced,
@@ -58,7 +66,7 @@ mod unix {
     use std::path::{Component, Path, PathBuf};
 
     use super::super::trust;
-    use super::{LinkRefused, PathRefused};
+    use super::{LinkRefused, MOST_BYTES, PathRefused};
 
     /// Symbolic links on the way to a file, as the kernel has it.
     const MOST_LINKS: u32 = 40;
@@ -147,7 +155,7 @@ mod unix {
         let never_waits = rustix::fs::OFlags::NONBLOCK.bits();
         let mut options = std::fs::OpenOptions::new();
         options.read(true).custom_flags(never_waits.try_into().map_err(io::Error::other)?);
-        let mut file = options.open(path)?;
+        let file = options.open(path)?;
         let opened = file.metadata()?;
         let id = |meta: &Metadata| (meta.dev(), meta.ino());
         let judged = judge_links(path, user)?;
@@ -157,9 +165,13 @@ mod unix {
         if !opened.is_file() {
             return Err(PathRefused::NoFile);
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        Ok(text)
+        let mut bytes = Vec::new();
+        // The size is not asked for: a file can grow while it is read.
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(PathRefused::TooLarge);
+        }
+        Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)
     }
 
     fn push(path: &Path, left: &mut Vec<OsString>) {
@@ -198,6 +210,18 @@ mod tests {
 
     use super::super::trust::of_home;
     use super::*;
+
+    #[test]
+    fn an_env_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("own.env");
+        let file = std::fs::File::create(&path).expect("made");
+        file.set_len(MOST_BYTES).expect("made");
+        assert_eq!(read_env_file(&path, None).expect("read").len() as u64, MOST_BYTES);
+        file.set_len(1 << 40).expect("made");
+        let refused = read_env_file(&path, None).expect_err("too large").to_string();
+        assert_eq!(refused, "is larger than 1024 KiB");
+    }
 
     #[test]
     fn links_are_judged_by_who_can_point_them_elsewhere() {

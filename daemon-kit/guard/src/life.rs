@@ -89,14 +89,15 @@ impl Supervisor {
 
 /// Returns when it has been silent for too long; says for how long.
 async fn silence(home: &Home, answered: &mut bool) -> Duration {
-    let mut client = SupervisorClient::new(lazy(&home.endpoint("supervisor")))
-        .max_decoding_message_size(proto::MAX_MESSAGE);
     // What is counted is unanswered questions, not time: time also passes while this process itself is stopped.
     let mut silent = Duration::ZERO;
     loop {
         let hang = Launch::read(home).map_or(Duration::from_secs(30), |launch| launch.hang());
         let step = (hang / ASKED).max(Duration::from_millis(20));
         let asked = Instant::now();
+        // A new connection each time: a supervisor that takes none any more is there for nobody.
+        let mut client = SupervisorClient::new(lazy(&home.endpoint("supervisor")))
+            .max_decoding_message_size(proto::MAX_MESSAGE);
         let heard = timeout(step, client.get_status(GetStatusRequest::default())).await;
         let heard = heard.is_ok_and(|answer| answer.is_ok());
         *answered |= heard;

@@ -82,7 +82,7 @@ impl Verdict {
     pub fn of_error(error: &std::io::Error) -> Self {
         let words = error.to_string();
         match errno_name(error) {
-            Some("EMFILE" | "ENFILE" | "ENOMEM") => {
+            Some("EAGAIN" | "EMFILE" | "ENFILE" | "ENOMEM") => {
                 Self { own_trouble: Some(words.clone()), ..Self::failing(words) }
             }
             Some(name) => Self::errno(name),
@@ -114,6 +114,8 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
         Kind::NotConnected => "ENOTCONN",
         Kind::PermissionDenied => "EACCES",
         Kind::NotFound => "ENOENT",
+        // No process or thread more.
+        Kind::WouldBlock => "EAGAIN",
         Kind::OutOfMemory => "ENOMEM",
         Kind::ArgumentListTooLong => "E2BIG",
         Kind::NotADirectory => "ENOTDIR",

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use proto::endpoint::EndpointError;
 use proto::name::NameError;
@@ -17,7 +16,7 @@ use sereno_auth::{TlsFiles, tokens};
 use sereno_connect::Credentials;
 use sereno_runtime::logging::{self, LoggingError};
 use sereno_runtime::settings::{self, SettingsError};
-use sereno_runtime::{Init, Shutdown};
+use sereno_runtime::{Init, Shutdown, runtime};
 use sereno_serve::listen::ListenError;
 use sereno_serve::{Access, Insist, bind_all};
 
@@ -166,11 +165,7 @@ pub fn start<P: Probe>(
     let logs = env.get("SERENO_HOME".as_ref() as &std::ffi::OsStr).map(|home| Path::new(home).join("log"));
     let _log = logging::init(identity.name.as_str(), &settings.log, logs.as_deref())?;
     // One thread does everything; the blocking ones only read /proc now and then.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(2)
-        .thread_keep_alive(Duration::from_secs(1))
-        .build()?;
+    let runtime = runtime(2)?;
     let ran = runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.on_signals()?;

@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `runtime` | [`runtime()`]: one thread, and a few for what blocks |
 //! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
@@ -13,8 +14,10 @@
 pub mod cgroup;
 mod init;
 pub mod logging;
+mod runtime;
 pub mod settings;
 pub mod shutdown;
 
 pub use init::Init;
+pub use runtime::runtime;
 pub use shutdown::Shutdown;

@@ -69,26 +69,27 @@ pub fn init(daemon: &str, filter: &str, dir: Option<&Path>) -> Result<LogGuard, 
     Ok(LogGuard { _worker: worker })
 }
 
-/// One event, one line, whatever a service or a peer put into it: nobody forges a line of our log.
+/// One event, one line, whatever a service or a peer put into it: nobody forges a line of our log, and nothing in it does
+/// something to the terminal of whoever reads it.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
     // The library hands over one whole event at a time.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let body = event.strip_suffix(b"\n").unwrap_or(event);
-        if body.contains(&b'\n') || body.contains(&b'\r') {
-            let mut line = Vec::with_capacity(event.len() + 16);
-            for &byte in body {
-                match byte {
-                    b'\n' => line.extend(b"\\n"),
-                    b'\r' => line.extend(b"\\r"),
-                    _ => line.push(byte),
+        if body.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.0.write_all(event)?;
+        } else {
+            let mut line = String::with_capacity(event.len() + 16);
+            for character in String::from_utf8_lossy(body).chars() {
+                match character {
+                    '\n' => line.push_str("\\n"),
+                    '\r' => line.push_str("\\r"),
+                    character => line.push(proto::text::printable(character)),
                 }
             }
-            line.push(b'\n');
-            self.0.write_all(&line)?;
-        } else {
-            self.0.write_all(event)?;
+            line.push('\n');
+            self.0.write_all(line.as_bytes())?;
         }
         Ok(event.len())
     }
@@ -210,7 +211,9 @@ mod tests {
     fn an_event_is_one_line() {
         let mut line = OneLine(Vec::new());
         line.write_all(b"sick\n2026 INFO forged\r\n").expect("writes");
-        assert_eq!(line.0, b"sick\\n2026 INFO forged\\r\n");
+        line.write_all("evil\x1b]0;own\x07 \u{9b}\u{202e}é\n".as_bytes()).expect("writes");
+        let written = String::from_utf8(line.0).expect("text");
+        assert_eq!(written, "sick\\n2026 INFO forged\\r\nevil ]0;own    é\n");
     }
 
     #[test]

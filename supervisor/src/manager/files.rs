@@ -8,6 +8,7 @@ use super::{Happened, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::{Answer, Moment, Request};
 use crate::service::Service;
+use crate::service::plan::file_ids;
 use crate::watch::News;
 use crate::watch::calm::Changed;
 use crate::watch::rules::Wanted;
@@ -17,7 +18,11 @@ impl Manager {
     pub(super) fn watch_files(&mut self) {
         let users = self.services.values().filter(|service| service.is_users() && !service.is_second());
         let wanted: BTreeMap<Name, Wanted> = users
-            .filter_map(|service| Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths())?)))
+            .filter_map(|service| {
+                // A service whose user is not there can not be started either.
+                let ids = file_ids(&service.spec).ok()?;
+                Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths(), ids)?))
+            })
             .collect();
         for service in self.services.values_mut().filter(|service| service.spec.watch.is_none()) {
             service.unwatched = None;

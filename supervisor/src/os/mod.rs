@@ -79,7 +79,7 @@ pub struct Launch {
 }
 
 /// Whom a process runs as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ids {
     /// User.
     pub uid: u32,

@@ -115,6 +115,12 @@ pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, Strin
     Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
 }
 
+/// Whose rights reading the files of a service takes, where that is somebody else than we are.
+pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+    let (own, _) = os::own_ids();
+    Ok(ids(service)?.filter(|ids| ids.uid != own))
+}
+
 fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("{text:?} holds a NUL character"))
 }

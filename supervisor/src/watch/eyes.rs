@@ -16,12 +16,15 @@ use super::rules::Wanted;
 pub(super) struct Eyes {
     watcher: Result<RecommendedWatcher, String>,
     open: BTreeSet<PathBuf>,
+    /// How many each service had at the last look at all of them, and what has come since.
+    counts: BTreeMap<Name, usize>,
 }
 
 /// Folders that are to be looked at, and for whom.
 #[derive(Default)]
 struct Folders {
     wanted: BTreeMap<PathBuf, BTreeSet<Name>>,
+    counts: BTreeMap<Name, usize>,
     troubles: BTreeMap<Name, String>,
     /// One of them went while we looked. Nobody tells of that if nothing above it is watched.
     gone: bool,
@@ -34,6 +37,10 @@ enum Closed {
     Trouble(String),
 }
 
+/// The most folders of one service. With each that goes the library looks through all of them: with 40,000 it had a core
+/// to itself for 40 s, and nobody's changes were heard meanwhile. Linux has 8,192 to 1,048,576 for each user.
+const MOST_FOLDERS: usize = 8192;
+
 /// A folder that is gone at each of so many looks in a row is not gone: the system shows it and lets nobody watch it.
 const LOOKS: usize = 100;
 
@@ -41,7 +48,13 @@ impl Eyes {
     /// Without a watcher of the system every look is a trouble that says why.
     pub(super) fn new(hear: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(hear).map_err(|error| words(&error));
-        Self { watcher, open: BTreeSet::new() }
+        Self { watcher, open: BTreeSet::new(), counts: BTreeMap::new() }
+    }
+
+    /// Every look is this trouble.
+    pub(super) fn shut_by(error: &io::Error) -> Self {
+        let why = format!("the rights of its user can not be taken: {}", plain(error));
+        Self { watcher: Err(why), open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
     /// Looks at exactly what is wanted; what can not be looked at, for each service.
@@ -67,8 +80,8 @@ impl Eyes {
         if !sees_one_folder() || !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
             return Ok(());
         }
-        let troubles = self.look(|_| {
-            let mut folders = Folders::default();
+        let troubles = self.look(|eyes| {
+            let mut folders = Folders { counts: eyes.counts.clone(), ..Folders::default() };
             for (name, wanted) in wanted {
                 if let Some(root) = wanted.root_of(path) {
                     folders.below(name, wanted, root, path.into());
@@ -86,6 +99,7 @@ impl Eyes {
             let mut folders = find(self);
             looks += 1;
             if !self.open_all(&mut folders) || looks == LOOKS {
+                self.counts = folders.counts;
                 return folders.troubles;
             }
         }
@@ -168,6 +182,11 @@ impl Folders {
             if wanted.is_ignored(root, &folder) {
                 continue;
             }
+            if self.counts.get(name).is_some_and(|count| *count >= MOST_FOLDERS) {
+                let shown = wanted.shown(root);
+                return self
+                    .trouble(name, format!("more than {MOST_FOLDERS} folders at {shown}: ignore some"));
+            }
             match fs::read_dir(&folder) {
                 Ok(entries) => {
                     let folders = entries
@@ -187,7 +206,9 @@ impl Folders {
     }
 
     fn add(&mut self, name: &Name, folder: PathBuf) {
-        self.wanted.entry(folder).or_default().insert(name.clone());
+        if self.wanted.entry(folder).or_default().insert(name.clone()) {
+            *self.counts.entry(name.clone()).or_default() += 1;
+        }
     }
 
     /// Only told of if another look finds the same, and another.

@@ -1,5 +1,6 @@
-//! Files that services are restarted for, watched on a thread of its own: the manager only hears of a service whose
-//! files have changed and are quiet again.
+//! Files that services are restarted for, watched on threads of their own, one for each user that services run as, with
+//! that user's rights: links lead nowhere else. The manager only hears of a service whose files have changed and are quiet
+//! again.
 //!
 //! ```text
 //!  notify (inotify, …) ──▶ rules: whose is it, does it count? ──▶ calm: quiet again? ──▶ News ──▶ manager
@@ -17,6 +18,7 @@ mod eyes;
 pub mod rules;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
@@ -27,7 +29,7 @@ use calm::{Calm, Changed};
 use eyes::Eyes;
 use rules::Wanted;
 
-use crate::os;
+use crate::os::{self, Ids};
 
 /// What the manager is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +42,16 @@ pub enum News {
 
 /// What the thread is told.
 enum Message {
-    /// Who wants what, all of it.
+    /// Who wants what, all of it; nothing ends the thread.
     Want(BTreeMap<Name, Wanted>),
     /// Something happened to a file.
     Event(notify::Result<notify::Event>),
 }
 
-/// The thread that watches; there is none while nobody wants anything.
+/// The threads that watch, one for each user whose files they are; there is none while nobody wants anything.
 #[derive(Debug, Default)]
 pub struct Watches {
-    thread: Option<mpsc::Sender<Message>>,
+    threads: BTreeMap<Option<Ids>, mpsc::Sender<Message>>,
 }
 
 impl Watches {
@@ -57,33 +59,53 @@ impl Watches {
     pub fn want(
         &mut self,
         wanted: BTreeMap<Name, Wanted>,
-        tell: impl Fn(News) + Send + 'static,
+        tell: impl Fn(News) + Clone + Send + 'static,
     ) -> std::io::Result<()> {
-        if wanted.is_empty() && self.thread.is_none() {
-            return Ok(());
+        let mut by_user: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (name, wanted) in wanted {
+            by_user.entry(wanted.ids.clone()).or_default().insert(name, wanted);
         }
-        let inbox = match &self.thread {
-            Some(inbox) => inbox.clone(),
-            None => self.thread.insert(start(tell)?).clone(),
-        };
-        // Only fails if the thread is gone, and it goes with us.
-        let _ = inbox.send(Message::Want(wanted));
+        self.threads.retain(|ids, inbox| {
+            let is_wanted = by_user.contains_key(ids);
+            if !is_wanted {
+                let _ = inbox.send(Message::Want(BTreeMap::new()));
+            }
+            is_wanted
+        });
+        for (ids, wanted) in by_user {
+            let inbox = match self.threads.entry(ids) {
+                Entry::Occupied(thread) => thread.into_mut(),
+                Entry::Vacant(none) => {
+                    let thread = start(none.key().clone(), tell.clone())?;
+                    none.insert(thread)
+                }
+            };
+            // Only fails if the thread is gone, and it goes with us.
+            let _ = inbox.send(Message::Want(wanted));
+        }
         Ok(())
     }
 }
 
-fn start(tell: impl Fn(News) + Send + 'static) -> std::io::Result<mpsc::Sender<Message>> {
+fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Result<mpsc::Sender<Message>> {
     let (sender, inbox) = mpsc::channel();
     let events = sender.clone();
-    let eyes = Eyes::new(move |event| drop(events.send(Message::Event(event))));
-    let watcher = Watcher {
-        wanted: BTreeMap::new(),
-        eyes,
-        calm: Calm::default(),
-        told: BTreeMap::new(),
-        troubled: false,
+    let body = move || {
+        // Before the library starts its thread, which has the rights of this one.
+        let eyes = match ids.as_ref().map_or(Ok(()), os::reach_files_as) {
+            Ok(()) => Eyes::new(move |event| drop(events.send(Message::Event(event)))),
+            Err(error) => Eyes::shut_by(&error),
+        };
+        let watcher = Watcher {
+            wanted: BTreeMap::new(),
+            eyes,
+            calm: Calm::default(),
+            told: BTreeMap::new(),
+            troubled: false,
+        };
+        watcher.run(&inbox, &tell);
     };
-    thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&inbox, &tell))?;
+    thread::Builder::new().name("watch".into()).spawn(body)?;
     Ok(sender)
 }
 
@@ -107,6 +129,7 @@ impl Watcher {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match message {
+                Ok(Message::Want(wanted)) if wanted.is_empty() => return,
                 Ok(Message::Want(wanted)) => {
                     self.calm.keep_only(|name| wanted.contains_key(name));
                     self.told.retain(|name, _| wanted.contains_key(name));
@@ -164,6 +187,9 @@ impl Watcher {
                 continue;
             }
             self.eyes.forget(path);
+            // What was too much may not be any more.
+            self.troubled |=
+                matches!(event.kind, EventKind::Remove(_)) && self.told.values().any(Option::is_some);
             if self.wanted.values().any(|wanted| wanted.is_above(path)) {
                 self.look_anew(tell);
             } else if self.eyes.look_below(path, &self.wanted).is_err() {

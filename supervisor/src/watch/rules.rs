@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sereno_config::{Ignored, Service};
 
+use crate::os::Ids;
+
 /// What one service wants to be restarted for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -17,16 +19,18 @@ pub struct Wanted {
     own: Vec<PathBuf>,
     /// What paths are shown relative to.
     cwd: PathBuf,
+    /// Who must be able to see them; `None`: whoever the supervisor runs as.
+    pub ids: Option<Ids>,
 }
 
 impl Wanted {
-    /// Of a service that wants any. `own`: where the supervisor writes.
-    pub fn of(service: &Service, mut own: Vec<PathBuf>) -> Option<Self> {
+    /// Of a service that wants any. `own`: where the supervisor writes; `ids`: who the service runs as.
+    pub fn of(service: &Service, mut own: Vec<PathBuf>, ids: Option<Ids>) -> Option<Self> {
         let watch = service.watch.as_ref()?;
         let paths = if watch.paths.is_empty() { vec![service.cwd.clone()] } else { watch.paths.clone() };
         own.extend(service.log.stdout.iter().chain(&service.log.stderr).cloned());
         let (ignored, cwd) = (watch.ignored(), service.cwd.clone());
-        Some(Self { paths, debounce: watch.debounce, ignored, own, cwd })
+        Some(Self { paths, debounce: watch.debounce, ignored, own, cwd, ids })
     }
 
     /// Whether a change of this path is a reason.
@@ -77,7 +81,7 @@ mod tests {
         let paths = paths.iter().map(PathBuf::from).collect();
         service.watch = Some(Watch { paths, ignore, debounce: Duration::from_secs(1) });
         service.log.stdout = Some("/srv/app/out.log".into());
-        Wanted::of(&service, vec!["/srv/app/.sereno".into()]).expect("it wants some")
+        Wanted::of(&service, vec!["/srv/app/.sereno".into()], None).expect("it wants some")
     }
 
     #[test]

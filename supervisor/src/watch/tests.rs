@@ -16,7 +16,7 @@ fn watched(folder: &Path, paths: &[&str]) -> (Watches, mpsc::Receiver<News>) {
     let mut service = Service::new(Command::Argv(vec!["web".into()]), folder.into());
     let paths = paths.iter().map(|path| folder.join(path)).collect();
     service.watch = Some(Watch { paths, ignore: vec![], debounce: Duration::from_millis(50) });
-    let wanted = Wanted::of(&service, vec![folder.join(".sereno")]).expect("it wants some");
+    let wanted = Wanted::of(&service, vec![folder.join(".sereno")], None).expect("it wants some");
     let wanted = BTreeMap::from([(web(), wanted)]);
     watches.want(wanted, move |news| drop(tell.send(news))).expect("a thread");
     (watches, news)
@@ -72,6 +72,29 @@ fn a_change_is_told_of_at_any_depth_and_what_is_ignored_is_not() {
     while news.recv_timeout(Duration::from_millis(300)).is_ok() {}
     std::fs::rename(folder.join("src/deep/main.py~"), folder.join("src/deep/main.py")).expect("renamed");
     assert_eq!(next(&news), first);
+}
+
+#[test]
+fn a_service_with_too_many_folders_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("a")).expect("made");
+    // The folder itself and `a` are watched too.
+    for count in 0..8190 {
+        std::fs::create_dir(folder.join(format!("a/d{count}"))).expect("made");
+    }
+    let (_watches, news) = watched(folder, &[]);
+    assert_eq!(next(&news), News::Trouble(web(), None));
+    std::fs::create_dir(folder.join("one-more")).expect("made");
+    let trouble = loop {
+        if let News::Trouble(_, Some(trouble)) = next(&news) {
+            break trouble;
+        }
+    };
+    assert!(trouble.starts_with("more than 8192 folders at "), "{trouble}");
+    std::fs::remove_dir(folder.join("a/d0")).expect("removed");
+    while next(&news) != News::Trouble(web(), None) {}
+    change(folder, "one-more/x.py", &news);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Writer {
         let Self { form, lines, matches, last, text, .. } = self;
         form.tell_apart(&piece.service);
         if matches!(form, Form::Raw { .. }) && matches.is_none() {
-            return out.bytes(&piece.data);
+            return out.written_by_service(&piece.data);
         }
         let time = if matches!(form, Form::Json) { unstamp(piece.time).and_then(rfc3339) } else { None };
         lines.take(&piece.service, piece.stream, &piece.data, |line| {
@@ -90,7 +90,7 @@ impl Writer {
             text.clear();
             form.write(&piece.service, piece.stream, time.as_deref(), &line, text);
             match last {
-                None => out.bytes(text),
+                None => out.written_by_service(text),
                 Some(last) => {
                     last.push(&piece.service, piece.stream, text.clone());
                     Ok(())
@@ -101,7 +101,9 @@ impl Writer {
 
     /// All that was there has come.
     pub(super) fn end_of_past(&mut self, out: &mut Out) -> Result<(), Failure> {
-        self.last.take().map_or(Ok(()), |last| last.into_iter().try_for_each(|text| out.bytes(&text)))
+        self.last
+            .take()
+            .map_or(Ok(()), |last| last.into_iter().try_for_each(|text| out.written_by_service(&text)))
     }
 
     /// Writes the lines that never got their end; `NotWell` where an output could not be read.
@@ -111,7 +113,7 @@ impl Writer {
             let Some(line) = found(matches.as_ref(), line) else { return Ok(()) };
             text.clear();
             form.write(service, stream, None, &line, text);
-            out.bytes(text)
+            out.written_by_service(text)
         })?;
         Ok(Done::when(!*troubled))
     }

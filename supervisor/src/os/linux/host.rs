@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::Gid;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::lifecycle::Moment;
+use crate::os::Ids;
 
 /// What this process found when it began.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +111,22 @@ pub fn trim_text() {
             }
         }
     }
+}
+
+/// From now on this thread, and those that it starts, reach the files that these may reach, and no others: links that their
+/// user puts somewhere lead nowhere else.
+pub fn reach_files_as(ids: &Ids) -> io::Result<()> {
+    let groups: Vec<Gid> = ids.groups.iter().copied().map(Gid::from_raw).collect();
+    rustix::thread::set_thread_groups(&groups)?;
+    // SAFETY: calls without pointers. They say which user and group were set before, and fail without a word.
+    let set = unsafe {
+        libc::setfsgid(ids.gid);
+        libc::setfsuid(ids.uid);
+        // Nobody has this number: it changes nothing.
+        [(libc::setfsgid(u32::MAX), ids.gid), (libc::setfsuid(u32::MAX), ids.uid)]
+    };
+    let is_set = set.iter().all(|(now, wanted)| u32::try_from(*now) == Ok(*wanted));
+    if is_set { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// Gives back what reading a file, or a rush of starts, needed and nothing needs any more.

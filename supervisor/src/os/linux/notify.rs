@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -122,14 +122,17 @@ fn make_shared_dir(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
-/// One datagram. Descriptors that come with it (`FDSTORE=1`, `BARRIER=1`) find no room and are closed, which is what a
-/// barrier waits for.
+/// One datagram. Descriptors that come with it (`FDSTORE=1`, `BARRIER=1`) are closed, which is what a barrier waits for:
+/// by the kernel, as there is no room for them, and here, should it find some.
 fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
-    // Room for credentials only, aligned as the kernel's header wants it.
-    let mut space = [0_u64; 8];
+    // Room for credentials only, aligned as the kernel's header wants it. They come first.
+    #[expect(clippy::cast_possible_truncation, reason = "twelve bytes")]
+    // SAFETY: only computes a size.
+    const ROOM: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
+    let mut space = [0_u64; ROOM / size_of::<u64>()];
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: plain memory, all of which the call may fill, and every pointer outlives it. Of what the kernel says came
-    // along only a header that is credentials is read as such. Not rustix, which takes a sender's pid of 0 (one that is
+    // along a header that is credentials is read as such, and descriptors are ours alone, to be closed. Not rustix, which takes a sender's pid of 0 (one that is
     // in no namespace of ours) for a pid.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
@@ -143,9 +146,20 @@ fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<
         let mut sender = None;
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
-                let pid = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid;
-                sender = Some(pid.cast_unsigned());
+            match ((*header).cmsg_level, (*header).cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+                    let pid = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid;
+                    sender = Some(pid.cast_unsigned());
+                }
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    let bytes = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
+                    let files = libc::CMSG_DATA(header);
+                    for at in (0..bytes).step_by(size_of::<RawFd>()) {
+                        let file = files.add(at).cast::<[u8; size_of::<RawFd>()]>().read();
+                        drop(OwnedFd::from_raw_fd(RawFd::from_ne_bytes(file)));
+                    }
+                }
+                _ => {}
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
@@ -176,6 +190,31 @@ mod tests {
         for other in [false, true] {
             let long = address(&"x".repeat(100), other);
             assert!(long.starts_with('/') && long.len() <= LONGEST_PATH, "{long}");
+        }
+    }
+
+    #[tokio::test]
+    async fn descriptors_that_come_with_a_message_are_closed() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("web");
+        let socket = NotifySocket::bind(&path.display().to_string(), None).expect("bound");
+        let from = sender();
+        from.connect(&path).expect("connected");
+        for count in [1, 4, 253] {
+            // The other end of what is passed says when nobody holds it any more.
+            let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            let mut room = vec![std::mem::MaybeUninit::uninit(); 2048];
+            let mut along = SendAncillaryBuffer::new(&mut room);
+            let files = vec![theirs.as_fd(); count];
+            assert!(along.push(SendAncillaryMessage::ScmRights(&files)));
+            let text = [io::IoSlice::new(b"FDSTORE=1")];
+            sendmsg(&from, &text, &mut along, SendFlags::empty()).expect("sent");
+            drop(theirs);
+            assert_eq!(socket.receive().await.expect("received").1, Some(std::process::id()));
+            ours.set_nonblocking(true).expect("set");
+            let read = io::Read::read(&mut ours, &mut [0; 1]);
+            assert_eq!(read.expect("nobody holds the other end"), 0, "{count} descriptors");
         }
     }
 

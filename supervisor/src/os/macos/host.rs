@@ -12,6 +12,7 @@ use sereno_guard::launch::Launch;
 
 use super::proc;
 use crate::lifecycle::Moment;
+use crate::os::Ids;
 
 /// More descriptors macOS lets nobody ask for without saying how many exactly: `OPEN_MAX` of `sys/syslimits.h`.
 pub(super) const MOST_DESCRIPTORS: u64 = 10_240;
@@ -137,4 +138,9 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum });
     }
     Ok(true)
+}
+
+/// A thread has no user of its own here.
+pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -14,6 +14,13 @@ pub fn detach() {
     let _ = rustix::process::setsid();
 }
 
+/// Closes every file but stdin, stdout and stderr. Before anything else is opened: whoever starts a supervisor may have
+/// files open that are for nobody else, and would be held as long as it runs.
+pub fn close_inherited_files() {
+    // SAFETY: nothing of this process has opened a file yet, so that no owner of a descriptor loses it.
+    unsafe { close_fds::close_open_fds(3, &[]) };
+}
+
 /// Nothing to read, nowhere to write.
 pub fn null_device() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)

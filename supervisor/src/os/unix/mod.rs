@@ -22,8 +22,9 @@ pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
 pub(super) use children::{exit_of_wait_status, pid};
 pub use host::{
-    Lock, create_private_dir, descriptor_limit, detach, exec, is_out_of_descriptors, is_shortage, leave_open,
-    listen, null_device, open_append, open_in_place, open_private, own_dir, own_ids, shell, take_over,
+    Lock, close_inherited_files, create_private_dir, descriptor_limit, detach, exec, is_out_of_descriptors,
+    is_shortage, leave_open, listen, null_device, open_append, open_in_place, open_private, own_dir, own_ids,
+    shell, take_over,
 };
 pub use keep::{Keep, Kept};
 pub use log_dir::{LogDir, LogRights};

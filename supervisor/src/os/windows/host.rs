@@ -29,6 +29,7 @@ use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 use super::handle::{Handle, done, wide};
 use super::{pipe, private};
 use crate::lifecycle::Moment;
+use crate::os::Ids;
 
 /// What this process found when it began.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +83,9 @@ pub fn random_id() -> io::Result<String> {
 pub fn subreaper() -> io::Result<()> {
     Ok(())
 }
+
+/// Nothing: [`detach`] does it here.
+pub fn close_inherited_files() {}
 
 /// Handles are not limited.
 pub fn raise_descriptor_limit() -> Host {
@@ -275,3 +279,8 @@ pub fn trim_heap() {}
 
 /// Windows trims a working set by itself.
 pub fn trim_text() {}
+
+/// A thread has no user of its own here.
+pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
