@@ -20,7 +20,7 @@ use sereno_config::{Brake, Budget, Ready, RestartPolicy};
 use supervisor::lifecycle::arbiter::{Case, HostBrake, Ledger, Standing, decide};
 use supervisor::lifecycle::ready::{CheckRule, ReadyRules};
 use supervisor::lifecycle::unit::Rules;
-use supervisor::lifecycle::{Action, CheckFact, Exit, Fact, Moment, Request, Unit};
+use supervisor::lifecycle::{Action, BootInstant, CheckFact, Exit, Fact, Request, Unit};
 
 const SERVICES: usize = 20;
 const ROUNDS: usize = 20_000;
@@ -38,7 +38,7 @@ struct Bench {
     services: Vec<Service>,
     checks: [Name; 2],
     brake: HostBrake,
-    now: Moment,
+    now: BootInstant,
     facts: u64,
     restarts: u64,
 }
@@ -65,9 +65,9 @@ impl Bench {
         let service = |number: usize| {
             let mut unit = Unit::new(rules(&checks), 7);
             for check in &checks {
-                unit.observe(Moment::default(), Fact::Watched(check.clone(), true));
+                unit.observe(BootInstant::default(), Fact::Watched(check.clone(), true));
             }
-            unit.request(Moment::default(), Request::Start);
+            unit.request(BootInstant::default(), Request::Start);
             Service { name: name(&format!("service-{number}")), unit, ledger: Ledger::default() }
         };
         let services = (0..SERVICES).map(service).collect();
@@ -76,7 +76,7 @@ impl Bench {
             services,
             checks,
             brake,
-            now: Moment::since_boot(Duration::from_secs(1)),
+            now: BootInstant::since_boot(Duration::from_secs(1)),
             facts: 0,
             restarts: 0,
         }

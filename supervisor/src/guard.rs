@@ -6,7 +6,7 @@ use std::path::Path;
 use sereno_config::GUARD;
 use sereno_config::Home;
 use sereno_guard::Guard;
-use sereno_runtime::{Init, Shutdown, logging};
+use sereno_runtime::{SdNotify, Shutdown, logging};
 
 use crate::os;
 use crate::serving;
@@ -32,7 +32,7 @@ pub(crate) fn run(home: &Path) -> Result<(), StartError> {
         );
         Guard::new(home, GUARD).spawn(shutdown.clone());
         // The supervisor connects to the fd store as soon as it hears that this process is ready.
-        if let Some(init) = Init::of(&std::env::vars_os().collect()) {
+        if let Some(init) = SdNotify::of(&std::env::vars_os().collect()) {
             init.report(shutdown.clone());
         }
         os::trim_heap();

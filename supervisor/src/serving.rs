@@ -10,7 +10,7 @@ use sereno_auth::tokens;
 use sereno_config::Home;
 use sereno_config::SupervisorTable;
 use sereno_runtime::Shutdown;
-use sereno_serve::{Access, Insist, Page, bind_all, serve};
+use sereno_serve::{Access, BindPolicy, Page, bind_all, serve};
 
 use crate::api;
 use crate::manager::Handle;
@@ -37,7 +37,7 @@ impl Api {
     pub(crate) fn bind(
         home: &Home,
         table: &SupervisorTable,
-        insist: Insist,
+        policy: BindPolicy,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let (go, going) = mpsc::channel::<(Handle, PathBuf)>();
@@ -54,12 +54,12 @@ impl Api {
                 }
             };
             runtime.block_on(async {
-                let listener = match bind_all(&endpoints, access, insist) {
+                let listener = match bind_all(&endpoints, access, policy) {
                     Ok(listener) => listener,
                     Err(error) => return drop(bound.send(Err(error.into()))),
                 };
                 let access = listener.access();
-                let page = match at.map(|at| Page::bind(at, &access, insist)).transpose() {
+                let page = match at.map(|at| Page::bind(at, &access, policy)).transpose() {
                     Ok(page) => page,
                     Err(error) => return drop(bound.send(Err(error.into()))),
                 };
@@ -69,7 +69,7 @@ impl Api {
                 let ears = manager.clone();
                 // If the manager is that busy, the log has it at least.
                 access.report(move |line| ears.try_tell(Command::Refused(line)));
-                let eyes = api::Eyes { sampler: Arc::default(), access };
+                let eyes = api::ApiContext { sampler: Arc::default(), access };
                 if let Some(page) = page {
                     let (manager, eyes) = (manager.clone(), eyes.clone());
                     let write = move || metrics::write(manager.clone(), eyes.clone(), tables.clone());

@@ -23,7 +23,7 @@ use crate::disk::launch;
 use crate::guard;
 use crate::manager::command::{ConfigError, Source};
 use crate::manager::{self, Over, Start, Wanted};
-use crate::os::{self, Cgroups, Kept, Lock};
+use crate::os::{self, Cgroups, Lock, StoredFds};
 use crate::service::{TooFewDescriptors, sockets};
 
 /// How long another supervisor of this home may take to go.
@@ -189,7 +189,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
     let sockets_path = home.run().join("sockets.json");
     // What this process has itself from the image before it nobody else needs to hand over.
-    let mut kept = if args.lock.is_some() { Kept::default() } else { Kept::ask(&home) };
+    let mut kept = if args.lock.is_some() { StoredFds::default() } else { StoredFds::ask(&home) };
     let host = os::raise_descriptor_limit();
     if wanted == Wanted::Up {
         TooFewDescriptors::judge(&config)?;

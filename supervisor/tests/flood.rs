@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
-use supervisor::logs::{Keep, Key, Logs, Shared, Which};
+use supervisor::logs::{Key, Logs, RotationPolicy, Shared, Which};
 use supervisor::os;
 use supervisor::os::pipe::Output;
 
@@ -28,7 +28,7 @@ fn keep(logs: &Logs, folder: &Path, name: &str) -> Kept {
     let (fifo, log) = (folder.join(name), folder.join(format!("{name}.out.log")));
     let output = Output::open(&fifo, None).expect("a FIFO");
     let writer = File::from(Output::for_service(&fifo).expect("it opens"));
-    let keep = Keep { path: log.clone(), max_size: u64::MAX, keep: 1, compress: false };
+    let keep = RotationPolicy { path: log.clone(), max_size: u64::MAX, keep: 1, compress: false };
     logs.open(key.clone(), output, keep, Arc::new(Shared::default()), true);
     Kept { key, log, writer }
 }
@@ -59,7 +59,7 @@ impl Kept {
 
     fn settle(&self, logs: &Logs) {
         let (done, settled) = mpsc::channel();
-        logs.settle(self.key.clone(), SystemTime::now(), move |_| done.send(()).expect("awaited"));
+        logs.last_lines(self.key.clone(), SystemTime::now(), move |_| done.send(()).expect("awaited"));
         settled.recv_timeout(CEILING).expect("settled");
     }
 }

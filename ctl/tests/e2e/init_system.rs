@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::harness::{System, binaries, eventually, kill, lives};
 
 /// An init system that hears what one daemon says.
-struct Ears {
+struct NotifyListener {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
 
-impl Ears {
+impl NotifyListener {
     /// Starts a daemon as `Type=notify` with a short `WatchdogSec`.
     fn start(system: &System, program: &str, args: &[&str]) -> (Self, Child) {
         let path = system.path(&format!("{program}.notify"));
@@ -43,7 +43,7 @@ impl Ears {
 #[test]
 fn the_supervisor_says_that_it_is_ready_and_lives_and_leaves_the_services_to_the_next() {
     let system = System::new("[services.web]\ncommand = \"sleep 600\"\n");
-    let (mut ears, mut child) = Ears::start(&system, "supervisor", &["--file", "sereno.toml"]);
+    let (mut ears, mut child) = NotifyListener::start(&system, "supervisor", &["--file", "sereno.toml"]);
     ears.until("READY=1");
     assert_eq!(ears.heard, [format!("READY=1\nMAINPID={}", child.id())], "first of all");
     ears.until("WATCHDOG=1");
@@ -64,7 +64,7 @@ fn a_monitor_on_its_own_says_that_it_is_ready_and_lives_and_goes() {
     let of = |uri: &str| uri.replace("{}", here.trim_end_matches('/'));
     let system = system.up_at_once();
     let args = ["--supervisor", &of(supervisor), "--listen", &of(own)];
-    let (mut ears, mut child) = Ears::start(&system, "health-monitor", &args);
+    let (mut ears, mut child) = NotifyListener::start(&system, "health-monitor", &args);
     ears.until("READY=1");
     ears.until("WATCHDOG=1");
     ears.until("WATCHDOG=1");

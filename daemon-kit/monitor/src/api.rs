@@ -1,4 +1,4 @@
-//! `sereno.v1.Monitor`: what anybody may ask a monitor. Reads the board; only `CheckNow` reaches the keeper.
+//! `sereno.v1.Monitor`: what anybody may ask a monitor. Reads the board; only `CheckNow` reaches the registry.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 
 use super::Identity;
 use super::board::{Snapshot, cut};
-use super::keeper::{Handle, Promised};
 use super::link::LinkState;
+use super::registry::{Handle, Promised};
 use sereno_runtime::Shutdown;
 
 /// The service's name on the wire.
@@ -24,7 +24,7 @@ pub(super) const NAME: &str = "sereno.v1.Monitor";
 pub(super) struct Api {
     pub(super) identity: Arc<Identity>,
     pub(super) started: Instant,
-    pub(super) keeper: Handle,
+    pub(super) registry: Handle,
     pub(super) board: watch::Receiver<Arc<Snapshot>>,
     pub(super) link: watch::Receiver<LinkState>,
     pub(super) shutdown: Shutdown,
@@ -103,7 +103,7 @@ impl Monitor for Api {
         }
         let wanted = if check.is_empty() { service.clone() } else { format!("{service}/{check}") };
         let promised = tokio::select! {
-            promised = self.keeper.check_now(service, check) => promised,
+            promised = self.registry.check_now(service, check) => promised,
             () = self.shutdown.triggered() => return Err(Status::unavailable("shutting down")),
         };
         let promised = promised.ok_or_else(|| Status::not_found(format!("no target {wanted:?}")))?;

@@ -1,7 +1,7 @@
 //! The monitor runtime: a monitor is a [`Probe`] and this.
 //!
 //! ```text
-//!   supervisor ──targets──▶ link ──sets──▶ keeper ──starts──▶ schedule (one task a target)
+//!   supervisor ──targets──▶ link ──sets──▶ registry ──starts──▶ schedule (one task a target)
 //!       ▲                    │                ▲                 │  probe, then flip
 //!       └──reports, asks─────┘                └─────tidings─────┘
 //!                            ▲                │
@@ -15,9 +15,9 @@
 //! | [`start`] | flags, environment and file to a running monitor |
 //! | `flip` | pure: when is a check failing |
 //! | `schedule` | one task a target: wait, check, count |
-//! | `doubt`, `canary` | was this process itself away, does its own network work |
+//! | `self_check` | was this process stopped, and does its own network work |
 //! | `guarding` | which guard a monitor runs |
-//! | `keeper` | the one task that owns what is known |
+//! | `registry` | the one task that owns what is known |
 //! | `board` | what is known, as everybody sees it |
 //! | `report` | pure: what the supervisor is told and asked, and when |
 //! | `link` | the connection, for ever |
@@ -29,16 +29,15 @@
 
 mod api;
 mod board;
-mod canary;
-mod doubt;
 mod flip;
 mod guarding;
 pub mod hostile;
-mod keeper;
 mod link;
 pub mod probe;
+mod registry;
 mod report;
 mod schedule;
+mod self_check;
 pub mod start;
 pub mod target;
 #[cfg(test)]
@@ -105,19 +104,20 @@ pub async fn run<P: Probe>(
 ) -> Result<(), RunError> {
     let identity = Arc::new(identity);
     let started = Instant::now();
-    let (keeper, handle, board) = keeper::keeper(probe, canary::Canary::of(&identity.supervisor));
+    let (registry, handle, board) =
+        registry::registry(probe, self_check::NetworkProbe::of(&identity.supervisor));
     let state = watch::Sender::new(link::LinkState::default());
     let api = api::Api {
         identity: Arc::clone(&identity),
         started,
-        keeper: handle.clone(),
+        registry: handle.clone(),
         board: board.clone(),
         link: state.subscribe(),
         shutdown: shutdown.clone(),
     };
     let link = link::Link {
         identity,
-        keeper: handle,
+        registry: handle,
         board,
         state,
         asked: report::Asked::default(),
@@ -126,8 +126,8 @@ pub async fn run<P: Probe>(
     // Dropped at the end, and with it every probe in flight.
     let mut parts = JoinSet::new();
     parts.spawn(async move {
-        keeper.run().await;
-        "keeper"
+        registry.run().await;
+        "registry"
     });
     parts.spawn(async move {
         link.run().await;

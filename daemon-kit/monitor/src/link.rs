@@ -1,4 +1,4 @@
-//! The connection to the supervisor: one task owns it. What it is told goes to the keeper, what the board shows is
+//! The connection to the supervisor: one task owns it. What it is told goes to the registry, what the board shows is
 //! reported. It never gives up, and nobody waits for it.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::Identity;
 use super::board::Snapshot;
-use super::keeper::{Handle, Set};
+use super::registry::{Handle, Set};
 use super::report::{Asked, Reported, ask, report};
 use sereno_connect::{Authorized, lazy_as};
 
@@ -35,7 +35,7 @@ pub(super) struct LinkState {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) identity: Arc<Identity>,
-    pub(super) keeper: Handle,
+    pub(super) registry: Handle,
     pub(super) board: watch::Receiver<Arc<Snapshot>>,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) asked: Asked,
@@ -77,7 +77,7 @@ impl Link {
         for &kind in self.identity.kinds {
             match self.open(client.clone(), kind).await {
                 Ok((first, rest)) => {
-                    self.keeper.replace(first).await;
+                    self.registry.replace(first).await;
                     streams.push(rest.boxed());
                 }
                 Err(lost) => return lost,
@@ -85,9 +85,9 @@ impl Link {
         }
         tracing::info!(supervisor = %self.identity.supervisor, "attached");
         self.state.send_modify(|state| state.attached = true);
-        let keeper = self.keeper.clone();
+        let registry = self.registry.clone();
         tokio::select! {
-            lost = listen(keeper, select_all(streams)) => lost,
+            lost = listen(registry, select_all(streams)) => lost,
             lost = self.speak(client) => lost,
         }
     }
@@ -190,11 +190,11 @@ impl Link {
     }
 }
 
-/// Hands every set to the keeper until the connection is lost.
-async fn listen(keeper: Handle, mut sets: impl Stream<Item = Result<Set, Status>> + Unpin) -> Status {
+/// Hands every set to the registry until the connection is lost.
+async fn listen(registry: Handle, mut sets: impl Stream<Item = Result<Set, Status>> + Unpin) -> Status {
     loop {
         match sets.next().await {
-            Some(Ok(set)) => keeper.replace(set).await,
+            Some(Ok(set)) => registry.replace(set).await,
             Some(Err(lost)) => return lost,
             None => return Status::unavailable("the streams of targets ended"),
         }

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::board::View;
-use super::doubt::{Doubt, Mark, too_late, within};
 use super::flip::{Flip, Seen, State};
 use super::probe::{Check, Verdict};
+use super::self_check::{Mark, SelfCheck, too_late, within};
 use super::target::Target;
 
 /// The first pause between two checks of a target that is starting.
@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// Somebody who waits for the result of a check.
 pub(super) type Waiter = oneshot::Sender<Arc<View>>;
 
-/// What a task tells its keeper.
+/// What a task tells its registry.
 #[derive(Debug)]
 pub(super) struct Told {
     /// Which task it is: a target that was replaced may still be heard of.
@@ -91,7 +91,7 @@ pub(super) struct Watch<C> {
     /// Who wants a check now.
     pub(super) orders: mpsc::Receiver<Waiter>,
     pub(super) told: mpsc::Sender<Told>,
-    pub(super) doubt: Doubt,
+    pub(super) doubt: SelfCheck,
 }
 
 /// Why a target's task wakes up.
@@ -113,7 +113,7 @@ enum Looked {
 }
 
 impl<C: Check> Watch<C> {
-    /// Checks until its keeper drops it.
+    /// Checks until its registry drops it.
     pub(super) async fn run(mut self) {
         let mut target = Arc::clone(&self.target.borrow_and_update());
         let mut waiting: Vec<Waiter> = Vec::new();
@@ -236,7 +236,7 @@ impl<C: Check> Watch<C> {
     }
 
     async fn tell(&mut self, what: What) {
-        // The keeper being gone means that this task is about to be dropped as well.
+        // The registry being gone means that this task is about to be dropped as well.
         let _ = self.told.send(Told { epoch: self.epoch, what }).await;
     }
 

@@ -16,9 +16,9 @@ use sereno_auth::{TlsFiles, tokens};
 use sereno_connect::Credentials;
 use sereno_runtime::logging::{self, LoggingError};
 use sereno_runtime::settings::{self, SettingsError};
-use sereno_runtime::{Init, Shutdown, runtime};
+use sereno_runtime::{SdNotify, Shutdown, runtime};
 use sereno_serve::listen::ListenError;
-use sereno_serve::{Access, Insist, bind_all};
+use sereno_serve::{Access, BindPolicy, bind_all};
 
 /// What may stand on the command line of every monitor.
 #[derive(Debug, Clone, Default)]
@@ -169,14 +169,14 @@ pub fn start<P: Probe>(
     let ran = runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.on_signals()?;
-        let insist = if managed { Insist::InTheEnd } else { Insist::AtOnce };
-        let listener = bind_all(&endpoints, access, insist)?;
+        let policy = if managed { BindPolicy::Retry } else { BindPolicy::FailFast };
+        let listener = bind_all(&endpoints, access, policy)?;
         tracing::info!(name = %identity.name, version, endpoint = %identity.endpoint, "started");
         if let Some(guard) = identity.guard(env) {
             guard.spawn(shutdown.clone());
         }
         // Whoever calls from here on waits at the socket; without a supervisor it is ready just the same.
-        if let Some(init) = Init::of(env) {
+        if let Some(init) = SdNotify::of(env) {
             init.report(shutdown.clone());
         }
         super::run(identity, probe, listener, shutdown).await?;

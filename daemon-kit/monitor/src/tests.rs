@@ -1,4 +1,4 @@
-//! Keeper and schedule together, in paused time, with a probe that the test answers for.
+//! TargetRegistry and schedule together, in paused time, with a probe that the test answers for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, advance, timeout};
 
 use super::board::{Snapshot, View};
-use super::canary::Canary;
 use super::flip::State;
-use super::keeper::{Handle, Set, keeper};
 use super::probe::{Check, Probe, Verdict};
+use super::registry::{Handle, Set, registry};
+use super::self_check::NetworkProbe;
 use super::target::{Target, TargetError};
 use super::testing::wire;
 
@@ -77,7 +77,7 @@ impl Check for Fake {
 }
 
 struct Scene {
-    keeper: Handle,
+    registry: Handle,
     board: watch::Receiver<Arc<Snapshot>>,
     looks: mpsc::UnboundedReceiver<Look>,
     generation: u64,
@@ -90,9 +90,9 @@ impl Scene {
         let (sender, looks) = mpsc::unbounded_channel();
         let (canary, told) = watch::channel(None);
         let news = Arc::<Notify>::default();
-        let (task, keeper, board) = keeper(Fake(sender, Arc::clone(&news)), Canary::Told(told));
+        let (task, registry, board) = registry(Fake(sender, Arc::clone(&news)), NetworkProbe::Told(told));
         tokio::spawn(task.run());
-        let mut scene = Self { keeper, board, looks, generation: 0, canary, news };
+        let mut scene = Self { registry, board, looks, generation: 0, canary, news };
         scene.set(vec![target]).await;
         scene
     }
@@ -105,7 +105,7 @@ impl Scene {
         self.generation += 1;
         let wire =
             v1::WatchTargetsResponse { instance: instance.into(), generation: self.generation, targets };
-        self.keeper.replace(Set { kind: "fake", received: Instant::now(), wire }).await;
+        self.registry.replace(Set { kind: "fake", received: Instant::now(), wire }).await;
     }
 
     /// The next check; time runs until it comes.
@@ -119,7 +119,7 @@ impl Scene {
 
     /// Asks for a check; the promise of its result.
     async fn ask(&self) -> oneshot::Receiver<Arc<View>> {
-        let mut promised = self.keeper.check_now("web".into(), String::new()).await.expect("a target");
+        let mut promised = self.registry.check_now("web".into(), String::new()).await.expect("a target");
         promised.remove(0).coming.expect("a check comes")
     }
 
@@ -132,7 +132,7 @@ impl Scene {
         timeout(S * 3600, self.board.wait_for(|board| what(board)))
             .await
             .expect("shown")
-            .expect("the keeper lives");
+            .expect("the registry lives");
     }
 
     async fn shows_failures(&mut self, failures: u32) {
@@ -244,8 +244,8 @@ async fn check_now_starts_a_check_or_joins_the_one_in_flight() {
         assert_eq!(promise.await.expect("kept").failures, 1);
     }
     assert!(scene.looks.try_recv().is_err(), "one check for all three");
-    assert!(scene.keeper.check_now("web".into(), "health".into()).await.is_none());
-    assert!(scene.keeper.check_now("other".into(), String::new()).await.is_none());
+    assert!(scene.registry.check_now("web".into(), "health".into()).await.is_none());
+    assert!(scene.registry.check_now("other".into(), String::new()).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,5 +357,5 @@ async fn a_foreign_port_is_a_sure_failure_and_no_reason_to_ask() {
     assert_eq!(scene.view().asks, 0);
 }
 
-#[path = "tests_doubt.rs"]
-mod doubt;
+#[path = "tests_self_check.rs"]
+mod self_check;

@@ -6,18 +6,18 @@
 //! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
 //! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
 //! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
-//! | `init` | [`Init`]: saying to the init system that a daemon is ready, lives, and goes |
+//! | `init` | [`SdNotify`]: saying to the init system that a daemon is ready, lives, and goes |
 //! | [`cgroup`] | where a process is among the cgroups of version 2 |
 
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
-mod init;
 pub mod logging;
 mod runtime;
+mod sd_notify;
 pub mod settings;
 pub mod shutdown;
 
-pub use init::Init;
 pub use runtime::runtime;
+pub use sd_notify::SdNotify;
 pub use shutdown::Shutdown;

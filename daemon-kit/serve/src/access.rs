@@ -10,9 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use proto::Role;
 use tokio::time::Instant;
 
-use super::calm::Calm;
 use super::listen::{Origin, Peer};
-use super::pace::{Asker, Pace, TooFast};
+use super::log_throttle::LogThrottle;
+use super::rate::{RateKey, RateLimiter, TooFast};
 use super::roles;
 use sereno_auth::secret::Stamp;
 use sereno_auth::tls::{Material, TlsError};
@@ -59,8 +59,8 @@ pub struct Access {
     tokens: Option<Watched<PathBuf, Arc<Tokens>>>,
     tls: Option<Watched<TlsFiles, Option<Arc<Material>>>>,
     refused: OnceLock<Report>,
-    calm: Mutex<Calm>,
-    pace: Pace,
+    calm: Mutex<LogThrottle>,
+    pace: RateLimiter,
     unbound: Mutex<BTreeMap<String, String>>,
 }
 
@@ -232,9 +232,9 @@ impl Access {
     pub(super) fn in_time(&self, peer: Option<&Peer>, proof: Option<&Proof>) -> Result<(), TooFast> {
         let asker = match (proof, peer) {
             (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
-            (Some(Proof::Token(hash)), _) => Asker::Token(*hash),
-            (Some(Proof::Certificate { name, .. }), _) => Asker::Certificate(name.clone()),
-            (None, Some(peer)) => Asker::Stranger(peer.place.party()),
+            (Some(Proof::Token(hash)), _) => RateKey::Token(*hash),
+            (Some(Proof::Certificate { name, .. }), _) => RateKey::Certificate(name.clone()),
+            (None, Some(peer)) => RateKey::Stranger(peer.place.peer_key()),
         };
         self.pace.take(asker, Instant::now())
     }

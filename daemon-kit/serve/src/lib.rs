@@ -2,10 +2,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`listen`], `door` | [`bind`] endpoints, and who is at the other end |
+//! | [`listen`], `tcp` | [`bind`] endpoints, and who is at the other end |
 //! | `malformed` | says in words why a malformed call is reset |
-//! | `crowd`, `pace` | how many may be there, and who makes room; how fast they may ask |
-//! | [`access`], [`roles`], `gate` | who may make which call; `calm`: and how often it is said that somebody may not |
+//! | `connections`, `rate` | how many connections and calls one peer may have, and how many calls a second |
+//! | [`access`], [`roles`], `auth_layer` | who may make which call; `log_throttle`: how often a refusal is logged |
 //! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
 //! | [`page`] | one page over plain HTTP, for whoever is on this machine |
 //! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
@@ -15,21 +15,21 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
-mod calm;
-mod crowd;
-mod door;
-mod gate;
+mod auth_layer;
+mod connections;
 pub mod listen;
+mod log_throttle;
 mod malformed;
-mod pace;
 pub mod page;
+mod rate;
 pub mod roles;
 pub mod serve;
+mod tcp;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
 pub use access::{Access, Caller};
-pub use listen::{Insist, Listener, Origin, Peer, bind, bind_all};
+pub use listen::{BindPolicy, Listener, Origin, Peer, bind, bind_all};
 pub use page::Page;

@@ -16,9 +16,9 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::access::Access;
-use super::crowd::{Crowd, Party, Place};
-use super::door::Door;
+use super::connections::{ConnectionLimiter, PeerKey, Slot};
 use super::malformed::{Explainer, REPLACED, Step};
+use super::tcp::TcpEndpoint;
 #[cfg(unix)]
 use super::unix as os;
 #[cfg(windows)]
@@ -102,7 +102,7 @@ pub enum Origin {
 pub struct Peer {
     /// Who it is.
     pub origin: Origin,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<Slot>,
 }
 
 /// Bound endpoints. Dropped, they leave nothing behind.
@@ -110,40 +110,40 @@ pub struct Peer {
 pub struct Listener {
     access: Arc<Access>,
     local: Vec<Local>,
-    doors: Vec<Door>,
+    doors: Vec<TcpEndpoint>,
 }
 
 #[derive(Debug)]
 pub(super) struct Local {
     inner: os::Listener,
-    crowd: Crowd,
+    limiter: ConnectionLimiter,
 }
 
 /// Whether an endpoint on TCP must be there at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Insist {
+pub enum BindPolicy {
     /// A person is there, who can put it right.
-    AtOnce,
+    FailFast,
     /// What runs must go on: it is tried again and again.
-    InTheEnd,
+    Retry,
 }
 
 /// Binds an endpoint that only this user can reach. A stale socket file is removed first: the caller knows, by a lock
 /// or because it owns the name, that nobody else serves there. Needs a tokio runtime.
 pub fn bind(endpoint: &Endpoint) -> Result<Listener, ListenError> {
-    bind_all(std::slice::from_ref(endpoint), Access::default(), Insist::AtOnce)
+    bind_all(std::slice::from_ref(endpoint), Access::default(), BindPolicy::FailFast)
 }
 
 /// Binds several endpoints, for whom `access` lets in. Those on TCP never take places from the local ones.
-pub fn bind_all(endpoints: &[Endpoint], access: Access, insist: Insist) -> Result<Listener, ListenError> {
+pub fn bind_all(endpoints: &[Endpoint], access: Access, policy: BindPolicy) -> Result<Listener, ListenError> {
     let access = Arc::new(access);
-    let (crowd, far) = (Crowd::default(), Crowd::default());
+    let (limiter, far) = (ConnectionLimiter::default(), ConnectionLimiter::default());
     let mut listener = Listener { access: Arc::clone(&access), local: Vec::new(), doors: Vec::new() };
     for endpoint in endpoints {
         if endpoint.is_local() {
-            listener.local.push(Local { inner: os::Listener::bind(endpoint)?, crowd: crowd.clone() });
+            listener.local.push(Local { inner: os::Listener::bind(endpoint)?, limiter: limiter.clone() });
         } else {
-            listener.doors.push(Door::bind(endpoint, &access, &far, insist)?);
+            listener.doors.push(TcpEndpoint::bind(endpoint, &access, &far, policy)?);
         }
     }
     Ok(listener)
@@ -157,11 +157,11 @@ impl Listener {
 
     /// Where the endpoints on TCP really are: who asked for port 0 wants to know.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.doors.iter().filter_map(Door::address).collect()
+        self.doors.iter().filter_map(TcpEndpoint::address).collect()
     }
 
     /// The local endpoints and those on TCP, to be served in different ways.
-    pub(super) fn split(self) -> (Vec<Local>, Vec<Door>) {
+    pub(super) fn split(self) -> (Vec<Local>, Vec<TcpEndpoint>) {
         (self.local, self.doors)
     }
 }
@@ -172,9 +172,9 @@ impl Local {
         loop {
             match self.inner.accept().await {
                 Ok((io, uid, pid)) => {
-                    let party = pid.map_or(Party::Somebody, Party::Process);
+                    let peer_key = pid.map_or(PeerKey::Somebody, PeerKey::Process);
                     // Whoever is not let in sees the connection end at once.
-                    if let Some(place) = self.crowd.admit(party) {
+                    if let Some(place) = self.limiter.admit(peer_key) {
                         return Connection::new(Io::Local(io), Origin::Local { uid, pid }, place);
                     }
                     tracing::debug!(?pid, "has too many connections");
@@ -220,7 +220,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(io: Io, origin: Origin, place: Arc<Place>) -> Self {
+    pub(super) fn new(io: Io, origin: Origin, place: Arc<Slot>) -> Self {
         let patience = Some(Box::pin(sleep(PATIENCE)));
         let (explainer, first) = (Explainer::default(), Vec::new());
         Self { io, peer: Peer { origin, place }, patience, explainer, first }

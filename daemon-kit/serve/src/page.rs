@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::access::Access;
-use super::crowd::Crowd;
-use super::door::Door;
-use super::listen::{Connection, Insist, ListenError};
+use super::connections::ConnectionLimiter;
+use super::listen::{BindPolicy, Connection, ListenError};
+use super::tcp::TcpEndpoint;
 use sereno_runtime::Shutdown;
 
 /// How long somebody may take to say what they want.
@@ -31,7 +31,7 @@ const MAX_HEADERS: usize = 64;
 /// A bound page. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub struct Page {
-    door: Door,
+    door: TcpEndpoint,
 }
 
 /// What is served where.
@@ -45,8 +45,8 @@ pub struct Sheet {
 
 impl Page {
     /// Binds an address of this machine. Needs a tokio runtime.
-    pub fn bind(address: SocketAddr, access: &Arc<Access>, insist: Insist) -> Result<Self, ListenError> {
-        Ok(Self { door: Door::open(address, access, &Crowd::default(), insist)? })
+    pub fn bind(address: SocketAddr, access: &Arc<Access>, policy: BindPolicy) -> Result<Self, ListenError> {
+        Ok(Self { door: TcpEndpoint::open(address, access, &ConnectionLimiter::default(), policy)? })
     }
 
     /// Serves it until the shutdown; `write` makes it anew for each who asks, for one at a time. `None`: not now.

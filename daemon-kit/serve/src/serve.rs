@@ -12,9 +12,9 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 use super::Listener;
-use super::door::Door;
-use super::gate::GateLayer;
+use super::auth_layer::AuthLayer;
 use super::listen::{Connection, Local};
+use super::tcp::TcpEndpoint;
 
 /// Calls one connection may have open at a time.
 const MAX_STREAMS: u32 = 128;
@@ -61,7 +61,7 @@ pub async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    let gate = GateLayer(listener.access());
+    let gate = AuthLayer(listener.access());
     let (local, doors) = listener.split();
     let plain =
         || Server::builder().max_concurrent_streams(MAX_STREAMS).http2_max_header_list_size(MAX_HEADERS);
@@ -73,7 +73,7 @@ pub async fn serve(
     let far = asking
         .layer(gate)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(all(doors, Door::incoming), shutdown.triggered());
+        .serve_with_incoming_shutdown(all(doors, TcpEndpoint::incoming), shutdown.triggered());
     let serving = async { tokio::try_join!(near, far) };
     let overdue = async {
         shutdown.triggered().await;

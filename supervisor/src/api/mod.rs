@@ -43,7 +43,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What is seen beside what the manager says.
 #[derive(Clone)]
-pub(crate) struct Eyes {
+pub(crate) struct ApiContext {
     /// What services use.
     pub(crate) sampler: Arc<usage::Sampler>,
     /// Which endpoints can not be bound.
@@ -55,7 +55,7 @@ pub(crate) fn routes(
     manager: &Handle,
     journal: std::path::PathBuf,
     shutdown: &Shutdown,
-    eyes: Eyes,
+    eyes: ApiContext,
 ) -> Routes {
     let operator = operator::Operator::new(manager.clone(), journal, shutdown.clone(), eyes);
     let arbiter = arbiter::Arbiter::new(manager.clone(), shutdown.clone());

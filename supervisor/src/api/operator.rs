@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Eyes, convert, logs, pages, requests, who};
+use super::{Answers, ApiContext, convert, logs, pages, requests, who};
 use crate::journal::{self, Event, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -25,11 +25,11 @@ pub(super) struct Operator {
     manager: Handle,
     journal: PathBuf,
     shutdown: Shutdown,
-    eyes: Eyes,
+    eyes: ApiContext,
 }
 
 impl Operator {
-    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown, eyes: Eyes) -> Self {
+    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown, eyes: ApiContext) -> Self {
         Self { manager, journal, shutdown, eyes }
     }
 
@@ -46,7 +46,7 @@ impl Operator {
 }
 
 /// The newest status, with usage if it is asked for.
-async fn status(manager: &Handle, eyes: &Eyes, usage: bool) -> Result<v1::Status, Status> {
+async fn status(manager: &Handle, eyes: &ApiContext, usage: bool) -> Result<v1::Status, Status> {
     let view = manager.ask(Command::View).await?;
     let unbound = eyes.access.unbound();
     if !usage {
@@ -64,7 +64,7 @@ async fn status(manager: &Handle, eyes: &Eyes, usage: bool) -> Result<v1::Status
 /// A stream of the newest status.
 struct Watch {
     manager: Handle,
-    eyes: Eyes,
+    eyes: ApiContext,
     usage: bool,
     changes: watch::Receiver<u64>,
     first: bool,

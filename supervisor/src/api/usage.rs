@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os;
 use crate::snapshot::{ServiceView, View};
 
@@ -26,7 +26,7 @@ pub(crate) struct Total {
 
 struct Last {
     incarnation: u64,
-    at: Moment,
+    at: BootInstant,
     cpu_seconds: f64,
     total: Total,
     /// Absent at the first: CPU is a difference.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::replay::{Records, line, replay};
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::lifecycle::saved::SavedEnd;
 use crate::os::{self, Identity};
 
@@ -157,7 +157,7 @@ impl Wal {
     }
 
     /// A person paused it, without an end or until then.
-    pub fn pause(&mut self, service: &str, until: Option<Moment>) -> io::Result<()> {
+    pub fn pause(&mut self, service: &str, until: Option<BootInstant>) -> io::Result<()> {
         match until {
             Some(until) => self.append(format_args!("pause {service} {}", until.elapsed().as_millis())),
             None => self.append(format_args!("pause {service} -")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::Name;
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 
 /// Events at once and for each minute, of a monitor without a check, and for each of its checks on top.
 const BURST: f64 = 100.0;
@@ -24,7 +24,7 @@ pub struct Allowances {
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     left: f64,
-    at: Moment,
+    at: BootInstant,
     left_out: u64,
 }
 
@@ -42,7 +42,7 @@ pub enum Taken {
 
 impl Allowances {
     /// Takes one event of a monitor that has so many checks.
-    pub fn take(&mut self, monitor: &Name, checks: usize, now: Moment) -> Taken {
+    pub fn take(&mut self, monitor: &Name, checks: usize, now: BootInstant) -> Taken {
         #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 checks")]
         let checks = checks as f64;
         let burst = BURST + BURST_FOR_EACH_CHECK * checks;
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_chatterer_is_cut_short_and_says_how_much_was_left_out() {
         let name = Name::new("evil").expect("a name");
-        let at = |seconds| Moment::since_boot(Duration::from_secs(seconds));
+        let at = |seconds| BootInstant::since_boot(Duration::from_secs(seconds));
         let mut allowances = Allowances::default();
         let taken = (0..36_000).filter(|_| allowances.take(&name, 2, at(5)) != Taken::No).count();
         assert_eq!(taken, 108);

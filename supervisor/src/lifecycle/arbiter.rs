@@ -9,7 +9,7 @@ use proto::Name;
 use proto::v1::Decision;
 use sereno_config::{Brake, Budget};
 
-use super::Moment;
+use super::BootInstant;
 pub use super::case::{Case, Standing};
 
 /// An answer, with its reason.
@@ -33,7 +33,7 @@ impl Ruling {
 /// What monitors may still ask of one service.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    granted: VecDeque<Moment>,
+    granted: VecDeque<BootInstant>,
 }
 
 impl Ledger {
@@ -42,7 +42,7 @@ impl Ledger {
         self.granted.clear();
     }
 
-    fn spent(&mut self, budget: Budget, now: Moment) -> u32 {
+    fn spent(&mut self, budget: Budget, now: BootInstant) -> u32 {
         while self.granted.front().is_some_and(|at| now.since(*at) >= budget.within) {
             self.granted.pop_front();
         }
@@ -54,14 +54,14 @@ impl Ledger {
 #[derive(Debug, Clone, Default)]
 pub struct HostBrake {
     /// When each checked service last went bad: its first failed check after a good one.
-    went_bad: BTreeMap<Name, Moment>,
+    went_bad: BTreeMap<Name, BootInstant>,
     /// When a restart was let through although the brake held.
-    let_through: Option<Moment>,
+    let_through: Option<BootInstant>,
 }
 
 impl HostBrake {
     /// A service went bad. The run that was bad before may have ended without ever being well again.
-    pub fn bad(&mut self, service: &Name, now: Moment) {
+    pub fn bad(&mut self, service: &Name, now: BootInstant) {
         self.went_bad.insert(service.clone(), now);
     }
 
@@ -76,7 +76,13 @@ impl HostBrake {
     }
 
     /// Why restarts are held now; `None`: they are not.
-    pub fn holds(&self, brake: &Brake, checked: usize, longest: Duration, now: Moment) -> Option<String> {
+    pub fn holds(
+        &self,
+        brake: &Brake,
+        checked: usize,
+        longest: Duration,
+        now: BootInstant,
+    ) -> Option<String> {
         let window = brake.window.max(longest);
         let bad = self.went_bad.values().filter(|at| now.since(**at) <= window).count();
         let enough = checked >= usize::try_from(brake.min).unwrap_or(usize::MAX);
@@ -91,7 +97,7 @@ impl HostBrake {
     }
 
     /// One restart per window is let through, so that a real outage still heals.
-    fn lets_through(&mut self, window: Duration, now: Moment) -> Result<(), Duration> {
+    fn lets_through(&mut self, window: Duration, now: BootInstant) -> Result<(), Duration> {
         match self.let_through {
             Some(at) if now.since(at) < window => Err(window.saturating_sub(now.since(at))),
             _ => {
@@ -108,7 +114,7 @@ pub fn decide(
     ledger: &mut Ledger,
     budget: Budget,
     brake: (&mut HostBrake, Option<(String, Duration)>),
-    now: Moment,
+    now: BootInstant,
 ) -> Ruling {
     let ruling = |decision, message: String, retry_after| Ruling { decision, message, retry_after };
     if case.asked != case.incarnation {
@@ -215,7 +221,7 @@ mod tests {
         }
     }
 
-    fn ask(case: &Case, ledger: &mut Ledger, now: Moment) -> Ruling {
+    fn ask(case: &Case, ledger: &mut Ledger, now: BootInstant) -> Ruling {
         decide(case, ledger, BUDGET, (&mut HostBrake::default(), None), now)
     }
 

@@ -10,7 +10,7 @@ use sereno_config::{Budget, Ready, RestartPolicy};
 
 use super::super::unit::Unit;
 use super::super::unit::testing::{check, name, policy, rules};
-use super::super::{Action, Exit, Fact, Moment, Request, WhyEnd};
+use super::super::{Action, BootInstant, Exit, Fact, Request, WhyEnd};
 use super::{Case, HostBrake, Ledger, Ruling, Standing, decide};
 
 const INCARNATIONS: u64 = 100;
@@ -42,7 +42,7 @@ struct Scene {
     host: HostBrake,
     weather: Weather,
     chance: fastrand::Rng,
-    now: Moment,
+    now: BootInstant,
     leader: bool,
     /// Of each incarnation: requests accepted, ends handed out, and whether anybody may have ended it.
     accepted: BTreeMap<u64, u32>,
@@ -105,7 +105,7 @@ impl Scene {
             host: HostBrake::default(),
             weather: Weather::default(),
             chance: fastrand::Rng::with_seed(seed),
-            now: Moment::since_boot(Duration::from_secs(1)),
+            now: BootInstant::since_boot(Duration::from_secs(1)),
             leader: false,
             accepted: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl Scene {
         scene
     }
 
-    fn settle(&mut self) {
+    fn run_until_quiet(&mut self) {
         while let Some(action) = self.unit.poll(self.now) {
             match action {
                 Action::Spawn(incarnation) => {
@@ -160,7 +160,7 @@ impl Scene {
             }
             _ => {}
         }
-        self.settle();
+        self.run_until_quiet();
     }
 
     /// What was told to go goes, and what is left behind is swept, each in its own time.
@@ -172,7 +172,7 @@ impl Scene {
             self.exit();
         } else {
             self.unit.observe(self.now, Fact::Drained);
-            self.settle();
+            self.run_until_quiet();
             self.unit.observe(self.now, Fact::Swept);
         }
     }
@@ -210,7 +210,7 @@ impl Scene {
             invariant_one_request_of_an_incarnation_is_accepted(self);
             self.unit.request(self.now, Request::Ask);
         }
-        self.settle();
+        self.run_until_quiet();
         ruling
     }
 
@@ -218,14 +218,14 @@ impl Scene {
     fn calm(&mut self) {
         self.weather = Weather::default();
         for _ in 0..1_000 {
-            self.settle();
+            self.run_until_quiet();
             if self.unit.is_ready() {
                 return;
             }
             self.now = self.unit.deadline().map_or(self.now, |at| if at > self.now { at } else { self.now });
-            self.settle();
+            self.run_until_quiet();
             self.process_goes_on();
-            self.settle();
+            self.run_until_quiet();
             if self.unit.is_started() {
                 self.report(true);
             }

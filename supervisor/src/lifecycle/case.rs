@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::Name;
 use sereno_config::Policy;
 
-use super::{Moment, Unit};
+use super::{BootInstant, Unit};
 
 /// What the arbiter needs to know of a service, now.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Standing {
 
 impl Case {
     /// Of a request about the run `asked`, because of a check.
-    pub fn of(unit: &Unit, asked: u64, check: &Name, standing: Standing, now: Moment) -> Self {
+    pub fn of(unit: &Unit, asked: u64, check: &Name, standing: Standing, now: BootInstant) -> Self {
         let Standing { leaving, paused, start_period, suspect } = standing;
         let not_wanted = leaving.or_else(|| {
             if !unit.is_wanted() {
@@ -78,7 +78,7 @@ impl Case {
 }
 
 /// How much longer a run has to start, as far as one of its checks goes.
-fn grace(unit: &Unit, check: &Name, start_period: Duration, now: Moment) -> Option<Duration> {
+fn grace(unit: &Unit, check: &Name, start_period: Duration, now: BootInstant) -> Option<Duration> {
     const NOT_READY: Duration = Duration::from_secs(1);
     if !unit.is_ready() {
         return Some(NOT_READY);

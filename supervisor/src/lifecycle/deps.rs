@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::Name;
 use sereno_config::{Dependency, DependencyOn};
 
-use super::{Moment, Unit};
+use super::{BootInstant, Unit};
 
 /// `depends_on` of every service.
 pub type Graph = BTreeMap<Name, BTreeMap<Name, Dependency>>;
@@ -39,9 +39,9 @@ pub fn missing<'a>(
 #[derive(Debug, Clone, Copy)]
 pub struct Finding {
     /// When the run began.
-    pub run: Moment,
+    pub run: BootInstant,
     /// No earlier than this did the look begin that failed.
-    pub look: Moment,
+    pub look: BootInstant,
 }
 
 /// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, bad at its last check,

@@ -31,18 +31,18 @@
 //! | [`watchdog`] | whether a run that lives is frozen |
 
 pub mod arbiter;
+pub mod boot_instant;
 pub mod case;
 pub mod deps;
 pub mod event;
-pub mod moment;
 pub mod policy;
 pub mod ready;
 pub mod saved;
 pub mod unit;
 pub mod watchdog;
 
+pub use boot_instant::BootInstant;
 pub use event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
-pub use moment::Moment;
 pub use policy::Exit;
 pub use ready::{CheckFact, Mark};
 pub use unit::Unit;

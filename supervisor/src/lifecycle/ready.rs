@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::Name;
 use sereno_config::{Ready, Service};
 
-use super::Moment;
+use super::BootInstant;
 
 /// What readiness needs to know of a service's settings.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ pub struct CheckFact {
     /// The port belongs to somebody else: no reason to end the run.
     pub foreign: bool,
     /// When the check behind the report ended.
-    pub at: Moment,
+    pub at: BootInstant,
     /// How often it runs now.
     pub every: Duration,
 }
@@ -70,7 +70,7 @@ pub struct Mark {
     /// Whether it has passed in this incarnation.
     pub passed: bool,
     /// Since when its monitor is attached and not blind; `None`: it is not.
-    pub watched: Option<Moment>,
+    pub watched: Option<BootInstant>,
 }
 
 impl Mark {
@@ -84,7 +84,7 @@ impl Mark {
     }
 
     /// A recent failure that its monitor stands by.
-    fn is_evidence(&self, now: Moment) -> bool {
+    fn is_evidence(&self, now: BootInstant) -> bool {
         // A monitor of a starting service reports every 2 s, so a result can be that old and still be the newest.
         const REPORT_EVERY: Duration = Duration::from_secs(2);
         self.watched.is_some()
@@ -98,16 +98,16 @@ impl Mark {
 /// How ready one run is.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    since: Moment,
+    since: BootInstant,
     /// Conditions that were said once and hold from then on: notify and log.
     said: Vec<bool>,
     /// When all conditions held for the first time.
-    pub ready_at: Option<Moment>,
+    pub ready_at: Option<BootInstant>,
     /// It has been stable; the streak is over.
     pub stable: bool,
     /// Time that counts against `ready_timeout`: only while whoever could say "ready" is watching.
     spent: Duration,
-    counting: Option<Moment>,
+    counting: Option<BootInstant>,
     paused: bool,
     /// The time-out is over, without evidence so far.
     pub overdue: bool,
@@ -117,7 +117,7 @@ pub struct Readiness {
 
 impl Readiness {
     /// Of a run that begins now; `watched` are the checks whose monitors are there.
-    pub fn begin(rules: &ReadyRules, now: Moment, watched: &BTreeMap<Name, bool>) -> Self {
+    pub fn begin(rules: &ReadyRules, now: BootInstant, watched: &BTreeMap<Name, bool>) -> Self {
         let marks = rules.checks.keys().map(|id| {
             let watched = watched.get(id).copied().unwrap_or(false).then_some(now);
             (id.clone(), Mark { watched, ..Mark::default() })
@@ -138,12 +138,12 @@ impl Readiness {
     }
 
     /// When the run began.
-    pub fn since(&self) -> Moment {
+    pub fn since(&self) -> BootInstant {
         self.since
     }
 
     /// Moves the beginning to where it really was, for an adopted run.
-    pub fn began(&mut self, since: Moment) {
+    pub fn began(&mut self, since: BootInstant) {
         self.since = since;
     }
 
@@ -164,7 +164,7 @@ impl Readiness {
     }
 
     /// A monitor reported.
-    pub fn reported(&mut self, rules: &ReadyRules, check: &Name, fact: CheckFact, now: Moment) {
+    pub fn reported(&mut self, rules: &ReadyRules, check: &Name, fact: CheckFact, now: BootInstant) {
         let Some(mark) = self.marks.get_mut(check) else { return };
         mark.passed |= fact.passing == Some(true);
         mark.last = Some(fact);
@@ -172,7 +172,7 @@ impl Readiness {
     }
 
     /// A monitor came, went, or began to doubt itself.
-    pub fn watched(&mut self, rules: &ReadyRules, check: &Name, watched: bool, now: Moment) {
+    pub fn watched(&mut self, rules: &ReadyRules, check: &Name, watched: bool, now: BootInstant) {
         let Some(mark) = self.marks.get_mut(check) else { return };
         if watched != mark.watched.is_some() {
             mark.watched = watched.then_some(now);
@@ -181,7 +181,7 @@ impl Readiness {
     }
 
     /// A person paused or resumed the service: `ready_timeout` stands still meanwhile.
-    pub fn pause(&mut self, rules: &ReadyRules, paused: bool, now: Moment) {
+    pub fn pause(&mut self, rules: &ReadyRules, paused: bool, now: BootInstant) {
         if paused != self.paused {
             self.paused = paused;
             self.recount(rules, now);
@@ -189,7 +189,7 @@ impl Readiness {
     }
 
     /// Marks the run ready or stable if it has become so; says which.
-    pub fn advance(&mut self, rules: &ReadyRules, now: Moment) -> Option<Progress> {
+    pub fn advance(&mut self, rules: &ReadyRules, now: BootInstant) -> Option<Progress> {
         if self.ready_at.is_none() {
             if !self.holds(rules, now) {
                 return None;
@@ -206,7 +206,7 @@ impl Readiness {
     }
 
     /// Whether the run has failed because it is not ready in time; remembers a time-out without evidence.
-    pub fn is_too_late(&mut self, rules: &ReadyRules, now: Moment) -> bool {
+    pub fn is_too_late(&mut self, rules: &ReadyRules, now: BootInstant) -> bool {
         let over = self.overdue || self.patience_ends(rules).is_some_and(|end| end <= now);
         if self.ready_at.is_some() || self.paused || !over {
             return false;
@@ -223,7 +223,7 @@ impl Readiness {
     }
 
     /// What it still waits for, for a person.
-    pub fn waits_for(&self, rules: &ReadyRules, now: Moment) -> Vec<String> {
+    pub fn waits_for(&self, rules: &ReadyRules, now: BootInstant) -> Vec<String> {
         let unmet =
             rules.conditions.iter().zip(&self.said).filter(|(c, said)| !self.condition_holds(c, **said, now));
         unmet
@@ -242,7 +242,7 @@ impl Readiness {
     }
 
     /// When something may change although nothing happens.
-    pub fn deadline(&self, rules: &ReadyRules) -> Option<Moment> {
+    pub fn deadline(&self, rules: &ReadyRules) -> Option<BootInstant> {
         if self.ready_at.is_some() {
             return if self.stable { None } else { self.stable_at(rules) };
         }
@@ -256,7 +256,7 @@ impl Readiness {
         [pending, patience].into_iter().flatten().min()
     }
 
-    fn condition_holds(&self, condition: &Ready, said: bool, now: Moment) -> bool {
+    fn condition_holds(&self, condition: &Ready, said: bool, now: BootInstant) -> bool {
         match condition {
             Ready::Started => true,
             Ready::Notify | Ready::Log(_) => said,
@@ -265,7 +265,7 @@ impl Readiness {
         }
     }
 
-    fn holds(&self, rules: &ReadyRules, now: Moment) -> bool {
+    fn holds(&self, rules: &ReadyRules, now: BootInstant) -> bool {
         rules
             .conditions
             .iter()
@@ -280,7 +280,7 @@ impl Readiness {
     }
 
     /// When the run will be stable if nothing else is heard; `None`: not as things are.
-    fn stable_at(&self, rules: &ReadyRules) -> Option<Moment> {
+    fn stable_at(&self, rules: &ReadyRules) -> Option<BootInstant> {
         let old_enough = (self.since + rules.min_uptime).max(self.ready_at?);
         rules.checks.iter().try_fold(old_enough, |latest, (id, rule)| {
             let mark = self.marks.get(id)?;
@@ -292,12 +292,12 @@ impl Readiness {
         })
     }
 
-    fn patience_ends(&self, rules: &ReadyRules) -> Option<Moment> {
+    fn patience_ends(&self, rules: &ReadyRules) -> Option<BootInstant> {
         self.counting.map(|since| since + rules.timeout.saturating_sub(self.spent))
     }
 
     /// Starts or stops the clock of `ready_timeout`.
-    fn recount(&mut self, rules: &ReadyRules, now: Moment) {
+    fn recount(&mut self, rules: &ReadyRules, now: BootInstant) {
         if let Some(since) = self.counting.take() {
             self.spent += now.since(since);
         }

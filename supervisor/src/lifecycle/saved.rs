@@ -7,7 +7,7 @@ use sereno_config::Ready;
 
 use super::ready::Readiness;
 use super::unit::{Phase, Rest, Rules, Stage};
-use super::{Exit, Moment, Unit, WhyEnd};
+use super::{BootInstant, Exit, Unit, WhyEnd};
 
 /// The written form. Fields may be added; what an older version does not know it leaves at its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ impl Unit {
             Phase::Spawning => SavedPhase::Due { at: Duration::ZERO },
             Phase::Alive(run) => SavedPhase::Alive {
                 since: run.since().elapsed(),
-                ready_at: run.ready_at.map(Moment::elapsed),
+                ready_at: run.ready_at.map(BootInstant::elapsed),
                 stable: run.stable,
             },
             Phase::Stopping { run, end, .. } => {
@@ -170,7 +170,7 @@ impl Unit {
 
     /// Reads it back. `runs`: its process was found alive, so that it goes on; else what ran counts as gone, and the
     /// next poll sweeps what it left.
-    pub fn restore(rules: Rules, saved: &Saved, runs: bool, now: Moment, seed: u64) -> Self {
+    pub fn restore(rules: Rules, saved: &Saved, runs: bool, now: BootInstant, seed: u64) -> Self {
         let mut unit = Self::new(rules, seed);
         unit.wanted = saved.wanted;
         unit.incarnation = saved.incarnation;
@@ -183,17 +183,17 @@ impl Unit {
             SavedPhase::Stopped => Phase::Idle(Rest::Stopped),
             SavedPhase::Completed => Phase::Idle(Rest::Completed),
             SavedPhase::Failed { reason } => Phase::Idle(Rest::Failed(reason.clone())),
-            SavedPhase::Due { at } => Phase::Due { at: Moment::since_boot(*at) },
+            SavedPhase::Due { at } => Phase::Due { at: BootInstant::since_boot(*at) },
             SavedPhase::Alive { since, ready_at, stable } => {
                 let mut run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
-                run.began(Moment::since_boot(*since));
-                run.ready_at = ready_at.map(Moment::since_boot);
+                run.began(BootInstant::since_boot(*since));
+                run.ready_at = ready_at.map(BootInstant::since_boot);
                 run.stable = *stable;
                 Phase::Alive(run)
             }
             SavedPhase::Ending { since, why } => {
                 let mut run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
-                run.began(Moment::since_boot(*since));
+                run.began(BootInstant::since_boot(*since));
                 Phase::Stopping { run, stage: Stage::Untold, end: (*why).into() }
             }
         };
@@ -216,7 +216,7 @@ impl Unit {
 
     /// What is known of the readiness of an adopted run. Where only the supervisor that is gone could have heard it,
     /// it counts as ready: a healthy service must not be ended for what was said to the dead.
-    pub fn was_ready(&mut self, at: Option<Moment>) {
+    pub fn was_ready(&mut self, at: Option<BootInstant>) {
         let rules = &self.rules.ready;
         if let Phase::Alive(run) = &mut self.phase
             && run.ready_at.is_none()
@@ -227,7 +227,7 @@ impl Unit {
     }
 
     /// What a reboot leaves of it: nothing runs, and what was wanted up is wanted up again.
-    pub fn after_boot(rules: Rules, saved: &Saved, now: Moment, seed: u64) -> Self {
+    pub fn after_boot(rules: Rules, saved: &Saved, now: BootInstant, seed: u64) -> Self {
         let mut unit = Self::new(rules, seed);
         unit.wanted = saved.wanted;
         unit.incarnation = saved.incarnation;
@@ -302,7 +302,7 @@ mod tests {
     use super::super::{Action, Fact, Request, State};
     use super::*;
 
-    fn back(unit: &Unit, runs: bool, now: Moment) -> Unit {
+    fn back(unit: &Unit, runs: bool, now: BootInstant) -> Unit {
         let text = serde_json::to_string(&unit.save()).expect("it can be written");
         let saved = serde_json::from_str(&text).expect("it can be read");
         Unit::restore(unit.rules.clone(), &saved, runs, now, 7)

@@ -9,7 +9,7 @@ use sereno_config::{GiveUp, Policy, RestartPolicy, Service};
 use super::event::{Action, Answer, Fact, Note, Request, State, WhyEnd};
 use super::policy::{self, Verdict};
 use super::ready::{Progress, Readiness, ReadyRules};
-use super::{Exit, Moment};
+use super::{BootInstant, Exit};
 use hindrance::Hindrance;
 
 /// What a unit needs to know of a service's settings.
@@ -70,7 +70,7 @@ pub(super) enum Phase {
     /// Nothing runs and nothing is due.
     Idle(Rest),
     /// Wanted up: spawned at `at`, once the gate is open.
-    Due { at: Moment },
+    Due { at: BootInstant },
     /// The spawn was handed out; its fact follows.
     Spawning,
     /// A process runs.
@@ -78,7 +78,7 @@ pub(super) enum Phase {
     /// It has to go.
     Stopping { run: Readiness, stage: Stage, end: WhyEnd },
     /// The leader is gone; the rest of its group was told too, and has until then.
-    Draining { last: Ended, kill_at: Moment, asked: bool },
+    Draining { last: Ended, kill_at: BootInstant, asked: bool },
     /// What the run left behind is being ended.
     Sweeping { last: Ended, asked: bool },
 }
@@ -88,7 +88,7 @@ pub(super) enum Phase {
 pub(super) struct Ended {
     pub(super) end: WhyEnd,
     pub(super) exit: Exit,
-    pub(super) at: Moment,
+    pub(super) at: BootInstant,
 }
 
 /// How far a stop has come.
@@ -97,7 +97,7 @@ pub(super) enum Stage {
     /// The next poll hands the signal out.
     Untold,
     /// It was told, and has until then.
-    Told { kill_at: Moment },
+    Told { kill_at: BootInstant },
     /// It was killed.
     Killed,
 }
@@ -139,7 +139,7 @@ impl Unit {
     }
 
     /// What people want. Facts decide whether and when it comes about.
-    pub fn request(&mut self, now: Moment, request: Request) -> Answer {
+    pub fn request(&mut self, now: BootInstant, request: Request) -> Answer {
         match request {
             Request::Start => self.start(now),
             Request::Arm => self.arm(now),
@@ -153,7 +153,7 @@ impl Unit {
     }
 
     /// What happened. A fact that does not fit (a check of a run that has ended) is let go.
-    pub fn observe(&mut self, now: Moment, fact: Fact) {
+    pub fn observe(&mut self, now: BootInstant, fact: Fact) {
         match fact {
             Fact::Spawned => self.spawned(now),
             Fact::SpawnFailed(reason) => self.spawn_failed(now, reason),
@@ -181,7 +181,7 @@ impl Unit {
     }
 
     /// What is to be done next; ask until there is nothing.
-    pub fn poll(&mut self, now: Moment) -> Option<Action> {
+    pub fn poll(&mut self, now: BootInstant) -> Option<Action> {
         match &mut self.phase {
             Phase::Due { at } => {
                 if !self.gate || *at > now {
@@ -238,7 +238,7 @@ impl Unit {
     }
 
     /// When to poll again although nothing happened.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Due { at } => self.gate.then_some(*at),
             Phase::Alive(run) => run.deadline(&self.rules.ready),
@@ -254,7 +254,7 @@ impl Unit {
         std::mem::take(&mut self.notes)
     }
 
-    fn spawned(&mut self, now: Moment) {
+    fn spawned(&mut self, now: BootInstant) {
         if matches!(self.phase, Phase::Spawning) {
             let mut run = Readiness::begin(&self.rules.ready, now, &self.watched);
             run.pause(&self.rules.ready, self.paused, now);
@@ -267,7 +267,7 @@ impl Unit {
         }
     }
 
-    fn exited(&mut self, now: Moment, exit: Exit, by_itself: WhyEnd) {
+    fn exited(&mut self, now: BootInstant, exit: Exit, by_itself: WhyEnd) {
         let (run, stage, end) = match std::mem::replace(&mut self.phase, Phase::Spawning) {
             Phase::Alive(run) => (run, None, by_itself),
             Phase::Stopping { run, stage, end } => (run, Some(stage), end),
@@ -295,15 +295,15 @@ impl Unit {
         }
     }
 
-    fn swept(&mut self, now: Moment) {
+    fn swept(&mut self, now: BootInstant) {
         if let Phase::Sweeping { last, .. } = &self.phase {
             let last = last.clone();
-            self.settle(now, last, true);
+            self.conclude(now, last, true);
         }
     }
 
     /// Nothing runs any more: decides what comes next.
-    fn settle(&mut self, now: Moment, last: Ended, ran: bool) {
+    fn conclude(&mut self, now: BootInstant, last: Ended, ran: bool) {
         let Ended { end, exit, at: ended } = last;
         if !self.wanted {
             self.phase = Phase::Idle(Rest::Stopped);

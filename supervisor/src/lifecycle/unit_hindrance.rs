@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ended, Exit, Moment, Note, Phase, Rest, Stage, Unit, WhyEnd};
+use super::{BootInstant, Ended, Exit, Note, Phase, Rest, Stage, Unit, WhyEnd};
 
 /// The wait after the first try, and the longest between two.
 const FIRST: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ pub(in crate::lifecycle) struct Hindrance {
 
 impl Unit {
     /// The start is tried again by itself, sooner at first. It counts as no start and no failure.
-    pub(super) fn hindered(&mut self, now: Moment, reason: String) {
+    pub(super) fn hindered(&mut self, now: BootInstant, reason: String) {
         if !matches!(self.phase, Phase::Spawning) {
             return;
         }
@@ -38,11 +38,11 @@ impl Unit {
         self.phase = Phase::Due { at: now + wait };
     }
 
-    pub(super) fn spawn_failed(&mut self, now: Moment, reason: String) {
+    pub(super) fn spawn_failed(&mut self, now: BootInstant, reason: String) {
         if matches!(self.phase, Phase::Spawning) {
             self.hindrance = None;
             let last = Ended { end: WhyEnd::Exit, exit: Exit::NotSpawned(reason), at: now };
-            self.settle(now, last, false);
+            self.conclude(now, last, false);
         }
     }
 

@@ -4,7 +4,7 @@ use sereno_config::{Policy, Ready, RestartPolicy};
 
 use super::super::{Action, Exit, Fact, Request, State, WhyEnd};
 use super::testing::{at, policy, rules};
-use super::{Moment, Rules, Unit};
+use super::{BootInstant, Rules, Unit};
 
 fn job(kind: Policy) -> Unit {
     let restart = RestartPolicy { policy: kind, jitter: 0.0, ..policy() };
@@ -12,7 +12,7 @@ fn job(kind: Policy) -> Unit {
 }
 
 /// Begins a run at a moment, which ends like this.
-fn run(unit: &mut Unit, now: Moment, exit: Exit) {
+fn run(unit: &mut Unit, now: BootInstant, exit: Exit) {
     unit.request(now, Request::Restart);
     assert!(matches!(unit.poll(now), Some(Action::Spawn(_))));
     unit.observe(now, Fact::Spawned);

@@ -1,9 +1,9 @@
 //! What people want, and what that changes at once.
 
-use super::{Answer, Ended, Moment, Phase, Rest, Stage, Unit, WhyEnd};
+use super::{Answer, BootInstant, Ended, Phase, Rest, Stage, Unit, WhyEnd};
 
 impl Unit {
-    pub(super) fn start(&mut self, now: Moment) -> Answer {
+    pub(super) fn start(&mut self, now: BootInstant) -> Answer {
         let was_wanted = std::mem::replace(&mut self.wanted, true);
         match &mut self.phase {
             Phase::Alive(_) | Phase::Spawning => return Answer::Already,
@@ -27,7 +27,7 @@ impl Unit {
     }
 
     /// A job waits for its time; anything else is started.
-    pub(super) fn arm(&mut self, now: Moment) -> Answer {
+    pub(super) fn arm(&mut self, now: BootInstant) -> Answer {
         if !self.rules.is_job {
             return self.start(now);
         }
@@ -71,7 +71,7 @@ impl Unit {
         if was_wanted { Answer::Accepted } else { Answer::Already }
     }
 
-    pub(super) fn restart(&mut self, now: Moment) -> Answer {
+    pub(super) fn restart(&mut self, now: BootInstant) -> Answer {
         self.wanted = true;
         self.begin_anew();
         match &mut self.phase {
@@ -88,7 +88,7 @@ impl Unit {
         Answer::Accepted
     }
 
-    pub(super) fn reset(&mut self, now: Moment) -> Answer {
+    pub(super) fn reset(&mut self, now: BootInstant) -> Answer {
         self.streak = 0;
         self.starts = u64::from(matches!(self.phase, Phase::Alive(_) | Phase::Stopping { .. }));
         match &mut self.phase {

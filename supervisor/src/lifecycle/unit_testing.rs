@@ -6,7 +6,7 @@ use proto::Name;
 use sereno_config::{Ready, RestartPolicy};
 
 use super::super::ready::{CheckFact, CheckRule, ReadyRules};
-use super::{Moment, Rules, Unit};
+use super::{BootInstant, Rules, Unit};
 
 /// The defaults of the contract.
 pub(crate) fn policy() -> RestartPolicy {
@@ -37,8 +37,8 @@ pub(crate) fn plain(restart: RestartPolicy) -> Unit {
 }
 
 /// So many seconds after boot.
-pub(crate) fn at(seconds: f64) -> Moment {
-    Moment::since_boot(Duration::from_secs_f64(seconds))
+pub(crate) fn at(seconds: f64) -> BootInstant {
+    BootInstant::since_boot(Duration::from_secs_f64(seconds))
 }
 
 /// A checked name.
@@ -47,7 +47,7 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 /// A report of a check that ended just now and runs every second.
-pub(crate) fn check(passing: bool, now: Moment) -> CheckFact {
+pub(crate) fn check(passing: bool, now: BootInstant) -> CheckFact {
     CheckFact {
         passing: Some(passing),
         failures: u32::from(!passing),

@@ -6,17 +6,17 @@ use sereno_config::{GiveUp, Policy, Ready, RestartPolicy};
 
 use super::super::ready::CheckFact;
 use super::testing::{at, check, name, plain, policy, rules};
-use super::{Action, Answer, Exit, Fact, Moment, Note, Request, State, Unit, WhyEnd};
+use super::{Action, Answer, BootInstant, Exit, Fact, Note, Request, State, Unit, WhyEnd};
 
 /// Starts the unit and lets the spawn succeed.
 #[track_caller]
-fn up(unit: &mut Unit, now: Moment) {
+fn up(unit: &mut Unit, now: BootInstant) {
     unit.request(now, Request::Start);
     spawn(unit, now);
 }
 
 #[track_caller]
-fn spawn(unit: &mut Unit, now: Moment) {
+fn spawn(unit: &mut Unit, now: BootInstant) {
     assert!(matches!(unit.poll(now), Some(Action::Spawn(_))), "{unit:?}");
     unit.observe(now, Fact::Spawned);
     assert_eq!(unit.poll(now), None);
@@ -24,12 +24,12 @@ fn spawn(unit: &mut Unit, now: Moment) {
 
 /// The run ends by itself, and nothing of it is left.
 #[track_caller]
-fn crash(unit: &mut Unit, now: Moment) {
+fn crash(unit: &mut Unit, now: BootInstant) {
     exit(unit, now, Exit::Code(1));
 }
 
 #[track_caller]
-fn exit(unit: &mut Unit, now: Moment, exit: Exit) {
+fn exit(unit: &mut Unit, now: BootInstant, exit: Exit) {
     unit.observe(now, Fact::Exited(exit));
     assert_eq!(unit.poll(now), Some(Action::Sweep));
     unit.observe(now, Fact::Swept);
@@ -37,7 +37,7 @@ fn exit(unit: &mut Unit, now: Moment, exit: Exit) {
 
 /// The run ends because it was told to, and nothing of it is left.
 #[track_caller]
-fn end(unit: &mut Unit, now: Moment, exit: Exit, why: WhyEnd) {
+fn end(unit: &mut Unit, now: BootInstant, exit: Exit, why: WhyEnd) {
     unit.observe(now, Fact::Exited(exit));
     assert_eq!(unit.ends_because(), Some(why));
     assert_eq!(unit.poll(now), Some(Action::Drain));

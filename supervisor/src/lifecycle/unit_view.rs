@@ -1,7 +1,7 @@
 //! What a unit shows the world: its state and the words that go with it.
 
 use super::super::ready::Mark;
-use super::{Exit, Moment, Name, Phase, Rest, Stage, State, Unit, WhyEnd};
+use super::{BootInstant, Exit, Name, Phase, Rest, Stage, State, Unit, WhyEnd};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ impl Unit {
     }
 
     /// What it is doing.
-    pub fn state(&self, now: Moment) -> State {
+    pub fn state(&self, now: BootInstant) -> State {
         match &self.phase {
             Phase::Idle(Rest::Stopped) => State::Stopped,
             Phase::Idle(Rest::Armed | Rest::Completed) => State::Completed,
@@ -26,12 +26,12 @@ impl Unit {
     }
 
     /// Changes whenever something changes that others see.
-    pub fn fingerprint(&self, now: Moment) -> (State, u64, u32) {
+    pub fn fingerprint(&self, now: BootInstant) -> (State, u64, u32) {
         (self.state(now), self.incarnation, self.streak)
     }
 
     /// Why it is not simply running or stopped; what a dependency is missing is not known here.
-    pub fn reason(&self, now: Moment) -> Option<String> {
+    pub fn reason(&self, now: BootInstant) -> Option<String> {
         match &self.phase {
             Phase::Idle(Rest::Failed(reason)) => Some(reason.clone()),
             Phase::Idle(Rest::Armed) => Some("has not run yet".into()),
@@ -110,7 +110,7 @@ impl Unit {
     }
 
     /// When its process became ready.
-    pub fn ready_at(&self) -> Option<Moment> {
+    pub fn ready_at(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Alive(run) => run.ready_at,
             _ => None,
@@ -137,7 +137,7 @@ impl Unit {
     }
 
     /// How long the current run has been up.
-    pub fn uptime(&self, now: Moment) -> Option<Duration> {
+    pub fn uptime(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Alive(run) | Phase::Stopping { run, .. } => Some(now.since(run.since())),
             _ => None,
@@ -145,7 +145,7 @@ impl Unit {
     }
 
     /// When the current run began.
-    pub fn began(&self) -> Option<Moment> {
+    pub fn began(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Alive(run) | Phase::Stopping { run, .. } => Some(run.since()),
             _ => None,
@@ -153,7 +153,7 @@ impl Unit {
     }
 
     /// How long until the next start, where one is due at a known time.
-    pub fn next_start(&self, now: Moment) -> Option<Duration> {
+    pub fn next_start(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Due { at } if *at > now => Some(at.since(now)),
             _ => None,
@@ -161,7 +161,7 @@ impl Unit {
     }
 
     /// How long until it is killed.
-    pub fn kill_in(&self, now: Moment) -> Option<Duration> {
+    pub fn kill_in(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Stopping { stage: Stage::Told { kill_at }, .. } | Phase::Draining { kill_at, .. } => {
                 Some(kill_at.since(now))

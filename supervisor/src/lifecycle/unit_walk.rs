@@ -6,7 +6,7 @@ use std::time::Duration;
 use sereno_config::{Policy, Ready, RestartPolicy};
 
 use super::testing::{check, name, policy, rules};
-use super::{Action, Exit, Fact, Moment, Request, Rules, State, Unit, WhyEnd};
+use super::{Action, BootInstant, Exit, Fact, Request, Rules, State, Unit, WhyEnd};
 
 /// The processes of one service, as the operating system would have them.
 #[derive(Default)]
@@ -62,7 +62,7 @@ fn invariant_the_dead_are_never_signalled(world: &World) {
     assert!(world.leader, "a signal to a process that is gone");
 }
 
-fn invariant_no_deadline_is_overdue(unit: &Unit, now: Moment) {
+fn invariant_no_deadline_is_overdue(unit: &Unit, now: BootInstant) {
     if let Some(deadline) = unit.deadline() {
         assert!(deadline > now, "overdue by {:?}: {unit:?}", now.since(deadline));
     }
@@ -75,7 +75,7 @@ fn invariant_a_stop_is_never_forgotten(unit: &Unit, stopped_by_person: bool, wor
     }
 }
 
-fn invariant_a_hindrance_is_no_failure(unit: &Unit, before: &(u32, Option<Exit>), now: Moment) {
+fn invariant_a_hindrance_is_no_failure(unit: &Unit, before: &(u32, Option<Exit>), now: BootInstant) {
     assert_eq!((unit.streak(), unit.last_exit()), (before.0, before.1.as_ref()), "counted: {unit:?}");
     assert!(!unit.is_failed() && !unit.is_completed(), "given up: {unit:?}");
     let next = unit.next_start(now).unwrap_or_default();
@@ -101,7 +101,7 @@ fn walk(seed: u64) {
     let rules = rules(restart, vec![condition[chance.usize(..4)].clone()]);
     let mut unit = Unit::new(Rules { is_job, ..rules }, seed);
     let (mut world, mut stopped_by_person) = (World::default(), true);
-    let mut now = Moment::since_boot(Duration::from_secs(1));
+    let mut now = BootInstant::since_boot(Duration::from_secs(1));
 
     for _ in 0..200 {
         now = now + Duration::from_millis(chance.u64(0..4_000));

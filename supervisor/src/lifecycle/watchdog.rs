@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sereno_config::Watchdog;
 
-use super::Moment;
+use super::BootInstant;
 use super::arbiter::took;
 
 /// What was seen of one run.
@@ -13,26 +13,26 @@ pub struct Watch {
     /// What its processes had used when it was last looked at; any change is life.
     used: Option<u64>,
     /// When that last changed.
-    moved: Moment,
+    moved: BootInstant,
     /// When it last said `WATCHDOG=1`.
-    said: Moment,
+    said: BootInstant,
     /// When it was last looked at.
-    looked: Moment,
+    looked: BootInstant,
 }
 
 impl Watch {
     /// Of a run of which nothing has been seen.
-    pub fn begin(now: Moment) -> Self {
+    pub fn begin(now: BootInstant) -> Self {
         Self { used: None, moved: now, said: now, looked: now }
     }
 
     /// `WATCHDOG=1` came.
-    pub fn said(&mut self, now: Moment) {
+    pub fn said(&mut self, now: BootInstant) {
         self.said = now;
     }
 
     /// It was looked at. `used` stands for all the CPU time of all its processes, and for who they are.
-    pub fn looked(&mut self, rules: &Watchdog, used: u64, now: Moment) {
+    pub fn looked(&mut self, rules: &Watchdog, used: u64, now: BootInstant) {
         // Who looked was stopped itself, or much too late: nothing that was not seen meanwhile counts.
         let asleep = now.since(self.looked) > 2 * pace(rules) + LATE;
         if asleep {

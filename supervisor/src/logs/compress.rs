@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use super::Keep;
+use super::RotationPolicy;
 use super::rotate::{number_of, numbered};
 use crate::os::{LogDir, LogRights};
 
@@ -17,7 +17,7 @@ const STACK: usize = 2 * 1024 * 1024;
 
 /// This log was rotated; its service wrote so many bytes since it last was.
 struct Job {
-    keep: Keep,
+    keep: RotationPolicy,
     written: u64,
 }
 
@@ -35,7 +35,7 @@ impl Compressor {
         Ok(Self(sender))
     }
 
-    pub(super) fn compress(&self, keep: Keep, written: u64) {
+    pub(super) fn compress(&self, keep: RotationPolicy, written: u64) {
         let _ = self.0.send(Job { keep, written });
     }
 }
@@ -82,7 +82,7 @@ impl Queue {
 
 /// One log, and what of it may be compressed.
 struct Log {
-    keep: Keep,
+    keep: RotationPolicy,
     /// Bytes that may be read. Each that its service wrote buys one.
     allowance: u64,
     /// It was said that one of its files is not compressed.
@@ -90,7 +90,7 @@ struct Log {
 }
 
 impl Log {
-    fn new(keep: Keep) -> Self {
+    fn new(keep: RotationPolicy) -> Self {
         // What an earlier supervisor has left was paid to that one.
         Self { allowance: keep.largest(), keep, said: false }
     }
@@ -180,7 +180,13 @@ fn write(folder: &LogDir, partial: &Path, source: &File, size: u64) -> io::Resul
 }
 
 /// Puts the compressed file in place of what it was made from, which may have moved up meanwhile; whether it is there.
-fn finish(folder: &LogDir, keep: &Keep, number: u32, source: &File, partial: &Path) -> io::Result<bool> {
+fn finish(
+    folder: &LogDir,
+    keep: &RotationPolicy,
+    number: u32,
+    source: &File,
+    partial: &Path,
+) -> io::Result<bool> {
     let own = number_of(source)?;
     let is_source = |number: &u32| {
         let there = folder.read(&numbered(&keep.path, *number, false));
@@ -194,8 +200,8 @@ fn finish(folder: &LogDir, keep: &Keep, number: u32, source: &File, partial: &Pa
 
 /// Compresses one rotated file, as the thread would.
 #[cfg(test)]
-pub(super) fn compress(keep: &Keep, number: u32) {
-    let keep = Keep { keep: number.max(keep.keep), ..keep.clone() };
+pub(super) fn compress(keep: &RotationPolicy, number: u32) {
+    let keep = RotationPolicy { keep: number.max(keep.keep), ..keep.clone() };
     let folder = LogDir::of(&keep.path).expect("there");
     Log::new(keep).compress(&folder, number, &Mutex::new(())).expect("compressed");
 }
@@ -207,8 +213,8 @@ mod tests {
     use super::*;
     use crate::logs::rotate::shift;
 
-    fn keep(folder: &Path, name: &str) -> Keep {
-        Keep { path: folder.join(name), max_size: 10, keep: 5, compress: true }
+    fn keep(folder: &Path, name: &str) -> RotationPolicy {
+        RotationPolicy { path: folder.join(name), max_size: 10, keep: 5, compress: true }
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 
 /// A move so soon after the one before found bytes that came while it was under way …
 const AT_ONCE: Duration = Duration::from_micros(20);
@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_millis(1);
 /// How one writer writes.
 #[derive(Debug)]
 pub(super) struct Flood {
-    last: Moment,
+    last: BootInstant,
     /// Moves in a row that look like a flood; while it floods, visits in a row that do not.
     in_a_row: u32,
     /// How long its pipe is left alone, if it floods.
@@ -40,16 +40,16 @@ pub(super) struct Flood {
 
 impl Flood {
     pub(super) fn none() -> Self {
-        Self { last: Moment::default(), in_a_row: 0, pause: None }
+        Self { last: BootInstant::default(), in_a_row: 0, pause: None }
     }
 
     /// One that may be over: it is told again in a while.
-    pub(super) fn ebbing(now: Moment) -> Self {
+    pub(super) fn ebbing(now: BootInstant) -> Self {
         Self { last: now, in_a_row: 0, pause: Some(LONGEST) }
     }
 
     /// A move at this moment found so many bytes.
-    pub(super) fn moved(&mut self, now: Moment, bytes: usize) {
+    pub(super) fn moved(&mut self, now: BootInstant, bytes: usize) {
         let since = now.since(self.last);
         self.last = now;
         let Some(pause) = self.pause else {
@@ -74,7 +74,7 @@ impl Flood {
     }
 
     /// When its pipe is to be seen to; `None`: it is waited for.
-    pub(super) fn visit(&self) -> Option<Moment> {
+    pub(super) fn visit(&self) -> Option<BootInstant> {
         self.pause.map(|pause| self.last + pause)
     }
 }
@@ -83,8 +83,8 @@ impl Flood {
 mod tests {
     use super::*;
 
-    fn at(micros: u64) -> Moment {
-        Moment::since_boot(Duration::from_micros(micros))
+    fn at(micros: u64) -> BootInstant {
+        BootInstant::since_boot(Duration::from_micros(micros))
     }
 
     /// The moments of the moves after which a writer of so many bytes a microsecond is done, and what each moved.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's. Nothing that is
-//! read there is read to its end: the index is searched, files are compressed and shown up to a size (`Keep::largest`).
+//! read there is read to its end: the index is searched, files are compressed and shown up to a size (`RotationPolicy::largest`).
 //!
 //! Nothing here waits for the control loop, and the control loop waits for nothing here.
 
@@ -80,7 +80,7 @@ pub struct Key {
 
 /// Where and how one output is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keep {
+pub struct RotationPolicy {
     /// The current file; rotated ones stand beside it.
     pub path: PathBuf,
     /// A file is rotated at this size.
@@ -95,7 +95,7 @@ pub struct Keep {
 /// meanwhile.
 const OVER: u64 = 64 * 1024 * 1024;
 
-impl Keep {
+impl RotationPolicy {
     /// No file of it is larger than this, unless somebody else has made it so.
     fn largest(&self) -> u64 {
         self.max_size.saturating_add(OVER)
@@ -173,13 +173,13 @@ enum Command {
     Open {
         key: Key,
         output: Output,
-        keep: Keep,
+        keep: RotationPolicy,
         shared: Arc<Shared>,
         fresh: bool,
     },
     Change {
         key: Key,
-        keep: Keep,
+        keep: RotationPolicy,
     },
     /// Moves what is left, then forgets the stream.
     Close {
@@ -232,12 +232,12 @@ impl Logs {
     }
 
     /// Begins to keep one output. `fresh`: nobody has written to it yet.
-    pub fn open(&self, key: Key, output: Output, keep: Keep, shared: Arc<Shared>, fresh: bool) {
+    pub fn open(&self, key: Key, output: Output, keep: RotationPolicy, shared: Arc<Shared>, fresh: bool) {
         self.send(Command::Open { key, output, keep, shared, fresh });
     }
 
     /// Keeps it differently from now on.
-    pub fn change(&self, key: Key, keep: Keep) {
+    pub fn change(&self, key: Key, keep: RotationPolicy) {
         self.send(Command::Change { key, keep });
     }
 
@@ -257,7 +257,7 @@ impl Logs {
     }
 
     /// A run that began at `since` has ended: moves what it wrote, and calls `done`, on the thread, with the end of it.
-    pub fn settle(&self, key: Key, since: SystemTime, done: impl FnOnce(Said) + Send + 'static) {
+    pub fn last_lines(&self, key: Key, since: SystemTime, done: impl FnOnce(Said) + Send + 'static) {
         self.send(Command::Settle { key, since, done: Box::new(done) });
     }
 

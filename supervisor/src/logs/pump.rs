@@ -9,7 +9,7 @@ use super::flood::LARGE_PIPE;
 use super::rotate::Rotator;
 use super::stream::{RETRY, SMALL_PIPE, Stream};
 use super::{Command, Key, LogEvent};
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os;
 use crate::os::pipe::{self, Peeker, Poller};
 
@@ -62,7 +62,7 @@ impl Pump {
                     self.drain();
                     return;
                 }
-                self.obey(command);
+                self.dispatch(command);
             }
             if !self.floods.is_empty() {
                 let now = os::now();
@@ -81,11 +81,11 @@ impl Pump {
     }
 
     /// When one that floods is to be seen to; at once, if it has ceased meanwhile.
-    fn visit(&self, id: u64) -> Moment {
+    fn visit(&self, id: u64) -> BootInstant {
         self.streams.get(&id).and_then(Stream::visit).unwrap_or_default()
     }
 
-    fn next_visit(&self) -> Option<Moment> {
+    fn next_visit(&self) -> Option<BootInstant> {
         self.floods.iter().map(|id| self.visit(*id)).min()
     }
 
@@ -110,7 +110,7 @@ impl Pump {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn dispatch(&mut self, command: Command) {
         match command {
             Command::Open { key, output, keep, shared, fresh } => {
                 self.close(&key);
@@ -135,7 +135,7 @@ impl Pump {
             Command::Settle { key, since, done } => {
                 if let Some(stream) = self.keys.get(&key).and_then(|id| self.streams.get_mut(id)) {
                     drain(stream, &self.rotator, &mut self.peeker, &self.tell);
-                    done(stream.settle(since));
+                    done(stream.last_lines(since));
                 }
             }
             Command::Rotated(rotated) => {

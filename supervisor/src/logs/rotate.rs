@@ -9,7 +9,7 @@ use std::thread;
 use std::time::UNIX_EPOCH;
 
 use super::compress::Compressor;
-use super::{Command, Keep, Key, Logs, index};
+use super::{Command, Key, Logs, RotationPolicy, index};
 use crate::os::{LogDir, pipe};
 
 /// The next file of a stream; its old one has been renamed and may still be written to.
@@ -21,7 +21,7 @@ pub(super) struct Rotated {
 enum Job {
     Rotate {
         key: Key,
-        keep: Keep,
+        keep: RotationPolicy,
     },
     /// Closing a large file that is no longer linked frees its blocks: not on the stream's time.
     Close(File),
@@ -45,7 +45,7 @@ impl Rotator {
         Ok(Self { jobs: sender, compressor })
     }
 
-    pub(super) fn rotate(&self, key: Key, keep: Keep) {
+    pub(super) fn rotate(&self, key: Key, keep: RotationPolicy) {
         let _ = self.jobs.send(Job::Rotate { key, keep });
     }
 
@@ -54,7 +54,7 @@ impl Rotator {
     }
 
     /// Its files but the newest two are no longer written to; so many bytes were, since it was last said.
-    pub(super) fn compress(&self, keep: &Keep, written: u64) {
+    pub(super) fn compress(&self, keep: &RotationPolicy, written: u64) {
         if keep.compress {
             self.compressor.compress(keep.clone(), written);
         }
@@ -78,7 +78,7 @@ fn run(jobs: &mpsc::Receiver<Job>, renaming: &Mutex<()>, answers: &Logs) {
 }
 
 /// `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and the oldest is gone.
-pub(super) fn shift(keep: &Keep) -> io::Result<()> {
+pub(super) fn shift(keep: &RotationPolicy) -> io::Result<()> {
     let folder = LogDir::of(&keep.path)?;
     // Without indexes only the times are unknown.
     let indexes = folder.folder(index::FOLDER, false).ok();
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn files_move_up_the_oldest_goes_and_the_second_is_compressed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keep = Keep { path: folder.path().join("x.log"), max_size: 1, keep: 3, compress: true };
+        let keep = RotationPolicy { path: folder.path().join("x.log"), max_size: 1, keep: 3, compress: true };
         for round in 1..=5 {
             fs::write(&keep.path, format!("round {round}")).expect("written");
             shift(&keep).expect("shifted");
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_was_compressed_and_not_removed_is_not_kept_twice() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keep = Keep { path: folder.path().join("x.log"), max_size: 1, keep: 5, compress: true };
+        let keep = RotationPolicy { path: folder.path().join("x.log"), max_size: 1, keep: 5, compress: true };
         for path in [numbered(&keep.path, 2, false), numbered(&keep.path, 2, true)] {
             fs::write(path, "x").expect("written");
         }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn keeping_none_simply_removes() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keep = Keep { path: folder.path().join("x.log"), max_size: 1, keep: 0, compress: true };
+        let keep = RotationPolicy { path: folder.path().join("x.log"), max_size: 1, keep: 0, compress: true };
         fs::write(&keep.path, "x").expect("written");
         shift(&keep).expect("shifted");
         assert!(!keep.path.exists());

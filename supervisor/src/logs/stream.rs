@@ -10,8 +10,8 @@ use super::index::Index;
 use super::last::TAIL;
 use super::rotate::Rotator;
 use super::times::{Since, Times};
-use super::{Keep, Key, LogEvent, Said, Shared};
-use crate::lifecycle::Moment;
+use super::{Key, LogEvent, RotationPolicy, Said, Shared};
+use crate::lifecycle::BootInstant;
 use crate::os;
 use crate::os::LogDir;
 use crate::os::pipe::{Output, Peeker};
@@ -34,7 +34,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Stream {
     key: Key,
     output: Output,
-    keep: Keep,
+    keep: RotationPolicy,
     shared: Arc<Shared>,
     /// What comes first is the first that the present run wrote.
     fresh: bool,
@@ -50,7 +50,7 @@ enum Sink {
     /// Nowhere yet: nothing has come.
     Unopened,
     /// Nowhere: dropped and counted until the disk takes them again.
-    Broken { dropped: u64, retry_at: Moment },
+    Broken { dropped: u64, retry_at: BootInstant },
 }
 
 struct Open {
@@ -60,7 +60,7 @@ struct Open {
     written: u64,
     index: Index,
     rotation: Rotation,
-    checked: Moment,
+    checked: BootInstant,
     /// Where in it the present run begins, if it was seen to begin.
     begins: Option<u64>,
 }
@@ -79,7 +79,13 @@ struct Look {
 }
 
 impl Stream {
-    pub(super) fn new(key: Key, output: Output, keep: Keep, shared: Arc<Shared>, fresh: bool) -> Self {
+    pub(super) fn new(
+        key: Key,
+        output: Output,
+        keep: RotationPolicy,
+        shared: Arc<Shared>,
+        fresh: bool,
+    ) -> Self {
         Self { key, output, keep, shared, fresh, sink: Sink::Unopened, flood: Flood::none(), look: None }
     }
 
@@ -88,7 +94,7 @@ impl Stream {
     }
 
     /// When its pipe is to be seen to, as its writer floods; `None`: it is waited for.
-    pub(super) fn visit(&self) -> Option<Moment> {
+    pub(super) fn visit(&self) -> Option<BootInstant> {
         self.flood.visit()
     }
 
@@ -107,7 +113,7 @@ impl Stream {
     }
 
     /// Keeps it differently from now on; another path begins with the next byte.
-    pub(super) fn change(&mut self, keep: Keep, rotator: &Rotator) {
+    pub(super) fn change(&mut self, keep: RotationPolicy, rotator: &Rotator) {
         if keep.path != self.keep.path
             && let Sink::File(open) = std::mem::replace(&mut self.sink, Sink::Unopened)
         {
@@ -115,7 +121,7 @@ impl Stream {
         }
         if let Sink::File(open) = &mut self.sink {
             // Looked at with the next bytes, whether it is still there.
-            open.checked = Moment::default();
+            open.checked = BootInstant::default();
         }
         self.keep = keep;
     }
@@ -172,9 +178,9 @@ impl Stream {
     }
 
     /// A run that began at `since` has ended; the end of what it wrote into this file.
-    pub(super) fn settle(&mut self, since: SystemTime) -> Said {
+    pub(super) fn last_lines(&mut self, since: SystemTime) -> Said {
         match &mut self.sink {
-            Sink::File(open) => open.settle(&self.keep, since),
+            Sink::File(open) => open.last_lines(&self.keep, since),
             Sink::Unopened | Sink::Broken { .. } => Said::default(),
         }
     }
@@ -189,7 +195,7 @@ impl Stream {
         }
     }
 
-    fn open(&mut self, now: Moment) {
+    fn open(&mut self, now: BootInstant) {
         match open_log(&self.keep) {
             Ok((file, position)) => {
                 let begins = std::mem::take(&mut self.fresh).then_some(position);
@@ -199,7 +205,7 @@ impl Stream {
         }
     }
 
-    fn fail(&mut self, error: &io::Error, dropped: u64, now: Moment) {
+    fn fail(&mut self, error: &io::Error, dropped: u64, now: BootInstant) {
         if self.shared.trouble().is_none() {
             tracing::warn!(path = %self.keep.path.display(), %error, "writing a log failed; dropping what comes");
         }
@@ -208,7 +214,7 @@ impl Stream {
     }
 
     /// Asks the disk again; the gap is marked in the log.
-    fn retry(&mut self, now: Moment) {
+    fn retry(&mut self, now: BootInstant) {
         let Sink::Broken { dropped, .. } = self.sink else { return };
         let mark = format!("[sereno: {dropped} bytes could not be written here]\n");
         let marked = open_log(&self.keep).and_then(|(mut file, position)| {
@@ -232,7 +238,7 @@ impl Stream {
     }
 
     /// Throws away what waits, up to one pipe full.
-    fn discard(&mut self, now: Moment) {
+    fn discard(&mut self, now: BootInstant) {
         let mut all = 0;
         while all < LARGE_PIPE
             && let Ok(bytes) = self.output.discard()
@@ -268,7 +274,7 @@ impl Stream {
 }
 
 /// Opens a log at its end; makes it and its folder if need be.
-fn open_log(keep: &Keep) -> io::Result<(File, u64)> {
+fn open_log(keep: &RotationPolicy) -> io::Result<(File, u64)> {
     LogDir::made_for(&keep.path)?.log(&keep.path)
 }
 
@@ -290,7 +296,7 @@ impl Look {
 }
 
 impl Open {
-    fn new(file: File, position: u64, keep: &Keep, now: Moment) -> Self {
+    fn new(file: File, position: u64, keep: &RotationPolicy, now: BootInstant) -> Self {
         Self {
             file,
             position,
@@ -305,7 +311,7 @@ impl Open {
     fn transfer(
         &mut self,
         output: &Output,
-        keep: &Keep,
+        keep: &RotationPolicy,
         key: &Key,
         rotator: &Rotator,
         peeker: &mut Peeker,
@@ -332,7 +338,7 @@ impl Open {
     }
 
     /// How many of the waiting bytes still belong to the line that the old file ends in; 0: none, change now.
-    fn to_line_end(&self, output: &Output, keep: &Keep, peeker: &mut Peeker) -> io::Result<usize> {
+    fn to_line_end(&self, output: &Output, keep: &RotationPolicy, peeker: &mut Peeker) -> io::Result<usize> {
         let mut last = [0];
         let ends = self.position == 0
             || os::pipe::read_at(&self.file, &mut last, self.position - 1)
@@ -345,7 +351,7 @@ impl Open {
         Ok(line_end.map_or(seen, |at| at + 1))
     }
 
-    fn switch(&mut self, keep: &Keep, rotator: &Rotator) {
+    fn switch(&mut self, keep: &RotationPolicy, rotator: &Rotator) {
         if let Rotation::Ready(file, end) = std::mem::replace(&mut self.rotation, Rotation::None) {
             rotator.close(std::mem::replace(&mut self.file, file));
             self.position = end;
@@ -354,7 +360,7 @@ impl Open {
         }
     }
 
-    fn settle(&mut self, keep: &Keep, since: SystemTime) -> Said {
+    fn last_lines(&mut self, keep: &RotationPolicy, since: SystemTime) -> Said {
         // The first that ends here may have begun under another supervisor: its time says where.
         let begins = self.begins.replace(self.position).unwrap_or_else(|| {
             match Times::of(&keep.path).since(since - BORN) {
@@ -372,7 +378,7 @@ impl Open {
     }
 
     /// Somebody removed the file: a new one is begun instead of writing where nobody can read.
-    fn follow_a_removed_file(&mut self, keep: &Keep, rotator: &Rotator) -> io::Result<()> {
+    fn follow_a_removed_file(&mut self, keep: &RotationPolicy, rotator: &Rotator) -> io::Result<()> {
         let now = os::now();
         if now.since(self.checked) < RETRY || !matches!(self.rotation, Rotation::None) {
             return Ok(());

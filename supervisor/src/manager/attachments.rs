@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Manager;
 use super::command::{Hello, Speaker};
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os;
 
 /// Streams of monitors that no file names: enough to try some out, too few to fill `status` or memory.
@@ -123,7 +123,7 @@ impl Manager {
         } else if !known {
             self.tell_of_monitor(&name, "attached".into());
         }
-        self.world.keepers.connect(name.as_str());
+        self.world.fd_stores.connect(name.as_str());
         self.watched_again(os::now());
         self.changes.grow();
         Ok((id, ends))
@@ -206,7 +206,7 @@ impl Manager {
     }
 
     /// How long nothing has been heard of a monitor that is not attached; `None`: it is, or never was.
-    pub(super) fn silent_for(&self, monitor: &Name, now: Moment) -> Option<std::time::Duration> {
+    pub(super) fn silent_for(&self, monitor: &Name, now: BootInstant) -> Option<std::time::Duration> {
         self.last_seen.get(monitor).map(|at| now.since(*at))
     }
 

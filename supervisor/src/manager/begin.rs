@@ -22,9 +22,9 @@ use crate::journal::allowance::Allowances;
 use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{Exit, Fact, Moment, Request, Unit};
+use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
 use crate::logs::Logs;
-use crate::os::{self, Birth, Cgroup, Cgroups, Handle as File, Host, Keep, Kept};
+use crate::os::{self, Birth, Cgroup, Cgroups, FdStores, Handle as File, Host, StoredFds};
 use crate::service::sockets::Inherited;
 use crate::service::{NotifySockets, Role, Service, World};
 use crate::watch::Watches;
@@ -51,7 +51,7 @@ pub struct Start {
     /// Sockets that the image of this process before this one left open.
     pub inherited: Inherited,
     /// What the monitors kept for us.
-    pub kept: Kept,
+    pub kept: StoredFds,
     /// What it is started for.
     pub wanted: Wanted,
     /// An init system started it, and will again.
@@ -93,7 +93,7 @@ impl Manager {
             wal,
             birth,
             null: start.null,
-            keepers: Keep::start(&start.home)?,
+            fd_stores: FdStores::start(&start.home)?,
             notify,
             fifos: BTreeMap::new(),
             inherited: start.inherited,
@@ -134,7 +134,7 @@ impl Manager {
             changes: Generation::new(changes),
             targets: Generation::new(targets),
             checkpoint: Checkpoint::default(),
-            kept: Kept::default(),
+            kept: StoredFds::default(),
             saver: Arc::new(Saver::new(state_path(&start.home))),
             states: 0,
             began: os::now(),
@@ -143,7 +143,7 @@ impl Manager {
         manager.take_up(&found, start.wanted);
         manager.kept = found.kept;
         // Only now that all is named that is to be kept: what is not named is let go.
-        manager.world.keepers.connect_all();
+        manager.world.fd_stores.connect_all();
         Ok((manager, handle, threads))
     }
 
@@ -215,7 +215,7 @@ impl Manager {
         spec: sereno_config::Service,
         found: &Found,
         seq: u64,
-        now: Moment,
+        now: BootInstant,
     ) {
         let (rules, seed) = (Rules::of(&spec), seed(name, now));
         let leader = found.leader(name);

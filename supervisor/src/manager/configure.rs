@@ -15,7 +15,7 @@ use crate::disk::applied::{self, About, Applied};
 use crate::disk::launch;
 use crate::journal::Kind;
 use crate::lifecycle::deps::{self, Graph};
-use crate::lifecycle::{Fact, Moment, Request};
+use crate::lifecycle::{BootInstant, Fact, Request};
 use crate::os;
 use crate::service::{Role, Service, TooFewDescriptors};
 
@@ -265,7 +265,7 @@ impl Manager {
         steps
     }
 
-    fn request(&mut self, name: &Name, request: Request, seq: u64, now: Moment) {
+    fn request(&mut self, name: &Name, request: Request, seq: u64, now: BootInstant) {
         self.stop_queue.remove(name);
         self.cause(name, seq);
         if let Some(service) = self.services.get_mut(name) {
@@ -284,7 +284,7 @@ impl Manager {
     }
 
     /// Tells every unit whose checks have a monitor now.
-    pub(super) fn watched_again(&mut self, now: Moment) {
+    pub(super) fn watched_again(&mut self, now: BootInstant) {
         let kinds = self.watched_kinds();
         for service in self.services.values_mut() {
             for (id, check) in &service.spec.checks {
@@ -318,7 +318,7 @@ fn is_job(service: &Service, new: &sereno_config::Service) -> bool {
 }
 
 /// A seed for the chance of one service's backoff: services that crash together do not come back together.
-pub(super) fn seed(name: &Name, now: Moment) -> u64 {
+pub(super) fn seed(name: &Name, now: BootInstant) -> u64 {
     let bytes = name.as_str().bytes().map(u64::from);
     bytes.fold(u64::from(now.elapsed().subsec_nanos()), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte))
 }

@@ -12,7 +12,7 @@ use super::Manager;
 use super::configure::seed;
 use super::diff::diff;
 use crate::disk::{applied, launch};
-use crate::lifecycle::{Moment, Request, State};
+use crate::lifecycle::{BootInstant, Request, State};
 use crate::os;
 use crate::service::{Role, Service};
 
@@ -113,7 +113,7 @@ impl Manager {
     }
 
     /// Daemons that are new, changed, or no longer managed.
-    pub(super) fn change_daemons(&mut self, config: &Config, now: Moment) {
+    pub(super) fn change_daemons(&mut self, config: &Config, now: BootInstant) {
         let wanted = self.daemons_of(config);
         let old: BTreeSet<Name> = self
             .services

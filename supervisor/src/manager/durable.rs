@@ -7,7 +7,7 @@ use proto::Name;
 
 use super::Manager;
 use crate::disk::wal::Wal;
-use crate::lifecycle::{Moment, Request, WhyEnd};
+use crate::lifecycle::{BootInstant, Request, WhyEnd};
 use crate::service::{Role, Service};
 
 impl Manager {
@@ -73,7 +73,7 @@ impl Manager {
     }
 
     /// Goes on with what an earlier supervisor was asked, once everything is taken up.
-    pub(super) fn go_on(&mut self, found: &super::Found, by: u64, now: Moment) {
+    pub(super) fn go_on(&mut self, found: &super::Found, by: u64, now: BootInstant) {
         for name in self.services.keys().cloned().collect::<Vec<_>>() {
             let service = &self.services[&name];
             if service.role != Role::Service {

@@ -61,7 +61,7 @@ impl Manager {
         let wanted = !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady));
         let (owner, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
         // Asked before its successor is born, and so before that one can say anything.
-        self.world.logs.settle(key(name, Which::Err), SystemTime::now() - up, move |said| {
+        self.world.logs.last_lines(key(name, Which::Err), SystemTime::now() - up, move |said| {
             let lines = if wanted { Vec::new() } else { last_lines(&said.bytes, said.cut, LINES) };
             if !lines.is_empty() {
                 // Fails only if the manager has ended.

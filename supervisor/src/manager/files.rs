@@ -6,11 +6,11 @@ use proto::Name;
 
 use super::{Happened, Manager};
 use crate::journal::Kind;
-use crate::lifecycle::{Answer, Moment, Request};
+use crate::lifecycle::{Answer, BootInstant, Request};
 use crate::service::Service;
 use crate::service::plan::file_ids;
 use crate::watch::News;
-use crate::watch::calm::Changed;
+use crate::watch::debouncer::Changed;
 use crate::watch::rules::Wanted;
 
 impl Manager {
@@ -46,7 +46,7 @@ impl Manager {
         logs.flatten().cloned().chain([self.world.home.root().to_path_buf()]).collect()
     }
 
-    pub(super) fn files_changed(&mut self, news: News, now: Moment) {
+    pub(super) fn files_changed(&mut self, news: News, now: BootInstant) {
         match news {
             News::Changed(name, changed) => self.restart_for_files(&name, &changed, now),
             News::Trouble(name, trouble) => {
@@ -64,7 +64,7 @@ impl Manager {
         }
     }
 
-    fn restart_for_files(&mut self, name: &Name, changed: &Changed, now: Moment) {
+    fn restart_for_files(&mut self, name: &Name, changed: &Changed, now: BootInstant) {
         let Some(service) = self.services.get(name) else { return };
         // Stopped by a person, or no longer to be watched: told of a moment too late.
         let to_stop = !service.unit.is_wanted() || self.stop_queue.contains(name) || self.going.is_some();

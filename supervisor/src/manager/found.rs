@@ -11,10 +11,10 @@ use super::begin::Wanted;
 use crate::disk::state::{self, Entry, State};
 use crate::disk::wal::{Paused, Replay, Wal};
 use crate::lifecycle::saved::Saved;
-use crate::lifecycle::{Moment, WhyEnd};
+use crate::lifecycle::{BootInstant, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
-use crate::os::{self, Born, Identity, Kept, Marked, Process};
+use crate::os::{self, Born, Identity, Marked, Process, StoredFds};
 use crate::service::{Pause, Service};
 
 /// What an earlier supervisor left.
@@ -27,7 +27,7 @@ pub struct Found {
     pub(super) believed: Vec<Marked>,
     /// The last child that was started, as far as it wrote itself down.
     pub(super) born: Born,
-    pub(super) kept: Kept,
+    pub(super) kept: StoredFds,
     pub(super) same_boot: bool,
 }
 
@@ -38,7 +38,7 @@ impl Found {
         instance: &str,
         wanted: Wanted,
         born: Born,
-        kept: Kept,
+        kept: StoredFds,
         config: &Config,
     ) -> std::io::Result<(Self, Wal)> {
         let (state_path, wal_path) = (state_path(home), home.run().join("wal"));
@@ -187,7 +187,7 @@ impl Found {
             Some(Paused::Until(until)) => *until,
             None => self.entry(name)?.paused?.until,
         };
-        self.same_boot.then(|| Pause { until: until.map(Moment::since_boot) })
+        self.same_boot.then(|| Pause { until: until.map(BootInstant::since_boot) })
     }
 
     /// Whether a person cleared its counts since the checkpoint.
@@ -206,11 +206,11 @@ impl Found {
     }
 
     /// When a run became ready, as far as the write-ahead log says.
-    pub(super) fn ready_at(&self, name: &Name, incarnation: u64) -> Option<Moment> {
+    pub(super) fn ready_at(&self, name: &Name, incarnation: u64) -> Option<BootInstant> {
         let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
         let of_run = run.and_then(|run| run.ready);
         let of_checkpoint = self.replay.ready.get(name.as_str()).filter(|(of, _)| *of == incarnation);
-        of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(Moment::since_boot)
+        of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(BootInstant::since_boot)
     }
 
     /// Processes of other runs than the one that goes on under `leader`: a reload was under way.

@@ -12,7 +12,7 @@ use crate::disk::applied::{self, Applied};
 use crate::disk::launch;
 use crate::disk::wal::Wal;
 use crate::journal::Kind;
-use crate::lifecycle::{Moment, Request};
+use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Birth, PathWatch};
 use crate::service::{Fifos, Role};
 
@@ -28,10 +28,10 @@ const CALM: Duration = Duration::from_secs(10);
 pub(super) struct HomeWatch {
     pub(super) watch: PathWatch,
     /// When it is to be made anew.
-    pub(super) due: Option<Moment>,
+    pub(super) due: Option<BootInstant>,
     /// How often it was tried of late, and when last.
     tries: u32,
-    last: Option<Moment>,
+    last: Option<BootInstant>,
     /// It was made anew: what a person is told until the next `up` or `apply`.
     pub(super) notice: Option<String>,
 }
@@ -108,7 +108,7 @@ impl Manager {
             tokio::select! {
                 _ = &mut ended => return,
                 Some(command) = self.commands.recv() => match command {
-                    Command::Detach(_) | Command::Shutdown { .. } => self.obey(command),
+                    Command::Detach(_) | Command::Shutdown { .. } => self.dispatch(command),
                     // Dropped with where its answer would go.
                     _ => {}
                 },

@@ -8,7 +8,7 @@ use super::command::{Ask, Speaker};
 use super::{Happened, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter;
-use crate::lifecycle::{Moment, Request};
+use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Look};
 use crate::service::Service;
 use crate::service::limits::Finding;
@@ -26,7 +26,7 @@ pub(super) struct Seen {
 
 impl Manager {
     /// Has everybody looked at whose time has come.
-    pub(super) fn look_at_limits(&mut self, now: Moment) {
+    pub(super) fn look_at_limits(&mut self, now: BootInstant) {
         let due = self.services.iter_mut().filter_map(|(key, service)| {
             let to_look_at = service.due_to_be_looked_at(now)?;
             Some((key.clone(), service.unit.incarnation(), to_look_at))
@@ -67,7 +67,7 @@ impl Manager {
     }
 
     /// It uses more memory than it may: a restart, and no crash.
-    fn unburden(&mut self, name: &Name, words: &str, now: Moment) {
+    fn unburden(&mut self, name: &Name, words: &str, now: BootInstant) {
         let service = &self.services[name];
         let case = self.case(service, &ask_about(service, "memory_max"), now);
         // A pause holds it; that it is still starting, or that something else is sick, does not.
@@ -80,7 +80,7 @@ impl Manager {
         tracing::warn!(service = %name, "{words}: restart");
     }
 
-    fn frozen(&mut self, name: &Name, why: &str, now: Moment) {
+    fn frozen(&mut self, name: &Name, why: &str, now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
         let news = service.limits.as_mut().is_some_and(|limits| limits.frozen.replace(why.into()).is_none());
         let words = format!("watchdog: {why}");

@@ -10,8 +10,8 @@
 //! | file | what it handles |
 //! |---|---|
 //! | [`command`], `monitor_commands` | what the API asks, as a closed enum, and the handle it asks through |
-//! | `turn` | what happened: exits, children, output, scans |
-//! | `act` | what is to be done: units polled, actions performed, notes written down |
+//! | `events` | what happened: exits, children, output, scans |
+//! | `reconcile` | what is to be done: units polled, actions performed, notes written down |
 //! | `durable` | what was asked, written down before it is done and answered |
 //! | `limits` | who uses too much memory, who is frozen |
 //! | `notify` | what services say of themselves |
@@ -33,7 +33,6 @@
 //! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
 //! | `view` | what others see |
 
-mod act;
 mod added;
 mod attachments;
 mod begin;
@@ -42,6 +41,7 @@ mod configure;
 mod daemons;
 mod diff;
 mod durable;
+mod events;
 mod evidence;
 mod files;
 mod found;
@@ -53,11 +53,11 @@ mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;
+mod reconcile;
 mod reload;
 mod restart_requests;
 mod select;
 mod times;
-mod turn;
 mod upgrade;
 mod view;
 
@@ -78,7 +78,7 @@ use crate::disk::state::Saver;
 use crate::journal::allowance::Allowances;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
-use crate::lifecycle::{Moment, State};
+use crate::lifecycle::{BootInstant, State};
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked, Stranger};
 use crate::service::{Notification, Service, World};
@@ -154,7 +154,7 @@ pub struct Manager {
     /// Open streams of monitors, by number.
     attachments: BTreeMap<u64, Attachment>,
     /// When the stream of a monitor that is not attached ended.
-    last_seen: BTreeMap<Name, Moment>,
+    last_seen: BTreeMap<Name, BootInstant>,
     /// What monitors may write into the journal.
     allowances: Allowances,
     brake: HostBrake,
@@ -190,11 +190,11 @@ pub struct Manager {
     targets: Generation,
     checkpoint: Checkpoint,
     /// What the monitors kept for us and nobody has asked for yet.
-    kept: os::Kept,
+    kept: os::StoredFds,
     /// Writes the state down; how many states there have been.
     saver: Arc<Saver>,
     states: u64,
-    began: Moment,
+    began: BootInstant,
     /// An init system starts it again.
     under_init: bool,
 }
@@ -202,7 +202,7 @@ pub struct Manager {
 /// When the state is to be written.
 #[derive(Debug, Default)]
 struct Checkpoint {
-    due: Option<Moment>,
+    due: Option<BootInstant>,
     writing: bool,
     /// There has been one: the start is over.
     any: bool,
@@ -229,7 +229,7 @@ impl Manager {
     pub async fn run(&mut self, children: &mut os::Children) -> Over {
         use futures_util::{FutureExt, StreamExt};
         loop {
-            self.settle();
+            self.reconcile_all();
             if let Some(over) = self.is_over() {
                 if over != Over::HomeGone {
                     self.finish(&over);
@@ -242,7 +242,7 @@ impl Manager {
                 Some(ended) = self.exits.next() => self.process_ended(&ended),
                 () = children.ended() => self.children_ended(),
                 Some(happened) = self.happened.recv() => self.happened(happened),
-                Some(command) = self.commands.recv() => self.obey(command),
+                Some(command) = self.commands.recv() => self.dispatch(command),
                 Some(notification) = self.notifications.recv() => self.notified(&notification, os::now()),
                 () = self.alarm.rung() => {}
                 () = self.home.watch.changed() => self.home_changed(),
@@ -255,7 +255,7 @@ impl Manager {
             }
             for _ in 0..BATCH {
                 let Ok(command) = self.commands.try_recv() else { break };
-                self.obey(command);
+                self.dispatch(command);
             }
         }
     }
@@ -274,9 +274,9 @@ impl Manager {
         all_down.then_some(if keep { Over::Kept } else { Over::Down })
     }
 
-    fn deadline(&self) -> Option<Moment> {
+    fn deadline(&self) -> Option<BootInstant> {
         if self.next.is_some() {
-            return Some(Moment::default());
+            return Some(BootInstant::default());
         }
         let services = self.services.values().filter_map(Service::deadline).min();
         let home = self.home.due.filter(|_| self.going.is_none());
@@ -285,7 +285,7 @@ impl Manager {
 }
 
 /// Sleeps until a moment of the core's clock.
-async fn until(deadline: Option<Moment>) {
+async fn until(deadline: Option<BootInstant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep(deadline.since(os::now())).await,
         None => std::future::pending().await,

@@ -10,7 +10,7 @@ use super::attachments::{MonitorError, SUPERVISOR};
 use super::command::{CheckResult, Report as Reported, Target, TargetSet};
 use super::restart_requests::is_bad;
 use crate::journal::{Entry, Kind, allowance::Taken};
-use crate::lifecycle::{CheckFact, Fact, Moment};
+use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
 use crate::service::{Restricted, Service, reports::Report};
 
@@ -86,7 +86,7 @@ impl Manager {
         Ok(())
     }
 
-    fn forget_what_is_left_out(&mut self, monitor: &Name, results: &[CheckResult], now: Moment) {
+    fn forget_what_is_left_out(&mut self, monitor: &Name, results: &[CheckResult], now: BootInstant) {
         let said: BTreeSet<(&Name, &Name)> = results.iter().map(|r| (&r.service, &r.check)).collect();
         for service in self.services.values_mut() {
             for (id, check) in &service.spec.checks {
@@ -101,7 +101,7 @@ impl Manager {
         }
     }
 
-    fn result(&mut self, monitor: &Name, result: CheckResult, now: Moment) {
+    fn result(&mut self, monitor: &Name, result: CheckResult, now: BootInstant) {
         let Some(service) = self.services.get_mut(&result.service) else { return };
         let Some(check) = service.spec.checks.get(&result.check) else { return };
         // Of a run that is gone, or of one that never was.
@@ -113,7 +113,7 @@ impl Manager {
             passing: result.passing,
             failures: result.failures,
             latency: result.latency,
-            at: Moment::since_boot(now.elapsed().saturating_sub(result.age)),
+            at: BootInstant::since_boot(now.elapsed().saturating_sub(result.age)),
             detail: result.detail,
             foreign: result.foreign,
             stalled: result.stalled,

@@ -2,7 +2,7 @@
 
 use super::Manager;
 use crate::journal::Kind;
-use crate::lifecycle::{Fact, Moment};
+use crate::lifecycle::{BootInstant, Fact};
 use crate::service::notify::{Word, words};
 use crate::service::{Notification, Service};
 
@@ -30,7 +30,7 @@ impl Manager {
 
     /// A message came through the notify socket of a service. Only its own processes are heard: another service of the
     /// same user can send there too.
-    pub(super) fn notified(&mut self, notification: &Notification, now: Moment) {
+    pub(super) fn notified(&mut self, notification: &Notification, now: BootInstant) {
         let Notification { service: name, sender, text } = notification;
         let mut heard = false;
         for key in [name.beside(), name.clone()] {
@@ -56,7 +56,7 @@ impl Manager {
     }
 }
 
-fn hear(service: &mut Service, word: Word<'_>, now: Moment) {
+fn hear(service: &mut Service, word: Word<'_>, now: BootInstant) {
     match word {
         Word::Ready => service.unit.observe(now, Fact::Notified),
         Word::Status(status) => service.said.status = status.chars().map(proto::text::printable).collect(),

@@ -9,14 +9,14 @@ use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Event, Kind, chain};
 use crate::lifecycle::arbiter::words;
-use crate::lifecycle::{Answer, Fact, Moment, Request, State, deps};
+use crate::lifecycle::{Answer, BootInstant, Fact, Request, State, deps};
 use crate::logs::{Limits, Which};
 use crate::os::{self, signal};
 use crate::service::{Pause, Service};
 
 impl Manager {
     /// One command. Who no longer waits for the answer gets none; what was asked is done all the same.
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn dispatch(&mut self, command: Command) {
         match command {
             Command::View(reply) => drop(reply.send(self.view())),
             Command::Operate { operation, selection, who, reply } => {
@@ -65,7 +65,7 @@ impl Manager {
         outcomes.chain(unmatched).collect()
     }
 
-    fn operate_one(&mut self, operation: &Operation, name: &Name, who: &str, now: Moment) -> Outcome {
+    fn operate_one(&mut self, operation: &Operation, name: &Name, who: &str, now: BootInstant) -> Outcome {
         let service = self.services.get(name).expect("it was just selected");
         let incarnation = service.unit.incarnation();
         let outcome = |ok, message: String| Outcome { service: name.to_string(), ok, message, incarnation };
@@ -139,7 +139,7 @@ impl Manager {
         &mut self,
         name: &Name,
         seq: u64,
-        now: Moment,
+        now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
         self.stop_queue.remove(name);
@@ -156,7 +156,7 @@ impl Manager {
         &mut self,
         name: &Name,
         seq: u64,
-        now: Moment,
+        now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
         let is_up = |other: &&Name| self.services.get(*other).is_some_and(|service| service.unit.is_alive());
@@ -183,7 +183,7 @@ impl Manager {
         &mut self,
         name: &Name,
         seq: u64,
-        now: Moment,
+        now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
         let pid = self.service(name).pid();

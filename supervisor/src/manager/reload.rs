@@ -14,7 +14,7 @@ use super::configure::seed;
 use super::{Manager, Service};
 use crate::journal::Kind;
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{Moment, Request, Unit};
+use crate::lifecycle::{BootInstant, Request, Unit};
 use crate::service::{Fifos, Reload, Role, sockets};
 
 impl Manager {
@@ -22,7 +22,7 @@ impl Manager {
         &mut self,
         name: &Name,
         seq: u64,
-        now: Moment,
+        now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
         let key = name.beside();
@@ -53,7 +53,7 @@ impl Manager {
         Outcome { message: format!("{}; {instead}", outcome.message), ..outcome }
     }
 
-    fn begin_reload(&mut self, name: &Name, seq: u64, now: Moment) -> std::io::Result<u64> {
+    fn begin_reload(&mut self, name: &Name, seq: u64, now: BootInstant) -> std::io::Result<u64> {
         let service = self.services.get_mut(name).expect("it was just selected");
         let held = service.sockets.iter().map(sockets::Held::try_clone).collect::<Result<_, _>>()?;
         let incarnation = service.unit.reserve_incarnation();
@@ -73,7 +73,7 @@ impl Manager {
     }
 
     /// The new run is ready: it is the service from now on, and the old one goes.
-    pub(super) fn take_its_place(&mut self, key: &Name, after: Duration, now: Moment) {
+    pub(super) fn take_its_place(&mut self, key: &Name, after: Duration, now: BootInstant) {
         let Some(mut second) = self.services.remove(key) else { return };
         let name = second.name.clone();
         let Some(service) = self.services.get_mut(&name).filter(|service| service.unit.is_started()) else {
@@ -98,7 +98,7 @@ impl Manager {
         second.role = Role::Retired;
         second.cause = seq;
         if let Some(run) = &service.run {
-            self.world.keepers.process(name.as_str(), &run.process);
+            self.world.fd_stores.process(name.as_str(), &run.process);
             let identity = run.process.identity();
             let written = self.world.wal.intend(name.as_str(), run.incarnation).and_then(|()| {
                 self.world.wal.started(name.as_str(), run.incarnation, identity)?;
@@ -132,7 +132,7 @@ impl Manager {
     }
 
     /// Something else is wanted of the service, or its old run has ended: no reload any more.
-    pub(super) fn end_reload(&mut self, name: &Name, why: &str, now: Moment) {
+    pub(super) fn end_reload(&mut self, name: &Name, why: &str, now: BootInstant) {
         let key = name.beside();
         if let Some(second) = self.services.get_mut(&key).filter(|second| second.role == Role::Successor) {
             second.unit.request(now, Request::Stop);

@@ -13,7 +13,7 @@ use super::command::Ask;
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
-use crate::lifecycle::{Moment, Request};
+use crate::lifecycle::{BootInstant, Request};
 use crate::os;
 use crate::service::answers::Asked;
 use crate::service::{Held, Service};
@@ -63,7 +63,7 @@ impl Manager {
         }
     }
 
-    pub(super) fn case(&self, service: &Service, ask: &Ask, now: Moment) -> Case {
+    pub(super) fn case(&self, service: &Service, ask: &Ask, now: BootInstant) -> Case {
         let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
         } else {
@@ -75,7 +75,7 @@ impl Manager {
         let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
         let finding = Finding {
             run: service.unit.began().unwrap_or(now),
-            look: Moment::since_boot(now.elapsed().saturating_sub(timeout)),
+            look: BootInstant::since_boot(now.elapsed().saturating_sub(timeout)),
         };
         let standing = Standing {
             leaving,
@@ -87,7 +87,7 @@ impl Manager {
     }
 
     /// Why restarts are held for the whole host, and for how long at least.
-    pub(super) fn brake_holds(&self, now: Moment) -> Option<(String, Duration)> {
+    pub(super) fn brake_holds(&self, now: BootInstant) -> Option<(String, Duration)> {
         let brake = &self.config.supervisor.brake;
         // One that went bad and is being restarted still counts, among those that it is counted against as well.
         let counts = |service: &&Service| service.unit.is_ready() || self.brake.has(&service.name);
@@ -106,7 +106,7 @@ impl Manager {
         failed: String,
         name: &Name,
         ruling: &Ruling,
-        now: Moment,
+        now: BootInstant,
     ) -> u64 {
         match ruling.decision {
             Decision::Accepted => self.accept(ask, failed, name, ruling, now),
@@ -115,7 +115,7 @@ impl Manager {
         }
     }
 
-    fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: Moment) -> u64 {
+    fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         // What was held is part of the story of what is granted in the end.
         let before = self.services[name].held.as_ref().map_or(0, |held| held.seq);
         let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
@@ -128,7 +128,7 @@ impl Manager {
     }
 
     /// Says what is held once, and once for each check that asks; a repeat is no news.
-    fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: Moment) -> u64 {
+    fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         self.changes.grow();
         let until = ruling.retry_after.map(|after| now + after);
         let service = self.services.get_mut(name).expect("it was just found");

@@ -8,13 +8,13 @@ use sereno_config::Overlap;
 use super::Manager;
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::words;
-use crate::lifecycle::{Answer, Moment, Request};
+use crate::lifecycle::{Answer, BootInstant, Request};
 use crate::service::Service;
 use crate::service::timer::{LATE, Timer};
 
 impl Manager {
     /// Whose time has come, and who takes too long. Then the alarm is set for the next time.
-    pub(super) fn look_at_times(&mut self, now: Moment) {
+    pub(super) fn look_at_times(&mut self, now: BootInstant) {
         let timed = |(_, service): &(&Name, &Service)| service.timer.is_some() || service.is_overdue(now);
         let names: Vec<Name> = self.services.iter().filter(timed).map(|(key, _)| key.clone()).collect();
         if names.is_empty() {
@@ -33,7 +33,7 @@ impl Manager {
         self.alarm.set(timers.filter_map(Timer::next).min());
     }
 
-    fn time_has_come(&mut self, name: &Name, late: Duration, now: Moment) {
+    fn time_has_come(&mut self, name: &Name, late: Duration, now: BootInstant) {
         let to_stop = self.going.is_some() || self.stop_queue.contains(name);
         let service = self.services.get_mut(name).expect("it was just looked at");
         if !service.unit.is_wanted() || to_stop {
@@ -58,7 +58,7 @@ impl Manager {
         }
     }
 
-    fn run_job(&mut self, name: &Name, late: Duration, now: Moment) {
+    fn run_job(&mut self, name: &Name, late: Duration, now: BootInstant) {
         let service = self.services.get_mut(name).expect("it was just looked at");
         let overlap = service.spec.schedule.as_ref().map_or(Overlap::Skip, |schedule| schedule.overlap);
         let message = match (service.unit.is_down(), overlap) {
@@ -83,7 +83,7 @@ impl Manager {
     }
 
     /// A run that waited for the one before.
-    fn run_what_is_queued(&mut self, name: &Name, now: Moment) {
+    fn run_what_is_queued(&mut self, name: &Name, now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
         // Stopped by a person while it waited: what is wanted again later is another matter.
         if !service.unit.is_wanted() {
@@ -96,7 +96,7 @@ impl Manager {
         self.renew(name, "run: its time came while the last one went", now);
     }
 
-    fn end_the_overdue(&mut self, name: &Name, now: Moment) {
+    fn end_the_overdue(&mut self, name: &Name, now: BootInstant) {
         let Some(service) = self.services.get_mut(name).filter(|service| service.is_overdue(now)) else {
             return;
         };
@@ -107,7 +107,7 @@ impl Manager {
         self.targets.grow();
     }
 
-    fn renew(&mut self, name: &Name, message: &str, now: Moment) {
+    fn renew(&mut self, name: &Name, message: &str, now: BootInstant) {
         self.end_reload(name, message, now);
         let service = self.services.get_mut(name).expect("it was just looked at");
         let seq = self.world.tell(service, Kind::Schedule, 0, message.into());

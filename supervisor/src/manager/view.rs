@@ -9,7 +9,7 @@ use sereno_config::{Check, CheckSpec, Monitor};
 
 use super::{Manager, daemons};
 use crate::lifecycle::arbiter::took;
-use crate::lifecycle::{Moment, State};
+use crate::lifecycle::{BootInstant, State};
 use crate::os;
 use crate::service::Service;
 use crate::service::reports::Report;
@@ -33,14 +33,14 @@ impl Manager {
         }
     }
 
-    fn view_services(&self, now: Moment) -> Vec<ServiceView> {
+    fn view_services(&self, now: BootInstant) -> Vec<ServiceView> {
         let users = self.services.values().filter(|service| service.is_users());
         let mut views: Vec<_> = users.map(|service| self.view_service(service, now)).collect();
         views.sort_by(|a, b| a.name.counted().cmp(&b.name.counted()));
         views
     }
 
-    fn view_monitors(&self, now: Moment) -> Vec<MonitorView> {
+    fn view_monitors(&self, now: BootInstant) -> Vec<MonitorView> {
         let configured = &self.config.monitors;
         let mut views: Vec<_> =
             configured.iter().map(|(name, monitor)| self.view_monitor(name, monitor, now)).collect();
@@ -59,7 +59,7 @@ impl Manager {
         views
     }
 
-    fn view_monitor(&self, name: &Name, monitor: &Monitor, now: Moment) -> MonitorView {
+    fn view_monitor(&self, name: &Name, monitor: &Monitor, now: BootInstant) -> MonitorView {
         let attachment = self.attachments.values().find(|attachment| attachment.monitor == *name);
         // Where the file does not say it, the monitor may, but not so that clients show it their tokens.
         let claimed = attachment.map(|attachment| attachment.endpoint.clone());
@@ -76,7 +76,7 @@ impl Manager {
         }
     }
 
-    fn view_service(&self, service: &Service, now: Moment) -> ServiceView {
+    fn view_service(&self, service: &Service, now: BootInstant) -> ServiceView {
         let unit = &service.unit;
         let state = unit.state(now);
         let trouble = service.outputs.iter().find_map(|shared| shared.trouble());
@@ -144,7 +144,13 @@ impl Manager {
     }
 
     /// A report with its age. What a monitor said that is gone does not stand for longer than two of its checks took.
-    fn as_of_now(&self, monitor: &Name, report: &Report, check: &Check, now: Moment) -> (Report, Duration) {
+    fn as_of_now(
+        &self,
+        monitor: &Name,
+        report: &Report,
+        check: &Check,
+        now: BootInstant,
+    ) -> (Report, Duration) {
         let age = now.since(report.at);
         let mut report = report.clone();
         if self.silent_for(monitor, now).is_some_and(|silent| silent > 2 * check.interval) {
@@ -155,7 +161,7 @@ impl Manager {
     }
 
     /// What a new run beside this one is waiting for.
-    fn why_reloading(&self, service: &Service, now: Moment) -> Option<String> {
+    fn why_reloading(&self, service: &Service, now: BootInstant) -> Option<String> {
         let reload = service.reload.as_ref()?;
         if let Some(failed) = &reload.failed {
             return Some(format!("reload failed: {failed}"));

@@ -17,7 +17,7 @@ use sereno_auth::{TlsFiles, expiry};
 use sereno_config::SupervisorTable;
 use sereno_serve::page::Sheet;
 
-use crate::api::Eyes;
+use crate::api::ApiContext;
 use crate::manager::Handle;
 use crate::manager::command::Command;
 use crate::os;
@@ -58,7 +58,7 @@ impl Tables {
 }
 
 /// The page as it is now; `None`: the supervisor ends.
-pub(crate) async fn write(manager: Handle, eyes: Eyes, tables: Tables) -> Option<String> {
+pub(crate) async fn write(manager: Handle, eyes: ApiContext, tables: Tables) -> Option<String> {
     let view = manager.ask(Command::View).await.ok()?;
     let read = move || {
         let picture = page::Picture {

@@ -10,7 +10,7 @@ use super::world::key;
 use super::{Plan, Role, Said, Service, StartFailure, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
-use crate::lifecycle::{Exit, Fact, Moment, WhyEnd};
+use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
 use crate::os::{self, Left, Process, Tree, signal};
@@ -32,7 +32,7 @@ pub struct Pending {
     /// What is waited for.
     pub what: Waiting,
     /// When to look again although nothing happened.
-    pub next_try: Moment,
+    pub next_try: BootInstant,
     wait: Duration,
 }
 
@@ -51,7 +51,7 @@ pub enum Waiting {
 }
 
 impl Pending {
-    fn new(what: Waiting, now: Moment) -> Self {
+    fn new(what: Waiting, now: BootInstant) -> Self {
         const FIRST: Duration = Duration::from_millis(1);
         // A scan tells when it is done; this is only in case it never does.
         const SCAN: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ impl Pending {
     }
 
     /// Less and less often: what does not go soon goes late.
-    pub fn again(&mut self, now: Moment) {
+    pub fn again(&mut self, now: BootInstant) {
         const LONGEST: Duration = Duration::from_millis(200);
         self.wait = (self.wait * 2).min(LONGEST);
         self.next_try = now + self.wait;
@@ -162,10 +162,10 @@ impl Service {
             // Its own end of them is with its process now.
             self.sockets.clear();
         } else {
-            world.keepers.process(self.name.as_str(), &process);
+            world.fd_stores.process(self.name.as_str(), &process);
         }
         for held in &self.sockets {
-            world.keepers.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
+            world.fd_stores.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
         }
         let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone());
         self.tree = Some(tree.of_run(incarnation, world.fifos_of(&self.name)));
@@ -264,7 +264,7 @@ impl Service {
     }
 
     /// The leader has ended: how? What it left in its group after a crash is killed while the group is still its own.
-    pub fn reap(&mut self, world: &mut World, now: Moment) -> Option<Fact> {
+    pub fn reap(&mut self, world: &mut World, now: BootInstant) -> Option<Fact> {
         let run = self.run.take()?;
         self.limits = None;
         if self.unit.ends_because().is_none()
@@ -288,19 +288,19 @@ impl Service {
     }
 
     /// What its last run left behind is looked for on the whole host before the next one begins.
-    pub fn needs_scan(&mut self, now: Moment) {
+    pub fn needs_scan(&mut self, now: BootInstant) {
         self.unseen = true;
         self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
     }
 
     /// Waits until the group is empty. `orphans`: children of the supervisor that lead no run.
-    pub fn drain(&mut self, orphans: &[u32], now: Moment) -> Option<Fact> {
+    pub fn drain(&mut self, orphans: &[u32], now: BootInstant) -> Option<Fact> {
         let empty = self.tree.as_ref().is_none_or(|tree| tree.group_is_empty(orphans));
         self.wait_unless(empty, Waiting::Drain, Fact::Drained, now)
     }
 
     /// Ends what the run left behind. `orphans`: children of the supervisor that lead no run; asked for only if needed.
-    pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: Moment) -> Option<Fact> {
+    pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) -> Option<Fact> {
         let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
         if left == Left::Nothing && (!self.unit.is_wanted() || self.unseen) {
             // Before "stopped" is said, everybody on the host is looked at.
@@ -312,7 +312,7 @@ impl Service {
     }
 
     /// A scan found so many processes of this service, and killed them.
-    pub fn scanned(&mut self, found: usize, now: Moment) -> Option<Fact> {
+    pub fn scanned(&mut self, found: usize, now: BootInstant) -> Option<Fact> {
         const AFTER_KILL: Duration = Duration::from_millis(5);
         let pending = self.pending.as_mut()?;
         let Waiting::Scan { left } = &mut pending.what else { return None };
@@ -331,7 +331,7 @@ impl Service {
         None
     }
 
-    fn wait_unless(&mut self, done: bool, what: Waiting, fact: Fact, now: Moment) -> Option<Fact> {
+    fn wait_unless(&mut self, done: bool, what: Waiting, fact: Fact, now: BootInstant) -> Option<Fact> {
         if done {
             self.pending = None;
             if what == Waiting::Sweep {

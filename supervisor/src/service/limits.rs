@@ -7,7 +7,7 @@ use sereno_config::OnFailure;
 
 use super::{Service, World};
 use crate::lifecycle::watchdog::{self, Watch};
-use crate::lifecycle::{Exit, Fact, Moment};
+use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::os::{self, Cgroup, Look};
 
 /// How often memory is looked at where the kernel does not.
@@ -17,7 +17,7 @@ const MEMORY_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Limits {
     /// When it is looked at next; far away while it is being looked at.
-    pub next: Moment,
+    pub next: BootInstant,
     every: Duration,
     /// The kernel does not hold `memory_max`.
     memory: bool,
@@ -44,7 +44,7 @@ impl ToLookAt {
 
 impl Limits {
     /// Of a run that begins to be watched now; `None`: there is nothing to watch.
-    fn of(spec: &sereno_config::Service, held_by_kernel: bool, now: Moment) -> Option<Self> {
+    fn of(spec: &sereno_config::Service, held_by_kernel: bool, now: BootInstant) -> Option<Self> {
         let memory = spec.memory_max.is_some() && !held_by_kernel;
         let pace = spec.watchdog.as_ref().map(watchdog::pace);
         let every = [memory.then_some(MEMORY_EVERY), pace].into_iter().flatten().min()?;
@@ -92,7 +92,7 @@ impl Service {
     }
 
     /// Whom to look at, if it is time; the next time is set.
-    pub fn due_to_be_looked_at(&mut self, now: Moment) -> Option<ToLookAt> {
+    pub fn due_to_be_looked_at(&mut self, now: BootInstant) -> Option<ToLookAt> {
         let leader = self.pid();
         let limits = self.limits.as_mut().filter(|limits| limits.next <= now)?;
         limits.next = now + limits.every;
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// It was looked at; what follows from that. `evidence`: what shows that work is waiting for it.
-    pub fn looked_at(&mut self, look: &Look, evidence: Option<&str>, now: Moment) -> Option<Finding> {
+    pub fn looked_at(&mut self, look: &Look, evidence: Option<&str>, now: BootInstant) -> Option<Finding> {
         let limits = self.limits.as_mut()?;
         if let Some(most) = self.spec.memory_max.filter(|most| limits.memory && look.memory > *most) {
             return Some(Finding::Memory(format!(
@@ -129,7 +129,7 @@ impl Service {
     }
 
     /// It said `WATCHDOG=1`.
-    pub fn said_alive(&mut self, now: Moment) {
+    pub fn said_alive(&mut self, now: BootInstant) {
         if let Some(watch) = self.limits.as_mut().and_then(|limits| limits.watch.as_mut()) {
             watch.said(now);
         }

@@ -37,7 +37,7 @@ use proto::v1::Decision;
 
 use crate::lifecycle::arbiter::Ledger;
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{Fact, Moment, Unit};
+use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
 use crate::os::{Cgroup, Tree};
 
@@ -163,7 +163,7 @@ pub struct Held {
     /// What would release it.
     pub message: String,
     /// When asking again makes sense.
-    pub until: Option<Moment>,
+    pub until: Option<BootInstant>,
     /// Whose requests.
     pub checks: BTreeSet<Name>,
     /// The decision in the journal.
@@ -174,7 +174,7 @@ pub struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// `None`: until a person resumes it.
-    pub until: Option<Moment>,
+    pub until: Option<BootInstant>,
 }
 
 impl Service {
@@ -267,7 +267,7 @@ impl Service {
     }
 
     /// Ends a pause whose time is over.
-    pub fn end_pause(&mut self, now: Moment) {
+    pub fn end_pause(&mut self, now: BootInstant) {
         if self.pause.is_some_and(|pause| pause.until.is_some_and(|until| until <= now)) {
             self.pause = None;
             self.unit.observe(now, Fact::Paused(false));
@@ -275,7 +275,7 @@ impl Service {
     }
 
     /// When something is to be done although nothing happens.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<BootInstant> {
         let pending = self.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.limits.as_ref().map(|limits| limits.next);
@@ -293,7 +293,7 @@ impl Service {
     }
 
     /// How soon the first check of a starting run can be repeated: what "current interval" is.
-    pub fn pace(&self, interval: Duration, now: Moment) -> Duration {
+    pub fn pace(&self, interval: Duration, now: BootInstant) -> Duration {
         const FIRST: Duration = Duration::from_millis(250);
         match self.unit.uptime(now) {
             Some(uptime) if !self.unit.is_ready() => interval.min(uptime.max(FIRST)),

@@ -8,7 +8,7 @@ use proto::Name;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::os::{Handle, Ids, Keep, NotifySocket};
+use crate::os::{FdStores, Handle, Ids, NotifySocket};
 
 /// Messages that wait for the manager; the sockets of services that send more fill up meanwhile.
 const WAITING: usize = 64;
@@ -68,7 +68,7 @@ impl NotifySockets {
         address: String,
         ids: Option<&Ids>,
         earlier: Option<Handle>,
-        keepers: &Keep,
+        fd_stores: &FdStores,
     ) -> io::Result<()> {
         if let Some(listening) = self.listening.get_mut(service) {
             if listening.is_at(&address) {
@@ -82,7 +82,7 @@ impl NotifySockets {
             Some(socket) => socket,
             None => NotifySocket::bind(&address, ids)?,
         };
-        keepers.notify(service.as_str(), &socket);
+        fd_stores.notify(service.as_str(), &socket);
         let identity = NotifySocket::identity_at(&address);
         let task = tokio::spawn(receive(socket, service.clone(), self.received.clone())).abort_handle();
         let listening = Listening { address, identity, task, stranger_logged: false };

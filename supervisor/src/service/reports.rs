@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::Name;
 
-use crate::lifecycle::{CheckFact, Moment};
+use crate::lifecycle::{BootInstant, CheckFact};
 
 /// One result, as a monitor reported it.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Report {
     /// Of the last check.
     pub latency: Option<Duration>,
     /// When the last check ended.
-    pub at: Moment,
+    pub at: BootInstant,
     /// For a person.
     pub detail: String,
     /// The port belongs to somebody else.

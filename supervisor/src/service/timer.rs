@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use sereno_config::{Cron, Service as Spec};
 
 use super::Service;
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 
 /// The clock was set back by less than this: what came is over. By more: it is another day.
 const SAME_DAY: Duration = Duration::from_secs(3 * 60 * 60);
@@ -119,13 +119,13 @@ impl Service {
     }
 
     /// When its run has taken too long.
-    pub fn overdue_at(&self) -> Option<Moment> {
+    pub fn overdue_at(&self) -> Option<BootInstant> {
         let longest = self.longest_run()?;
         self.unit.began().filter(|_| self.unit.is_started()).map(|began| began + longest)
     }
 
     /// Whether it is to be ended for that.
-    pub fn is_overdue(&self, now: Moment) -> bool {
+    pub fn is_overdue(&self, now: BootInstant) -> bool {
         self.overdue_at().is_some_and(|at| at <= now)
     }
 }

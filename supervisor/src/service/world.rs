@@ -9,9 +9,9 @@ use sereno_config::Home;
 
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
-use crate::logs::{Keep, Key, Logs, Which};
+use crate::logs::{Key, Logs, RotationPolicy, Which};
 use crate::os::pipe::Output;
-use crate::os::{self, Birth, Cgroups, Handle, Host, Ids, Keep as Keepers, NotifySocket};
+use crate::os::{self, Birth, Cgroups, FdStores, Handle, Host, Ids, NotifySocket};
 
 use super::{Fifos, NotifySockets, Service, StartFailure, plan};
 
@@ -39,7 +39,7 @@ pub struct World {
     /// Stdin of every service.
     pub null: Handle,
     /// Who keeps copies for the next supervisor.
-    pub keepers: Keepers,
+    pub fd_stores: FdStores,
     /// Where services say that they are ready.
     pub notify: NotifySockets,
     /// Device and inode of every FIFO, and whose it is.
@@ -103,7 +103,7 @@ impl World {
     pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
         let address = self.notify_address(service);
         let ids = plan::ids(&service.spec).map_err(StartFailure::Service)?;
-        let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.keepers);
+        let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.fd_stores);
         listening.map_err(|error| StartFailure::io("its notify socket", &error))
     }
 
@@ -114,13 +114,13 @@ impl World {
     }
 
     /// Where one output of a service is kept.
-    pub fn keep(&self, service: &Service, which: Which) -> Keep {
+    pub fn keep(&self, service: &Service, which: Which) -> RotationPolicy {
         let log = &service.spec.log;
         let path = match which {
             Which::Out => log.stdout.clone(),
             Which::Err => log.stderr.clone(),
         };
-        Keep {
+        RotationPolicy {
             path: path.unwrap_or_else(|| self.home.log_file(&service.name, which.word())),
             max_size: log.max_size,
             keep: log.keep,
@@ -158,7 +158,7 @@ impl World {
             }
             let output = held.map_or_else(|| Output::open(&path, ids), Ok)?;
             self.fifos.insert(output.identity(), service.name.to_string());
-            self.keepers.output(service.name.as_str(), which.word(), &output);
+            self.fd_stores.output(service.name.as_str(), which.word(), &output);
             let keep = self.keep(service, which);
             self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
         }
@@ -169,7 +169,7 @@ impl World {
     /// The outputs of a service that is gone for good.
     pub fn close_outputs(&mut self, service: &mut Service) {
         self.close_fifos(service);
-        self.keepers.forget(service.name.as_str());
+        self.fd_stores.forget(service.name.as_str());
     }
 
     fn close_fifos(&mut self, service: &mut Service) {

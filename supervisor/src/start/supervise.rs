@@ -1,7 +1,7 @@
 //! The manager and the API, from the first turn to the last.
 
-use sereno_runtime::{Init, Shutdown};
-use sereno_serve::Insist;
+use sereno_runtime::{SdNotify, Shutdown};
+use sereno_serve::BindPolicy;
 
 use super::anew::{HomeError, Remembered};
 use super::{StartError, step};
@@ -24,8 +24,8 @@ pub(super) fn supervise(
     let table = start.config.supervisor.clone();
     let mut shutdown = Shutdown::new();
     // Nothing of what runs already waits for a network: only a person who starts it is told at once.
-    let insist = if start.wanted == Wanted::Up { Insist::AtOnce } else { Insist::InTheEnd };
-    let mut api = Some(Api::bind(&home, &table, insist, shutdown.clone())?);
+    let policy = if start.wanted == Wanted::Up { BindPolicy::FailFast } else { BindPolicy::Retry };
+    let mut api = Some(Api::bind(&home, &table, policy, shutdown.clone())?);
     let mut children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();
     step("watching signals", signals.on_signals())?;
@@ -41,7 +41,7 @@ pub(super) fn supervise(
     if let Some(api) = &api {
         api.serve(handle.clone(), home.journal());
     }
-    if let Some(init) = Init::of(&std::env::vars_os().collect()) {
+    if let Some(init) = SdNotify::of(&std::env::vars_os().collect()) {
         // From the loop that decides: one that hangs is silent.
         init.report(gone);
     }
@@ -70,7 +70,7 @@ pub(super) fn supervise(
             }
         }
         shutdown = Shutdown::new();
-        match Api::bind(&home, &table, Insist::InTheEnd, shutdown.clone()) {
+        match Api::bind(&home, &table, BindPolicy::Retry, shutdown.clone()) {
             Ok(bound) => {
                 bound.serve(handle.clone(), home.journal());
                 api = Some(bound);

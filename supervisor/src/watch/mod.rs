@@ -3,18 +3,18 @@
 //! again.
 //!
 //! ```text
-//!  notify (inotify, …) ──▶ rules: whose is it, does it count? ──▶ calm: quiet again? ──▶ News ──▶ manager
-//!  manager ── who wants what ──▶ eyes: which folders to look at, what can not be looked at ──▶ News
+//!  notify (inotify, …) ──▶ rules: whose is it, does it count? ──▶ debouncer: quiet again? ──▶ News ──▶ manager
+//!  manager ── who wants what ──▶ dir_watcher: which folders to look at, what can not be looked at ──▶ News
 //! ```
 //!
 //! | file | what it does |
 //! |---|---|
 //! | [`rules`] | which change counts for which service |
-//! | [`calm`] | many changes in a row are one |
-//! | `eyes` | which folders are looked at |
+//! | [`debouncer`] | many changes in a row are one |
+//! | `dir_watcher` | which folders are looked at |
 
-pub mod calm;
-mod eyes;
+pub mod debouncer;
+mod dir_watcher;
 pub mod rules;
 
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ use std::thread;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use proto::Name;
 
-use calm::{Calm, Changed};
-use eyes::Eyes;
+use debouncer::{Changed, Debouncer};
+use dir_watcher::DirWatcher;
 use rules::Wanted;
 
 use crate::os::{self, Ids};
@@ -93,13 +93,13 @@ fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Res
     let body = move || {
         // Before the library starts its thread, which has the rights of this one.
         let eyes = match ids.as_ref().map_or(Ok(()), os::reach_files_as) {
-            Ok(()) => Eyes::new(move |event| drop(events.send(Message::Event(event)))),
-            Err(error) => Eyes::shut_by(&error),
+            Ok(()) => DirWatcher::new(move |event| drop(events.send(Message::Event(event)))),
+            Err(error) => DirWatcher::shut_by(&error),
         };
         let watcher = Watcher {
             wanted: BTreeMap::new(),
             eyes,
-            calm: Calm::default(),
+            calm: Debouncer::default(),
             told: BTreeMap::new(),
             troubled: false,
         };
@@ -112,8 +112,8 @@ fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Res
 /// What the thread knows.
 struct Watcher {
     wanted: BTreeMap<Name, Wanted>,
-    eyes: Eyes,
-    calm: Calm,
+    eyes: DirWatcher,
+    calm: Debouncer,
     /// The trouble that was told of last.
     told: BTreeMap<Name, Option<String>>,
     /// A folder that came can not be looked at: looked at anew when it is quiet.

@@ -12,7 +12,7 @@ use sereno_connect::Credentials;
 use sereno_connect::{Authorized, lazy_as};
 use sereno_runtime::Shutdown;
 use sereno_serve::serve::serve;
-use sereno_serve::{Access, Insist, bind_all};
+use sereno_serve::{Access, BindPolicy, bind_all};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -41,7 +41,8 @@ impl Daemon {
         let heard = Arc::<Mutex<Vec<String>>>::default();
         let ears = Arc::clone(&heard);
         access.report(move |line| ears.lock().expect("whole").push(line));
-        let listener = bind_all(&[Endpoint::parse(uri).expect(uri)], access, Insist::AtOnce).expect("binds");
+        let listener =
+            bind_all(&[Endpoint::parse(uri).expect(uri)], access, BindPolicy::FailFast).expect("binds");
         let address = listener.addresses()[0];
         let stop = Shutdown::new();
         tokio::spawn(serve(listener, Routes::default(), &[], stop.clone(), Duration::ZERO));
@@ -248,11 +249,11 @@ async fn what_can_not_be_bound_yet_is_bound_when_it_can() {
     let endpoint = Endpoint::parse(&format!("https://{address}")).expect("an endpoint");
     let access = || Access::new(None, Some(files.clone()));
     let one = std::slice::from_ref(&endpoint);
-    bind_all(one, access(), Insist::AtOnce).map(drop).expect_err("a person is told at once");
+    bind_all(one, access(), BindPolicy::FailFast).map(drop).expect_err("a person is told at once");
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let reported = access();
     reported.report(move |line| drop(tell.send(line)));
-    let listener = bind_all(one, reported, Insist::InTheEnd).expect("goes on without");
+    let listener = bind_all(one, reported, BindPolicy::Retry).expect("goes on without");
     let stop = Shutdown::new();
     tokio::spawn(serve(listener, Routes::default(), &[], stop.clone(), Duration::ZERO));
     let line = timeout(CEILING, told.recv()).await.expect("in time").expect("told");
@@ -283,7 +284,8 @@ async fn an_endpoint_that_could_let_nobody_in_is_refused_with_the_reason() {
         ("https://127.0.0.1:0", Access::new(None, Some(mixed)), "keys may not be consistent"),
     ] {
         let endpoint = Endpoint::parse(uri).expect(uri);
-        let error = bind_all(&[endpoint], access, Insist::AtOnce).map(drop).expect_err(part).to_string();
+        let error =
+            bind_all(&[endpoint], access, BindPolicy::FailFast).map(drop).expect_err(part).to_string();
         assert!(error.starts_with(&format!("bind {uri}: ")) && error.contains(part), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Keep;
+use super::RotationPolicy;
 use part::Part;
 
 /// Some bytes of a stream, and when the first of them was seen.
@@ -53,7 +53,7 @@ impl Limits {
     pub const NONE: Self = Self { file: u64::MAX, all: u64::MAX };
 }
 
-impl Keep {
+impl RotationPolicy {
     /// How much of it is read.
     pub fn limits(&self) -> Limits {
         let file = self.largest();
@@ -273,7 +273,7 @@ mod tests {
     /// Five files with two lines each: `.4.gz` to `.2.gz`, `.1` and the current one; one second a line from 10 on.
     fn rotated(folder: &Path) -> PathBuf {
         let path = folder.join("x.log");
-        let keep = crate::logs::Keep { path: path.clone(), max_size: 1, keep: 9, compress: true };
+        let keep = crate::logs::RotationPolicy { path: path.clone(), max_size: 1, keep: 9, compress: true };
         for round in 0..5u64 {
             if round > 0 {
                 rotate::shift(&keep).expect("shifted");
@@ -319,7 +319,7 @@ mod tests {
     fn who_was_reading_a_file_goes_on_in_it_after_it_was_compressed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.log");
-        let keep = crate::logs::Keep { path: path.clone(), max_size: 1, keep: 9, compress: true };
+        let keep = crate::logs::RotationPolicy { path: path.clone(), max_size: 1, keep: 9, compress: true };
         fs::write(&path, "one\n").expect("written");
         let mut reader = Reader::tail(&path, Limits::NONE, 9, None);
         let place = reader.step().expect("readable").expect("a chunk").end;

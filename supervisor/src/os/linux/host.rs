@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::Gid;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os::Ids;
 
 /// What this process found when it began.
@@ -20,11 +20,11 @@ pub struct Host {
 }
 
 /// Now, on the clock of the core.
-pub fn now() -> Moment {
+pub fn now() -> BootInstant {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).expect("time since boot is positive");
     let nanos = u32::try_from(time.tv_nsec).expect("a second has fewer than 2^32 nanoseconds");
-    Moment::since_boot(Duration::new(seconds, nanos))
+    BootInstant::since_boot(Duration::new(seconds, nanos))
 }
 
 /// Which boot this is: pids and times mean nothing in another.

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use sereno_guard::launch::Launch;
 
 use super::proc;
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os::Ids;
 
 /// More descriptors macOS lets nobody ask for without saying how many exactly: `OPEN_MAX` of `sys/syslimits.h`.
@@ -26,9 +26,9 @@ pub struct Host {
 
 /// Now, on the clock of the core: as on Linux one that stands still while the machine sleeps, and the one by which timers
 /// of the runtime go.
-pub fn now() -> Moment {
+pub fn now() -> BootInstant {
     // SAFETY: a call without memory.
-    Moment::since_boot(Duration::from_nanos(unsafe { clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) }))
+    BootInstant::since_boot(Duration::from_nanos(unsafe { clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) }))
 }
 
 unsafe extern "C" {

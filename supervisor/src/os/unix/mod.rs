@@ -11,9 +11,9 @@
 
 mod birth;
 mod children;
+mod fd_stores;
 pub(super) mod files;
 mod host;
-mod keep;
 mod log_dir;
 #[cfg(test)]
 mod log_dir_tests;
@@ -21,12 +21,12 @@ mod log_dir_tests;
 pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
 pub(super) use children::{exit_of_wait_status, pid};
+pub use fd_stores::{FdStores, StoredFds};
 pub use host::{
     Lock, close_inherited_files, create_private_dir, descriptor_limit, detach, exec, is_out_of_descriptors,
     is_shortage, leave_open, listen, null_device, open_append, open_in_place, open_private, own_dir, own_ids,
     shell, take_over,
 };
-pub use keep::{Keep, Kept};
 pub use log_dir::{LogDir, LogRights};
 
 /// The highest number of a run that a mark is believed to have.

@@ -28,7 +28,7 @@ use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
 use super::handle::{Handle, done, wide};
 use super::{pipe, private};
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os::Ids;
 
 /// What this process found when it began.
@@ -39,11 +39,11 @@ pub struct Host {
 }
 
 /// Now, on the clock of the core: it stands still while the machine sleeps.
-pub fn now() -> Moment {
+pub fn now() -> BootInstant {
     let mut units = 0;
     // SAFETY: the call fills one number, and fails only for a null pointer.
     unsafe { QueryUnbiasedInterruptTime(&raw mut units) };
-    Moment::since_boot(Duration::from_micros(units / 10))
+    BootInstant::since_boot(Duration::from_micros(units / 10))
 }
 
 /// Which boot this is: times since boot mean nothing in another.

@@ -25,10 +25,10 @@ mod absent;
 mod alarm;
 mod command_line;
 mod console;
+mod fd_stores;
 mod handle;
 mod host;
 mod job;
-mod keep;
 mod log_dir;
 mod outlet;
 pub mod pipe;
@@ -45,6 +45,7 @@ pub use absent::{
     take_over,
 };
 pub use alarm::Alarm;
+pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
     Host, Lock, boot_id, close_inherited_files, create_private_dir, descriptor_limit, detach, exec,
@@ -53,7 +54,6 @@ pub use host::{
     subreaper, trim_heap, trim_text,
 };
 pub use job::hold_memory;
-pub use keep::{Keep, Kept, come_back, own_program, surroundings};
 pub use log_dir::{LogDir, LogRights};
 pub use ports::stranger_on;
 pub use process::{Children, Process, orphans_reaped};

@@ -36,7 +36,7 @@ use crate::os::Identity;
 /// What waits in a pipe at most.
 const ROOM: u32 = 64 * 1024;
 
-/// Processes that are remembered as keepers: the leader, and a `stop.command` beside it.
+/// Processes that are remembered as fd stores: the leader, and a `stop.command` beside it.
 const KEEPERS: usize = 2;
 
 /// The pipes of this supervisor, by the path of their output.
@@ -51,7 +51,7 @@ pub(super) struct Outlet {
     reader: OwnedHandle,
     writer: OwnedHandle,
     number: u64,
-    keepers: Mutex<Vec<String>>,
+    fd_stores: Mutex<Vec<String>>,
 }
 
 fn open_ones() -> MutexGuard<'static, BTreeMap<PathBuf, Weak<Outlet>>> {
@@ -71,13 +71,13 @@ impl Outlet {
         if let Some(outlet) = open.get(path).and_then(Weak::upgrade) {
             return Ok(outlet);
         }
-        let (reader, writer, keepers) = match Self::kept(path) {
+        let (reader, writer, fd_stores) = match Self::kept(path) {
             Some((reader, writer, keeper)) => (reader, writer, vec![keeper]),
             None => Self::new_pipe().map(|(reader, writer)| (reader, writer, Vec::new()))?,
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let outlet =
-            Arc::new(Self { path: path.into(), reader, writer, number, keepers: Mutex::new(keepers) });
+            Arc::new(Self { path: path.into(), reader, writer, number, fd_stores: Mutex::new(fd_stores) });
         open.retain(|_, outlet| outlet.strong_count() > 0);
         open.insert(path.into(), Arc::downgrade(&outlet));
         Ok(outlet)
@@ -122,11 +122,11 @@ impl Outlet {
     /// Lets a new process keep both ends, and writes down under which numbers.
     pub(super) fn keep_in(&self, keeper: &OwnedHandle, identity: Identity) -> io::Result<()> {
         let (reader, writer) = (give(&self.reader, keeper, false)?, give(&self.writer, keeper, false)?);
-        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.push(format!("{} {} {reader} {writer}", identity.pid, identity.start));
-        let old = keepers.len().saturating_sub(KEEPERS);
-        keepers.drain(..old);
-        std::fs::write(&self.path, keepers.join("\n"))
+        let mut fd_stores = self.fd_stores.lock().unwrap_or_else(PoisonError::into_inner);
+        fd_stores.push(format!("{} {} {reader} {writer}", identity.pid, identity.start));
+        let old = fd_stores.len().saturating_sub(KEEPERS);
+        fd_stores.drain(..old);
+        std::fs::write(&self.path, fd_stores.join("\n"))
     }
 
     pub(super) fn number(&self) -> u64 {

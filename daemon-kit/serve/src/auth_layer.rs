@@ -1,4 +1,5 @@
-//! The one place every call goes through: who calls, may they, and do they still while they are being answered.
+//! Every call goes through this layer. It finds out who calls, refuses what their role does not allow, and ends a stream
+//! when their token or certificate is no longer good.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,31 +18,31 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::access::{Access, Proof};
-use super::crowd::Call;
+use super::connections::Call;
 use super::listen::Peer;
 
-/// Puts a [`Gate`] before everything that is served.
+/// Puts an [`AuthService`] before everything that is served.
 #[derive(Debug, Clone)]
-pub(super) struct GateLayer(pub(super) Arc<Access>);
+pub(super) struct AuthLayer(pub(super) Arc<Access>);
 
-impl<S> Layer<S> for GateLayer {
-    type Service = Gate<S>;
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
 
-    fn layer(&self, inner: S) -> Gate<S> {
-        Gate { inner, access: Arc::clone(&self.0) }
+    fn layer(&self, inner: S) -> AuthService<S> {
+        AuthService { inner, access: Arc::clone(&self.0) }
     }
 }
 
-/// What is behind it is only reached by who may.
+/// Passes on the calls that are allowed.
 #[derive(Debug, Clone)]
-pub(super) struct Gate<S> {
+pub(super) struct AuthService<S> {
     inner: S,
     access: Arc<Access>,
 }
 
 type Answered = Box<dyn FnOnce(Response<Body>) -> Response<Body> + Send>;
 
-impl<S> Service<Request<Body>> for Gate<S>
+impl<S> Service<Request<Body>> for AuthService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {

@@ -11,13 +11,13 @@ use super::Shutdown;
 
 /// The init system that started this daemon.
 #[derive(Debug)]
-pub struct Init {
+pub struct SdNotify {
     socket: String,
     /// It wants to hear that the daemon lives at least so often.
     within: Option<Duration>,
 }
 
-impl Init {
+impl SdNotify {
     /// As the environment tells it; `None`: there is none that wants to hear anything.
     pub fn of(env: &BTreeMap<OsString, OsString>) -> Option<Self> {
         let var = |name: &str| env.get(OsStr::new(name))?.to_str();

@@ -19,7 +19,7 @@ const BETWEEN: Duration = Duration::from_millis(150);
 
 /// How the question is answered.
 #[derive(Debug, Clone)]
-pub(super) enum Canary {
+pub(crate) enum NetworkProbe {
     /// By a connection of our own.
     Loopback,
     /// By one to the supervisor, which is elsewhere, and so is what it keeps up: the way there is part of every check.
@@ -29,38 +29,38 @@ pub(super) enum Canary {
     Told(tokio::sync::watch::Receiver<Option<String>>),
 }
 
-/// A canary, and when it last came through.
+/// A network probe, and when it last succeeded.
 #[derive(Debug)]
-pub(super) struct Cage {
-    canary: Canary,
+pub(crate) struct NetworkCheck {
+    canary: NetworkProbe,
     well_at: Option<Instant>,
 }
 
-impl Cage {
-    pub(super) fn new(canary: Canary) -> Self {
+impl NetworkCheck {
+    pub(crate) fn new(canary: NetworkProbe) -> Self {
         Self { canary, well_at: None }
     }
 
     /// Whether it must be asked, or was well just now.
-    pub(super) fn is_stale(&self, now: Instant) -> bool {
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
         self.well_at.is_none_or(|at| now.duration_since(at) >= KNOWN_FOR)
     }
 
-    pub(super) fn canary(&self) -> Canary {
+    pub(crate) fn canary(&self) -> NetworkProbe {
         self.canary.clone()
     }
 
-    pub(super) fn was_well(&mut self, now: Instant) {
+    pub(crate) fn was_well(&mut self, now: Instant) {
         // A network was well a second ago: that says nothing of now.
-        if !matches!(self.canary, Canary::Supervisor(_)) {
+        if !matches!(self.canary, NetworkProbe::Supervisor(_)) {
             self.well_at = Some(now);
         }
     }
 }
 
-impl Canary {
+impl NetworkProbe {
     /// For a monitor of this supervisor.
-    pub(super) fn of(supervisor: &Endpoint) -> Self {
+    pub(crate) fn of(supervisor: &Endpoint) -> Self {
         match supervisor {
             Endpoint::Https { .. } => Self::Supervisor(supervisor.clone()),
             _ => Self::Loopback,
@@ -68,7 +68,7 @@ impl Canary {
     }
 
     /// What is wrong with this monitor's own network; `None`: nothing.
-    pub(super) async fn trouble(&self) -> Option<String> {
+    pub(crate) async fn trouble(&self) -> Option<String> {
         match self {
             Self::Loopback => loopback().await,
             Self::Supervisor(endpoint) => match loopback().await {
@@ -112,7 +112,7 @@ async fn loopback() -> Option<String> {
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         match timeout(PATIENCE, there_and_back(ip)).await {
             Ok(Ok(())) => return None,
-            // A host without this family; one without either has no canary, and can not be told from a sick one.
+            // A host without this family. A host without either cannot be told from one whose network is broken.
             Ok(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
             Ok(Err(error)) => return Some(format!("its loopback canary failed: {error}")),
             Err(_) => return Some(format!("its loopback canary did not come through within {PATIENCE:?}")),
@@ -138,28 +138,28 @@ mod tests {
 
     #[tokio::test]
     async fn it_comes_through_here() {
-        assert_eq!(Canary::Loopback.trouble().await, None);
+        assert_eq!(NetworkProbe::Loopback.trouble().await, None);
     }
 
     #[tokio::test]
     async fn a_supervisor_elsewhere_must_be_within_reach() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = listener.local_addr().expect("bound").port();
-        let canary = Canary::of(&Endpoint::Https { host: "127.0.0.1".into(), port });
+        let canary = NetworkProbe::of(&Endpoint::Https { host: "127.0.0.1".into(), port });
         assert_eq!(canary.trouble().await, None);
         drop(listener);
         assert_eq!(canary.trouble().await, None, "the machine is there, whether or not the supervisor is");
-        let nowhere = Canary::of(&Endpoint::Https { host: "name.invalid".into(), port });
+        let nowhere = NetworkProbe::of(&Endpoint::Https { host: "name.invalid".into(), port });
         let trouble = nowhere.trouble().await.expect("no such machine");
         assert!(trouble.starts_with("the way to https://name.invalid:"), "{trouble}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_failures_ask_once() {
-        let mut cage = Cage::new(Canary::Loopback);
+        let mut network = NetworkCheck::new(NetworkProbe::Loopback);
         let now = Instant::now();
-        assert!(cage.is_stale(now));
-        cage.was_well(now);
-        assert!(!cage.is_stale(now + KNOWN_FOR / 2) && cage.is_stale(now + KNOWN_FOR));
+        assert!(network.is_stale(now));
+        network.was_well(now);
+        assert!(!network.is_stale(now + KNOWN_FOR / 2) && network.is_stale(now + KNOWN_FOR));
     }
 }

@@ -13,7 +13,7 @@ use proto::Name;
 use super::rules::Wanted;
 
 /// The system's own watcher, and what it looks at.
-pub(super) struct Eyes {
+pub(super) struct DirWatcher {
     watcher: Result<RecommendedWatcher, String>,
     open: BTreeSet<PathBuf>,
     /// How many each service had at the last look at all of them, and what has come since.
@@ -44,7 +44,7 @@ const MOST_FOLDERS: usize = 8192;
 /// A folder that is gone at each of so many looks in a row is not gone: the system shows it and lets nobody watch it.
 const LOOKS: usize = 100;
 
-impl Eyes {
+impl DirWatcher {
     /// Without a watcher of the system every look is a trouble that says why.
     pub(super) fn new(hear: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(hear).map_err(|error| words(&error));

@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::board::{Row, Snapshot, View};
-use super::canary::Canary;
-use super::doubt::Doubt;
 use super::flip::Flip;
 use super::probe::Probe;
 use super::schedule::{Pace, Told, Waiter, Watch, What};
+use super::self_check::NetworkProbe;
+use super::self_check::SelfCheck;
 use super::target::{Key, Target, key};
 
 /// Commands and tidings that may wait; whoever brings more waits with them.
@@ -44,7 +44,7 @@ pub(super) struct Promised {
     pub(super) coming: Option<oneshot::Receiver<Arc<View>>>,
 }
 
-/// The way to the keeper.
+/// The way to the registry.
 #[derive(Debug, Clone)]
 pub(super) struct Handle(mpsc::Sender<Command>);
 
@@ -65,15 +65,15 @@ impl Handle {
     }
 }
 
-/// A keeper, not yet running, the way to it, and what it shows.
-pub(super) fn keeper<P: Probe>(
+/// A registry, not yet running, the way to it, and what it shows.
+pub(super) fn registry<P: Probe>(
     probe: P,
-    canary: Canary,
-) -> (Keeper<P>, Handle, watch::Receiver<Arc<Snapshot>>) {
+    canary: NetworkProbe,
+) -> (TargetRegistry<P>, Handle, watch::Receiver<Arc<Snapshot>>) {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let (told, tidings) = mpsc::channel(QUEUE);
     let (board, shown) = watch::channel(Arc::default());
-    let keeper = Keeper {
+    let registry = TargetRegistry {
         probe,
         inbox,
         told,
@@ -85,13 +85,13 @@ pub(super) fn keeper<P: Probe>(
         epoch: 0,
         news: 0,
         blind: None,
-        doubt: Doubt::new(canary),
+        doubt: SelfCheck::new(canary),
     };
-    (keeper, Handle(commands), shown)
+    (registry, Handle(commands), shown)
 }
 
 #[derive(Debug)]
-pub(super) struct Keeper<P> {
+pub(super) struct TargetRegistry<P> {
     probe: P,
     inbox: mpsc::Receiver<Command>,
     told: mpsc::Sender<Told>,
@@ -104,7 +104,7 @@ pub(super) struct Keeper<P> {
     news: u64,
     /// Since when, and why.
     blind: Option<(Instant, String)>,
-    doubt: Doubt,
+    doubt: SelfCheck,
 }
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Drop for Running {
     }
 }
 
-impl<P: Probe> Keeper<P> {
+impl<P: Probe> TargetRegistry<P> {
     /// Keeps until every handle is gone.
     pub(super) async fn run(mut self) {
         loop {

@@ -1,7 +1,7 @@
 //! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds where there are some. The next supervisor asks
 //! for them before it adopts.
 //!
-//! A thread of its own talks to the keepers, so that a slow one delays nobody: a message that takes too long ends the
+//! A thread of its own talks to the fd stores, so that a slow one delays nobody: a message that takes too long ends the
 //! connection, and everything is said again later.
 
 use std::collections::BTreeMap;
@@ -16,15 +16,15 @@ use std::time::Duration;
 use sereno_config::Home;
 use sereno_guard::messages::{self, Link, Message};
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 use crate::os::pipe::Output;
 use crate::os::{Identity, NotifySocket, Process, now};
 
-/// What one message to a keeper may take.
+/// What one message to an fd store may take.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// When a keeper that was too slow is tried again.
+/// When an fd store that was too slow is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long all keepers together may take to hand over.
+/// How long all fd stores together may take to hand over.
 const HANDED_OVER: Duration = Duration::from_millis(200);
 /// How long the others may take once one has: they keep the same.
 const THE_OTHERS: Duration = Duration::from_millis(20);
@@ -44,17 +44,17 @@ enum Order {
 
 /// Has copies kept by whoever keeps; never blocks.
 #[derive(Debug, Clone)]
-pub struct Keep {
+pub struct FdStores {
     home: Home,
     orders: mpsc::Sender<Order>,
 }
 
-impl Keep {
+impl FdStores {
     /// Starts the thread.
     pub fn start(home: &Home) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
-        let keepers = Keepers { kept: BTreeMap::new(), links: BTreeMap::new() };
-        let body = move || keepers.run(&inbox);
+        let fd_stores = Worker { kept: BTreeMap::new(), links: BTreeMap::new() };
+        let body = move || fd_stores.run(&inbox);
         thread::Builder::new().name("keep".into()).stack_size(128 * 1024).spawn(body)?;
         Ok(Self { home: home.clone(), orders })
     }
@@ -121,20 +121,20 @@ impl Keep {
 }
 
 /// The thread's own: everything that is to be kept, and who keeps it.
-struct Keepers {
+struct Worker {
     kept: BTreeMap<String, (Message, OwnedFd)>,
-    links: BTreeMap<PathBuf, Keeper>,
+    links: BTreeMap<PathBuf, FdStore>,
 }
 
-enum Keeper {
+enum FdStore {
     Connected(Link),
-    TooSlow(Moment),
+    TooSlow(BootInstant),
 }
 
-impl Keepers {
+impl Worker {
     fn run(mut self, inbox: &mpsc::Receiver<Order>) {
         loop {
-            let due = self.links.values().filter_map(Keeper::due).min();
+            let due = self.links.values().filter_map(FdStore::due).min();
             let order = match due {
                 Some(due) => inbox.recv_timeout(due.since(now())),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -152,7 +152,7 @@ impl Keepers {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let is_due = |keeper: &Keeper| keeper.due().is_some_and(|due| due <= now());
+            let is_due = |keeper: &FdStore| keeper.due().is_some_and(|due| due <= now());
             let due: Vec<PathBuf> =
                 self.links.iter().filter(|(_, link)| is_due(link)).map(|(path, _)| path.clone()).collect();
             for path in due {
@@ -183,17 +183,17 @@ impl Keepers {
         }
     }
 
-    /// Sends a message to every keeper; one that is gone is forgotten, one that is too slow is told everything later.
+    /// Sends a message to every fd store. One that is gone is forgotten; one that is too slow is told everything later.
     fn say(&mut self, message: &Message, file: Option<&OwnedFd>) {
         self.links.retain(|_, keeper| {
-            let Keeper::Connected(link) = keeper else { return true };
+            let FdStore::Connected(link) = keeper else { return true };
             keeper_after(link.send(message, file.map(AsFd::as_fd)), keeper)
         });
     }
 
     fn connect(&mut self, path: PathBuf) {
         // A monitor attaches once for each kind: whoever is listening has heard everything.
-        if let Some(Keeper::Connected(link)) = self.links.get(&path)
+        if let Some(FdStore::Connected(link)) = self.links.get(&path)
             && link.send(&Message::End, None).is_ok()
         {
             return;
@@ -209,15 +209,15 @@ impl Keepers {
             link.send(&Message::Done, None)
         };
         let said = all();
-        let mut keeper = Keeper::Connected(link);
+        let mut keeper = FdStore::Connected(link);
         if keeper_after(said, &mut keeper) {
             self.links.insert(path, keeper);
         }
     }
 }
 
-impl Keeper {
-    fn due(&self) -> Option<Moment> {
+impl FdStore {
+    fn due(&self) -> Option<BootInstant> {
         match self {
             Self::Connected(_) => None,
             Self::TooSlow(due) => Some(*due),
@@ -225,23 +225,23 @@ impl Keeper {
     }
 }
 
-/// What a keeper is after a message to it; `false`: gone.
-fn keeper_after(said: io::Result<()>, keeper: &mut Keeper) -> bool {
+/// Sends one message to an fd store; `false`: it is gone.
+fn keeper_after(said: io::Result<()>, keeper: &mut FdStore) -> bool {
     match said {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            *keeper = Keeper::TooSlow(now() + RETRY);
+            *keeper = FdStore::TooSlow(now() + RETRY);
             true
         }
         Err(_) => false,
     }
 }
 
-/// What the keepers handed over.
+/// What the fd stores handed over.
 #[derive(Debug, Default)]
-pub struct Kept(BTreeMap<String, (String, OwnedFd)>);
+pub struct StoredFds(BTreeMap<String, (String, OwnedFd)>);
 
-impl Kept {
+impl StoredFds {
     /// Asks all of them; those that do not answer soon have kept nothing.
     pub fn ask(home: &Home) -> Self {
         let ask = |path: PathBuf| {
@@ -260,7 +260,7 @@ impl Kept {
         kept
     }
 
-    fn receive(&mut self, link: &Link, until: Moment) -> io::Result<()> {
+    fn receive(&mut self, link: &Link, until: BootInstant) -> io::Result<()> {
         loop {
             link.set_patience(until.since(now()))?;
             match link.receive()? {
@@ -275,7 +275,7 @@ impl Kept {
         }
     }
 
-    /// A process that has ended since: a keeper can tell how, or it is still a zombie.
+    /// A process that has ended since: an fd store can tell how, or it is still a zombie.
     pub fn process(&self, service: &str, identity: Identity) -> Option<Process> {
         let note = format!("{} {}", identity.pid, identity.start);
         let kept = self.0.get(&format!("pid/{service}")).filter(|(of, _)| *of == note);

@@ -1,23 +1,23 @@
-//! Says something once, not as often as somebody else makes it happen.
+//! Limits how often the same message is logged, for messages that a peer can cause.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A repeat is said again after this time.
+/// The same message is logged again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Different things at a time; what comes on top is counted with the rest.
+/// Messages that are remembered. All further ones are counted as one.
 const MOST: usize = 8;
 
-/// What was said lately.
+/// What was logged lately.
 #[derive(Debug, Default)]
-pub(super) struct Calm {
+pub(super) struct LogThrottle {
     said: BTreeMap<String, (Instant, u64)>,
 }
 
-impl Calm {
-    /// Whether to say it now, and how often it was not said since.
+impl LogThrottle {
+    /// Returns how many repeats were left out if the message should be logged now, else `None`.
     pub(super) fn due(&mut self, what: &str, now: Instant) -> Option<u64> {
         if !self.said.contains_key(what) && self.said.len() >= MOST {
             self.said.retain(|_, (at, _)| now.duration_since(*at) < AGAIN);
@@ -41,7 +41,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_repeat_is_counted_and_said_after_a_while() {
-        let mut calm = Calm::default();
+        let mut calm = LogThrottle::default();
         let now = Instant::now();
         assert_eq!(calm.due("a", now), Some(0));
         assert_eq!(calm.due("b", now), Some(0));
@@ -54,7 +54,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ever_new_things_fill_neither_the_memory_nor_the_journal() {
-        let mut calm = Calm::default();
+        let mut calm = LogThrottle::default();
         let now = Instant::now();
         let said = (0..10_000).filter(|n| calm.due(&n.to_string(), now).is_some()).count();
         assert!(said <= MOST + 1 && calm.said.len() <= MOST + 1, "{said}");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// A moment of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Moment(Duration);
+pub struct BootInstant(Duration);
 
-impl Moment {
+impl BootInstant {
     /// So long after boot.
     pub const fn since_boot(elapsed: Duration) -> Self {
         Self(elapsed)
@@ -25,7 +25,7 @@ impl Moment {
     }
 }
 
-impl Add<Duration> for Moment {
+impl Add<Duration> for BootInstant {
     type Output = Self;
     fn add(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(wait))

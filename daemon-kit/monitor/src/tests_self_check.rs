@@ -52,7 +52,7 @@ async fn what_one_target_notices_holds_for_all() {
         ])
         .await;
     let failures = |board: &Snapshot| board.rows.iter().map(|row| row.view.failures).collect::<Vec<_>>();
-    let api = scene.keeper.check_now("api".into(), String::new()).await.expect("a target").remove(0);
+    let api = scene.registry.check_now("api".into(), String::new()).await.expect("a target").remove(0);
     let of_api = |look: &Look| look.service == "api";
     loop {
         let look = scene.look().await;
@@ -74,7 +74,7 @@ async fn what_one_target_notices_holds_for_all() {
     advance(S * 30).await;
     look.fail();
     scene.shows(|board| board.blind.is_some()).await;
-    let again = scene.keeper.check_now("api".into(), String::new()).await.expect("a target").remove(0);
+    let again = scene.registry.check_now("api".into(), String::new()).await.expect("a target").remove(0);
     loop {
         let look = scene.look().await;
         let done = of_api(&look);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::Name;
 
-use crate::lifecycle::Moment;
+use crate::lifecycle::BootInstant;
 
 /// What has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl fmt::Display for Changed {
 
 /// Services whose files are changing.
 #[derive(Debug, Default)]
-pub struct Calm {
+pub struct Debouncer {
     busy: BTreeMap<Name, Burst>,
 }
 
@@ -38,9 +38,9 @@ struct Burst {
     first: String,
     others: BTreeSet<String>,
     /// Quiet then, if nothing more comes.
-    quiet_at: Moment,
+    quiet_at: BootInstant,
     /// What never is quiet is taken as it is.
-    latest: Moment,
+    latest: BootInstant,
 }
 
 /// So many times the quiet time, and it is taken as it is.
@@ -49,9 +49,9 @@ const PATIENCE: u32 = 10;
 /// More names than this nobody counts.
 const MOST: usize = 1_000;
 
-impl Calm {
+impl Debouncer {
     /// A file of a service has changed.
-    pub fn saw(&mut self, service: &Name, path: String, debounce: Duration, now: Moment) {
+    pub fn saw(&mut self, service: &Name, path: String, debounce: Duration, now: BootInstant) {
         if let Some(burst) = self.busy.get_mut(service) {
             burst.quiet_at = now + debounce;
             if path != burst.first && burst.others.len() < MOST {
@@ -65,12 +65,12 @@ impl Calm {
     }
 
     /// When to look again.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<BootInstant> {
         self.busy.values().map(Burst::end).min()
     }
 
     /// Those that are quiet by now.
-    pub fn take_quiet(&mut self, now: Moment) -> Vec<(Name, Changed)> {
+    pub fn take_quiet(&mut self, now: BootInstant) -> Vec<(Name, Changed)> {
         let quiet: Vec<Name> =
             self.busy.iter().filter(|(_, burst)| burst.end() <= now).map(|(name, _)| name.clone()).collect();
         let take = |name: Name| {
@@ -87,7 +87,7 @@ impl Calm {
 }
 
 impl Burst {
-    fn end(&self) -> Moment {
+    fn end(&self) -> BootInstant {
         self.quiet_at.min(self.latest)
     }
 }
@@ -100,8 +100,11 @@ mod tests {
 
     #[test]
     fn changes_in_a_row_are_told_once_when_it_is_quiet() {
-        let (mut calm, web, start) =
-            (Calm::default(), Name::new("web").expect("a name"), Moment::since_boot(Duration::from_secs(9)));
+        let (mut calm, web, start) = (
+            Debouncer::default(),
+            Name::new("web").expect("a name"),
+            BootInstant::since_boot(Duration::from_secs(9)),
+        );
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(calm.deadline(), None);
         for (at, path) in [(0, "a.py"), (300, "b.py"), (310, "a.py"), (320, "b.py")] {
@@ -117,8 +120,11 @@ mod tests {
 
     #[test]
     fn what_never_is_quiet_is_taken_all_the_same() {
-        let (mut calm, web, start) =
-            (Calm::default(), Name::new("web").expect("a name"), Moment::since_boot(Duration::from_secs(9)));
+        let (mut calm, web, start) = (
+            Debouncer::default(),
+            Name::new("web").expect("a name"),
+            BootInstant::since_boot(Duration::from_secs(9)),
+        );
         let mut told = 0;
         for step in 0..100_u32 {
             let now = start + step * Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Self-doubt: was this process itself away (SIGSTOP, suspend, a starved machine) while it believed to measure, or is
+//! Self-check: was this process stopped (SIGSTOP, suspend, a starved machine) while it believed to measure, or is
 //! its own network broken?
 
 use std::future::Future;
@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::canary::{Cage, Canary};
+mod network;
+
+use network::NetworkCheck;
+pub(crate) use network::NetworkProbe;
 
 /// Less than this is a busy machine; more, and nothing measured across it says anything about a target.
 const TOLERATED: Duration = Duration::from_secs(2);
@@ -19,45 +22,45 @@ const BEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// An event loop that is late by less than this is not late.
 const LATE: Duration = Duration::from_millis(100);
 
-/// What all targets of a monitor doubt together.
+/// The self-check that all targets of a monitor share.
 #[derive(Debug, Clone)]
-pub(super) struct Doubt {
+pub(crate) struct SelfCheck {
     /// How often this process was away: what one target notices holds for all of them.
     gaps: Arc<AtomicU64>,
-    cage: Arc<Mutex<Cage>>,
+    network: Arc<Mutex<NetworkCheck>>,
 }
 
-impl Doubt {
-    pub(super) fn new(canary: Canary) -> Self {
-        Self { gaps: Arc::default(), cage: Arc::new(Mutex::new(Cage::new(canary))) }
+impl SelfCheck {
+    pub(crate) fn new(canary: NetworkProbe) -> Self {
+        Self { gaps: Arc::default(), network: Arc::new(Mutex::new(NetworkCheck::new(canary))) }
     }
 
     /// How often this process was away so far.
-    pub(super) fn gaps(&self) -> u64 {
+    pub(crate) fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
     }
 
     /// It was away.
-    pub(super) fn was_away(&self) {
+    pub(crate) fn was_away(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether a failure may be our own network's, and why.
-    pub(super) async fn own_network(&self) -> Option<String> {
+    pub(crate) async fn own_network(&self) -> Option<String> {
         let canary = {
-            let cage = self.cage.lock().expect("nobody panics with it");
-            cage.is_stale(Instant::now()).then(|| cage.canary())?
+            let network = self.network.lock().expect("nobody panics with it");
+            network.is_stale(Instant::now()).then(|| network.canary())?
         };
         let trouble = canary.trouble().await;
         if trouble.is_none() {
-            self.cage.lock().expect("nobody panics with it").was_well(Instant::now());
+            self.network.lock().expect("nobody panics with it").was_well(Instant::now());
         }
         trouble
     }
 }
 
 /// What came of a look, or `None` when its time was over, and how late this process's own event loop was meanwhile.
-pub(super) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> (Option<T>, Duration) {
+pub(crate) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> (Option<T>, Duration) {
     let mut look = pin!(look);
     let end = Instant::now() + time;
     let beat = (time / 10).clamp(BEAT.0, BEAT.1);
@@ -79,24 +82,24 @@ pub(super) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> 
 }
 
 /// Whether a look that ran out of time did so by our own lateness.
-pub(super) fn too_late(late: Duration, time: Duration) -> Option<String> {
+pub(crate) fn too_late(late: Duration, time: Duration) -> Option<String> {
     (late > LATE.max(time / 4)).then(|| format!("its own event loop was late by {:.1} s", late.as_secs_f64()))
 }
 
 /// The beginning of a wait or of a check, on both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    pub(super) at: Instant,
+pub(crate) struct Mark {
+    pub(crate) at: Instant,
     wall: SystemTime,
 }
 
 impl Mark {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self { at: Instant::now(), wall: SystemTime::now() }
     }
 
     /// What was lost since the mark, if it should have lasted `allowed` at most.
-    pub(super) fn gap(self, allowed: Duration) -> Option<String> {
+    pub(crate) fn gap(self, allowed: Duration) -> Option<String> {
         self.gap_at(Instant::now(), SystemTime::now(), allowed)
     }
 

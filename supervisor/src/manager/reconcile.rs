@@ -11,7 +11,7 @@ use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
-use crate::lifecycle::{Action, Fact, Moment, Note, Request, WhyEnd, deps};
+use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
 use crate::os;
 use crate::service::{Role, Service, sockets};
 
@@ -25,7 +25,7 @@ const SPAWNS: usize = 4;
 
 impl Manager {
     /// Polls until nothing is to be done any more.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn reconcile_all(&mut self) {
         let before = self.world.journal.next_seq();
         let mut spawns = 0;
         loop {
@@ -35,7 +35,7 @@ impl Manager {
             self.look_at_pending(now);
             self.stop_who_can_be_stopped(now);
             self.open_and_close_gates(now);
-            if !self.act(now, &mut spawns) {
+            if !self.reconcile(now, &mut spawns) {
                 break;
             }
         }
@@ -62,7 +62,7 @@ impl Manager {
     }
 
     /// One round over all services, beginning where the last turn had to end; whether anything was done, and may go on.
-    fn act(&mut self, now: Moment, spawns: &mut usize) -> bool {
+    fn reconcile(&mut self, now: BootInstant, spawns: &mut usize) -> bool {
         let from = self.next.take();
         let names: Vec<Name> = match &from {
             Some(from) => {
@@ -92,7 +92,7 @@ impl Manager {
         acted
     }
 
-    fn perform(&mut self, name: &Name, action: &Action, now: Moment) {
+    fn perform(&mut self, name: &Name, action: &Action, now: BootInstant) {
         let Self { services, world, .. } = self;
         let Some(service) = services.get_mut(name) else { return };
         match action {
@@ -125,7 +125,7 @@ impl Manager {
         }
     }
 
-    fn write_down(&mut self, name: &Name, note: &Note, now: Moment) {
+    fn write_down(&mut self, name: &Name, note: &Note, now: BootInstant) {
         match (self.services.get(name).map(|service| &service.role), note) {
             (Some(Role::Successor), Note::Ready(after)) => return self.take_its_place(name, *after, now),
             (Some(Role::Successor), Note::GaveUp(reason)) => return self.reload_failed(name, reason),
@@ -149,7 +149,7 @@ impl Manager {
                 }
                 if name.as_str() == GUARD {
                     // A monitor attaches when its fd store listens; the guard says that it is ready.
-                    self.world.keepers.connect(GUARD);
+                    self.world.fd_stores.connect(GUARD);
                 }
                 self.restart_dependants(name, seq, now);
                 self.targets.grow();
@@ -184,7 +184,7 @@ impl Manager {
     }
 
     /// Dependants that say so are restarted with what they depend on.
-    pub(super) fn restart_dependants(&mut self, on: &Name, seq: u64, now: Moment) {
+    pub(super) fn restart_dependants(&mut self, on: &Name, seq: u64, now: BootInstant) {
         let Some(began) = self.services.get(on).and_then(|service| service.unit.began()) else { return };
         let names: Vec<Name> = deps::dependants(&self.graph, on).cloned().collect();
         for name in names {
@@ -200,7 +200,7 @@ impl Manager {
     }
 
     /// Level-triggered: who may start is asked anew each time.
-    fn open_and_close_gates(&mut self, now: Moment) {
+    fn open_and_close_gates(&mut self, now: BootInstant) {
         let missing: Vec<(Name, Option<String>)> = self
             .graph
             .iter()
@@ -221,7 +221,7 @@ impl Manager {
     }
 
     /// Stops in reverse: first those on whom nobody who is to be stopped depends.
-    fn stop_who_can_be_stopped(&mut self, now: Moment) {
+    fn stop_who_can_be_stopped(&mut self, now: BootInstant) {
         if self.stop_queue.is_empty() {
             return;
         }
@@ -259,7 +259,7 @@ impl Manager {
         for service in services.values_mut() {
             if !service.unit.is_wanted() && service.unit.is_down() && !service.sockets.is_empty() {
                 service.sockets.clear();
-                world.keepers.closed(service.name.as_str());
+                world.fd_stores.closed(service.name.as_str());
             }
         }
     }
@@ -293,7 +293,7 @@ impl Manager {
             unit: service.unit.save(),
             process: service.run.as_ref().map(|run| run.process.identity()),
             cgroup: service.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
-            paused: service.pause.map(|pause| Pause { until: pause.until.map(Moment::elapsed) }),
+            paused: service.pause.map(|pause| Pause { until: pause.until.map(BootInstant::elapsed) }),
             next_run: service.next_run().and_then(seconds),
             queued: service.is_queued(),
             stopping: self.going != Some(false) && self.stop_queue.contains(&service.name),

@@ -14,8 +14,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
-use super::crowd::{Crowd, Party, Place};
-use super::listen::{Connection, Insist, Io, ListenError, Origin, accept_failed};
+use super::connections::{ConnectionLimiter, PeerKey, Slot};
+use super::listen::{BindPolicy, Connection, Io, ListenError, Origin, accept_failed};
 use sereno_auth::{expiry, tls};
 
 /// How long a handshake may take.
@@ -25,52 +25,52 @@ const BIND_AGAIN: Duration = Duration::from_secs(5);
 
 /// One endpoint on TCP.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct TcpEndpoint {
     endpoint: Endpoint,
     host: String,
     port: u16,
     tls: bool,
     listener: Option<TcpListener>,
     access: Arc<Access>,
-    crowd: Crowd,
+    limiter: ConnectionLimiter,
 }
 
-impl Door {
+impl TcpEndpoint {
     pub(super) fn bind(
         endpoint: &Endpoint,
         access: &Arc<Access>,
-        crowd: &Crowd,
-        insist: Insist,
+        limiter: &ConnectionLimiter,
+        policy: BindPolicy,
     ) -> Result<Self, ListenError> {
         let lacks = |lacks| ListenError::Lacks { endpoint: endpoint.clone(), lacks };
         let (host, port, tls) = match endpoint {
             Endpoint::Http(_) if !access.has_tokens() => {
                 return Err(lacks("needs a file of tokens, and has no home"));
             }
-            Endpoint::Http(address) => return Self::open(*address, access, crowd, insist),
+            Endpoint::Http(address) => return Self::open(*address, access, limiter, policy),
             Endpoint::Https { host, port } => (host.clone(), *port, true),
             _ => return Err(ListenError::Foreign { endpoint: endpoint.clone() }),
         };
-        Self::at(endpoint, (host, port, tls), access, crowd, insist)
+        Self::at(endpoint, (host, port, tls), access, limiter, policy)
     }
 
     /// One that asks nobody who they are.
     pub(super) fn open(
         address: SocketAddr,
         access: &Arc<Access>,
-        crowd: &Crowd,
-        insist: Insist,
+        limiter: &ConnectionLimiter,
+        policy: BindPolicy,
     ) -> Result<Self, ListenError> {
         let place = (address.ip().to_string(), address.port(), false);
-        Self::at(&Endpoint::Http(address), place, access, crowd, insist)
+        Self::at(&Endpoint::Http(address), place, access, limiter, policy)
     }
 
     fn at(
         endpoint: &Endpoint,
         (host, port, tls): (String, u16, bool),
         access: &Arc<Access>,
-        crowd: &Crowd,
-        insist: Insist,
+        limiter: &ConnectionLimiter,
+        policy: BindPolicy,
     ) -> Result<Self, ListenError> {
         let lacks = |lacks| ListenError::Lacks { endpoint: endpoint.clone(), lacks };
         let ready = || {
@@ -81,18 +81,18 @@ impl Door {
             listen(&host, port).map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })
         };
         // A name may take its time to be found, and whoever starts us again waits for nothing.
-        let later = insist == Insist::InTheEnd && host.parse::<IpAddr>().is_err();
+        let later = policy == BindPolicy::Retry && host.parse::<IpAddr>().is_err();
         let bound = if later { Ok(None) } else { ready().map(Some) };
         let listener = match bound {
             Ok(listener) => listener,
-            Err(error) if insist == Insist::AtOnce => return Err(error),
+            Err(error) if policy == BindPolicy::FailFast => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "goes on without, and tries again");
                 None
             }
         };
-        let (access, crowd) = (Arc::clone(access), crowd.clone());
-        Ok(Self { endpoint: endpoint.clone(), host, port, tls, listener, access, crowd })
+        let (access, limiter) = (Arc::clone(access), limiter.clone());
+        Ok(Self { endpoint: endpoint.clone(), host, port, tls, listener, access, limiter })
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
@@ -133,7 +133,7 @@ impl Door {
             loop {
                 tokio::select! {
                     (stream, address) = door.accept() => {
-                        if let Some(place) = door.crowd.admit(Party::at(address.ip())) {
+                        if let Some(place) = door.limiter.admit(PeerKey::at(address.ip())) {
                             greeted.spawn(door.greet(stream, address, place));
                         } else {
                             door.access.refused(&address.ip().to_string(), "has too many connections");
@@ -154,7 +154,7 @@ impl Door {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        place: Arc<Place>,
+        place: Arc<Slot>,
     ) -> impl Future<Output = Option<Connection>> + Send + use<> {
         let (access, tls) = (Arc::clone(&self.access), self.tls);
         async move {
@@ -188,7 +188,7 @@ async fn shake_hands(
     access: &Access,
     stream: TcpStream,
     address: SocketAddr,
-    place: Arc<Place>,
+    place: Arc<Slot>,
 ) -> Option<Connection> {
     let shown = Arc::new(OnceLock::new());
     let config = match access.tls()?.server(Arc::clone(&shown)) {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use proto::Name;
 
 use super::{CHECKPOINT_AGAIN, Checkpoint, Ended, Happened, Manager};
-use crate::lifecycle::{Exit, Fact, Moment};
+use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::LogEvent;
 use crate::os::{self, Marked};
 use crate::service::Service;
@@ -110,7 +110,7 @@ impl Manager {
     }
 
     /// Leftovers whose time to look again has come.
-    pub(super) fn look_at_pending(&mut self, now: Moment) {
+    pub(super) fn look_at_pending(&mut self, now: BootInstant) {
         let due =
             |(_, service): &(&Name, &Service)| service.pending.as_ref().is_some_and(|p| p.next_try <= now);
         let names: Vec<Name> = self.services.iter().filter(due).map(|(key, _)| key.clone()).collect();
@@ -123,7 +123,7 @@ impl Manager {
         }
     }
 
-    fn look_again(&mut self, name: &Name, orphans: &[u32], now: Moment) {
+    fn look_again(&mut self, name: &Name, orphans: &[u32], now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
         match service.pending.as_ref().map(|pending| pending.what) {
             Some(Waiting::Drain) => {
@@ -137,7 +137,7 @@ impl Manager {
         }
     }
 
-    pub(super) fn drain(&mut self, name: &Name, now: Moment) {
+    pub(super) fn drain(&mut self, name: &Name, now: BootInstant) {
         let orphans = self.orphans();
         if let Some(service) = self.services.get_mut(name)
             && let Some(fact) = service.drain(&orphans, now)
@@ -146,14 +146,14 @@ impl Manager {
         }
     }
 
-    pub(super) fn sweep(&mut self, name: &Name, now: Moment) {
+    pub(super) fn sweep(&mut self, name: &Name, now: BootInstant) {
         let runs =
             self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
         let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
         self.sweep_with(name, || os::orphans(|pid| leaders.contains(&pid)), now);
     }
 
-    fn sweep_with(&mut self, name: &Name, orphans: impl FnOnce() -> Vec<u32>, now: Moment) {
+    fn sweep_with(&mut self, name: &Name, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
         if let Some(fact) = service.sweep(orphans, now) {
             service.unit.observe(now, fact);
@@ -163,7 +163,7 @@ impl Manager {
     }
 
     /// One look at everybody serves all who wait for one.
-    fn want_scan(&mut self, name: &Name, now: Moment) {
+    fn want_scan(&mut self, name: &Name, now: BootInstant) {
         if let Some(pending) = self.services.get_mut(name).and_then(|service| service.pending.as_mut()) {
             pending.again(now);
         }

@@ -15,9 +15,9 @@ use crate::os::{Identity, NotifySocket};
 
 /// Keeps nothing.
 #[derive(Debug, Clone)]
-pub struct Keep;
+pub struct FdStores;
 
-impl Keep {
+impl FdStores {
     /// Never fails.
     pub fn start(_home: &Home) -> io::Result<Self> {
         Ok(Self)
@@ -50,9 +50,9 @@ impl Keep {
 
 /// Nothing.
 #[derive(Debug, Default)]
-pub struct Kept {}
+pub struct StoredFds {}
 
-impl Kept {
+impl StoredFds {
     /// Nobody is asked.
     pub fn ask(_home: &Home) -> Self {
         Self {}

@@ -1,4 +1,4 @@
-//! How fast one peer may ask: so much at once, and so much a second from then on. Pure but for its lock.
+//! Limits how many calls one peer may make: a burst, and then so many a second. Pure but for its lock.
 //!
 //! For endpoints on TCP only. Who calls over the socket of a home owns the processes behind it: a limit would slow down a
 //! loop in a shell, and hold off nobody who could not do worse with `kill`.
@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::crowd::Party;
+use super::connections::PeerKey;
 
-/// Peers that are remembered at a time; who comes on top shares what is left with the others who do.
+/// Peers that are remembered at a time. All further ones share one allowance.
 const MOST: usize = 512;
 
 /// A monitor whose link was cut may have a report and a thousand restarts to ask for when it heals.
 const KNOWN: Rate = Rate { at_once: 3000, each_second: 200 };
-/// Who shows nothing that is good, by where they are. It holds up nobody who shows something better from there.
+/// Unauthenticated peers are limited by address. Authenticated peers behind the same address have their own allowance, so
+/// they are not slowed down.
 const STRANGERS: Rate = Rate { at_once: 20, each_second: 1 };
 
-/// So many calls, and how fast they grow again.
+/// A burst of calls, and how many a second it grows by.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     at_once: u32,
@@ -28,13 +29,13 @@ struct Rate {
 
 /// Whose calls are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Asker {
-    /// Who shows this token.
+pub(super) enum RateKey {
+    /// The bearer of this token.
     Token([u8; 32]),
-    /// Who shows a certificate with this name.
+    /// The bearer of a certificate with this name.
     Certificate(String),
-    /// Who shows nothing good, from there.
-    Stranger(Party),
+    /// An unauthenticated peer, by its address.
+    Stranger(PeerKey),
 }
 
 /// A call that comes too early.
@@ -61,29 +62,29 @@ impl TooFast {
 
 /// When everybody may ask again.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<Asked>);
+pub(super) struct RateLimiter(Mutex<Asked>);
 
 /// When what each has taken will have grown again.
 #[derive(Debug, Default)]
-struct Asked(BTreeMap<Option<Asker>, Instant>);
+struct Asked(BTreeMap<Option<RateKey>, Instant>);
 
-impl Pace {
+impl RateLimiter {
     /// One more call.
-    pub(super) fn take(&self, asker: Asker, now: Instant) -> Result<(), TooFast> {
+    pub(super) fn take(&self, asker: RateKey, now: Instant) -> Result<(), TooFast> {
         self.0.lock().expect("nobody panics with it").take(asker, now)
     }
 }
 
 impl Asked {
-    fn take(&mut self, asker: Asker, now: Instant) -> Result<(), TooFast> {
+    fn take(&mut self, asker: RateKey, now: Instant) -> Result<(), TooFast> {
         let Rate { at_once, each_second } =
-            if matches!(asker, Asker::Stranger(_)) { STRANGERS } else { KNOWN };
+            if matches!(asker, RateKey::Stranger(_)) { STRANGERS } else { KNOWN };
         let mut key = Some(asker);
         if !self.0.contains_key(&key) && self.0.len() >= MOST {
             self.0.retain(|_, full| *full > now);
             // Somebody with ever new addresses takes no memory, and nothing from who is known: tokens and
             // certificates are few.
-            if self.0.len() >= MOST && matches!(key, Some(Asker::Stranger(_))) {
+            if self.0.len() >= MOST && matches!(key, Some(RateKey::Stranger(_))) {
                 key = None;
             }
         }
@@ -103,18 +104,18 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn host(n: u32) -> Asker {
-        Asker::Stranger(Party::Host(std::net::Ipv4Addr::from(n).into()))
+    fn host(n: u32) -> RateKey {
+        RateKey::Stranger(PeerKey::Host(std::net::Ipv4Addr::from(n).into()))
     }
 
-    fn granted(asked: &mut Asked, of: &Asker, tries: usize, now: Instant) -> usize {
+    fn granted(asked: &mut Asked, of: &RateKey, tries: usize, now: Instant) -> usize {
         (0..tries).filter(|_| asked.take(of.clone(), now).is_ok()).count()
     }
 
     #[test]
     fn a_thousand_flips_fit_and_a_flood_does_not() {
         let (mut asked, now) = (Asked::default(), Instant::now());
-        let monitor = Asker::Token([1; 32]);
+        let monitor = RateKey::Token([1; 32]);
         assert_eq!(granted(&mut asked, &monitor, 2001, now), 2001);
         assert_eq!(granted(&mut asked, &monitor, 100_000, now), 999);
         let refused = asked.take(monitor.clone(), now).expect_err("a flood");
@@ -125,7 +126,7 @@ mod tests {
         );
         let later = now + Duration::from_secs(1);
         assert_eq!(granted(&mut asked, &monitor, 1000, later), 200);
-        assert_eq!(granted(&mut asked, &Asker::Certificate("me".into()), 1000, now), 1000, "others");
+        assert_eq!(granted(&mut asked, &RateKey::Certificate("me".into()), 1000, now), 1000, "others");
         let rested = now + Duration::from_secs(86400);
         assert_eq!(granted(&mut asked, &monitor, 100_000, rested), 3000, "no more than that is saved up");
     }
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(granted(&mut asked, &host(1), 1000, now), 20);
         assert!(asked.take(host(1), now).expect_err("too many").words().contains("refused (limit: 20"));
         assert_eq!(granted(&mut asked, &host(1), 10, now + Duration::from_secs(3)), 3);
-        assert_eq!(granted(&mut asked, &Asker::Token([1; 32]), 100, now), 100, "from the same address");
+        assert_eq!(granted(&mut asked, &RateKey::Token([1; 32]), 100, now), 100, "from the same address");
     }
 
     #[test]
@@ -147,7 +148,7 @@ mod tests {
         }
         assert!(asked.0.len() <= MOST + 1, "{}", asked.0.len());
         assert!(asked.take(host(20_000), now).is_err(), "they share what is left");
-        assert!(asked.take(Asker::Token([1; 32]), now).is_ok());
+        assert!(asked.take(RateKey::Token([1; 32]), now).is_ok());
         let _ = asked.take(host(20_001), now + Duration::from_secs(60));
         assert_eq!(asked.0.len(), 1, "who has rested is forgotten");
     }

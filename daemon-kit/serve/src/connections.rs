@@ -1,0 +1,228 @@
+//! Limits connections and open calls. Each peer has a share, so that it cannot use up what the others need. When all slots
+//! are taken, a peer that has not yet made a granted call loses its slot to a new one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+/// Connections open at one time.
+const SLOTS: usize = 256;
+/// Connections of one peer.
+const SLOTS_EACH: usize = 64;
+/// Calls that one peer may have open, over all its connections.
+const CALLS_EACH: usize = 256;
+
+/// What counts as one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PeerKey {
+    /// A process of this machine.
+    Process(u32),
+    /// A machine; of IPv6 the part that one customer has.
+    Host(IpAddr),
+    /// The system does not say.
+    Somebody,
+}
+
+impl PeerKey {
+    pub(super) fn at(ip: IpAddr) -> Self {
+        Self::Host(match ip.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => {
+                IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into())
+            }
+            other => other,
+        })
+    }
+}
+
+/// All connections.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ConnectionLimiter(Arc<Mutex<Present>>);
+
+#[derive(Debug, Default)]
+struct Present {
+    next: u64,
+    /// The oldest first.
+    slots: BTreeMap<u64, (PeerKey, Weak<Slot>)>,
+    calls: BTreeMap<PeerKey, usize>,
+}
+
+/// The slot of one connection.
+pub(super) struct Slot {
+    number: u64,
+    peer_key: PeerKey,
+    /// It has made a call that was granted.
+    trusted: AtomicBool,
+    must_go: AtomicBool,
+    waker: AtomicWaker,
+    limiter: ConnectionLimiter,
+}
+
+impl ConnectionLimiter {
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.0.lock().expect("nobody panics with it")
+    }
+
+    /// Gives a slot, if need be that of a connection without a granted call; `None`: all are in use.
+    pub(super) fn admit(&self, peer_key: PeerKey) -> Option<Arc<Slot>> {
+        let mut present = self.present();
+        let own = present.slots.values().filter(|(of, _)| *of == peer_key).count();
+        let (full, full_for_it) = (present.slots.len() >= SLOTS, own >= SLOTS_EACH);
+        if full || full_for_it {
+            let idle = |(of, slot): &(PeerKey, Weak<Slot>)| {
+                (!full_for_it || *of == peer_key)
+                    && slot.upgrade().is_some_and(|slot| !slot.trusted.load(Ordering::Relaxed))
+            };
+            let (&oldest, _) = present.slots.iter().find(|(_, slot)| idle(slot))?;
+            if let Some((_, slot)) = present.slots.remove(&oldest)
+                && let Some(slot) = slot.upgrade()
+            {
+                slot.must_go.store(true, Ordering::Release);
+                slot.waker.wake();
+            }
+        }
+        present.next += 1;
+        let slot = Arc::new(Slot {
+            number: present.next,
+            peer_key,
+            trusted: AtomicBool::new(false),
+            must_go: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            limiter: self.clone(),
+        });
+        present.slots.insert(slot.number, (peer_key, Arc::downgrade(&slot)));
+        Some(slot)
+    }
+}
+
+impl Slot {
+    /// It has made a granted call: it keeps its slot from now on.
+    pub(super) fn trust(&self) {
+        self.trusted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Relaxed)
+    }
+
+    /// Which peer it belongs to.
+    pub(super) fn peer_key(&self) -> PeerKey {
+        self.peer_key
+    }
+
+    /// Ready when the slot was given to somebody else.
+    pub(super) fn poll_must_go(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_trusted() {
+            self.waker.register(cx.waker());
+        }
+        if self.must_go.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The connection is closed.
+    pub(super) fn leave(&self) {
+        self.limiter.present().slots.remove(&self.number);
+    }
+
+    /// One more call, until it is dropped; `None`: there are too many.
+    pub(super) fn call(&self) -> Option<Call> {
+        let mut present = self.limiter.present();
+        let calls = present.calls.entry(self.peer_key).or_default();
+        if *calls >= CALLS_EACH {
+            return None;
+        }
+        *calls += 1;
+        Some(Call { peer_key: self.peer_key, limiter: self.limiter.clone() })
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("number", &self.number)
+            .field("peer_key", &self.peer_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One call that is open.
+#[derive(Debug)]
+pub(super) struct Call {
+    peer_key: PeerKey,
+    limiter: ConnectionLimiter,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut present = self.limiter.present();
+        if let Some(calls) = present.calls.get_mut(&self.peer_key) {
+            *calls -= 1;
+            if *calls == 0 {
+                present.calls.remove(&self.peer_key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn must_go(slot: &Slot) -> bool {
+        slot.poll_must_go(&Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn one_peer_has_its_places_and_no_more_and_the_idle_make_room() {
+        let limiter = ConnectionLimiter::default();
+        let flood: Vec<_> =
+            (0..SLOTS_EACH).map(|_| limiter.admit(PeerKey::Process(1)).expect("room")).collect();
+        flood[0].trust();
+        let other = limiter.admit(PeerKey::Process(2)).expect("room for others");
+        let more = limiter.admit(PeerKey::Process(1)).expect("the oldest idle one goes");
+        assert!(must_go(&flood[1]) && !must_go(&flood[0]) && !must_go(&other), "the trusted stay");
+        for slot in &flood {
+            slot.trust();
+        }
+        more.trust();
+        assert!(limiter.admit(PeerKey::Process(1)).is_none(), "all of them do something");
+        more.leave();
+        assert!(limiter.admit(PeerKey::Process(1)).is_some());
+    }
+
+    #[test]
+    fn many_peers_that_do_nothing_keep_nobody_out() {
+        let limiter = ConnectionLimiter::default();
+        let idle: Vec<_> = (0..SLOTS)
+            .map(|n| limiter.admit(PeerKey::Process(n.try_into().expect("few"))).expect("room"))
+            .collect();
+        assert!(limiter.admit(PeerKey::Somebody).is_some());
+        assert!(must_go(&idle[0]) && !must_go(&idle[1]));
+    }
+
+    #[test]
+    fn open_calls_are_counted_over_all_connections_of_a_peer() {
+        let limiter = ConnectionLimiter::default();
+        let slot = |peer_key| limiter.admit(peer_key).expect("room");
+        let (a, b, c) = (slot(PeerKey::Somebody), slot(PeerKey::Somebody), slot(PeerKey::Process(1)));
+        let mut calls: Vec<_> =
+            (0..CALLS_EACH).map(|n| if n % 2 == 0 { &a } else { &b }.call().expect("few")).collect();
+        assert!(a.call().is_none() && b.call().is_none() && c.call().is_some());
+        calls.pop();
+        assert!(b.call().is_some());
+        drop(calls);
+        assert!(limiter.present().calls.is_empty());
+    }
+
+    #[test]
+    fn a_peer_is_a_customer_not_one_of_its_many_addresses() {
+        let peer_key = |text: &str| PeerKey::at(text.parse().expect("an address"));
+        assert_eq!(peer_key("2001:db8::1"), peer_key("2001:db8::ffff:1"));
+        assert_ne!(peer_key("2001:db8::1"), peer_key("2001:db8:0:1::1"));
+        assert_eq!(peer_key("::ffff:10.0.0.1"), peer_key("10.0.0.1"));
+        assert_ne!(peer_key("10.0.0.1"), peer_key("10.0.0.2"));
+    }
+}
