@@ -1,4 +1,4 @@
-//! TargetRegistry and schedule together, in paused time, with a probe that the test answers for.
+//! `TargetRegistry` and schedule together, in paused time, with a probe that the test answers for.
 
 use std::sync::Arc;
 use std::time::Duration;
