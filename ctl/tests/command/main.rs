@@ -3,6 +3,9 @@
 
 mod daily;
 mod fake;
+mod hostile;
+#[path = "../../../fuzz/mutate.rs"]
+mod mutate;
 
 use std::io::Read as _;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! A short storm: the real programs, killed at random moments. What it finds does not depend on what chance hits.
-#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::time::Duration;

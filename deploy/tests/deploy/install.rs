@@ -1,5 +1,4 @@
 //! What is installed is whole, and nothing of it is left after uninstalling; the units are such as systemd takes.
-#![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "systemd's own tool is asked")]
 
 use std::fs;

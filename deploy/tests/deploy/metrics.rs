@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-const DOCS: &str = include_str!("../../docs/metrics.md");
-const ALERTS: &str = include_str!("../prometheus/alerts.yml");
-const DASHBOARD: &str = include_str!("../grafana/sereno.json");
+const DOCS: &str = include_str!("../../../docs/metrics.md");
+const ALERTS: &str = include_str!("../../prometheus/alerts.yml");
+const DASHBOARD: &str = include_str!("../../grafana/sereno.json");
 
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');

@@ -1,7 +1,5 @@
 //! A writer that floods is not waited for; nothing it or anybody else writes is missed for that.
 
-#![cfg(target_os = "linux")]
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! Files of a person or of another tool, fed with bytes that nobody meant. `SERENO_FUZZ=1000000` feeds more.
 
-#[path = "../../fuzz/mutate.rs"]
-mod mutate;
+use crate::mutate;
 
 fn fed(name: &str, quick: u64) {
     mutate::fed(name, quick, ctl::hostile::feed);

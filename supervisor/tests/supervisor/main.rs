@@ -1,0 +1,7 @@
+//! The logs' threads under a flood, and every decoder fed with spoiled bytes.
+
+#[cfg(target_os = "linux")]
+mod flood;
+mod hostile;
+#[path = "../../../fuzz/mutate.rs"]
+mod mutate;
