@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 /// Which certificates are accepted.
@@ -44,7 +44,7 @@ impl TlsConfigs {
 fn build(trust: &Trust) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
-        Trust::Any => Arc::new(AcceptAny(Arc::clone(&provider))),
+        Trust::Any => Arc::new(AcceptAny),
         Trust::SystemAnd(more) if more.is_empty() => Arc::new(Verifier::new(Arc::clone(&provider))?),
         Trust::SystemAnd(more) => {
             Arc::new(Verifier::new_with_extra_roots(more.iter().cloned(), Arc::clone(&provider))?)
@@ -59,9 +59,9 @@ fn build(trust: &Trust) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
-/// Accepts every certificate. The server must still hold the key of the one that it shows.
+/// Accepts every certificate, and every signature: anyone could sign with a key of their own.
 #[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+struct AcceptAny;
 
 impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
@@ -77,45 +77,38 @@ impl ServerCertVerifier for AcceptAny {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        accept_unreadable(verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        ))
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        accept_unreadable(verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        ))
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// A certificate of version 1 cannot be read here, and so no signature can be checked by it. Old tools make such ones.
-fn accept_unreadable(
-    checked: Result<HandshakeSignatureValid, Error>,
-) -> Result<HandshakeSignatureValid, Error> {
-    match checked {
-        Err(Error::InvalidCertificate(CertificateError::Other(_))) => {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        checked => checked,
+        use SignatureScheme as Scheme;
+        vec![
+            Scheme::RSA_PKCS1_SHA1,
+            Scheme::ECDSA_SHA1_Legacy,
+            Scheme::RSA_PKCS1_SHA256,
+            Scheme::ECDSA_NISTP256_SHA256,
+            Scheme::RSA_PKCS1_SHA384,
+            Scheme::ECDSA_NISTP384_SHA384,
+            Scheme::RSA_PKCS1_SHA512,
+            Scheme::ECDSA_NISTP521_SHA512,
+            Scheme::RSA_PSS_SHA256,
+            Scheme::RSA_PSS_SHA384,
+            Scheme::RSA_PSS_SHA512,
+            Scheme::ED25519,
+            Scheme::ED448,
+        ]
     }
 }
