@@ -1,16 +1,16 @@
 //! Answers of endpoints, with the code that takes them: what fuzzers and `tests/hostile.rs` call. No byte of them goes
-//! through the system: the client's HTTP reads them from memory, within the bounds that a check has.
+//! through the system: a check reads them from memory, within its bounds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use hyper_util::rt::TokioIo;
 use proto::v1;
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
 
-use crate::client::{Clients, MAX_HEADERS};
+use crate::connection::{self, Bounded};
 use crate::http::HttpCheck;
+use crate::tls::TlsConfigs;
 
 /// What takes one kind of bytes.
 pub type Target = fn(&[u8]);
@@ -36,7 +36,7 @@ static CHECK: LazyLock<HttpCheck> = LazyLock::new(|| {
         .collect(),
         ..v1::HttpCheck::default()
     };
-    HttpCheck::new(&spec, Arc::new(Clients::new())).expect("a good check")
+    HttpCheck::new(&spec, Arc::<TlsConfigs>::default()).expect("a good check")
 });
 
 thread_local! {
@@ -52,27 +52,17 @@ fn http(bytes: &[u8]) {
 async fn answered(bytes: &[u8]) {
     // Room for the request and for all of the answer: nobody waits for the other.
     let (ours, mut theirs) = tokio::io::duplex(bytes.len().max(4096));
-    let client = hyper::client::conn::http1::Builder::new()
-        .max_headers(MAX_HEADERS)
-        .handshake::<_, reqwest::Body>(TokioIo::new(ours));
-    let (mut sender, connection) = client.await.expect("nothing is said yet");
     let said = async {
         let _ = theirs.write_all(bytes).await;
         let _ = theirs.shutdown().await;
     };
     let judged = async {
-        let request = http_request();
-        let Ok(answer) = sender.send_request(request).await else { return };
-        let verdict = CHECK.judge(answer.map(reqwest::Body::wrap).into()).await;
+        let request = CHECK.request.build().expect("a good request");
+        let judged =
+            connection::exchange(Bounded::new(ours), request, async |answer| CHECK.judge(answer).await);
+        let Ok(verdict) = judged.await else { return };
         assert!(verdict.own_trouble.is_none(), "the monitor blames itself: {verdict:?}");
         assert!(verdict.detail.len() < 4096 && verdict.evidence.body_head.len() <= 200, "{verdict:?}");
-        drop(sender);
     };
-    // An answer before the request would be for nobody.
-    let (_, (), ()) = tokio::join!(connection, judged, said);
-}
-
-fn http_request() -> hyper::Request<reqwest::Body> {
-    let request = hyper::Request::builder().uri("/health").header("host", "127.0.0.1");
-    request.body(reqwest::Body::default()).expect("a good request")
+    tokio::join!(judged, said);
 }

@@ -1,16 +1,20 @@
-//! One request over a new connection, within bounds: whatever a health endpoint does, it costs 64 KiB and the time-out.
+//! One request over a new connection, within bounds: whatever a health endpoint does, it costs 1 MiB and the time-out.
 
 use std::error::Error;
 use std::io;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use proto::v1;
-use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response, Url};
+use reqwest::Response;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sereno_monitor::{Evidence, TargetError, Verdict};
 
-use crate::client::{Clients, Kind};
+use crate::connection::{self, RequestError};
 use crate::expect::Expect;
+use crate::request::PreparedRequest;
+use crate::tls::{TlsConfigs, Trust};
 
 /// Bytes of a body that are read.
 const MAX_BODY: usize = 64 * 1024;
@@ -22,55 +26,60 @@ const MAX_REDIRECTS: u32 = 20;
 /// One URL, and what it should answer.
 #[derive(Debug)]
 pub struct HttpCheck {
-    url: Url,
-    method: Method,
-    headers: HeaderMap,
+    pub(crate) request: PreparedRequest,
+    redirects: u32,
     expect: Expect,
-    kind: Kind,
-    clients: Arc<Clients>,
+    trust: Trust,
+    tls: Arc<TlsConfigs>,
 }
 
 impl HttpCheck {
-    pub(crate) fn new(spec: &v1::HttpCheck, clients: Arc<Clients>) -> Result<Self, TargetError> {
-        let url = Url::parse(&spec.url)
-            .map_err(|error| TargetError::new("http.url", format!("{:?} is no URL: {error}", spec.url)))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(TargetError::new(
-                "http.url",
-                format!("{:?} is neither http nor https", url.scheme()),
-            ));
-        }
-        let method = match spec.method.as_str() {
-            "" => Method::GET,
-            method => Method::from_bytes(method.as_bytes())
-                .map_err(|_| TargetError::new("http.method", format!("{method:?} is no method")))?,
-        };
+    pub(crate) fn new(spec: &v1::HttpCheck, tls: Arc<TlsConfigs>) -> Result<Self, TargetError> {
+        let request = PreparedRequest::new(spec)?;
         if spec.redirects > MAX_REDIRECTS {
             return Err(TargetError::new("http.redirects", format!("is more than {MAX_REDIRECTS}")));
         }
         let ca = match spec.ca_file.as_str() {
-            "" => None,
-            path => Some(certificates(path)?),
+            "" => Vec::new(),
+            path => certificates(path)?,
         };
-        // A redirect may lead to TLS.
-        let tls = url.scheme() == "https" || spec.redirects > 0;
-        let kind = Kind { tls, insecure: spec.insecure, redirects: spec.redirects, ca };
-        Ok(Self { url, method, headers: headers(spec)?, expect: Expect::new(spec)?, kind, clients })
+        let trust = if spec.insecure { Trust::Any } else { Trust::SystemAnd(ca) };
+        Ok(Self { request, redirects: spec.redirects, expect: Expect::new(spec)?, trust, tls })
     }
 
     pub(crate) async fn run(&self) -> Verdict {
-        let client = match self.clients.get(&self.kind) {
-            Ok(client) => client,
+        match self.follow().await {
+            Ok(verdict) => verdict,
             // Neither the service nor the check is to blame: no certificate store, no memory.
-            Err(error) => {
-                let words = words(&error);
-                return Verdict { own_trouble: Some(words.clone()), ..Verdict::failing(words) };
+            Err(RequestError::Certificates(error)) => {
+                Verdict { own_trouble: Some(error.to_string()), ..Verdict::failing(error.to_string()) }
             }
-        };
-        let request = client.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
-        match request.send().await {
-            Ok(answer) => self.judge(answer).await,
             Err(error) => failed(&error),
+        }
+    }
+
+    /// Asks, and asks again where a redirect leads to.
+    async fn follow(&self) -> Result<Verdict, RequestError> {
+        let mut request = self.request.clone();
+        let mut left = self.redirects;
+        loop {
+            let tls = request.is_tls().then(|| self.tls.get(&self.trust)).transpose()?;
+            let stream = connection::open(request.uri()?, tls).await?;
+            let judged = connection::exchange(stream, request.build()?, async |answer| {
+                match request.redirected(&answer).filter(|_| self.redirects > 0) {
+                    Some(next) => Continue(next),
+                    None => Break(self.judge(answer).await),
+                }
+            });
+            match judged.await? {
+                Break(verdict) => return Ok(verdict),
+                Continue(_) if left == 0 => return Err(RequestError::Redirect("too many redirects")),
+                Continue(next) if !next.is_http() => {
+                    return Err(RequestError::Redirect("to neither http nor https"));
+                }
+                Continue(next) => request = next,
+            }
+            left -= 1;
         }
     }
 
@@ -109,49 +118,27 @@ impl HttpCheck {
     }
 }
 
-fn headers(spec: &v1::HttpCheck) -> Result<HeaderMap, TargetError> {
-    let mut headers = HeaderMap::new();
-    // The next check opens a new connection; the service need not keep this one.
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    for (name, value) in &spec.headers {
-        // The value may be a secret.
-        let error = |what| TargetError::new("http.headers", format!("{name:?}: {what}"));
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| error("is no name of a header"))?;
-        let mut value =
-            HeaderValue::from_str(value).map_err(|_| error("its value can not stand in a header"))?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
-}
-
-fn certificates(path: &str) -> Result<Vec<u8>, TargetError> {
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, TargetError> {
     let error = |why: String| TargetError::new("http.ca_file", format!("{path}: {why}"));
     let pem = std::fs::read(path).map_err(|why| error(why.to_string()))?;
-    match reqwest::Certificate::from_pem_bundle(&pem) {
-        Ok(found) if !found.is_empty() => Ok(pem),
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => Ok(found),
         _ => Err(error("has no certificate in PEM".into())),
     }
 }
 
-/// A request that got no whole answer.
-fn failed(error: &reqwest::Error) -> Verdict {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(at) = cause {
+/// A request that got no whole answer. The innermost cause says what happened; what stands around it says only where,
+/// and may hold the URL.
+fn failed(error: &(dyn Error + 'static)) -> Verdict {
+    let mut at = error;
+    loop {
         // Errors of TLS and of HTTP wear the system's coat too, without its number.
         if let Some(system) = at.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some()) {
             return Verdict::of_error(system);
         }
-        cause = at.source();
+        match at.source() {
+            Some(source) => at = source,
+            None => return Verdict::failing(at.to_string()),
+        }
     }
-    Verdict::failing(words(error))
-}
-
-/// The innermost cause, which says what happened; what stands around it says only where, and may hold the URL.
-fn words(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if error.is_redirect() { format!("redirects: {innermost}") } else { innermost.to_string() }
 }

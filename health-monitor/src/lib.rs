@@ -3,9 +3,11 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`probe`] | [`HealthProbe`]: which kind is whose |
-//! | `http` | one request over a new connection, within bounds |
+//! | `http` | one check over HTTP: asks, follows redirects, judges the answer |
 //! | `expect` | pure: is this answer good |
-//! | `client` | HTTP clients, built when they are first needed |
+//! | `request` | what is asked for, and what a redirect makes of it |
+//! | `connection` | one connection with one request, and a bound on what is read |
+//! | `tls` | configurations of TLS, built when they are first needed |
 //! | `exec` | one command, and the end of everything it started |
 //! | `leaf` | a cgroup of its own for one check |
 //! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
@@ -15,7 +17,7 @@
 
 #![forbid(unsafe_code)]
 
-mod client;
+mod connection;
 mod exec;
 mod expect;
 pub mod hostile;
@@ -23,6 +25,8 @@ mod http;
 pub mod launcher;
 mod leaf;
 pub mod probe;
+mod request;
+mod tls;
 
 pub use probe::HealthProbe;
 

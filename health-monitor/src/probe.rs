@@ -4,26 +4,20 @@ use std::sync::Arc;
 
 use sereno_monitor::{Check, Probe, Spec, Target, TargetError, Verdict};
 
-use crate::client::Clients;
 use crate::exec::ExecCheck;
 use crate::http::HttpCheck;
+use crate::tls::TlsConfigs;
 
 /// Checks over HTTP, and by commands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HealthProbe {
-    clients: Arc<Clients>,
-}
-
-impl Default for HealthProbe {
-    fn default() -> Self {
-        Self::new()
-    }
+    tls: Arc<TlsConfigs>,
 }
 
 impl HealthProbe {
     /// A probe that has built nothing yet.
     pub fn new() -> Self {
-        Self { clients: Arc::new(Clients::new()) }
+        Self::default()
     }
 }
 
@@ -45,9 +39,7 @@ impl Probe for HealthProbe {
 
     fn prepare(&self, target: &Target) -> Result<HealthCheck, TargetError> {
         match &target.spec {
-            Spec::Http(spec) => {
-                Ok(HealthCheck::Http(Box::new(HttpCheck::new(spec, Arc::clone(&self.clients))?)))
-            }
+            Spec::Http(spec) => Ok(HealthCheck::Http(Box::new(HttpCheck::new(spec, Arc::clone(&self.tls))?))),
             Spec::Exec(spec) => Ok(HealthCheck::Exec(ExecCheck::new(spec)?)),
             Spec::Tcp(_) | Spec::Options(_) => Err(TargetError::new("spec", "is neither http nor exec")),
         }

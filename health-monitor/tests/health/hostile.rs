@@ -1,21 +1,18 @@
 //! Health endpoints that mean harm: each is a failed check (or a good one, where what was asked for is there) within its
 //! time-out, and costs no memory that lasts.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Ready, check};
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::Verdict;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-#[path = "../../fuzz/mutate.rs"]
-mod mutate;
+use crate::common::{Ready, check};
+use crate::mutate;
 
 /// How long a check may take here.
 const TIME: Duration = Duration::from_millis(600);

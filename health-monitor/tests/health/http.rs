@@ -1,16 +1,16 @@
 //! The HTTP check against servers that behave, and servers that do not.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{check, look};
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::{TargetError, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::common::{check, look};
 
 /// Answers each connection in its own way, and says how many there were.
 async fn server<F>(answer: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
@@ -147,6 +147,106 @@ async fn redirects_are_followed_only_as_far_as_asked() {
     assert!(!see(v1::HttpCheck { redirects: 5, ..at(circle) }).await.passing);
 }
 
+/// Says the same thing to everybody, and tells what each asked for.
+async fn hears(answer: String) -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("has one");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).await.unwrap_or(0);
+            let _ = tell.send(String::from_utf8_lossy(&request[..read]).into_owned());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_request_says_who_asks_for_what_of_whom() {
+    let (address, mut told) = hears(answer("200 OK", "")).await;
+    let url = format!("http://us%40er:pass@{address}/a%20b?c=d#e");
+    assert!(see(v1::HttpCheck { url, ..v1::HttpCheck::default() }).await.passing);
+    let request = told.recv().await.expect("came");
+    assert!(request.starts_with("GET /a%20b?c=d HTTP/1.1\r\n"), "{request}");
+    for line in [
+        "connection: close",
+        "accept: */*",
+        "authorization: Basic dXNAZXI6cGFzcw==",
+        concat!("user-agent: sereno-health-monitor/", env!("CARGO_PKG_VERSION")),
+        &format!("host: {address}"),
+    ] {
+        assert!(request.contains(&format!("\r\n{line}\r\n")), "{line}: {request}");
+    }
+    let headers = [("Host".into(), "x".into()), ("User-Agent".into(), "y".into())].into();
+    assert!(see(v1::HttpCheck { headers, ..at(address) }).await.passing);
+    let request = told.recv().await.expect("came");
+    assert!(request.contains("\r\nhost: x\r\n") && request.contains("\r\nuser-agent: y\r\n"), "{request}");
+    assert!(!request.contains("sereno") && !request.contains(&address.to_string()), "{request}");
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried() {
+    // `localhost` is `::1` too on most hosts, where nobody listens.
+    let port = says(answer("200 OK", "ok")).await.port();
+    let spec = v1::HttpCheck { url: format!("http://localhost:{port}/"), ..v1::HttpCheck::default() };
+    assert_eq!(see(spec).await.detail, "200");
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+    let address = listener.local_addr().expect("has one");
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.expect("accepts");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(answer("200 OK", "ok").as_bytes()).await;
+    };
+    let (seen, ()) = tokio::join!(see(at(address)), serve);
+    assert_eq!(seen.detail, "200");
+}
+
+fn redirect(status: u16, url: &str) -> String {
+    format!("HTTP/1.1 {status} Away\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n")
+}
+
+#[tokio::test]
+async fn redirects_keep_the_method_or_make_it_get_and_keep_secrets_at_home() {
+    let (there, mut told) = hears(answer("200 OK", "")).await;
+    let headers = [("Authorization", "a"), ("Cookie", "b"), ("Content-Type", "c"), ("X-Own", "d")];
+    for (status, method, expected) in [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "PUT", "GET"),
+        (303, "HEAD", "HEAD"),
+        (307, "POST", "POST"),
+        (308, "PUT", "PUT"),
+    ] {
+        let (here, mut first) = hears(redirect(status, &format!("http://{there}/next?x"))).await;
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let spec = v1::HttpCheck { method: method.into(), redirects: 1, headers, ..at(here) };
+        assert_eq!(see(spec).await.detail, "200", "{status} {method}");
+        let first = first.recv().await.expect("came");
+        assert!(first.starts_with(method) && first.contains("authorization: a\r\n"), "{first}");
+        let next = told.recv().await.expect("came");
+        assert!(next.starts_with(&format!("{expected} /next?x HTTP/1.1\r\n")), "{status} {method}: {next}");
+        assert!(next.contains(&format!("host: {there}\r\n")) && next.contains("x-own: d\r\n"), "{next}");
+        assert!(!next.contains("authorization") && !next.contains("cookie"), "{next}");
+        assert_eq!(next.contains("content-type"), method == expected, "{next}");
+    }
+}
+
+#[tokio::test]
+async fn redirects_may_be_relative_and_stay_with_http() {
+    let (circle, mut told) = hears(redirect(302, "../again")).await;
+    let headers = [("Authorization".into(), "a".into())].into();
+    let seen = see(v1::HttpCheck { redirects: 1, headers, ..at(circle) }).await;
+    assert_eq!(seen.detail, "redirects: too many redirects");
+    told.recv().await.expect("came");
+    let next = told.recv().await.expect("came");
+    assert!(next.starts_with("GET /again ") && next.contains("authorization: a\r\n"), "{next}");
+    let elsewhere = says(redirect(302, "ftp://127.0.0.1/")).await;
+    let seen = see(v1::HttpCheck { redirects: 1, ..at(elsewhere) }).await;
+    assert_eq!(seen.detail, "redirects: to neither http nor https");
+}
+
 #[tokio::test]
 async fn an_endless_body_is_read_as_far_as_allowed() {
     let endless = server(|mut stream| async move {
@@ -176,6 +276,35 @@ async fn endless_headers_fail() {
     })
     .await;
     assert!(!see(at(long)).await.passing);
+}
+
+#[tokio::test]
+async fn endless_interim_answers_fail_at_the_limit_while_others_pass() {
+    const LIMIT: usize = 1024 * 1024;
+    // What the buffers of the system can hold besides.
+    const BUFFERS: usize = 15 * LIMIT;
+    for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let piece = interim.repeat(1000);
+        let endless = server(move |mut stream| {
+            let (piece, tell) = (piece.clone(), tell.clone());
+            async move {
+                let mut sent = 0;
+                while stream.write_all(piece.as_bytes()).await.is_ok() {
+                    sent += piece.len();
+                }
+                let _ = tell.send(sent);
+            }
+        })
+        .await;
+        let good = at(says(answer("200 OK", "ok")).await);
+        let (seen, good) = tokio::join!(see(at(endless)), see_in(Duration::from_secs(5), good));
+        assert!(good.is_some_and(|good| good.passing));
+        assert_eq!((seen.passing, seen.own_trouble), (false, None));
+        assert_eq!(seen.detail, "sent 1 MiB without a whole answer");
+        let sent = told.recv().await.expect("the connection is closed");
+        assert!(sent < LIMIT + BUFFERS, "{sent} bytes were taken");
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,14 @@
 //! The command check.
-#![cfg(unix)]
-
-mod common;
 
 use std::path::Path;
 use std::time::Duration;
 
-use common::{check, look};
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::Verdict;
 use tokio::time::timeout;
+
+use crate::common::{check, look};
 
 /// Longer than anything here takes on a loaded machine.
 const CEILING: Duration = Duration::from_secs(30);
