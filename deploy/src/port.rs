@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 /// The longest command that is shown.
@@ -78,7 +78,11 @@ fn holds(pid: u32, inodes: &[String]) -> bool {
 }
 
 fn command(pid: u32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut bytes = Vec::new();
+    // A process can say that it is as long as all of its memory.
+    if let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) {
+        let _ = file.take(4096).read_to_end(&mut bytes);
+    }
     let text = String::from_utf8_lossy(&bytes);
     // What a process calls itself is its own to choose, and goes to a terminal.
     let plain = text.trim_end_matches('\0').chars().map(|c| if is_seen(c) { c } else { ' ' });

@@ -102,10 +102,7 @@ impl ExecCheck {
             command.stdin(Stdio::piped());
             command
         } else {
-            let mut command = self.command();
-            #[cfg(unix)]
-            command.process_group(0);
-            command
+            self.command()
         };
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn()
@@ -124,6 +121,8 @@ impl ExecCheck {
                 command.env_remove(name);
             }
         }
+        #[cfg(unix)]
+        command.process_group(0);
         command.envs(&self.spec.env);
         if !self.spec.cwd.is_empty() {
             command.current_dir(&self.spec.cwd);

@@ -4,14 +4,17 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use crate::sockets::{Owner, Run};
 
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 100;
-/// Bytes of an environment that are looked at.
-const MAX_ENVIRON: usize = 1024 * 1024;
+/// Bytes of an environment that are read.
+const MAX_ENVIRON: u64 = 1024 * 1024;
+/// Bytes of a command that are read.
+const MAX_BYTES: u64 = 4096;
 
 /// Who holds one of these listeners. Looks at the service's own processes first; at all others only if none of them does.
 pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
@@ -64,9 +67,11 @@ fn holds(pid: u32, wanted: &HashSet<String>) -> bool {
     })
 }
 
-/// Whether a process that left the tree (a double fork) is the service's all the same.
+/// Whether a process that left the tree (a double fork) is the service's all the same. Anybody can set the mark: of
+/// another user than the service's it says nothing.
 fn belongs(pid: u32, run: &Run) -> bool {
-    let mark = mark(pid);
+    let of_its_user = run.pid.is_none_or(|leader| user(pid) == user(leader) || user(pid) == Some(0));
+    let mark = mark(pid).filter(|_| of_its_user);
     if let Some(leader) = run.pid {
         let (group, session) = session(pid);
         if group == Some(leader) || session == Some(leader) || (mark.is_some() && mark == self::mark(leader))
@@ -89,17 +94,30 @@ fn session(pid: u32) -> (Option<u32>, Option<u32>) {
 
 /// The mark that the supervisor put into a process's environment.
 fn mark(pid: u32) -> Option<String> {
-    let environ = fs::read(of(pid, "environ")).ok()?;
-    let environ = &environ[..environ.len().min(MAX_ENVIRON)];
+    let environ = read(pid, "environ", MAX_ENVIRON).ok()?;
     let mark = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"SERENO_UNIT="))?;
     String::from_utf8(mark.to_vec()).ok()
 }
 
 fn command(pid: u32) -> String {
-    let line = fs::read(of(pid, "cmdline")).unwrap_or_default();
-    let line = if line.is_empty() { fs::read(of(pid, "comm")).unwrap_or_default() } else { line };
+    let read = |what| read(pid, what, MAX_BYTES).unwrap_or_default();
+    let line = Some(read("cmdline")).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
     let line = String::from_utf8_lossy(&line);
     line.trim_end_matches(['\0', '\n']).replace('\0', " ").chars().take(MAX_COMMAND).collect()
+}
+
+/// Reads what a process says of itself, which it can make as long as all of its memory.
+fn read(pid: u32, what: &str, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(of(pid, what))?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The user that a process runs as.
+fn user(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(of(pid, "status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn of(pid: u32, what: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -46,7 +46,10 @@ pub(super) fn by_run(seen: &[Seen]) -> BTreeMap<&str, BTreeMap<u64, Vec<u32>>> {
 }
 
 fn marked(pid: u32, mark: &str) -> Option<(String, u64)> {
-    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut environ = Vec::new();
+    // A process can say that it is as long as all of its memory.
+    let file = fs::File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(2 << 20).read_to_end(&mut environ).ok()?;
     let unit = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SERENO_UNIT="))?;
     unit_of(std::str::from_utf8(unit).ok()?, mark)
 }

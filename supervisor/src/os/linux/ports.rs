@@ -12,6 +12,8 @@ use crate::os::Stranger;
 
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 100;
+/// Bytes of it that are read.
+const MAX_BYTES: u64 = 4096;
 
 /// Somebody who listens on one of these addresses and is no process of the service that was just started.
 pub fn stranger_on(
@@ -77,7 +79,7 @@ fn holds(pid: u32, sockets: &[String]) -> bool {
 }
 
 fn command(pid: u32) -> String {
-    let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let read = |what: &str| proc::read_memory(pid, what, MAX_BYTES).unwrap_or_default();
     let line = Some(read("cmdline")).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
     let line = String::from_utf8_lossy(&line).trim_end_matches(['\0', '\n']).replace('\0', " ");
     line.chars().map(proto::text::printable).take(MAX_COMMAND).collect()

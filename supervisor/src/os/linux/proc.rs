@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 use crate::os::unix::MOST_INCARNATIONS;
@@ -169,11 +169,22 @@ fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
     Some(Marked { identity, service, incarnation, leads: stat.group == pid, user: real_user(pid) })
 }
 
+/// The most that Linux gives a program as its environment with the usual limit on the stack, 8 MiB: a quarter of it.
+const MOST_ENVIRON: u64 = 2 * 1024 * 1024;
+
+/// Reads what a process has in its memory: `environ` or `cmdline`. Any process can say that these lie anywhere in it, and
+/// are as long as all of it (`PR_SET_MM`): no more than `most` bytes are read.
+pub(super) fn read_memory(pid: u32, what: &str, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(format!("/proc/{pid}/{what}"))?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The environment of a living user process. One that is in the middle of an exec reads as empty: looked at again.
 fn environ(pid: u32) -> Option<Vec<u8>> {
     const TRIES: usize = 3;
     for _ in 0..TRIES {
-        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environ = read_memory(pid, "environ", MOST_ENVIRON).ok()?;
         // Kernel threads have neither environment nor program.
         if !environ.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
             return Some(environ);
@@ -233,6 +244,14 @@ mod tests {
         assert!(ancestors(me).contains(&stat.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(usage_of(&[me]).1 > 0);
+    }
+
+    #[test]
+    fn of_what_a_process_says_it_has_no_more_is_read_than_wanted() {
+        let me = std::process::id();
+        let own = fs::read("/proc/self/cmdline").expect("we run");
+        assert_eq!(read_memory(me, "cmdline", 3).expect("we run"), own[..3]);
+        assert_eq!(read_memory(me, "cmdline", MOST_ENVIRON).expect("we run"), own);
     }
 
     #[test]
