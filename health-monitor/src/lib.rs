@@ -1,17 +1,17 @@
-//! Watches services over HTTP, or by a command: is the answer the one that a healthy service gives?
+//! Checks services over HTTP or by a command: is the answer that of a healthy service?
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`probe`] | [`HealthProbe`]: which kind is whose |
-//! | `http` | one request over a new connection, within bounds |
-//! | `expect` | pure: is this answer good |
-//! | `client` | HTTP clients, built when they are first needed |
+//! | [`probe`] | [`HealthProbe`]: selects the kind of check |
+//! | `http` | one request over a new connection, within limits |
+//! | `expect` | pure: evaluates an answer |
+//! | `client` | HTTP clients, built on first use |
 //! | `exec` | one command, and the end of everything it started |
-//! | `leaf` | a cgroup of its own for one check |
-//! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
-//! | [`hostile`] | answers that nobody meant: for fuzzers |
+//! | `leaf` | a separate cgroup for one check |
+//! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
+//! | [`hostile`] | entry points for fuzzers: malformed answers |
 //!
-//! When to check, count, report and ask is the runtime's: `sereno_monitor`.
+//! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
 
 #![forbid(unsafe_code)]
 
@@ -26,5 +26,5 @@ pub mod probe;
 
 pub use probe::HealthProbe;
 
-/// The daemon's name, and its table's.
+/// Name of the daemon and of its table.
 pub const NAME: &str = "health-monitor";

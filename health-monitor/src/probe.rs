@@ -1,4 +1,4 @@
-//! Which kind is whose.
+//! Selects the check for each kind.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::client::Clients;
 use crate::exec::ExecCheck;
 use crate::http::HttpCheck;
 
-/// Checks over HTTP, and by commands.
+/// Checks services over HTTP and by commands.
 #[derive(Debug, Clone)]
 pub struct HealthProbe {
     clients: Arc<Clients>,
@@ -21,20 +21,20 @@ impl Default for HealthProbe {
 }
 
 impl HealthProbe {
-    /// A probe that has built nothing yet.
+    /// Creates a probe without any HTTP client yet.
     pub fn new() -> Self {
         Self { clients: Arc::new(Clients::new()) }
     }
 }
 
-/// One target, ready to be checked.
+/// The prepared check of one target.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HealthCheck {
-    /// Over HTTP.
+    /// A check over HTTP.
     #[non_exhaustive]
     Http(Box<HttpCheck>),
-    /// By a command.
+    /// A check by a command.
     #[non_exhaustive]
     Exec(ExecCheck),
 }
