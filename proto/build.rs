@@ -1,5 +1,4 @@
-//! Compiles the contract with protox, so that the build needs no `protoc`, and generates its table of
-//! limits.
+//! Compiles the contract with protox, so that the build needs no `protoc`, and generates its table of limits.
 
 #[path = "build/bounds.rs"]
 mod bounds;

@@ -1,5 +1,4 @@
-//! Renders the files that start a supervisor at boot: a systemd unit, a launchd property list, a Windows
-//! task. Pure.
+//! Renders the files that start a supervisor at boot: a systemd unit, a launchd property list, a Windows task. Pure.
 
 mod task;
 
@@ -73,8 +72,7 @@ fn quoted(path: &Path) -> String {
 ///
 /// `AbandonProcessGroup`: services survive a restart of the supervisor, which adopts them.
 /// `SuccessfulExit`: `ctl down` is intended, and not undone. `SERENO_INIT`: the monitors need not guard,
-/// and services survive a log-off. `Interactive`: without it launchd throttles the services' CPU and disk
-/// as well.
+/// and services survive a log-off. `Interactive`: without it launchd throttles the services' CPU and disk as well.
 pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
     let escaped = |path: &Path| {
         path.display().to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

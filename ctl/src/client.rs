@@ -20,9 +20,9 @@ pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 /// How long to wait for a supervisor that is gone: a monitor restarts a dead one well within that time.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Pause between attempts to reconnect.
+/// Longest pause between attempts to reconnect.
 const RETRY: Duration = Duration::from_millis(50);
-/// Pause before the first attempt: an upgrade takes no longer.
+/// First pause, which doubles at each attempt: an upgrade takes no longer.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 
 /// Describes a connection error, with a remedy for a user at a terminal.
@@ -165,8 +165,7 @@ pub(crate) struct Feed<T> {
 }
 
 impl Feed<v1::WatchStatusResponse> {
-    /// Returns the next status, over as many messages as needed; `None` if the supervisor has ended the
-    /// stream.
+    /// Returns the next status, over as many messages as needed; `None` if the supervisor has ended the stream.
     pub(crate) async fn next_status(&mut self) -> Result<Option<Status>, Failure> {
         let mut whole: Option<Status> = None;
         loop {

@@ -43,8 +43,7 @@ struct Item {
     /// Whether a retry keeps waiting: it does when waiting for all services to be ready, but it ends the
     /// wait for a particular run.
     patient: bool,
-    /// The service has been wanted up before: only then does `down` mean that it was stopped by another
-    /// request.
+    /// The service has been wanted up before: only then does `down` mean that it was stopped by another request.
     seen_up: bool,
     /// The service has been starting or stopping before: only then is its uptime the time that this took.
     seen_busy: bool,

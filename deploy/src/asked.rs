@@ -52,8 +52,7 @@ impl Ctl {
         let number = ASKED.fetch_add(1, Ordering::Relaxed);
         let said = self.said.join(number.to_string());
         let failed = |source| Failure::Run { program: self.program.display().to_string(), source };
-        // Output goes to files instead of pipes: a pipe inherited by a process that lives on would never
-        // end.
+        // Output goes to files instead of pipes: a pipe inherited by a process that lives on would never end.
         let out = File::create(said.with_extension("out")).map_err(failed)?;
         let err = File::create(said.with_extension("err")).map_err(failed)?;
         #[expect(

@@ -12,8 +12,7 @@ use crate::place::{self, Place};
 /// The programs of Sereno.
 const PROGRAMS: [&str; 4] = ["supervisor", "health-monitor", "port-monitor", "ctl"];
 
-/// Builds the programs as `cargo build` would, which shares earlier builds. Cargo's messages go to the
-/// terminal.
+/// Builds the programs as `cargo build` would, which shares earlier builds. Cargo's messages go to the terminal.
 pub(crate) fn build(place: &Place) -> Result<Vec<PathBuf>, Failure> {
     build_for(place.root(), false)
 }

@@ -13,8 +13,7 @@ use crate::{Failure, binaries, port};
 /// Ports of the demo's services in its `sereno.toml`: backend and frontend.
 pub const PORTS: [u16; 2] = [18000, 15189];
 
-/// Time limit until all is healthy. It takes a second or two; a machine that is building something else may
-/// need more.
+/// Time limit until all is healthy. It takes a second or two; a machine that is building something else may need more.
 const CEILING: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 

@@ -17,8 +17,7 @@
 //! | `control` | runs `ctl` |
 //! | [`failure`] | errors of `cargo deploy` |
 //!
-//! This crate uses the other programs only as programs and through the contract: it links none of their
-//! code.
+//! This crate uses the other programs only as programs and through the contract: it links none of their code.
 
 #![forbid(unsafe_code)]
 

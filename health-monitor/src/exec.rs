@@ -15,8 +15,7 @@ use crate::leaf::Leaf;
 
 /// Number of bytes of the output that are kept.
 const KEPT: usize = 200;
-/// How long the output is read after the command has ended: a background process that it left may hold the
-/// pipe open.
+/// How long the output is read after the command has ended: a background process that it left may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A check by one command, which passes if the command exits with 0.
@@ -182,8 +181,7 @@ fn judge(status: ExitStatus, said: Vec<u8>) -> Verdict {
 /// process behind.
 ///
 /// Once the leader is reaped its pid is free, unless a process of the group is left; those are the ones to
-/// kill. The system assigns pids in a cycle, so no other process has got this pid within the short time in
-/// between.
+/// kill. The system assigns pids in a cycle, so no other process has got this pid within the short time in between.
 #[derive(Debug)]
 struct Group(Option<u32>);
 

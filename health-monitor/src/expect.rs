@@ -72,8 +72,7 @@ impl Expect {
     }
 }
 
-/// Returns the member at a dotted path; a number is an array index. Also finds a member whose own name
-/// contains dots.
+/// Returns the member at a dotted path; a number is an array index. Also finds a member whose own name contains dots.
 fn member<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     if let Some(found) = step(value, path) {
         return Some(found);

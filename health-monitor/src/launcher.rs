@@ -77,8 +77,7 @@ pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
     system::may_launch(spec)
 }
 
-/// Returns the command that starts a launcher, which enters this cgroup and waits for instructions on its
-/// stdin.
+/// Returns the command that starts a launcher, which enters this cgroup and waits for instructions on its stdin.
 pub(crate) fn command(cgroup: Option<&Path>) -> io::Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(system::own_program()?);
     command.arg(VERB).args(cgroup).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));

@@ -70,8 +70,7 @@ fn is_ours(own: &Path) -> bool {
     above.is_some_and(|name| name.starts_with(SUPERVISORS))
 }
 
-/// Returns leaves of monitors that no longer run. Another monitor may share this cgroup: a monitor started
-/// by a check.
+/// Returns leaves of monitors that no longer run. Another monitor may share this cgroup: a monitor started by a check.
 fn abandoned(own: &Path) -> Vec<PathBuf> {
     let is_abandoned = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));

@@ -74,8 +74,7 @@ async fn reach(address: SocketAddr) -> io::Result<SocketAddr> {
     TcpStream::connect(address).await.map(|_| address)
 }
 
-/// Whether an address belongs to this machine: only then does the socket table tell anything about the
-/// port.
+/// Whether an address belongs to this machine: only then does the socket table tell anything about the port.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified() || has_address(ip)
 }

@@ -1,7 +1,6 @@
 //! Finds the process that holds a listener, by `/proc`.
 //!
-//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are
-//! skipped.
+//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are skipped.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;

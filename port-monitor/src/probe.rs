@@ -111,8 +111,7 @@ impl Check for PortCheck {
 }
 
 impl PortCheck {
-    /// Returns the owner of the listeners. It is determined again when the listeners or the run have
-    /// changed.
+    /// Returns the owner of the listeners. It is determined again when the listeners or the run have changed.
     async fn whose(&mut self, listeners: &[Listener], target: &Target) -> Owner {
         if !self.whose || listeners.is_empty() {
             return Owner::Unknown;

@@ -33,8 +33,7 @@ impl Queue {
     }
 }
 
-/// Whether successive queue lengths show that connections are accepted: a busy queue is never empty, but it
-/// shrinks.
+/// Whether successive queue lengths show that connections are accepted: a busy queue is never empty, but it shrinks.
 pub(crate) fn drains(seen: &[u32]) -> bool {
     seen.contains(&0) || seen.windows(2).any(|pair| pair[1] < pair[0])
 }

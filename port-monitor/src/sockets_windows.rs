@@ -1,12 +1,10 @@
-//! The system's table of listeners and their processes, by `GetExtendedTcpTable` and a snapshot of the
-//! processes.
+//! The system's table of listeners and their processes, by `GetExtendedTcpTable` and a snapshot of the processes.
 //!
 //! Windows sockets have no number of their own, and the table is long (it holds every connection of the
 //! host). So the owner of a port is looked up separately, when it is needed, and cached for a while.
 //! Windows does not report the length of an accept queue, so no service counts as stalled here.
 //!
-//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are
-//! skipped.
+//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

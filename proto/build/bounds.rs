@@ -117,8 +117,7 @@ fn limits(comment: &str) -> Vec<(u64, bool)> {
     said.collect()
 }
 
-/// Returns the messages that a peer sends: every request, and the answers of monitors, which anyone may
-/// implement.
+/// Returns the messages that a peer sends: every request, and the answers of monitors, which anyone may implement.
 fn roots(set: &FileDescriptorSet) -> BTreeSet<String> {
     let mut roots = BTreeSet::new();
     let services = set.file.iter().flat_map(|file| &file.service);

@@ -39,8 +39,7 @@ where
     }
 }
 
-/// Decodes `U` if it is within its limits; otherwise fails with `INVALID_ARGUMENT` and the name of the
-/// field.
+/// Decodes `U` if it is within its limits; otherwise fails with `INVALID_ARGUMENT` and the name of the field.
 #[derive(Debug, Clone)]
 pub struct BoundedDecoder<U>(PhantomData<U>);
 

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A valid name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, optionally followed by `:N` for one of several
-/// instances.
+/// A valid name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, optionally followed by `:N` for one of several instances.
 ///
 /// Cheap to clone. Safe as a part of a file name, because of the characters it can not contain.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +74,7 @@ impl Name {
         self.0.split_once(':').map(|(_, number)| number)
     }
 
-    /// Returns a key for a second entry of the same name in a map. It is not a valid name, so no user can
-    /// choose it.
+    /// Returns a key for a second entry of the same name in a map. It is not a valid name, so no user can choose it.
     #[must_use]
     pub fn beside(&self) -> Self {
         Self(format!("{}+", self.0).into())

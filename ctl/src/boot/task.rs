@@ -5,8 +5,7 @@ use std::path::Path;
 
 use super::Boot;
 
-/// Returns the XML of a task. `user` is the user at whose log-on it starts; `None` means at boot, as the
-/// system.
+/// Returns the XML of a task. `user` is the user at whose log-on it starts; `None` means at boot, as the system.
 ///
 /// The text is ASCII with numeric references for all other characters: the scheduler and its command
 /// disagree about a file's encoding. There is no time limit, and the priority is normal instead of a task's

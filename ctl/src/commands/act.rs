@@ -62,8 +62,7 @@ pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -
     let waiting = Waiting::new(verb.goal(), &outcomes);
     let mut settled = settle::wait(waiting, endpoint, act.timeout, width, out).await?;
     if !out.json {
-        // The first part of a message repeats the request; the rest is news, such as dependents that are
-        // also affected.
+        // The first part of a message repeats the request; the rest is news, such as dependents that are also affected.
         for outcome in outcomes.iter().filter(|outcome| outcome.ok) {
             if let Some((_, news)) = outcome.message.split_once("; ") {
                 out.line(&format!("{:<width$}  {}", one_line(&outcome.service), one_line(news)))?;

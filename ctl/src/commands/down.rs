@@ -69,8 +69,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     }
     drop(feed);
     gone(endpoint).await?;
-    // If a supervisor is killed meanwhile, the rest is left to another one, no matter which process starts
-    // it.
+    // If a supervisor is killed meanwhile, the rest is left to another one, no matter which process starts it.
     while !keep_services
         && spawn::end_what_is_left(&place.located.home, endpoint).await? == spawn::Left::Supervised
     {
@@ -146,8 +145,7 @@ fn alive(status: &Status) -> Vec<String> {
     runs.map(|service| service.name.clone()).collect()
 }
 
-/// Returns once no supervisor listens. Polls at long intervals, because usually the end of the stream comes
-/// first.
+/// Returns once no supervisor listens. Polls at long intervals, because usually the end of the stream comes first.
 async fn deserted(endpoint: &Endpoint) {
     loop {
         sleep(NOW_AND_THEN).await;

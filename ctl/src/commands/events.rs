@@ -52,8 +52,7 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     Ok(Done::Well)
 }
 
-/// Returns why there are no events for that name. Returns `None` if the service exists but has no events
-/// yet.
+/// Returns why there are no events for that name. Returns `None` if the service exists but has no events yet.
 async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, Failure> {
     let status = supervisor.status(false, UNARY_DEADLINE).await?;
     let services: Vec<&str> = status.services.iter().map(|service| &*service.name).collect();

@@ -1,5 +1,4 @@
-//! `import`: converts the file of another tool to a `sereno.toml`, and lists the options without an
-//! equivalent.
+//! `import`: converts the file of another tool to a `sereno.toml`, and lists the options without an equivalent.
 
 use std::path::Path;
 use std::time::Duration;

@@ -10,8 +10,7 @@ use crate::complete;
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 
-/// Writes the completion script of a shell. It asks `ctl` at each completion, so that names come from the
-/// file.
+/// Writes the completion script of a shell. It asks `ctl` at each completion, so that names come from the file.
 pub(super) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<Done, Failure> {
     let script = complete::registration(shell)
         .ok_or_else(|| Failure::Refused(format!("{shell}: there are no completions for it")))?;

@@ -108,8 +108,7 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
             continue;
         }
         match Endpoint::parse(&state.endpoint) {
-            // A monitor with a local endpoint on another machine can not be asked: the supervisor's report
-            // is used.
+            // A monitor with a local endpoint on another machine can not be asked: the supervisor's report is used.
             Ok(endpoint) if place.elsewhere.is_some() && endpoint.is_local() => told.push(state),
             Ok(endpoint) => ask(&mut asked, &state.name, &endpoint),
             Err(_) => told.push(state),

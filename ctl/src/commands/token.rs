@@ -1,5 +1,4 @@
-//! `token`: tokens for access over `http://`. Only hashes are stored; running daemons notice a change by
-//! themselves.
+//! `token`: tokens for access over `http://`. Only hashes are stored; running daemons notice a change by themselves.
 
 use std::path::Path;
 use std::time::SystemTime;

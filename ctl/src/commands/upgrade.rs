@@ -1,5 +1,4 @@
-//! `upgrade`: replaces the supervisor's program within the same process. Succeeds when the new program
-//! answers.
+//! `upgrade`: replaces the supervisor's program within the same process. Succeeds when the new program answers.
 
 use std::time::Duration;
 

@@ -47,8 +47,7 @@ pub(super) fn free(path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the file atomically. `private` makes it readable for its owner only, because it may contain
-/// passwords.
+/// Writes the file atomically. `private` makes it readable for its owner only, because it may contain passwords.
 pub(super) fn write(path: &Path, text: &str, force: bool, private: bool) -> Result<(), Failure> {
     free(path, force)?;
     let refuse = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", path.display()));

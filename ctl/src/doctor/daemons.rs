@@ -1,5 +1,4 @@
-//! Checks the programs beside `ctl`, their versions, sockets without a listener, and monitors that are not
-//! attached.
+//! Checks the programs beside `ctl`, their versions, sockets without a listener, and monitors that are not attached.
 
 use std::path::Path;
 

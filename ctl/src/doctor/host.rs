@@ -54,8 +54,7 @@ fn disk(home: &Path, found: &mut Vec<Finding>) {
     let said = tool::ask("df", ["-Pk".as_ref(), home]);
     let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
     let words: Vec<&str> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-    // The columns are name, size, used, free, share. The name may contain blanks, so the search begins at
-    // the share.
+    // The columns are name, size, used, free, share. The name may contain blanks, so the search begins at the share.
     let Some(at) = words.iter().position(|word| word.ends_with('%')).filter(|at| *at >= 3) else {
         return found.push(note("disk", "how full the disk is can not be looked at here (no df)", ""));
     };

@@ -99,8 +99,7 @@ fn rust(folder: &Path, cwd: Option<&str>) -> Option<Service> {
     Some(service)
 }
 
-/// Returns the ports that docker compose publishes. They are not started here, but a service may wait for
-/// them.
+/// Returns the ports that docker compose publishes. They are not started here, but a service may wait for them.
 fn compose(root: &Path) -> Vec<String> {
     let names = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
     let Some(name) = names.into_iter().find(|name| root.join(name).is_file()) else { return Vec::new() };

@@ -285,8 +285,7 @@ fn logs(
     }
 }
 
-/// Removes port checks that several apps share: only one of them can listen on the port, and it is unknown
-/// which.
+/// Removes port checks that several apps share: only one of them can listen on the port, and it is unknown which.
 fn one_check_for_each_port(imported: &mut Imported) {
     let port = |service: &Service| service.get("port").and_then(toml_edit::Value::as_integer);
     let ports: Vec<Option<i64>> = imported.draft.services.iter().map(port).collect();

@@ -1,5 +1,4 @@
-//! Determines what PM2 would run: a file with the interpreter of its extension, a program in `PATH`, or a
-//! shell line.
+//! Determines what PM2 would run: a file with the interpreter of its extension, a program in `PATH`, or a shell line.
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
-//! Assembles arbitrary pieces of several outputs into whole lines, and prefixes them with names. Bytes are
-//! not changed.
+//! Assembles arbitrary pieces of several outputs into whole lines, and prefixes them with names. Bytes are not changed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};

@@ -34,8 +34,7 @@ const BEFORE: [&str; 4] = ["password=", "pwd=", "bearer ", "basic "];
 /// Replacement for a secret.
 pub(crate) const HIDDEN: &str = "***";
 
-/// Returns the value with secrets hidden, judged by its name, form or position. This is the only place that
-/// decides.
+/// Returns the value with secrets hidden, judged by its name, form or position. This is the only place that decides.
 pub(crate) fn shown<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     if is_secret_name(name) {
         return HIDDEN.into();
@@ -65,8 +64,7 @@ fn is_key(word: &str) -> bool {
         || LONG_PREFIXES.iter().any(|(prefix, least)| word.starts_with(prefix) && word.len() >= *least)
 }
 
-/// Hides the password in a URL: up to the last `@` before the path, because a password may contain `@`
-/// itself.
+/// Hides the password in a URL: up to the last `@` before the path, because a password may contain `@` itself.
 fn without_password_of_url(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -75,8 +73,7 @@ fn without_password_of_url(value: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{}", &rest[who.len()..]))
 }
 
-/// Hides the rest of a value after a word that precedes a secret, because the end of the secret is
-/// uncertain.
+/// Hides the rest of a value after a word that precedes a secret, because the end of the secret is uncertain.
 fn after_words(value: &str) -> Option<String> {
     // The byte length stays the same: only ASCII characters change.
     let lower = value.to_ascii_lowercase();

@@ -1,5 +1,4 @@
-//! Reads when certificates expire, which the TLS libraries used here do not expose. Untrusted bytes never
-//! panic here.
+//! Reads when certificates expire, which the TLS libraries used here do not expose. Untrusted bytes never panic here.
 
 use std::path::Path;
 
@@ -78,8 +77,7 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
         .then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// Returns the days since 1970 in the Gregorian calendar. Years begin in March here, so that a leap day
-/// comes last.
+/// Returns the days since 1970 in the Gregorian calendar. Years begin in March here, so that a leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -172,8 +172,7 @@ impl Material {
     }
 }
 
-/// Records the name in a client's certificate before its verification, so that a refusal can name the
-/// client.
+/// Records the name in a client's certificate before its verification, so that a refusal can name the client.
 #[derive(Debug)]
 struct Witness {
     verifier: Arc<dyn ClientCertVerifier>,

@@ -27,8 +27,7 @@ pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
 pub(super) struct Process(OwnedFd);
 
 impl Process {
-    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be
-    /// determined.
+    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
     pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
         let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -27,8 +27,7 @@ mod wire;
 
 /// Maximum length of a message, in bytes.
 const LONGEST: usize = 1024;
-/// Maximum number of supervisors that wait to be accepted: the dead one, the next, and one that was
-/// slightly slower.
+/// Maximum number of supervisors that wait to be accepted: the dead one, the next, and one that was slightly slower.
 const BACKLOG: i32 = 8;
 
 /// A protocol message.

@@ -1,5 +1,4 @@
-//! Computes the backoff before a dead supervisor is started again: none, unless it dies quickly several
-//! times.
+//! Computes the backoff before a dead supervisor is started again: none, unless it dies quickly several times.
 
 use std::time::Duration;
 

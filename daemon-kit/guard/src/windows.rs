@@ -39,8 +39,7 @@ impl fmt::Debug for Process {
 }
 
 impl Process {
-    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be
-    /// determined.
+    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
     pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
         let process = match open(pid) {
             Ok(process) => process,
@@ -54,8 +53,7 @@ impl Process {
         Ok((alive && holds).then_some(Self { pid, process }))
     }
 
-    /// Returns a future that completes when the process ends. A thread waits for it: the runtime has no
-    /// other safe way.
+    /// Returns a future that completes when the process ends. A thread waits for it: the runtime has no other safe way.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         let (tell, told) = oneshot::channel::<()>();
         // The thread gets a handle of its own. The existing handle prevents reuse of the pid.
@@ -90,8 +88,7 @@ fn is_held(lock: &Path) -> io::Result<bool> {
     }
 }
 
-/// Starts a supervisor outside of this guard's job, so that it does not end with the guard. Does not wait
-/// for it.
+/// Starts a supervisor outside of this guard's job, so that it does not end with the guard. Does not wait for it.
 pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     const DETACHED_PROCESS: u32 = 0x0000_0008;
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;

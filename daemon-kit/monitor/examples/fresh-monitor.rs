@@ -1,5 +1,4 @@
-//! A monitor for a check kind of its own, `fresh`: was a file written recently? For backups, exports,
-//! heartbeats.
+//! A monitor for a check kind of its own, `fresh`: was a file written recently? For backups, exports, heartbeats.
 //!
 //! ```toml
 //! [monitors.fresh]

@@ -57,8 +57,7 @@ impl Api {
         }
     }
 
-    /// Streams the newest status at once and after each change; changes that a slow reader misses are
-    /// merged.
+    /// Streams the newest status at once and after each change; changes that a slow reader misses are merged.
     fn statuses(self) -> impl Stream<Item = Result<v1::MonitorStatus, Status>> {
         let shutdown = self.shutdown.clone();
         shutdown.end(futures_util::stream::unfold((self, true), |(mut api, first)| async move {
@@ -111,8 +110,7 @@ impl Monitor for Api {
         let mut results = Vec::new();
         for Promised { known, coming } in promised {
             let checked = match coming {
-                // If the target is replaced meanwhile, the promise is dropped; the answer is then the known
-                // state.
+                // If the target is replaced meanwhile, the promise is dropped; the answer is then the known state.
                 Some(coming) => tokio::select! {
                     checked = coming => checked.ok(),
                     () = self.shutdown.triggered() => return Err(Status::unavailable("shutting down")),

@@ -56,8 +56,7 @@ impl Link {
             }
             self.state.send_replace(LinkState { attached: false, last_error: message });
             if lost.code() == Code::Aborted {
-                // Another process uses our name: two processes that displace each other must not do so in a
-                // busy loop.
+                // Another process uses our name: two processes that displace each other must not do so in a busy loop.
                 self.backoff.wait = LONGEST_WAIT;
             }
             sleep(self.backoff.next()).await;
@@ -157,8 +156,7 @@ impl Link {
                         self.complain("RequestRestart", &refused);
                         self.asked.refused(row);
                     }
-                    // Stops here and sends the rest later: this is a rate limit, and says nothing about any
-                    // service.
+                    // Stops here and sends the rest later: this is a rate limit, and says nothing about any service.
                     Err(later) if later.code() == Code::ResourceExhausted => {
                         self.complain("RequestRestart", &later);
                         asks_from = Instant::now() + TOO_FAST;

@@ -57,8 +57,7 @@ impl Handle {
         }
     }
 
-    /// Checks targets now; an empty `check` means all checks of the service. Returns `None` if there is no
-    /// such target.
+    /// Checks targets now; an empty `check` means all checks of the service. Returns `None` if there is no such target.
     pub(super) async fn check_now(&self, service: String, check: String) -> Option<Vec<Promised>> {
         let (answer, promised) = oneshot::channel();
         self.0.send(Command::CheckNow { service, check, answer }).await.ok()?;
@@ -199,8 +198,7 @@ impl<P: Probe> TargetRegistry<P> {
                 return Entry { kind, row: row(view), running: None };
             }
         };
-        // A run that was ready before this monitor first heard of the target has already had its start
-        // period.
+        // A run that was ready before this monitor first heard of the target has already had its start period.
         let start_period = if before.is_none() && !starting { Duration::ZERO } else { target.start_period };
         if let Some(Entry { row: known, running: Some(running), .. }) = before
             && running.target.borrow().continues_in(&target)
@@ -305,8 +303,7 @@ impl<P: Probe> TargetRegistry<P> {
 
     fn publish(&self) {
         self.board.send_replace(Arc::new(Snapshot {
-            // The supervisor has one generation counter for all kinds, so the highest value is the newest
-            // set.
+            // The supervisor has one generation counter for all kinds, so the highest value is the newest set.
             generation: self.generations.values().copied().max().unwrap_or(0),
             news: self.news,
             blind: self.blind.as_ref().map(|(_, reason)| reason.clone()),

@@ -32,8 +32,7 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--log`: level or filter of the log.
     pub log: Option<String>,
-    /// `--token-file`: the token presented on `http://`; else `SERENO_TOKEN_FILE`, else the table's
-    /// `token_file`.
+    /// `--token-file`: the token presented on `http://`; else `SERENO_TOKEN_FILE`, else the table's `token_file`.
     pub token_file: Option<PathBuf>,
     /// `--ca`, `--cert` and `--key`: the certificate presented on `https://`; else the table's `tls`.
     pub tls: [Option<PathBuf>; 3],
@@ -213,8 +212,7 @@ fn identify<P: Probe>(
         let value = env.get(name.as_ref() as &std::ffi::OsStr)?.to_str()?.to_owned();
         (!value.is_empty()).then_some(value)
     };
-    // The supervisor's own file may be gone for a while (an unmounted drive): a managed monitor starts
-    // without it.
+    // The supervisor's own file may be gone for a while (an unmounted drive): a managed monitor starts without it.
     let inherited = var("SERENO_CONFIG").map(PathBuf::from).filter(|path| path.exists());
     let file = flags.config.clone().or(inherited);
     let vars = env.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -244,8 +242,7 @@ fn identify<P: Probe>(
         }
     }
     let first = told.as_ref().and(endpoints.first());
-    // Without an endpoint from the supervisor, prefers one that names a host: other hosts can not open a
-    // local socket.
+    // Without an endpoint from the supervisor, prefers one that names a host: other hosts can not open a local socket.
     let named = || endpoints.iter().find(|endpoint| !endpoint.is_local() && endpoint.names_a_host());
     let asked_at = first.or_else(named).or(endpoints.first());
     let asked_at = asked_at.cloned().ok_or_else(|| missing("listen", "SERENO_LISTEN"))?;
@@ -357,8 +354,7 @@ mod tests {
         assert_eq!((tls.ca, tls.cert), (dir.path().join("ca"), PathBuf::from("/abs/cert")));
         assert_eq!(told.identity.credentials.token_file, Some(dir.path().join("token")));
         assert_eq!(told.tokens, None, "it has no home");
-        // A managed monitor serves at the endpoint that the supervisor gave, and also at those of the
-        // table.
+        // A managed monitor serves at the endpoint that the supervisor gave, and also at those of the table.
         let managed = [&MANAGED[..], &[("SERENO_HOME", "/h"), ("SERENO_TOKEN_FILE", "/t")]].concat();
         let told = found(&flags, &managed).expect("told all");
         assert_eq!(told.identity.endpoint.to_string(), "unix:///run/mine.sock");

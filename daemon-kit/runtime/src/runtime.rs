@@ -8,8 +8,7 @@ use std::time::Duration;
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Builds a runtime with at most `blocking` threads for blocking work. The first of them is started now: if
-/// the host has no thread left later, blocking work waits for it, where otherwise `spawn_blocking` would
-/// panic.
+/// the host has no thread left later, blocking work waits for it, where otherwise `spawn_blocking` would panic.
 pub fn runtime(blocking: usize) -> io::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

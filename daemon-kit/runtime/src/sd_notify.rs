@@ -1,5 +1,4 @@
-//! Tells the init system (`NOTIFY_SOCKET`, the `sd_notify` protocol) that a daemon is ready, alive, or
-//! stopping.
+//! Tells the init system (`NOTIFY_SOCKET`, the `sd_notify` protocol) that a daemon is ready, alive, or stopping.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

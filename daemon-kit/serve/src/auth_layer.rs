@@ -89,8 +89,7 @@ where
         request.extensions_mut().insert(caller);
         let access = Arc::clone(&self.access);
         let answered: Answered = Box::new(move |response| {
-            // Refusals by the service itself, which depend on more than the role, are reported in the same
-            // way.
+            // Refusals by the service itself, which depend on more than the role, are reported in the same way.
             if let Some(status) = Status::from_header_map(response.headers())
                 && status.code() == Code::PermissionDenied
             {
@@ -113,8 +112,7 @@ struct Answer {
     inner: Body,
     access: Arc<Access>,
     proof: Proof,
-    /// Time of the next check of the proof while the stream has no message. `None` if the proof does not
-    /// expire.
+    /// Time of the next check of the proof while the stream has no message. `None` if the proof does not expire.
     look: Option<Pin<Box<Sleep>>>,
     ended: bool,
     _call: Call,

@@ -67,8 +67,7 @@ impl ConnectionLimiter {
         self.0.lock().expect("nobody panics with it")
     }
 
-    /// Gives a slot, if needed that of a connection without a granted call. Returns `None` if all are in
-    /// use.
+    /// Gives a slot, if needed that of a connection without a granted call. Returns `None` if all are in use.
     pub(super) fn admit(&self, peer_key: PeerKey) -> Option<Arc<Slot>> {
         let mut present = self.present();
         let own = present.slots.values().filter(|(of, _)| *of == peer_key).count();

@@ -194,8 +194,7 @@ impl Local {
     }
 }
 
-/// Waits after a failed accept: tonic would retry at once and for ever, a busy loop when descriptors run
-/// out.
+/// Waits after a failed accept: tonic would retry at once and for ever, a busy loop when descriptors run out.
 pub(super) async fn accept_failed(error: &io::Error) {
     tracing::warn!(%error, "accept failed");
     sleep(ACCEPT_AGAIN).await;
@@ -263,8 +262,7 @@ fn poll_local(
         first.drain(..sent);
     }
     match explainer.next(buf) {
-        // Sends a frame's header and content in one write: a process that is killed has then sent both or
-        // neither.
+        // Sends a frame's header and content in one write: a process that is killed has then sent both or neither.
         Step::Pass(_, follow) if bufs.len() > 1 && total(&bufs[1..]) <= follow => {
             let sent = ready!(Pin::new(io).poll_write_vectored(cx, bufs))?;
             let mut left = sent;

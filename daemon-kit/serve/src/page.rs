@@ -85,8 +85,7 @@ where
             if let Some(refusal) = refusal(&request, sheet.path) {
                 return Ok::<_, std::convert::Infallible>(refusal);
             }
-            // Requests are built one at a time, so a client that asks in a loop costs no more than a single
-            // request.
+            // Pages are built one at a time, so a client that asks in a loop costs no more than one that asks once.
             let Some(text) = (write.lock().await)().await else {
                 return Ok(said(StatusCode::SERVICE_UNAVAILABLE, "not now"));
             };

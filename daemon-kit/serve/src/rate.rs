@@ -1,5 +1,4 @@
-//! Limits the rate of calls of one peer: a burst, then a number of calls per second. Pure except for its
-//! lock.
+//! Limits the rate of calls of one peer: a burst, then a number of calls per second. Pure except for its lock.
 //!
 //! For TCP endpoints only. A client of a home's local socket owns the processes behind it: a limit would
 //! slow down a shell loop, and stop no attacker that could not do worse with `kill`.

@@ -38,8 +38,8 @@ pub const ROWS: &[(&str, &str, Role)] = &[
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", Viewer),
 ];
 
-/// Returns the role that a call needs, by its path on the wire. A call without a row needs `Operator`, who
-/// then gets "unimplemented".
+/// Returns the role that a call needs, by its path on the wire. A call without a row needs `Operator`; an
+/// operator then learns that no such call exists.
 pub fn needed(path: &str) -> Role {
     let (service, call) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
     ROWS.iter().find(|row| (row.0, row.1) == (service, call)).map_or(Operator, |row| row.2)

@@ -50,8 +50,7 @@ impl Gone {
     /// Subscribes. Some kernels do not allow this for every process.
     pub fn open() -> io::Result<Self> {
         let socket = Socket::from(netlink(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?);
-        // The filter is set before the socket is bound: connections end all the time, and must not wake
-        // this process.
+        // The filter is set before the socket is bound: connections end all the time, and must not wake this process.
         socket.attach_filter(&only_unconnected())?;
         bind(&socket, &SocketAddrNetlink::new(0, diag::CLOSED_TCP))?;
         #[expect(deprecated, reason = "an OwnedFd is the same open socket as long as it is held")]

@@ -73,8 +73,7 @@ impl Socket {
     }
 }
 
-/// Parses a listening socket: its number (unique per socket, not a kernel address), queue, user and
-/// processes.
+/// Parses a listening socket: its number (unique per socket, not a kernel address), queue, user and processes.
 fn socket(record: &[u8]) -> Option<Socket> {
     if u32_at(record, 20)? & LISTENS == 0 {
         return None;

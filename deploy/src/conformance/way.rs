@@ -1,5 +1,4 @@
-//! Connects to a monitor: by a Unix socket, a local port with a token, or TLS with certificates on both
-//! sides.
+//! Connects to a monitor: by a Unix socket, a local port with a token, or TLS with certificates on both sides.
 
 use std::path::{Path, PathBuf};
 

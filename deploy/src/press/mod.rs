@@ -7,7 +7,7 @@
 //! | `faults` | one fault: the service, the way it is broken, and the time to heal |
 //!
 //! ```text
-//! up ─▶ burn ─▶ calm: nobody may be restarted ─▶ faults: each one restart, no more, no less ─▶ down ─▶ verdict
+//! up ─▶ burn ─▶ calm: no restart allowed ─▶ faults: each one restart, no more, no less ─▶ down ─▶ verdict
 //! ```
 
 mod burn;

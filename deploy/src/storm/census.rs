@@ -1,5 +1,4 @@
-//! Finds the living processes of a storm through `/proc`, and kills one of them without ever hitting
-//! another process.
+//! Finds the living processes of a storm through `/proc`, and kills one of them without ever hitting another process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,8 +21,7 @@ pub(super) struct Seen {
     pub(super) incarnation: u64,
 }
 
-/// Returns all living processes that carry a mark of the home in `folder`, or name the storm on their
-/// command line.
+/// Returns all living processes that carry a mark of the home in `folder`, or name the storm on their command line.
 pub(super) fn look(folder: &Path) -> Vec<Seen> {
     let id = fs::read_to_string(folder.join("home/state/instance")).unwrap_or_default();
     let mark = format!(".{}/", id.trim());
@@ -59,8 +57,7 @@ fn unit_of(unit: &str, mark: &str) -> Option<(String, u64)> {
     Some((service.into(), incarnation.parse().ok()?))
 }
 
-/// Reads service and incarnation from the command line of a helper process: some helpers have an empty
-/// environment.
+/// Reads service and incarnation from the command line of a helper process: some helpers have an empty environment.
 fn named(pid: u32, folder: &Path) -> Option<(String, u64)> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line);

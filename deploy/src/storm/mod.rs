@@ -11,7 +11,7 @@
 //! | [`lines`], [`journal`] | pure: find errors in a log and in a journal |
 //!
 //! ```text
-//! prepare ─▶ up ─▶ rage ─▶ calm ─▶ every service runs once ─▶ down ─▶ nobody is left ─▶ verdict
+//! prepare ─▶ up ─▶ rage ─▶ calm ─▶ every service runs once ─▶ down ─▶ no process left ─▶ verdict
 //!                   └──────── a thread looks whether two runs of one service live ┘
 //! ```
 

@@ -5,8 +5,7 @@
 //!    └─▶ middle ──▶ child ── sN+child ──▶ stderr
 //! ```
 //!
-//! For each line it also stores the number of lines in `counts/`, so that the last lines of a run are known
-//! too.
+//! For each line it also stores the number of lines in `counts/`, so that the last lines of a run are known too.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -106,8 +105,7 @@ pub(super) fn note_of(folder: &Path, name: &str, incarnation: u64) -> PathBuf {
     folder.join(FOLDER_OF_RUNS).join(format!("{name}.{incarnation}"))
 }
 
-/// Registers this run. Complains if the incarnation was used before, or if a process of another run is
-/// still alive.
+/// Registers this run. Complains if the incarnation was used before, or if a process of another run is still alive.
 fn register(args: &Args, incarnation: u64) -> io::Result<()> {
     let me = std::process::id();
     let note = note_of(&args.folder, &args.name, incarnation);

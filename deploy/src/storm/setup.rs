@@ -131,8 +131,7 @@ impl Storm {
     }
 }
 
-/// Returns the whole text of a log, oldest first, including compressed files; and the files that exist
-/// twice.
+/// Returns the whole text of a log, oldest first, including compressed files; and the files that exist twice.
 pub fn log_of(folder: &Path, file: &str) -> io::Result<(Vec<u8>, Vec<String>)> {
     let path = folder.join("home/log").join(file);
     let (mut text, mut twice) = (Vec::new(), Vec::new());
@@ -140,8 +139,7 @@ pub fn log_of(folder: &Path, file: &str) -> io::Result<(Vec<u8>, Vec<String>)> {
         let plain = path.with_file_name(format!("{file}.{number}"));
         let zipped = path.with_file_name(format!("{file}.{number}.gz"));
         if zipped.exists() {
-            // File 2 is compressed shortly before the plain file is removed; the next rotation completes
-            // that.
+            // File 2 is compressed shortly before the plain file is removed; the next rotation completes that.
             if number > 2 && plain.exists() {
                 twice.push(format!("{file}.{number} is there twice, plain and compressed"));
             }

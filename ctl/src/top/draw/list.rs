@@ -14,8 +14,7 @@ use crate::view::ServiceView;
 
 /// Minimum full scale of the CPU bars, in percent, so that a low use is drawn as low.
 const LITTLE: f64 = 5.0;
-/// Minimum full scale of the memory bars, in bytes: growing memory fills its bars, and no memory is drawn
-/// as empty.
+/// Minimum full scale of the memory bars, in bytes: growing memory fills its bars, and no memory is drawn as empty.
 const NOTHING: f64 = 1.0;
 /// Maximum width of the name column while other columns are shown.
 const LONGEST_NAME: usize = 24;

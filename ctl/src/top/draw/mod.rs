@@ -1,6 +1,5 @@
 //! Draws the model as cells. From top to bottom: a summary line, the daemons, the services, causes and log
-//! of the selected service, and the keys. When space is short, parts disappear in the order log, causes,
-//! daemons.
+//! of the selected service, and the keys. When space is short, parts disappear in the order log, causes, daemons.
 
 mod detail;
 mod list;

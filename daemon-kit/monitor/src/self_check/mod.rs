@@ -14,8 +14,7 @@ mod network;
 use network::NetworkCheck;
 pub(crate) use network::NetworkProbe;
 
-/// Largest delay that a busy machine explains. After a longer gap, measurements across it say nothing about
-/// a target.
+/// Largest delay that a busy machine explains. After a longer gap, measurements across it say nothing about a target.
 const TOLERATED: Duration = Duration::from_secs(2);
 
 /// Shortest and longest period of the timer that measures event-loop delay while a check is in flight.
@@ -99,8 +98,7 @@ impl Mark {
         Self { at: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// Returns a description of the time lost since the mark, if the interval should have lasted at most
-    /// `allowed`.
+    /// Returns a description of the time lost since the mark, if the interval should have lasted at most `allowed`.
     pub(crate) fn gap(self, allowed: Duration) -> Option<String> {
         self.gap_at(Instant::now(), SystemTime::now(), allowed)
     }

@@ -83,8 +83,7 @@ impl NetworkProbe {
 }
 
 /// Probes the way to a supervisor on another host. "Connection refused" also proves that the host is
-/// reachable. A single success proves little on an unstable line, so several attempts must succeed in a
-/// row.
+/// reachable. A single success proves little on an unstable line, so several attempts must succeed in a row.
 async fn elsewhere(endpoint: &Endpoint) -> Option<String> {
     for turn in 0..TURNS {
         if turn > 0 {

@@ -133,8 +133,7 @@ impl Play {
         self.stage.wait(mark, limit, found).await
     }
 
-    /// Sets up a healthy target of a new incarnation and waits until it passes; returns the mark from
-    /// before.
+    /// Sets up a healthy target of a new incarnation and waits until it passes; returns the mark from before.
     async fn well(&mut self, interval: Duration) -> Result<usize, String> {
         if !self.world.be(State::Well).await {
             return Err("the play itself failed: nothing can be made well".into());
