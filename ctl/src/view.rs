@@ -36,7 +36,7 @@ pub(crate) struct MonitorAnswer {
     pub(crate) name: String,
     /// Endpoint that was asked.
     pub(crate) endpoint: String,
-    /// The answer.
+    /// Answer of the monitor.
     pub(crate) answer: Result<MonitorStatus, String>,
 }
 

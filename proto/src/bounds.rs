@@ -40,9 +40,9 @@ struct Field {
 pub struct TooLarge {
     /// Path of the field within its message, for example `results.detail`.
     pub field: String,
-    /// Actual size.
+    /// Actual size of the field.
     pub has: u64,
-    /// Maximum size.
+    /// Maximum size of the field.
     pub most: u64,
     /// Unit of both sizes: bytes or entries.
     pub unit: &'static str,

@@ -10,7 +10,7 @@ use proto::v1::{
 
 use super::{Answers, MonitorAnswer, View};
 
-/// Returns 2024-05-01T12:00:00Z.
+/// Returns the time 2024-05-01T12:00:00Z.
 pub(crate) fn noon() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_714_564_800)
 }

@@ -14,7 +14,7 @@ pub enum SecretError {
     /// The system refuses to read the file.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the system.
         source: io::Error,
@@ -22,7 +22,7 @@ pub enum SecretError {
     /// Other users may read or write the file.
     #[error("read {}: others can reach it (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Mode of the file.
         mode: u32,
@@ -30,7 +30,7 @@ pub enum SecretError {
     /// The file is not text, or far too long.
     #[error("read {}: is no text that could be one", path.display())]
     Text {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }

@@ -40,7 +40,7 @@ pub enum TlsError {
     /// A file can not be read.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the system.
         source: io::Error,
@@ -51,7 +51,7 @@ pub enum TlsError {
     /// The content of a file is invalid.
     #[error("read {}: {why}", path.display())]
     Pem {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Problem with the content.
         why: String,
@@ -59,7 +59,7 @@ pub enum TlsError {
     /// The files do not match each other.
     #[error("use {}: {why}", cert.display())]
     Unfit {
-        /// The certificate.
+        /// Path of the certificate.
         cert: PathBuf,
         /// Cause of the mismatch.
         why: String,

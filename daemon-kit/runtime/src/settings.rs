@@ -14,7 +14,7 @@ pub enum SettingsError {
     /// The file can not be read.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the system.
         source: io::Error,
@@ -22,7 +22,7 @@ pub enum SettingsError {
     /// The file is not valid TOML.
     #[error("parse {}: {reason}", path.display())]
     Parse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Position and cause of the error.
         reason: String,

@@ -39,7 +39,7 @@ pub enum ListenError {
     /// The system refuses to bind.
     #[error("bind {endpoint}: {source}")]
     Bind {
-        /// The endpoint.
+        /// Endpoint to bind.
         endpoint: Endpoint,
         /// Error of the system.
         source: io::Error,
@@ -47,19 +47,19 @@ pub enum ListenError {
     /// A file that is not a socket has this path. It is not ours to remove.
     #[error("bind {endpoint}: a file that is no socket is in the way: move or remove it")]
     Occupied {
-        /// The endpoint.
+        /// Endpoint to bind.
         endpoint: Endpoint,
     },
     /// This system does not support such endpoints.
     #[error("bind {endpoint}: this system has no such endpoints")]
     Foreign {
-        /// The endpoint.
+        /// Endpoint to bind.
         endpoint: Endpoint,
     },
     /// A required setting is missing, so no client could authenticate.
     #[error("bind {endpoint}: {lacks}")]
     Lacks {
-        /// The endpoint.
+        /// Endpoint to bind.
         endpoint: Endpoint,
         /// The missing setting.
         lacks: &'static str,
@@ -67,7 +67,7 @@ pub enum ListenError {
     /// The certificates are unusable.
     #[error("bind {endpoint}: {source}")]
     Tls {
-        /// The endpoint.
+        /// Endpoint to bind.
         endpoint: Endpoint,
         /// Cause of the error.
         source: TlsError,

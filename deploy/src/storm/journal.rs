@@ -14,7 +14,7 @@ pub struct Told {
     pub starts: u64,
     /// Number of runs that another supervisor adopted.
     pub adoptions: u64,
-    /// Contradictions found.
+    /// Contradictions found in the journal.
     pub wrong: Vec<String>,
 }
 
