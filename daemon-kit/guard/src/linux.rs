@@ -58,8 +58,7 @@ impl Process {
     }
 }
 
-/// Returns a future that completes when the process ends. A thread waits for it: tokio's way to wait for a
-/// descriptor is `unsafe`.
+/// Returns a future that completes when the process ends. A thread waits for it: tokio has no safe way for that.
 fn died(pidfd: &OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
     let pidfd = pidfd.try_clone()?;
     let (tell, told) = oneshot::channel::<()>();

@@ -38,8 +38,7 @@ impl Process {
         Ok(held.then_some(Self(number)))
     }
 
-    /// Returns a future that completes when the process ends. A thread waits for it: tokio's way to wait
-    /// for a descriptor is `unsafe`.
+    /// Returns a future that completes when the process ends. A thread waits for it: tokio has no safe way for that.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         let queue = Kqueue::new()?;
         let (tell, told) = oneshot::channel::<()>();
