@@ -1,4 +1,4 @@
-//! Compiles the contract with protox, so that building needs no `protoc`, and its bounds with it.
+//! Compiles the contract with protox, so that the build needs no `protoc`, and generates its table of limits.
 
 #[path = "build/bounds.rs"]
 mod bounds;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("bounds.rs"), bounds::table(&descriptors)?)?;
 
-    // Reflection serves the same descriptors, without the comments that only code generation wants.
+    // Reflection serves the same descriptors without the comments, which only code generation needs.
     let mut lean = descriptors.clone();
     for file in &mut lean.file {
         file.source_code_info = None;

@@ -1,4 +1,4 @@
-//! What starts a supervisor at boot, as text: a unit of systemd, a property list of launchd, a task of Windows. Pure.
+//! Renders the files that start a supervisor at boot: a systemd unit, a launchd property list, a Windows task. Pure.
 
 mod task;
 
@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use task::task;
 
-/// Everything that such a file names.
+/// Everything that these files refer to.
 #[derive(Debug)]
 pub(crate) struct Boot<'a> {
-    /// The supervisor's program.
+    /// Path of the supervisor's program.
     pub(crate) program: &'a Path,
-    /// Whose applied file is run.
+    /// Home whose applied file is run.
     pub(crate) home: &'a Path,
-    /// For people.
+    /// Path of the file, shown in comments.
     pub(crate) file: &'a Path,
-    /// Of the whole machine, and not of one user.
+    /// Whether it is for the whole machine instead of one user.
     pub(crate) system: bool,
 }
 
-/// What a unit is called for a file.
+/// Returns the unit's name for a file.
 pub(crate) fn name(file: &Path) -> String {
     let folder =
         file.parent().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str).unwrap_or("sereno");
     if folder == "sereno" { "sereno".into() } else { format!("sereno-{}", crate::draft::name(folder)) }
 }
 
-/// A unit of systemd.
+/// Renders a systemd unit.
 ///
-/// `KillMode=process` with `Delegate=yes`: services live through a restart of the supervisor, which takes them over.
-/// `on-failure`: `ctl down` is meant, and stays.
+/// `KillMode=process` with `Delegate=yes`: services survive a restart of the supervisor, which adopts them.
+/// `on-failure`: `ctl down` is intended, and not undone.
 pub(crate) fn unit(boot: &Boot<'_>) -> String {
     let (program, home) = (quoted(boot.program), quoted(boot.home));
     let wanted_by = if boot.system { "multi-user.target" } else { "default.target" };
@@ -61,18 +61,18 @@ pub(crate) fn unit(boot: &Boot<'_>) -> String {
     )
 }
 
-/// As systemd reads it: quoted, with `%` and `$` doubled.
+/// Quotes a path for systemd, with `%` and `$` doubled.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     format!("\"{text}\"")
 }
 
-/// A property list of launchd.
+/// Renders a launchd property list.
 ///
-/// `AbandonProcessGroup`: services live through a restart of the supervisor, which takes them over. `SuccessfulExit`:
-/// `ctl down` is meant, and stays. `SERENO_INIT`: the monitors need not guard, and services outlive a log-off.
-/// `Interactive`: without it launchd holds back the services' CPU and disk as well.
+/// `AbandonProcessGroup`: services survive a restart of the supervisor, which adopts them.
+/// `SuccessfulExit`: `ctl down` is intended, and not undone. `SERENO_INIT`: the monitors need not guard,
+/// and services survive a log-off. `Interactive`: without it launchd throttles the services' CPU and disk as well.
 pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
     let escaped = |path: &Path| {
         path.display().to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
@@ -100,7 +100,8 @@ pub(crate) fn plist(boot: &Boot<'_>, label: &str) -> String {
     )
 }
 
-/// Where such a file lies; `config` and `home` are the user's (on Windows `config` is the whole machine's where it is meant).
+/// Returns the path of such a file. `config` and `home` are the user's folders; on Windows `config` is the
+/// machine-wide folder if `whole` is set.
 pub(crate) fn path(system: &str, name: &str, whole: bool, config: &Path, home: &Path) -> Option<PathBuf> {
     match (system, whole) {
         ("linux", true) => Some(Path::new("/etc/systemd/system").join(format!("{name}.service"))),

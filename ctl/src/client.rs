@@ -1,4 +1,4 @@
-//! Talking to the daemons. Nothing outside this file knows that it is gRPC.
+//! Communicates with the daemons. Nothing outside this file knows that it uses gRPC.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,19 +14,18 @@ use tonic::Code;
 use crate::context;
 use crate::failure::Failure;
 
-/// How long `status` waits for each daemon.
+/// Time limit of `status` for each daemon.
 pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long a supervisor may be gone before nobody waits for it any more: a monitor starts a dead one again well
-/// within that.
+/// How long to wait for a supervisor that is gone: a monitor restarts a dead one well within that time.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How soon it is tried again meanwhile.
+/// Longest pause between attempts to reconnect.
 const RETRY: Duration = Duration::from_millis(50);
-/// The first time sooner: an upgrade takes no longer.
+/// First pause, which doubles at each attempt: an upgrade takes no longer.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 
-/// Why there is no connection, with what a person at a terminal can do.
+/// Describes a connection error, with a remedy for a user at a terminal.
 pub(crate) fn plainly(error: &ConnectError) -> String {
     match error {
         ConnectError::NoCertificate => {
@@ -45,7 +44,7 @@ pub(crate) struct Supervisor {
 
 macro_rules! unary {
     ($($name:ident($word:literal, $request:ident) -> $response:ident;)+) => {$(
-        /// The call of the contract with this name.
+        /// Makes the contract's call of this name.
         pub(crate) async fn $name(&self, request: v1::$request) -> Result<v1::$response, Failure> {
             let mut client = self.client.clone();
             self.answer($word, UNARY_DEADLINE, async move { client.$name(request).await }).await
@@ -55,7 +54,7 @@ macro_rules! unary {
 
 macro_rules! streaming {
     ($($name:ident($word:literal, $request:ident) -> $response:ident;)+) => {$(
-        /// The stream of the contract with this name.
+        /// Opens the contract's stream of this name.
         pub(crate) async fn $name(&self, request: v1::$request) -> Result<Feed<v1::$response>, Failure> {
             let mut client = self.client.clone();
             let stream =
@@ -66,12 +65,12 @@ macro_rules! streaming {
 }
 
 impl Supervisor {
-    /// Connects, or fails the command.
+    /// Connects, or returns a failure of the command.
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
         Self::try_connect(endpoint).await.map_err(|error| unreachable(endpoint, plainly(&error)))
     }
 
-    /// Connects, or says why that is not possible.
+    /// Connects, or returns why that failed.
     pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let channel = sereno_connect::now(endpoint, context::shown()).await?;
         let client = SupervisorClient::new(channel)
@@ -80,7 +79,7 @@ impl Supervisor {
         Ok(Self { endpoint: endpoint.clone(), client })
     }
 
-    /// The newest state of everything.
+    /// Returns the newest state of all services and daemons.
     pub(crate) async fn status(&self, usage: bool, within: Duration) -> Result<Status, Failure> {
         let mut whole: Option<Status> = None;
         loop {
@@ -101,7 +100,7 @@ impl Supervisor {
         }
     }
 
-    /// Events of the journal, oldest first, over as many pages as they take.
+    /// Returns events of the journal, oldest first, over as many pages as needed.
     pub(crate) async fn timeline(
         &self,
         mut request: v1::GetTimelineRequest,
@@ -158,7 +157,7 @@ impl Supervisor {
     }
 }
 
-/// A stream of the supervisor.
+/// A stream of messages from the supervisor.
 pub(crate) struct Feed<T> {
     word: &'static str,
     endpoint: Endpoint,
@@ -166,7 +165,7 @@ pub(crate) struct Feed<T> {
 }
 
 impl Feed<v1::WatchStatusResponse> {
-    /// The next status, over as many messages as it takes; `None` when the supervisor has ended the stream.
+    /// Returns the next status, over as many messages as needed; `None` if the supervisor has ended the stream.
     pub(crate) async fn next_status(&mut self) -> Result<Option<Status>, Failure> {
         let mut whole: Option<Status> = None;
         loop {
@@ -184,25 +183,25 @@ impl Feed<v1::WatchStatusResponse> {
 }
 
 impl<T> Feed<T> {
-    /// The next message; `None` when the supervisor has ended the stream.
+    /// Returns the next message; `None` if the supervisor has ended the stream.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
         self.stream.message().await.map_err(|status| failure(self.word, &self.endpoint, &status))
     }
 }
 
-/// The newest status again and again, also from the next supervisor when this one is replaced.
+/// A stream of statuses that continues with the next supervisor if this one is replaced.
 pub(crate) struct StatusFeed {
     endpoint: Endpoint,
     feed: Option<Feed<v1::WatchStatusResponse>>,
 }
 
 impl StatusFeed {
-    /// Nothing is asked before the first [`StatusFeed::next`].
+    /// Creates the feed. Nothing is requested before the first [`StatusFeed::next`].
     pub(crate) fn new(endpoint: &Endpoint) -> Self {
         Self { endpoint: endpoint.clone(), feed: None }
     }
 
-    /// The next status. Dropping the future loses at most one, which the next replaces.
+    /// Returns the next status. Dropping the future loses at most one status, which the next one replaces.
     pub(crate) async fn next(&mut self) -> Result<Status, Failure> {
         loop {
             let feed = if let Some(feed) = &mut self.feed {
@@ -220,13 +219,13 @@ impl StatusFeed {
     }
 }
 
-/// Connects to a supervisor that may just be on its way back.
+/// Connects to a supervisor that may be restarting.
 pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure> {
     let until = Instant::now() + REPLACED_WITHIN;
     let mut wait = FIRST_RETRY;
     loop {
         let failure = match Supervisor::connect(endpoint).await {
-            // A socket that still accepts proves nothing: the one behind it may be on its way out.
+            // An open socket proves nothing: the process behind it may be exiting.
             Ok(supervisor) => match supervisor.status(false, UNARY_DEADLINE).await {
                 Ok(_) => return Ok(supervisor),
                 Err(failure) => failure,
@@ -241,8 +240,8 @@ pub(crate) async fn reconnect(endpoint: &Endpoint) -> Result<Supervisor, Failure
     }
 }
 
-/// Asks a supervisor, and asks again where the one that was asked is gone before it answered and another one comes. Only
-/// for what is safe to be done twice.
+/// Makes a call, and repeats it with the next supervisor if this one exits before it answers. Only for
+/// calls that are safe to make twice.
 pub(crate) async fn ask<T>(
     endpoint: &Endpoint,
     call: impl AsyncFn(Supervisor) -> Result<T, Failure>,
@@ -258,7 +257,7 @@ pub(crate) async fn ask<T>(
     }
 }
 
-/// Asks a monitor itself; an error is a text for a person.
+/// Asks a monitor directly; the error is a message for the user.
 pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, String> {
     let ask = async {
         let channel =
@@ -281,7 +280,7 @@ fn silent(within: Duration) -> String {
 }
 
 fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> Failure {
-    // Only what broke on the way has a source; what the supervisor said has none.
+    // Only a transport error has a source; an answer of the supervisor has none.
     let broken = std::error::Error::source(status).is_some();
     match status.code() {
         Code::Unimplemented => Failure::NotYet(word),
@@ -293,7 +292,7 @@ fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> F
     }
 }
 
-/// What a status says, down to what caused it.
+/// Returns the message of a status, down to its innermost cause.
 fn told(status: &tonic::Status) -> String {
     let mut deepest: Option<&dyn std::error::Error> = std::error::Error::source(status);
     while let Some(next) = deepest.and_then(std::error::Error::source) {

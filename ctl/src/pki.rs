@@ -1,4 +1,4 @@
-//! A small authority: keys and certificates with the role inside, in one folder.
+//! A small certificate authority: keys and certificates with a role, in one folder.
 
 use std::fs;
 use std::net::IpAddr;
@@ -16,22 +16,22 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::failure::Failure;
 
-/// Clocks differ by a little.
+/// Certificates are valid from this time before now, because clocks differ slightly.
 const BEFORE: Duration = Duration::from_secs(300);
 
-/// Where an authority lies.
+/// Folder of an authority.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
-/// What stands in a certificate.
+/// Content of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// The first name of its subject.
+    /// First name of the subject.
     pub(crate) subject: String,
-    /// Names and addresses at which its holder listens.
+    /// Host names and addresses at which the holder listens.
     pub(crate) hosts: Vec<String>,
-    /// Who its holder is; `None`: it names no role.
+    /// Identity of the holder; `None` if the certificate names no role.
     pub(crate) identity: Option<Identity>,
-    /// When it ends.
+    /// Expiry of the certificate.
     pub(crate) ends: SystemTime,
 }
 
@@ -44,17 +44,17 @@ impl Folder {
         self.0.join(format!("{name}.{ending}"))
     }
 
-    /// The certificate of somebody.
+    /// Returns the path of a certificate.
     pub(crate) fn cert(&self, name: &str) -> PathBuf {
         self.path(name, "pem")
     }
 
-    /// The key of somebody.
+    /// Returns the path of a private key.
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.path(name, "key")
     }
 
-    /// Makes an authority where there is none.
+    /// Creates an authority, unless one exists.
     pub(crate) fn init(&self, valid: Duration) -> Result<(), Failure> {
         let (cert, key) = (self.cert("ca"), self.key("ca"));
         if cert.exists() || key.exists() {
@@ -64,7 +64,7 @@ impl Folder {
         make_folder(&self.0)?;
         let pair = KeyPair::generate().map_err(|error| refused("make a key", error))?;
         let mut params = CertificateParams::default();
-        // Two authorities are never taken for one another.
+        // The random name keeps two authorities apart.
         let id: String = sereno_auth::tokens::hex(&params.key_identifier(&pair)).chars().take(8).collect();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("sereno authority {id}"));
@@ -76,7 +76,7 @@ impl Folder {
         write(&cert, &made.pem())
     }
 
-    /// Makes a key and a certificate for somebody.
+    /// Creates a key and a certificate for an identity.
     pub(crate) fn issue(
         &self,
         identity: &Identity,
@@ -132,7 +132,7 @@ impl Folder {
         Ok((issuer, read(&cert)?.ends))
     }
 
-    /// Everybody who has a certificate here, and when it ends.
+    /// Returns all certificates in the folder, with their names.
     pub(crate) fn everybody(&self) -> Vec<(String, Certificate)> {
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
@@ -158,7 +158,7 @@ fn text<T: for<'a> TryFrom<&'a str>>(text: &str) -> Result<T, Failure> {
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| refused(&format!("make {}", folder.display()), error))?;
-    // What is in it is nothing for a repository.
+    // Keys must not be committed to a repository.
     write(&folder.join(".gitignore"), "*.key\n")
 }
 

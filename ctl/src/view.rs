@@ -1,5 +1,5 @@
-//! The answers of all daemons, joined into one model: the supervisor says what is wanted and what runs, each monitor
-//! says what it measured itself.
+//! Joins the answers of all daemons into one model: the supervisor reports what is wanted and what runs,
+//! each monitor reports its own measurements.
 
 mod service;
 
@@ -16,32 +16,32 @@ use proto::v1::{
 
 pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
 
-/// What was asked and what came back.
+/// The answers of all daemons.
 pub(crate) struct Answers {
-    /// When they came.
+    /// When the answers arrived.
     pub(crate) now: SystemTime,
-    /// Where the supervisor should listen.
+    /// Endpoint of the supervisor.
     pub(crate) endpoint: String,
-    /// The file as found from here.
+    /// Path of the file, as found by this command.
     pub(crate) config: String,
-    /// What the supervisor said, or why it did not.
+    /// The supervisor's answer, or why there is none.
     pub(crate) supervisor: Result<Status, String>,
-    /// What each monitor said.
+    /// Answers of the monitors.
     pub(crate) monitors: Vec<MonitorAnswer>,
 }
 
-/// What one monitor said, or why it did not.
+/// The answer of one monitor, or why there is none.
 pub(crate) struct MonitorAnswer {
-    /// Its name in the configuration.
+    /// Name of the monitor in the configuration.
     pub(crate) name: String,
-    /// Where it was asked.
+    /// Endpoint that was asked.
     pub(crate) endpoint: String,
-    /// What came back.
+    /// Answer of the monitor.
     pub(crate) answer: Result<MonitorStatus, String>,
 }
 
 impl MonitorAnswer {
-    /// What the supervisor says in place of one that can not be asked from here.
+    /// Builds the answer of a monitor that can not be asked from here, from the supervisor's report.
     pub(crate) fn told(state: &MonitorState, services: &[ServiceStatus]) -> Self {
         let checks = services.iter().flat_map(|service| &service.checks);
         let results =
@@ -67,7 +67,7 @@ impl MonitorAnswer {
     }
 }
 
-/// Everything at one moment.
+/// State of all daemons and services at one time.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) now: SystemTime,
@@ -79,7 +79,7 @@ pub(crate) struct View {
     pub(crate) services: Vec<ServiceView>,
 }
 
-/// A supervisor that answers.
+/// State of a supervisor that answers.
 #[derive(Debug)]
 pub(crate) struct SupervisorView {
     pub(crate) version: String,
@@ -90,27 +90,27 @@ pub(crate) struct SupervisorView {
     pub(crate) brake: Option<String>,
     pub(crate) unguarded: Option<String>,
     pub(crate) notice: Option<String>,
-    /// Endpoints that can not be bound, each with why.
+    /// Endpoints that can not be bound, each with the reason.
     pub(crate) unbound: Vec<String>,
 }
 
-/// A monitor, whether it answers or not.
+/// State of a monitor, whether it answers or not.
 #[derive(Debug)]
 pub(crate) struct MonitorView {
     pub(crate) name: String,
     pub(crate) kind: Option<String>,
     pub(crate) endpoint: String,
     pub(crate) managed: Option<bool>,
-    /// The program that runs in place of the built-in one.
+    /// Program that runs in place of the built-in one.
     pub(crate) program: Option<String>,
     pub(crate) attached: bool,
     pub(crate) blind: Option<String>,
     pub(crate) answer: Result<MonitorUp, String>,
-    /// Its process, where the supervisor runs it.
+    /// Process of the monitor, if the supervisor runs it.
     pub(crate) process: Option<ServiceView>,
 }
 
-/// A daemon of Sereno's own that is no monitor: the guard.
+/// A built-in daemon other than the monitors: the guard.
 #[derive(Debug)]
 pub(crate) struct DaemonView {
     pub(crate) name: String,
@@ -118,7 +118,7 @@ pub(crate) struct DaemonView {
     pub(crate) process: ServiceView,
 }
 
-/// A monitor that answers.
+/// Status of a monitor that answers.
 #[derive(Debug)]
 pub(crate) struct MonitorUp {
     pub(crate) version: String,
@@ -130,7 +130,7 @@ pub(crate) struct MonitorUp {
 }
 
 impl View {
-    /// Joins what was answered.
+    /// Joins the answers.
     pub(crate) fn join(answers: Answers) -> Self {
         let Answers { now, endpoint, config, supervisor, monitors } = answers;
         let (supervisor, told) = match supervisor {
@@ -149,7 +149,7 @@ impl View {
             .iter()
             .map(|asked| monitor_view(asked, state_of(&states, &asked.name), &measured))
             .collect();
-        // In the order of the file, which only the supervisor knows.
+        // Sorts by the order of the file, which only the supervisor knows.
         joined.sort_by_key(|view| {
             states.iter().position(|state| state.name == view.name).unwrap_or(usize::MAX)
         });
@@ -164,7 +164,7 @@ impl View {
         }
     }
 
-    /// Whether everything is as it is wanted, every check passes and every daemon answers.
+    /// Whether everything is as wanted, every check passes and every daemon answers.
     pub(crate) fn all_well(&self) -> bool {
         self.supervisor.as_ref().is_ok_and(|up| up.unbound.is_empty())
             && self.monitors.iter().all(|monitor| monitor.answer.is_ok())
@@ -172,7 +172,7 @@ impl View {
             && self.services.iter().all(ServiceView::is_well)
     }
 
-    /// Keeps only the services that a selector means; or names the selector that means none.
+    /// Keeps only the selected services. Fails with the selector that matches none.
     pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), String> {
         if selectors.is_empty() {
             return Ok(());
@@ -187,11 +187,11 @@ impl View {
     }
 }
 
-/// What the monitors themselves measured last.
+/// Latest measurements of the monitors themselves.
 struct Measured<'a>(&'a [MonitorAnswer]);
 
 impl Measured<'_> {
-    /// The result of one check of the run that is there now.
+    /// Returns the result of one check for the current run.
     fn result(&self, monitor: &str, service: &str, incarnation: u64, check: &str) -> Option<&CheckResult> {
         let asked = self.0.iter().find(|asked| asked.name == monitor)?;
         asked.answer.as_ref().ok()?.results.iter().find(|result| {
@@ -261,7 +261,7 @@ fn monitor_up(own: &MonitorStatus) -> MonitorUp {
     }
 }
 
-/// What is absent has no text on the wire.
+/// Converts an empty text, which means absent on the wire, to `None`.
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

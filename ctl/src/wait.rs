@@ -1,4 +1,4 @@
-//! Pure: when a service has become what was asked for, and what to say about it.
+//! Pure: decides when a service has reached its goal, and what to print about it.
 
 use proto::time::lenient;
 use proto::v1::{Effect, Outcome, Reloading, ServiceState, ServiceStatus, Status, Step, Wanted};
@@ -7,18 +7,18 @@ use crate::render::explain;
 use crate::render::time::span;
 use crate::view::Exit;
 
-/// What was asked for.
+/// The goal of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// It runs, and is ready.
+    /// The service runs and is ready.
     Up,
-    /// Nothing of it is left.
+    /// No process of the service is left.
     Down,
-    /// A newer run than the one that was there is ready.
+    /// A newer run than the previous one is ready.
     Renewed,
 }
 
-/// What became of one service.
+/// Outcome for one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) service: String,
@@ -26,11 +26,11 @@ pub(crate) struct Verdict {
     pub(crate) state: ServiceState,
     pub(crate) pid: Option<u32>,
     pub(crate) incarnation: u64,
-    /// What to say besides name and state.
+    /// Text to print after name and state.
     pub(crate) text: String,
 }
 
-/// The services that are not settled yet.
+/// The services that have not settled yet.
 pub(crate) struct Waiting {
     items: Vec<Item>,
 }
@@ -38,18 +38,19 @@ pub(crate) struct Waiting {
 struct Item {
     service: String,
     goal: Goal,
-    /// The run that was there before; `None`: whichever there is will do.
+    /// The previous run; `None` if any run will do.
     before: Option<u64>,
-    /// A retry is no end for who waits until all is ready; it is one for who asked for this one run.
+    /// Whether a retry keeps waiting: it does when waiting for all services to be ready, but it ends the
+    /// wait for a particular run.
     patient: bool,
-    /// It has been seen wanted up: only then does `down` mean that somebody else stopped it.
+    /// The service has been wanted up before: only then does `down` mean that it was stopped by another request.
     seen_up: bool,
-    /// It has been seen on its way: only then is its uptime the time it took.
+    /// The service has been starting or stopping before: only then is its uptime the time that this took.
     seen_busy: bool,
 }
 
 impl Waiting {
-    /// For those whom a command was taken for.
+    /// Waits for the services for which a command was accepted.
     pub(crate) fn new(goal: Goal, outcomes: &[Outcome]) -> Self {
         let item = |outcome: &Outcome| Item {
             goal,
@@ -60,8 +61,8 @@ impl Waiting {
         Self { items: taken.map(|outcome| Item { patient: false, ..item(outcome) }).collect() }
     }
 
-    /// For every service that is wanted up, unless applying the file stops it. Those that applying a file restarts must
-    /// be newer than they were `before`.
+    /// Waits for every service that is wanted up, unless applying the file stops it. Services that the file
+    /// restarts must be newer than in `before`.
     pub(crate) fn all_wanted(now: &Status, before: Option<&Status>, steps: &[Step]) -> Self {
         let leaves = |service: &ServiceStatus| {
             steps.iter().any(|step| step.service == service.name && step.effect() == Effect::Stop)
@@ -82,17 +83,17 @@ impl Waiting {
         Self { items: wanted.map(item).collect() }
     }
 
-    /// For nobody.
+    /// Waits for no service.
     pub(crate) fn nobody() -> Self {
         Self { items: Vec::new() }
     }
 
-    /// Whether nobody is waited for any more.
+    /// Whether all services have settled.
     pub(crate) fn is_over(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Looks at the newest state and takes out those that are settled now.
+    /// Evaluates the newest state and removes the services that have settled.
     pub(crate) fn look(&mut self, status: &Status) -> Vec<Verdict> {
         let hopeless = hopeless(status);
         let mut verdicts = Vec::new();
@@ -106,7 +107,7 @@ impl Waiting {
         verdicts
     }
 
-    /// Time is up: how each of the rest stands.
+    /// Returns the state of the remaining services when the time is up.
     pub(crate) fn give_up(self, status: Option<&Status>) -> Vec<Verdict> {
         let rest = self.items.into_iter().map(|item| {
             let service = status.and_then(|status| find(status, &item.service));
@@ -132,7 +133,7 @@ impl Item {
     }
 }
 
-/// A service, or the process of a managed monitor or of the guard.
+/// Finds a service, or the process of a managed monitor or of the guard.
 fn find<'a>(status: &'a Status, name: &str) -> Option<&'a ServiceStatus> {
     let monitors = status.monitors.iter().filter_map(|monitor| monitor.process.as_ref());
     let daemons = status.daemons.iter().filter_map(|daemon| daemon.process.as_ref());
@@ -187,8 +188,8 @@ fn settled(item: &mut Item, status: &Status, hopeless: &[&str]) -> Option<Verdic
     }
 }
 
-/// Who waits, directly or not, for one that will not come by itself: given up, or not even wanted. The reason of a
-/// service that waits names whom for.
+/// Returns the services that wait, directly or not, for a service that will not come up by itself: it
+/// failed, or is not wanted. The reason of a waiting service names the service that it waits for.
 fn hopeless(status: &Status) -> Vec<&str> {
     let lost = |service: &&ServiceStatus| match service.state() {
         ServiceState::Failed => true,
@@ -214,7 +215,7 @@ fn hopeless(status: &Status) -> Vec<&str> {
     }
 }
 
-/// Whom a service waits for: `waits for db to be ready, but it failed`.
+/// Returns the service named in a reason: `waits for db to be ready, but it failed`.
 fn awaited(reason: &str) -> Option<&str> {
     let rest = reason.strip_prefix(explain::WAITS)?;
     rest.split([' ', ',']).next()
@@ -237,7 +238,7 @@ fn ended(service: &ServiceStatus) -> String {
     }
 }
 
-/// The reason, and what comes next.
+/// Returns the reason, and what comes next.
 fn standing(service: &ServiceStatus) -> String {
     let next = lenient(service.next_start).map(|left| format!("next start in {}", span(left)));
     let cause = explain::Cause::of(&service.reason).cause;

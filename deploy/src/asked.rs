@@ -1,4 +1,4 @@
-//! Runs `ctl` of a trial, and waits for its answer under a ceiling.
+//! Runs `ctl` in a trial, with a time limit.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -8,38 +8,38 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// Longer than any command may take, also on a machine that does other things.
+/// Time limit of a command, even on a busy machine.
 const CEILING: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Names what a `ctl` says.
+/// Number of the next output file.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// The `ctl` of one `sereno.toml`.
+/// Runs `ctl` with one `sereno.toml`.
 #[derive(Debug, Clone)]
 pub struct Ctl {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// The `sereno.toml`.
+    /// Path of the `sereno.toml`.
     pub config: PathBuf,
-    /// The folder where it says what it says.
+    /// Folder for the output files.
     pub said: PathBuf,
     /// Whether the supervisor may use cgroups.
     pub cgroups: bool,
 }
 
-/// What `ctl` answered.
+/// Answer of a `ctl` command.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its exit code; `None`: it did not end, or was killed.
+    /// Exit code; `None` if it did not end or was killed.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Text on stdout.
     pub out: String,
-    /// What it complained of.
+    /// Text on stderr.
     pub err: String,
 }
 
-/// A `ctl` that is under way.
+/// A running `ctl` command.
 #[derive(Debug)]
 pub struct Asked {
     child: Child,
@@ -47,12 +47,12 @@ pub struct Asked {
 }
 
 impl Ctl {
-    /// Asks; others go on meanwhile.
+    /// Runs a command in the background.
     pub fn ask(&self, words: &[&str]) -> Result<Asked, Failure> {
         let number = ASKED.fetch_add(1, Ordering::Relaxed);
         let said = self.said.join(number.to_string());
         let failed = |source| Failure::Run { program: self.program.display().to_string(), source };
-        // Files and not pipes: one that is inherited by somebody who lives on would never end.
+        // Output goes to files instead of pipes: a pipe inherited by a process that lives on would never end.
         let out = File::create(said.with_extension("out")).map_err(failed)?;
         let err = File::create(said.with_extension("err")).map_err(failed)?;
         #[expect(
@@ -75,7 +75,7 @@ impl Ctl {
 }
 
 impl Asked {
-    /// Waits for it; one that hangs is ended and has no exit code.
+    /// Waits for the answer. A command that hangs is killed and has no exit code.
     pub fn answer(mut self) -> Result<Answer, Failure> {
         let failed = |source| Failure::Run { program: "ctl".into(), source };
         let began = now();
@@ -101,7 +101,7 @@ impl Asked {
     }
 }
 
-/// The real clock: what is tried has no other.
+/// Returns the real time: the programs under test use no other clock.
 #[expect(clippy::disallowed_methods, reason = "what is watched has the real clock only")]
 pub(crate) fn now() -> Instant {
     Instant::now()

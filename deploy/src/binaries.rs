@@ -1,4 +1,4 @@
-//! Builds the four programs, and copies them and this one to where they are run.
+//! Builds the four programs, and copies them and this program to where they are run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::Failure;
 use crate::place::{self, Place};
 
-/// What makes up a Sereno.
+/// The programs of Sereno.
 const PROGRAMS: [&str; 4] = ["supervisor", "health-monitor", "port-monitor", "ctl"];
 
-/// Builds them as `cargo build` would, so that what is built already is shared; what cargo says goes to the terminal.
+/// Builds the programs as `cargo build` would, which shares earlier builds. Cargo's messages go to the terminal.
 pub(crate) fn build(place: &Place) -> Result<Vec<PathBuf>, Failure> {
     build_for(place.root(), false)
 }
 
-/// The same of any tree, and for use.
+/// Builds the programs of any tree, optionally for release.
 pub(crate) fn build_for(root: &Path, release: bool) -> Result<Vec<PathBuf>, Failure> {
     let mut cargo = place::cargo();
     cargo.current_dir(root).args(["build", "--message-format", "json-render-diagnostics"]);
@@ -39,7 +39,7 @@ pub(crate) fn build_for(root: &Path, release: bool) -> Result<Vec<PathBuf>, Fail
     }
 }
 
-/// Where the programs are, by cargo's own word: the target folder can be laid out in many ways.
+/// Returns the paths of the programs from cargo's own output: the layout of the target folder varies.
 fn executables(messages: &str) -> Vec<PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let executable = |artifact: Value| {
@@ -50,7 +50,7 @@ fn executables(messages: &str) -> Vec<PathBuf> {
     artifacts.filter_map(executable).collect()
 }
 
-/// Copies them, and this program, to where they stay while the tree is built again.
+/// Copies the programs and this one to a folder that later builds of the tree do not change.
 pub(crate) fn install(built: &[PathBuf], bin: &Path) -> Result<(), Failure> {
     let own = std::env::current_exe().map_err(|source| copying(Path::new("this program"), bin, source))?;
     fs::create_dir_all(bin).map_err(|source| copying(&own, bin, source))?;
@@ -61,7 +61,7 @@ pub(crate) fn install(built: &[PathBuf], bin: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Beside it and then over it: one that still runs keeps its own file.
+/// Copies to a file beside the target and renames it: a program that still runs keeps its own file.
 pub(crate) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut beside = to.as_os_str().to_owned();
     beside.push(".new");

@@ -7,21 +7,21 @@ use serde_json::Value;
 use crate::Failure;
 use crate::place::Place;
 
-/// What `ctl status` says of the demo.
+/// Result of `ctl status` for the demo.
 pub(crate) enum Status {
-    /// Nobody supervises.
+    /// No supervisor is running.
     Down,
-    /// It runs, but something is not as wanted.
+    /// A supervisor is running, but something is not as wanted.
     Unwell(Value),
-    /// All as wanted, and every check passes.
+    /// Everything is as wanted, and every check passes.
     Well(Value),
 }
 
-/// `ctl` for the demo's `sereno.toml`.
+/// Runs `ctl` with the demo's `sereno.toml`.
 pub(crate) struct Control<'a>(pub(crate) &'a Place);
 
 impl Control<'_> {
-    /// Asks all three daemons.
+    /// Asks for the status of all daemons.
     pub(crate) fn status(&self) -> Result<Status, Failure> {
         if !self.0.program("ctl").is_file() {
             return Ok(Status::Down);
@@ -38,7 +38,7 @@ impl Control<'_> {
         }
     }
 
-    /// Lets it talk to the terminal itself.
+    /// Runs `ctl` with this process's terminal.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<(), Failure> {
         let status = self.command(arguments).status().map_err(|source| self.not_run(source))?;
         if status.success() {

@@ -1,4 +1,4 @@
-//! `cargo deploy demo`: from nothing to two services that stay up, and what to try with them.
+//! `cargo deploy demo`: builds everything, keeps two services up, and shows what to try with them.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::progress::{Seen, news};
 use crate::service::Break;
 use crate::{Failure, binaries, port};
 
-/// Where the demo's `sereno.toml` has its services listen: backend and frontend.
+/// Ports of the demo's services in its `sereno.toml`: backend and frontend.
 pub const PORTS: [u16; 2] = [18000, 15189];
 
-/// From `up` to all healthy takes a second or two; a machine that builds something else may need more.
+/// Time limit until all is healthy. It takes a second or two; a machine that is building something else may need more.
 const CEILING: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Starts it, waits until all is healthy, and says what to try. One that runs already is left as it is.
+/// Starts the demo, waits until all is healthy, and prints what to try. A running demo is left as it is.
 pub fn start(out: &mut dyn Write) -> Result<(), Failure> {
     let place = Place::find()?;
     let here = std::env::current_dir().unwrap_or_default();
@@ -45,13 +45,13 @@ pub fn start(out: &mut dyn Write) -> Result<(), Failure> {
     }
     writeln!(out)?;
     out.flush()?;
-    // What it says is for a person; if something broke in this very moment, the table shows it.
+    // The table is for the user. If something failed at this very moment, the table shows it.
     let _ = control.run(&["status"]);
     write!(out, "{}", hints(&place, &here))?;
     Ok(())
 }
 
-/// Ends it. One that does not run is no error.
+/// Stops the demo. It is no error if it is not running.
 pub fn stop(out: &mut dyn Write) -> Result<(), Failure> {
     let place = Place::find()?;
     let control = Control(&place);
@@ -62,8 +62,7 @@ pub fn stop(out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answered before anything is built or started: a service that finds its port taken would only crash, again and
-/// again.
+/// Checked before anything is built or started: a service whose port is taken would crash again and again.
 fn ports_are_free() -> Result<(), Failure> {
     match PORTS.iter().find_map(|port| port::holder(*port).map(|busy| (*port, busy))) {
         Some((port, busy)) => Err(Failure::Port { port, busy }),
@@ -105,7 +104,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Every line that is set in can be pasted as it stands; those with an address also into a browser.
+/// Returns the hints. Every indented line can be pasted into a shell, and an address also into a browser.
 fn hints(place: &Place, here: &Path) -> String {
     let ctl = |arguments: &str| place.ctl_line(here, arguments);
     let [backend, frontend] = PORTS;

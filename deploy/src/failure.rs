@@ -1,84 +1,84 @@
-//! Every way in which `cargo deploy` fails.
+//! Errors of `cargo deploy`.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::port::Busy;
 
-/// Why it did not work.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Something else listens where the demo would.
+    /// Another process listens on a port of the demo.
     #[error("start the demo: port {port} is taken by {busy}; end that, or wait until it has ended")]
     Port {
-        /// Which port.
+        /// The port number.
         port: u16,
-        /// Who has it.
+        /// Process that holds it.
         busy: Busy,
     },
     /// A program could not be started.
     #[error("run {program}: {source}")]
     Run {
-        /// Which program.
+        /// Name of the program.
         program: String,
-        /// Why not.
+        /// Cause of the error.
         source: io::Error,
     },
-    /// A program ended badly; it has said why itself.
+    /// A program exited with an error, which it has printed itself.
     #[error("run {command}: it ended with {status}")]
     Ended {
-        /// What was run.
+        /// The command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
     },
-    /// Cargo said something else than it does.
+    /// The output of cargo has an unexpected form.
     #[error("read what cargo says: {0}")]
     Cargo(String),
-    /// A program could not be put in its place.
+    /// A program could not be copied.
     #[error("copy {} to {}: {source}", from.display(), to.display())]
     Copy {
-        /// From where.
+        /// Source of the copy.
         from: PathBuf,
-        /// Whereto.
+        /// Target of the copy.
         to: PathBuf,
-        /// Why not.
+        /// Cause of the error.
         source: io::Error,
     },
     /// A file could not be written or deleted.
     #[error("write {}: {source}", path.display())]
     Write {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the error.
         source: io::Error,
     },
-    /// There is no list of what was installed.
+    /// The list of installed files is missing.
     #[error("uninstall from {}: nothing was installed there ({source})", prefix.display())]
     NotInstalled {
-        /// Where.
+        /// Folder of the installation.
         prefix: PathBuf,
-        /// Why not.
+        /// Cause of the error.
         source: io::Error,
     },
-    /// It took too long.
+    /// The time limit was exceeded.
     #[error("wait for the demo: not all was healthy within {seconds} s (see the table above)")]
     NotHealthy {
-        /// How long it was waited for.
+        /// The time limit, in seconds.
         seconds: u64,
     },
-    /// The play could not begin.
+    /// The conformance test or the attack could not begin.
     #[error("play a supervisor: {0}")]
     Play(String),
-    /// Nobody reads what is said.
+    /// The output could not be written.
     #[error("write to stdout: {0}")]
     Say(#[from] io::Error),
     /// The demo's service could not serve.
     #[error("serve on 127.0.0.1:{port}: {source}")]
     Serve {
-        /// Where.
+        /// Its port number.
         port: u16,
-        /// Why not.
+        /// Cause of the error.
         source: io::Error,
     },
 }

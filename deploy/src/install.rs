@@ -1,5 +1,5 @@
-//! `cargo deploy install` and `uninstall`: programs, man pages, completions and units below one folder, and a list of
-//! them, so that nothing is left behind.
+//! `cargo deploy install` and `uninstall`: programs, man pages, completions and units below one folder,
+//! with a list of all files, so that uninstalling leaves nothing behind.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,10 +9,10 @@ use std::process::Command;
 
 use crate::{Failure, binaries};
 
-/// Where the list of installed files lies.
+/// Path of the list of installed files.
 const LIST: &str = "share/sereno/installed";
 
-/// What makes a shell complete, and where each shell looks.
+/// Completion scripts, and where each shell looks for them.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "share/bash-completion/completions/ctl"),
     ("zsh", "share/zsh/site-functions/_ctl"),
@@ -26,7 +26,7 @@ const UNITS: [(&str, &str); 3] = [
     ("sereno-port-monitor.service", include_str!("../systemd/sereno-port-monitor.service")),
 ];
 
-/// Builds everything and puts it below a folder.
+/// Builds everything and installs it below a folder.
 pub fn install(root: &Path, prefix: &Path, debug: bool, out: &mut impl Write) -> Result<(), Failure> {
     let built = binaries::build_for(root, !debug)?;
     let files = place(&built, prefix)?;
@@ -40,7 +40,7 @@ pub fn install(root: &Path, prefix: &Path, debug: bool, out: &mut impl Write) ->
     Ok(())
 }
 
-/// Builds, and writes man pages only.
+/// Builds everything and writes only the man pages.
 pub fn man(root: &Path, folder: &Path) -> Result<(), Failure> {
     let built = binaries::build_for(root, false)?;
     let is_ctl = |path: &&PathBuf| path.file_stem().is_some_and(|stem| stem == "ctl");
@@ -48,7 +48,7 @@ pub fn man(root: &Path, folder: &Path) -> Result<(), Failure> {
     ask(ctl, &["man".as_ref(), folder.as_ref()]).map(drop)
 }
 
-/// Puts built programs and what they say of themselves below a folder; gives back what there is now.
+/// Installs built programs and their documentation below a folder; returns the list of installed files.
 pub fn place(built: &[PathBuf], prefix: &Path) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
     for program in built {
@@ -85,13 +85,13 @@ pub fn place(built: &[PathBuf], prefix: &Path) -> Result<Vec<String>, Failure> {
     Ok(files)
 }
 
-/// Deletes what was installed, and the folders that are empty then.
+/// Deletes the installed files, and the folders that are then empty.
 pub fn uninstall(prefix: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let list = prefix.join(LIST);
     let text = fs::read_to_string(&list)
         .map_err(|source| Failure::NotInstalled { prefix: prefix.into(), source })?;
     let mut deleted = 0;
-    // Only what lies below: a list that somebody changed deletes nothing elsewhere.
+    // Only paths below the folder count: a modified list must not delete files elsewhere.
     let below =
         |line: &&str| !line.is_empty() && !line.starts_with('/') && !line.split('/').any(|part| part == "..");
     for line in text.lines().filter(below) {
@@ -116,7 +116,7 @@ pub fn uninstall(prefix: &Path, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `~/.local`, or `/usr/local` for who may write there.
+/// Returns `~/.local`, or `/usr/local` for root.
 pub fn default_prefix() -> PathBuf {
     let root = fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t"));
     match std::env::home_dir() {

@@ -1,23 +1,23 @@
-//! What shows Sereno at work on this machine: the program behind `cargo deploy`.
+//! The program behind `cargo deploy`: shows Sereno at work on this machine.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`demo`] | `cargo deploy demo`: build, start, wait until all is healthy, say what to try |
+//! | [`demo`] | `cargo deploy demo`: builds, starts, waits until all is healthy, prints what to try |
 //! | [`install`] | `cargo deploy install`, `uninstall` |
-//! | [`service`] | the program that the demo keeps up, and every way to break it |
-//! | [`port`] | who holds a port |
-//! | [`progress`] | pure: what is new in a status |
-//! | `storm` | `cargo deploy storm`: everything killed at random moments, and nothing lost by it (Linux) |
-//! | `press` | `cargo deploy press`: many times the load, and nobody restarted for it (Linux) |
-//! | `attack` | `cargo deploy attack`: plays a monitor that means harm, and says what a supervisor gives way to (Linux) |
-//! | `conformance` | `cargo deploy conformance`: plays a supervisor against a monitor, and says what it does wrong (Linux) |
-//! | `asked` | runs `ctl` of a trial, under a ceiling (Linux) |
-//! | [`place`] | where the demo lies, and how its lines are pasted |
-//! | `binaries` | builds the programs, and copies them where they may run while the tree is built again |
+//! | [`service`] | the program of the demo's services, and every way to break it |
+//! | [`port`] | finds the process that holds a port |
+//! | [`progress`] | pure: finds what changed in a status |
+//! | `storm` | `cargo deploy storm`: kills everything at random moments, and checks that nothing is lost (Linux) |
+//! | `press` | `cargo deploy press`: many times the load, and no service may be restarted for it (Linux) |
+//! | `attack` | `cargo deploy attack`: plays a hostile monitor against a supervisor (Linux) |
+//! | `conformance` | `cargo deploy conformance`: plays a supervisor to test a monitor (Linux) |
+//! | `asked` | runs `ctl` in a trial, with a time limit (Linux) |
+//! | [`place`] | paths of the demo, and command lines in a form that can be pasted |
+//! | `binaries` | builds the programs, and copies them to where later builds do not change them |
 //! | `control` | runs `ctl` |
-//! | [`failure`] | every way to fail |
+//! | [`failure`] | errors of `cargo deploy` |
 //!
-//! It knows the others only as programs, and by the contract: nothing of theirs is linked in.
+//! This crate uses the other programs only as programs and through the contract: it links none of their code.
 
 #![forbid(unsafe_code)]
 

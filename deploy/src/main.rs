@@ -118,7 +118,7 @@ fn exit_code(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The tree that this program was built from.
+/// Returns the source tree that this program was built from.
 fn tree() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     folder.parent().map_or_else(|| folder.clone(), Into::into)
@@ -166,7 +166,7 @@ fn main() -> ExitCode {
         Command::StormService(args) => storm::service::run(&args).map_err(Failure::Say),
     };
     done.unwrap_or_else(|failure| {
-        // Nobody reading it is no reason to fail differently.
+        // If stderr can not be written, the exit code is still the same.
         let _ = writeln!(std::io::stderr(), "cargo deploy: {failure}");
         ExitCode::FAILURE
     })

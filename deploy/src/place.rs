@@ -1,4 +1,4 @@
-//! Where everything of the demo lies, and how a line is written so that it can be pasted.
+//! Paths of the demo, and command lines in a form that can be pasted.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// The demo's `sereno.toml` begins at these, seen from the folder it lies in, when the environment says nothing else.
+/// Variables that the demo's `sereno.toml` uses, with their default folders relative to it.
 const VARIABLES: [(&str, &str); 2] = [("DEMO_BIN", "bin"), ("DEMO_HOME", "home")];
 
-/// The tree and its target folder.
+/// The source tree and its target folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     root: PathBuf,
@@ -18,12 +18,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// A tree whose target folder is somewhere.
+    /// Creates a place from a tree and its target folder.
     pub fn new(root: &Path, target: &Path) -> Self {
         Self { root: root.into(), target: target.into() }
     }
 
-    /// This tree, and the target folder that cargo uses for it here.
+    /// Returns this tree, and the target folder that cargo uses for it here.
     pub fn find() -> Result<Self, Failure> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = own.parent().unwrap_or(own);
@@ -42,28 +42,29 @@ impl Place {
         }
     }
 
-    /// The tree.
+    /// Returns the source tree.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The demo's `sereno.toml`.
+    /// Returns the path of the demo's `sereno.toml`.
     pub fn config(&self) -> PathBuf {
         self.root.join("deploy").join("demo").join("sereno.toml")
     }
 
-    /// Where the demo's programs run from: a running program can not be overwritten everywhere.
+    /// Returns the folder that the demo's programs run from. It is separate, because not every system can
+    /// overwrite a running program.
     pub fn bin(&self) -> PathBuf {
         self.target.join("demo").join("bin")
     }
 
-    /// One of those programs.
+    /// Returns the path of one of those programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin().join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
-    /// What the environment must say so that the demo's `sereno.toml` finds the target folder: nothing where it is
-    /// the usual one.
+    /// Returns the variables with which the demo's `sereno.toml` finds the target folder; empty if it is
+    /// the default one.
     pub fn variables(&self) -> Vec<(&'static str, PathBuf)> {
         if self.target == self.root.join("target") {
             return Vec::new();
@@ -71,13 +72,13 @@ impl Place {
         VARIABLES.iter().map(|(name, folder)| (*name, self.target.join("demo").join(folder))).collect()
     }
 
-    /// A path as short as it can be written in the folder `here`.
+    /// Returns a path in its shortest form relative to the folder `here`.
     pub fn shown(path: &Path, here: &Path) -> String {
         let short = path.strip_prefix(here).unwrap_or(path);
         quoted(&short.display().to_string())
     }
 
-    /// A line that runs the demo's `ctl`, as it is pasted in the folder `here`.
+    /// Returns a line that runs the demo's `ctl`, to be pasted in the folder `here`.
     pub fn ctl_line(&self, here: &Path, arguments: &str) -> String {
         let set = |(name, value): &(&str, PathBuf)| match std::env::consts::OS {
             "windows" => format!("set {name}={}&& ", value.display()),
@@ -89,8 +90,8 @@ impl Place {
         format!("{variables}{program} -f {config} {arguments}")
     }
 
-    /// Gives a program the demo's variables and nothing of another Sereno, or of the `cargo run` this runs under:
-    /// build scripts that look at those would run again.
+    /// Sets the demo's variables for a program, and removes those of another Sereno or of the surrounding
+    /// `cargo run`: build scripts that look at those would run again.
     pub(crate) fn dress(&self, command: &mut Command) {
         undress(command);
         for (name, _) in VARIABLES {
@@ -100,7 +101,7 @@ impl Place {
     }
 }
 
-/// Cargo, as the one that runs this.
+/// Returns the cargo that runs this program.
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     #[expect(clippy::disallowed_methods, reason = "a command at a terminal runs cargo, as its person would")]
@@ -118,7 +119,7 @@ fn undress(command: &mut Command) {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a word for the shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/\\:._-+@%=,".contains(c);
     match (word.chars().all(plain), std::env::consts::OS) {

@@ -1,24 +1,24 @@
-//! Who holds a port. Where there is no `/proc`, or where it may not be read, only that somebody does.
+//! Finds the process that holds a port. Without readable `/proc` only the fact that it is held is known.
 
 use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-/// The longest command that is shown.
+/// Maximum length of a command that is shown.
 const LONGEST: usize = 100;
 
-/// Who holds a port.
+/// Holder of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Busy {
-    /// This process.
+    /// The process that holds it.
     By {
-        /// Its pid.
+        /// Pid of the process.
         pid: u32,
-        /// Its command line.
+        /// Command line of the process.
         command: String,
     },
-    /// It can not be seen.
+    /// The process can not be determined.
     Unknown,
 }
 
@@ -31,10 +31,10 @@ impl fmt::Display for Busy {
     }
 }
 
-/// Whether somebody listens on a port of this machine's loopback, and who.
+/// Returns the holder of a port on this machine's loopback addresses, if any.
 pub fn holder(port: u16) -> Option<Busy> {
     let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-    // A machine without one of the two is not a busy one.
+    // A machine that lacks one of the two addresses does not have the port taken.
     let taken = |address| TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
     if !addresses.into_iter().any(taken) {
         return None;
@@ -51,12 +51,12 @@ fn listener(port: u16) -> Option<Busy> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| holds(*pid, &inodes))
         .collect();
-    // The one that opened it is older than the children that inherited it.
+    // The process that opened the socket is older than the children that inherited it.
     pids.sort_unstable();
     pids.first().map(|pid| Busy::By { pid: *pid, command: command(*pid) })
 }
 
-/// The inodes of sockets that listen on a port, of a table as the kernel shows it.
+/// Returns the inodes of sockets that listen on a port, from a table of the kernel.
 fn listening(table: &str, port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
     let inode = |line: &str| {
@@ -84,12 +84,12 @@ fn command(pid: u32) -> String {
         let _ = file.take(4096).read_to_end(&mut bytes);
     }
     let text = String::from_utf8_lossy(&bytes);
-    // What a process calls itself is its own to choose, and goes to a terminal.
+    // A process chooses its own command line, and the text goes to a terminal.
     let plain = text.trim_end_matches('\0').chars().map(|c| if is_seen(c) { c } else { ' ' });
     plain.take(LONGEST).collect()
 }
 
-/// Whether a character is neither a control nor an invisible one: those are what Rust escapes, with the quotes.
+/// Whether a character is visible: Rust escapes control and invisible characters, and also quotes.
 fn is_seen(character: char) -> bool {
     matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }
@@ -135,7 +135,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
             socket.local_addr().expect("an address").port()
         };
-        // One that was free a moment ago may be somebody's by now, but not each of so many.
+        // A port that was free a moment ago may be taken by now, but not each of 100.
         assert!((0..100).any(|_| holder(freed()).is_none()));
     }
 

@@ -1,13 +1,13 @@
-//! What is new in a status: one short line for each daemon and service that has changed.
+//! Finds what changed in a status: one short line for each daemon and service that has changed.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What each was when it was last looked at.
+/// Last known state by name.
 pub type Seen = BTreeMap<String, String>;
 
-/// Remembers a status (the JSON of `ctl status`), and gives back who is not as before.
+/// Remembers a status (the JSON of `ctl status`), and returns the entries that have changed.
 pub fn news(seen: &mut Seen, status: &Value) -> Vec<(String, String)> {
     let monitors = rows(status, "monitors").map(|row| (name(row), monitor(row)));
     let services = rows(status, "services").map(|row| (name(row), service(row)));

@@ -1,4 +1,4 @@
-//! One command, and the end of everything it started.
+//! Runs one command as a check, and ends everything that it started.
 
 use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use crate::launcher;
 use crate::leaf::Leaf;
 
-/// Bytes of its output that are kept.
+/// Number of bytes of the output that are kept.
 const KEPT: usize = 200;
-/// How long its output is read after it ended: something it left in the background may hold the pipe.
+/// How long the output is read after the command has ended: a background process that it left may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// One command that exits with 0 where all is well.
+/// A check by one command, which passes if the command exits with 0.
 #[derive(Debug)]
 pub struct ExecCheck {
     spec: Box<v1::ExecCheck>,
@@ -27,7 +27,7 @@ pub struct ExecCheck {
 impl ExecCheck {
     pub(crate) fn new(spec: &v1::ExecCheck) -> Result<Self, TargetError> {
         if let Some(restricted) = &spec.restricted {
-            // Why it is not run is told at each check.
+            // The reason for a refusal is reported at each check.
             if restricted.refused.is_empty() {
                 judge_command(&restricted.argv, &restricted.env)?;
             }
@@ -47,10 +47,11 @@ impl ExecCheck {
         if let Some(Err(error)) = restricted.map(launcher::may_launch) {
             return Verdict::failing(error.to_string());
         }
-        // Declared first, so that it goes last: what is told to go by its group may still say something.
+        // Declared first, so that it is dropped last: a process that is told to exit by its process group
+        // may still write output.
         let leaf = match restricted.map(|_| Leaf::make()).transpose() {
             Ok(leaf) => leaf.flatten(),
-            // It says nothing about the service, which must not be restarted for it.
+            // This failure says nothing about the service, which must not be restarted for it.
             Err(error) => {
                 let words = format!("cannot make a cgroup for the check: {error}");
                 return Verdict { own_trouble: Some(words.clone()), ..Verdict::failing(words) };
@@ -64,10 +65,10 @@ impl ExecCheck {
                 return verdict;
             }
         };
-        // From here on the end of this future is the end of the command and of all it started.
+        // From here on, dropping this future ends the command and all that it started.
         let _group = Group(child.id());
         if let (Some(restricted), Some(mut stdin)) = (restricted, child.stdin.take()) {
-            // A launcher that is gone before it has read all of it says why by itself.
+            // A launcher that exits before it has read everything reports the reason itself.
             let _ = stdin.write_all(&launcher::instructions(restricted)).await;
         }
         let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -97,7 +98,7 @@ impl ExecCheck {
 
     fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<Child> {
         let mut command = if self.spec.restricted.is_some() {
-            // It makes a session of its own, which who leads a group cannot.
+            // The launcher creates its own session, which the leader of a process group can not.
             let mut command = launcher::command(leaf.map(Leaf::path))?;
             command.stdin(Stdio::piped());
             command
@@ -108,12 +109,13 @@ impl ExecCheck {
         command.spawn()
     }
 
-    /// The command itself, with all the rights of this monitor.
+    /// Returns the command itself, with all rights of this monitor.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.spec.argv[0]);
         command.args(&self.spec.argv[1..]).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
-            // What the supervisor told this monitor is not for the command; the mark stays, so that a sweep finds it.
+            // Variables that the supervisor set for this monitor are not passed on; the mark stays, so that
+            // a sweep finds the command.
             let ours = name.to_str().is_some_and(|name| {
                 ["SERENO_", "LISTEN_", "WATCHDOG_", "NOTIFY_SOCKET"].iter().any(|ours| name.starts_with(ours))
             });
@@ -131,7 +133,7 @@ impl ExecCheck {
     }
 }
 
-/// Whether a system can take such a command at all.
+/// Validates that a system can run such a command at all.
 fn judge_command(argv: &[String], env: &HashMap<String, String>) -> Result<(), TargetError> {
     let nul = |text: &String| text.contains('\0');
     if argv.first().is_none_or(String::is_empty) {
@@ -148,7 +150,7 @@ fn judge_command(argv: &[String], env: &HashMap<String, String>) -> Result<(), T
     }
 }
 
-/// Reads to the end, so that the command never blocks, and keeps the beginning.
+/// Reads to the end, so that the command never blocks on the pipe, and keeps the beginning.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut pipe) = pipe else { return };
     let mut buffer = [0; 4096];
@@ -163,7 +165,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
 fn judge(status: ExitStatus, said: Vec<u8>) -> Verdict {
     let detail = match status.code() {
         Some(code) => format!("exit {code}"),
-        // "signal: 9 (SIGKILL)"
+        // The text is, for example, "signal: 9 (SIGKILL)".
         None => status.to_string(),
     };
     if status.success() {
@@ -174,10 +176,11 @@ fn judge(status: ExitStatus, said: Vec<u8>) -> Verdict {
     Verdict { evidence, ..Verdict::failing(detail) }
 }
 
-/// The process group of a command, killed when this is dropped: given up or ended, nothing of a check stays behind.
+/// The process group of a command. Dropping this kills it, so that an ended or abandoned check leaves no
+/// process behind.
 ///
-/// When the leader was reaped its number is free, unless something of the group is left, which is whom this is for.
-/// The system gives numbers out in a circle, so that within this moment nobody else has got it.
+/// Once the leader is reaped its pid is free, unless a process of the group is left; those are the ones to
+/// kill. The system assigns pids in a cycle, so no other process has got this pid within the short time in between.
 #[derive(Debug)]
 struct Group(Option<u32>);
 
@@ -196,6 +199,6 @@ fn kill_group(leader: u32) {
     }
 }
 
-/// Without groups the command alone is ended, by `kill_on_drop`.
+/// Without process groups only the command itself is ended, by `kill_on_drop`.
 #[cfg(not(unix))]
 fn kill_group(_: u32) {}

@@ -1,11 +1,11 @@
-//! Is this answer good? Pure: status and body in, the reason why not out.
+//! Evaluates an HTTP answer. Pure: status and body go in, the reason of a failure comes out.
 
 use proto::v1;
 use regex::bytes::Regex;
 use serde_json::Value;
 use sereno_monitor::TargetError;
 
-/// What a good answer looks like.
+/// Conditions for a good answer.
 #[derive(Debug)]
 pub(crate) struct Expect {
     status: Vec<(u32, u32)>,
@@ -13,7 +13,7 @@ pub(crate) struct Expect {
     json: Vec<(String, Value)>,
 }
 
-/// Where no status is asked for.
+/// Accepted status codes if none are configured.
 const DEFAULT_STATUS: (u32, u32) = (200, 399);
 
 impl Expect {
@@ -45,7 +45,7 @@ impl Expect {
         Ok(Self { status, body, json })
     }
 
-    /// Why an answer is not good. `cut`: the body went on after what was read of it.
+    /// Returns why an answer is not good. `cut` means that the body was longer than what was read of it.
     pub(crate) fn judge(&self, status: u16, body: &[u8], cut: bool) -> Result<(), String> {
         let status = u32::from(status);
         if !self.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {
@@ -72,7 +72,7 @@ impl Expect {
     }
 }
 
-/// The member at a dotted path; digits count in an array. A member whose own name has dots is found too.
+/// Returns the member at a dotted path; a number is an array index. Also finds a member whose own name contains dots.
 fn member<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     if let Some(found) = step(value, path) {
         return Some(found);
@@ -88,7 +88,7 @@ fn step<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Equal as JSON: `1` and `1.0` are one number.
+/// Whether two values are equal as JSON: `1` and `1.0` are the same number.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {

@@ -1,9 +1,9 @@
-//! Runs the command of a check with the rights of its service: this program once more, as a process of one thread that
-//! gives up what it must and then becomes the command.
+//! Runs the command of a check with the rights of its service: starts this program again as a
+//! single-threaded process that gives up its rights and then becomes the command.
 //!
-//! It reads what to do from its stdin: arguments are shown to everybody. Its own environment is empty until it becomes
-//! the command: an `env_file` may belong to the service's user, and what stands there (`LD_PRELOAD`) must not reach a
-//! process that still has root's rights.
+//! The launcher reads its instructions from stdin, because arguments are visible to every user. Its own
+//! environment stays empty until it becomes the command: an `env_file` may belong to the service's user,
+//! and variables in it (`LD_PRELOAD`) must not reach a process that still has root's rights.
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "other systems have no users to change to"))]
 
@@ -13,47 +13,47 @@ use std::path::Path;
 use prost::Message as _;
 use proto::v1::RestrictedExec;
 
-/// The argument by which this program knows that it is to be the launcher.
+/// The argument that makes this program act as the launcher.
 pub const VERB: &str = "launch-check";
 
-/// The exit code of a launcher that could not become the command.
+/// Exit code of a launcher that could not become the command.
 pub const FAILED: u8 = 126;
 
-/// The mark of the monitor: it stays, so that a sweep finds the command.
+/// Environment variable with the monitor's mark. It stays set, so that a sweep finds the command.
 const MARK: &str = "SERENO_UNIT";
 
-/// Why a command could not be run with the rights it should have.
+/// Why a command could not be run with the intended rights.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// What to do could not be read.
+    /// The instructions can not be read.
     #[error("cannot read what to run: {0}")]
     Unread(#[from] io::Error),
-    /// What to do is damaged.
+    /// The instructions are damaged.
     #[error("cannot read what to run: {0}")]
     Damaged(#[from] prost::DecodeError),
-    /// The supervisor says that it must not be run.
+    /// The supervisor forbids running the command.
     #[error("not run: {0}")]
     Refused(String),
-    /// Only root may become somebody else.
+    /// Only root may change the user.
     #[error("cannot run as user {uid}: only root may, and this monitor runs as user {own}")]
     NotRoot {
-        /// Whom it should run as.
+        /// User id that the command should have.
         uid: u32,
-        /// Whom the monitor runs as.
+        /// User id of the monitor.
         own: u32,
     },
-    /// A newer supervisor knows more limits.
+    /// The limit is unknown: the supervisor is newer.
     #[error("cannot set the limit {0:?}: this system has none of that name")]
     UnknownLimit(String),
-    /// Something the system has not.
+    /// This system lacks the feature.
     #[error("cannot {0} on this system")]
     Absent(&'static str),
-    /// The system said no.
+    /// A system call failed.
     #[error("cannot {step}: {cause}")]
     Step {
-        /// What was to be done.
+        /// The step that failed.
         step: String,
-        /// Why not.
+        /// Cause of the failure.
         cause: io::Error,
     },
 }
@@ -64,12 +64,12 @@ impl LaunchError {
     }
 }
 
-/// What a launcher reads.
+/// Encodes the instructions for a launcher.
 pub(crate) fn instructions(spec: &RestrictedExec) -> Vec<u8> {
     spec.encode_to_vec()
 }
 
-/// Whether this process can give a command the rights that it should have, and no others.
+/// Checks that this process can give a command exactly the intended rights.
 pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
     if !spec.refused.is_empty() {
         return Err(LaunchError::Refused(spec.refused.clone()));
@@ -77,15 +77,15 @@ pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
     system::may_launch(spec)
 }
 
-/// A launcher, to be started: it enters this cgroup and waits for what to do on its stdin.
+/// Returns the command that starts a launcher, which enters this cgroup and waits for instructions on its stdin.
 pub(crate) fn command(cgroup: Option<&Path>) -> io::Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(system::own_program()?);
     command.arg(VERB).args(cgroup).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
     Ok(command)
 }
 
-/// Leaves the monitor's session and files, enters the cgroup that its arguments name, if they do, and becomes the command
-/// that stands on stdin; returns only if it cannot.
+/// Leaves the monitor's session and files, enters the cgroup named in its arguments, if any, and becomes
+/// the command described on stdin. Returns only on failure.
 pub fn launch() -> LaunchError {
     if let Err(error) = system::stand_alone() {
         return error;
@@ -116,7 +116,7 @@ mod system {
 
     use super::{LaunchError, MARK, RestrictedExec, io};
 
-    /// This program, also where another one has been put in its place since.
+    /// Returns this program, even if its file has been replaced meanwhile.
     #[cfg(target_os = "linux")]
     #[expect(clippy::unnecessary_wraps, reason = "other systems have to ask")]
     pub(super) fn own_program() -> io::Result<PathBuf> {
@@ -128,9 +128,9 @@ mod system {
         std::env::current_exe()
     }
 
-    /// Has a session of its own, and none of the files that this process was started with. Within the monitor's session the
-    /// command could join the monitor's group, and have the kernel hang up all of that by stopping in it. Whoever started
-    /// an unmanaged monitor may have had files open that are not for the command.
+    /// Creates a new session and closes all inherited files. Within the monitor's session the command could
+    /// join the monitor's process group and, by stopping there, make the kernel send a hang-up to the whole
+    /// group. An unmanaged monitor may have inherited open files that are not meant for the command.
     pub(super) fn stand_alone() -> Result<(), LaunchError> {
         close_fds::set_fds_cloexec(3, &[]);
         rustix::process::setsid().map_err(|cause| LaunchError::of("begin a session", cause))?;
@@ -152,7 +152,7 @@ mod system {
         }
     }
 
-    /// In the order in which the supervisor does it for a service.
+    /// Applies the same steps in the same order as the supervisor does for a service.
     pub(super) fn become_command(spec: &RestrictedExec) -> LaunchError {
         let Some((program, args)) = spec.argv.split_first() else {
             return LaunchError::Refused("the command is empty".into());
@@ -188,7 +188,7 @@ mod system {
         rights(spec, command)
     }
 
-    /// Whoever is not root already is whom it should be, and has nothing to give up.
+    /// A process that is not root already runs as the intended user and has nothing to give up.
     fn ids_to_set(spec: &RestrictedExec) -> Option<&ProcessIds> {
         spec.ids.as_ref().filter(|_| rustix::process::geteuid().is_root())
     }
@@ -205,7 +205,7 @@ mod system {
         if let Some(kept) = kept {
             for one in bits().filter(|one| !kept.contains(*one)) {
                 match thread::remove_capability_from_bounding_set(one) {
-                    // This kernel knows no more.
+                    // This kernel knows no further capability.
                     Err(Errno::INVAL) => break,
                     removed => removed.map_err(confined)?,
                 }
@@ -214,7 +214,7 @@ mod system {
         if let Some(ids) = ids_to_set(spec) {
             let user = |cause: Errno| LaunchError::of(format!("change to user {}", ids.uid), cause);
             if kept.is_some() {
-                // A change of user would clear all of them, also what is to be kept.
+                // A change of user would clear all capabilities, including those to keep.
                 thread::set_keep_capabilities(true).map_err(confined)?;
             }
             let groups: Vec<Gid> = ids.groups.iter().copied().map(Gid::from_raw).collect();
@@ -236,7 +236,8 @@ mod system {
         Ok(())
     }
 
-    /// Without a safe call for supplementary groups the library gives up all of them, and then changes group and user.
+    /// These systems have no safe call for supplementary groups: the library drops all of them, then
+    /// changes group and user.
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::unnecessary_wraps, reason = "Linux can fail here")]
     fn rights(spec: &RestrictedExec, command: &mut Command) -> Result<(), LaunchError> {

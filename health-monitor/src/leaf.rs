@@ -1,5 +1,5 @@
-//! A cgroup of its own for one check, where this monitor has one from its supervisor: whatever the check started ends with
-//! it, also what left its group, its environment and its outputs behind.
+//! A separate cgroup for one check, if this monitor has a cgroup from its supervisor. All processes that
+//! the check started end with it, also those that left its process group, environment and outputs.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,22 +8,23 @@ use std::{fs, io};
 
 use sereno_runtime::cgroup::v2_cgroup;
 
-/// What the supervisor calls the folder of its cgroups; this monitor has one in it.
+/// Prefix of the supervisor's cgroup folder; this monitor's cgroup is inside it.
 const SUPERVISORS: &str = "sereno-";
 
-/// What the leaves are called; the pid of the monitor and a number follow. One is never used twice: kernels (seen: 6.18)
-/// kill what is cloned into a cgroup that was killed once.
+/// Prefix of the leaves' names, followed by the monitor's pid and a number. A name is never reused: kernels
+/// (seen: 6.18) kill processes that are cloned into a cgroup that was killed before.
 const PREFIX: &str = "check-";
 
-/// Leaves whose processes have been killed, and that could not be removed yet.
+/// Leaves whose processes have been killed, but that could not be removed yet.
 static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// The cgroup of one check; everything in it is killed when this is dropped.
+/// The cgroup of one check; dropping this kills every process in it.
 #[derive(Debug)]
 pub(crate) struct Leaf(PathBuf);
 
 impl Leaf {
-    /// Makes one; `None`: this monitor has no cgroup of its supervisor's, and the group of processes has to do.
+    /// Creates a leaf. Returns `None` if this monitor has no cgroup from its supervisor; the process group
+    /// must then suffice.
     pub(crate) fn make() -> io::Result<Option<Self>> {
         let own = v2_cgroup("self").filter(|own| is_ours(own));
         own.map(|own| Self::make_in(&own)).transpose()
@@ -32,7 +33,7 @@ impl Leaf {
     fn make_in(own: &Path) -> io::Result<Self> {
         static ONCE: Once = Once::new();
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // Of an earlier process of this monitor, which was killed.
+        // Leaves of an earlier process of this monitor, which was killed.
         ONCE.call_once(|| abandoned(own).into_iter().for_each(|leaf| drop(Self(leaf))));
         remove_left();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +41,7 @@ impl Leaf {
         fs::create_dir(&path).map(|()| Self(path))
     }
 
-    /// Where it is.
+    /// Returns the path of the cgroup.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -48,7 +49,7 @@ impl Leaf {
 
 impl Drop for Leaf {
     fn drop(&mut self) {
-        // A kernel before 5.14 has no such file, and a supervisor there makes no cgroups.
+        // Kernels before 5.14 lack this file, and there the supervisor creates no cgroups.
         if let Err(error) = write(&self.0.join("cgroup.kill"), "1") {
             tracing::warn!(cgroup = %self.0.display(), %error, "what a check left behind could not be killed");
         }
@@ -57,19 +58,19 @@ impl Drop for Leaf {
     }
 }
 
-/// Writes to a file of a cgroup, and makes none.
+/// Writes to an existing file of a cgroup.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).open(path)?;
     io::Write::write_all(&mut file, text.as_bytes())
 }
 
-/// Whether a cgroup is that of a daemon of some supervisor of ours.
+/// Whether a cgroup belongs to a daemon of one of our supervisors.
 fn is_ours(own: &Path) -> bool {
     let above = own.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     above.is_some_and(|name| name.starts_with(SUPERVISORS))
 }
 
-/// Leaves of monitors that run no more. Another monitor may be in the same cgroup: one that a check itself starts.
+/// Returns leaves of monitors that no longer run. Another monitor may share this cgroup: a monitor started by a check.
 fn abandoned(own: &Path) -> Vec<PathBuf> {
     let is_abandoned = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));
@@ -87,13 +88,13 @@ fn folders(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes those whose processes are gone by now; the rest is tried again at the next check.
+/// Removes leaves whose processes have ended; the others are tried again at the next check.
 fn remove_left() {
     let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
     left.retain(|path| remove(path).is_err_and(|error| error.kind() != io::ErrorKind::NotFound));
 }
 
-/// Removes a cgroup that has no processes, and those that a check made below it.
+/// Removes a cgroup without processes, and the cgroups that a check created below it.
 fn remove(path: &Path) -> io::Result<()> {
     for below in folders(path) {
         remove(&below)?;
@@ -117,7 +118,7 @@ mod tests {
     fn leaves_are_new_each_time_and_those_of_ended_monitors_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let own = folder.path();
-        // No process has such a number; process 1 always runs.
+        // No process has the first pid; process 1 always runs.
         for path in ["check-4194305-0/below/it", "check-1-0", "mine"] {
             fs::create_dir_all(own.join(path)).expect("made");
         }

@@ -1,19 +1,19 @@
-//! Watches services over HTTP, or by a command: is the answer the one that a healthy service gives?
+//! Checks services over HTTP or by a command: is the answer that of a healthy service?
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`probe`] | [`HealthProbe`]: which kind is whose |
-//! | `http` | one check over HTTP: asks, follows redirects, judges the answer |
-//! | `expect` | pure: is this answer good |
-//! | `request` | what is asked for, and what a redirect makes of it |
-//! | `connection` | one connection with one request, and a bound on what is read |
-//! | `tls` | configurations of TLS, built when they are first needed |
+//! | [`probe`] | [`HealthProbe`]: selects the kind of check |
+//! | `http` | one check over HTTP: asks, follows redirects, evaluates the answer |
+//! | `expect` | pure: evaluates an answer |
+//! | `request` | a request, and what a redirect makes of it |
+//! | `connection` | one connection with one request, and a limit on what is read |
+//! | `tls` | TLS configurations, built on first use |
 //! | `exec` | one command, and the end of everything it started |
-//! | `leaf` | a cgroup of its own for one check |
-//! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
-//! | [`hostile`] | answers that nobody meant: for fuzzers |
+//! | `leaf` | a separate cgroup for one check |
+//! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
+//! | [`hostile`] | entry points for fuzzers: malformed answers |
 //!
-//! When to check, count, report and ask is the runtime's: `sereno_monitor`.
+//! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
 
 #![forbid(unsafe_code)]
 
@@ -30,5 +30,5 @@ mod tls;
 
 pub use probe::HealthProbe;
 
-/// The daemon's name, and its table's.
+/// Name of the daemon and of its table.
 pub const NAME: &str = "health-monitor";

@@ -46,7 +46,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    // Before anything else: the launcher of a check has one thread, and nothing to wire.
+    // Comes first: the launcher of a check is single-threaded and needs none of the setup below.
     if std::env::args_os().nth(1).is_some_and(|verb| verb == launcher::VERB) {
         let _ = writeln!(std::io::stderr(), "{NAME}: {}", launcher::launch());
         return ExitCode::from(launcher::FAILED);
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     match start(NAME, env!("CARGO_PKG_VERSION"), &flags, &env, HealthProbe::new()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody reading it is no reason to fail differently.
+            // If stderr can not be written, the exit code is still the same.
             let _ = writeln!(std::io::stderr(), "{NAME}: {error}");
             ExitCode::from(error.exit_code())
         }

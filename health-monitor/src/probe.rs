@@ -1,4 +1,4 @@
-//! Which kind is whose.
+//! Selects the check for each kind.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use crate::exec::ExecCheck;
 use crate::http::HttpCheck;
 use crate::tls::TlsConfigs;
 
-/// Checks over HTTP, and by commands.
+/// Checks services over HTTP and by commands.
 #[derive(Debug, Clone, Default)]
 pub struct HealthProbe {
     tls: Arc<TlsConfigs>,
 }
 
 impl HealthProbe {
-    /// A probe that has built nothing yet.
+    /// Creates a probe without any TLS configuration yet.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-/// One target, ready to be checked.
+/// The prepared check of one target.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HealthCheck {
-    /// Over HTTP.
+    /// A check over HTTP.
     #[non_exhaustive]
     Http(Box<HttpCheck>),
-    /// By a command.
+    /// A check by a command.
     #[non_exhaustive]
     Exec(ExecCheck),
 }

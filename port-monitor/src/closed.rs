@@ -1,5 +1,5 @@
-//! Hears from the kernel that a socket was closed, where it says so: the check that finds it gone need not wait until it
-//! is due. One socket for the whole monitor; where there is none, checks come when they are due and that is all.
+//! Receives the kernel's notifications of closed sockets, where it sends them, so that a check can run
+//! before it is due. The whole monitor uses one socket; without it checks run when they are due.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,22 +9,22 @@ use sereno_sockets::Gone;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
-/// So many ports may be closed before one check has heard of them.
+/// Number of closed ports that are buffered for a check.
 const REMEMBERED: usize = 64;
 
-/// Stands for whichever: some were missed.
+/// Stands for any port: some notifications were missed.
 const ANY: u16 = 0;
 
-/// Tells every check.
+/// Forwards the notifications to every check.
 #[derive(Debug, Default)]
 pub(crate) struct Closed(OnceLock<Option<Sender<u16>>>);
 
-/// What one check hears.
+/// The receiving end of one check.
 #[derive(Debug)]
 pub(crate) struct Hears(Option<Receiver<u16>>);
 
 impl Closed {
-    /// From now on.
+    /// Subscribes to notifications from now on.
     pub(crate) fn hear(&self) -> Hears {
         Hears(self.0.get_or_init(begin).as_ref().map(Sender::subscribe))
     }
@@ -35,10 +35,10 @@ fn begin() -> Option<Sender<u16>> {
     let (sender, _) = channel(REMEMBERED);
     let tell = sender.clone();
     tokio::spawn(async move {
-        // An error ends it: then checks come when they are due.
+        // An error ends the loop: then checks run when they are due.
         while let Ok(ports) = gone.ports().await {
             for port in if ports.is_empty() { vec![ANY] } else { ports } {
-                // Nobody has a target just now.
+                // Fails only if there is no target at present.
                 let _ = tell.send(port);
             }
         }
@@ -47,7 +47,7 @@ fn begin() -> Option<Sender<u16>> {
 }
 
 impl Hears {
-    /// Ends when somebody who listened on one of these ports does so no more, or may have.
+    /// Completes when a listener on one of these ports was closed, or may have been.
     pub(crate) async fn any_of(&mut self, addresses: &BTreeSet<SocketAddr>) {
         while let Some(receiver) = &mut self.0 {
             match receiver.recv().await {
@@ -84,7 +84,7 @@ mod tests {
         }
         timeout(soon, hears.any_of(&addresses)).await.expect("one was missed");
         sender.send(ANY).expect("heard");
-        // What was missed before is heard of first.
+        // Earlier missed notifications are reported first.
         for _ in 0..3 {
             timeout(soon, hears.any_of(&addresses)).await.ok();
         }

@@ -1,4 +1,4 @@
-//! All addresses side by side; one that answers is enough.
+//! Connects to all addresses in parallel; the first success is enough.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 
 use crate::sockets::has_address;
 
-/// Addresses of one check.
+/// Maximum number of addresses of one check.
 const MAX_ADDRESSES: usize = 16;
 
-/// Checks what stands in a target.
+/// Validates the addresses of a target.
 pub(crate) fn addresses(given: &[String]) -> Result<Vec<String>, TargetError> {
     let error = |problem: String| Err(TargetError::new("tcp.addresses", problem));
     if given.is_empty() || given.len() > MAX_ADDRESSES {
@@ -30,7 +30,7 @@ pub(crate) fn addresses(given: &[String]) -> Result<Vec<String>, TargetError> {
     Ok(given.to_vec())
 }
 
-/// Connects to whichever answers first. Dropped, it leaves nothing in flight.
+/// Connects to the address that answers first. Dropping the future cancels all attempts.
 pub(crate) async fn any(addresses: &[String]) -> Result<SocketAddr, Verdict> {
     let mut trying = JoinSet::new();
     for (place, address) in addresses.iter().cloned().enumerate() {
@@ -44,14 +44,14 @@ pub(crate) async fn any(addresses: &[String]) -> Result<SocketAddr, Verdict> {
             Err(error) => failures.push((usize::MAX, io::Error::other(error))),
         }
     }
-    // The same failure each time, whichever came first: the one of the address that was named first.
+    // Reports the failure of the address named first, so that the same failure is reported each time.
     failures.sort_by_key(|(place, _)| *place);
     Err(failures
         .first()
         .map_or_else(|| Verdict::failing("no address"), |(_, error)| Verdict::of_error(error)))
 }
 
-/// One name may have several addresses; they are tried side by side as well.
+/// A name may have several addresses, which are also tried in parallel.
 async fn one(address: &str) -> io::Result<SocketAddr> {
     if let Ok(literal) = address.parse::<SocketAddr>() {
         return reach(literal).await;
@@ -74,7 +74,7 @@ async fn reach(address: SocketAddr) -> io::Result<SocketAddr> {
     TcpStream::connect(address).await.map(|_| address)
 }
 
-/// Whether an address is this machine's own: only then does its table say anything about the port.
+/// Whether an address belongs to this machine: only then does the socket table tell anything about the port.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified() || has_address(ip)
 }
@@ -100,7 +100,7 @@ mod tests {
     fn local_is_what_this_machine_has() {
         assert!(is_local("127.0.0.1".parse().expect("an address")));
         assert!(is_local("::1".parse().expect("an address")));
-        // Reserved for documentation.
+        // This range is reserved for documentation.
         assert!(!is_local("192.0.2.1".parse().expect("an address")));
     }
 }

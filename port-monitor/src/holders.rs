@@ -1,6 +1,6 @@
-//! Who holds a listener, by `/proc`.
+//! Finds the process that holds a listener, by `/proc`.
 //!
-//! Nothing here fails: what can not be read (another user's process, one that ended meanwhile) is not there.
+//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are skipped.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -9,14 +9,15 @@ use std::path::PathBuf;
 
 use crate::sockets::{Owner, Run};
 
-/// Characters of a command that are shown.
+/// Maximum number of characters of a command to show.
 const MAX_COMMAND: usize = 100;
-/// Bytes of an environment that are read.
+/// Maximum number of bytes of an environment to read.
 const MAX_ENVIRON: u64 = 1024 * 1024;
-/// Bytes of a command that are read.
+/// Maximum number of bytes of a command to read.
 const MAX_BYTES: u64 = 4096;
 
-/// Who holds one of these listeners. Looks at the service's own processes first; at all others only if none of them does.
+/// Returns the owner of these listeners. Searches the service's own processes first, and all others only if
+/// none of them holds one.
 pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
     let wanted: HashSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     if wanted.is_empty() {
@@ -32,7 +33,7 @@ pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
     }
     match (run.pid, holders.first()) {
         (Some(_), Some(pid)) => Owner::Foreign { pid: *pid, command: command(*pid) },
-        // Without knowing who is the service, nobody can be called a stranger.
+        // Without the service's pid, no process can be called foreign.
         _ => Owner::Unknown,
     }
 }
@@ -44,7 +45,7 @@ fn processes() -> impl Iterator<Item = u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// A process and its descendants.
+/// Returns a process and its descendants.
 fn tree(root: u32) -> BTreeSet<u32> {
     let mut seen = BTreeSet::from([root]);
     let mut open = vec![root];
@@ -67,8 +68,8 @@ fn holds(pid: u32, wanted: &HashSet<String>) -> bool {
     })
 }
 
-/// Whether a process that left the tree (a double fork) is the service's all the same. Anybody can set the mark: of
-/// another user than the service's it says nothing.
+/// Whether a process that left the tree (a double fork) still belongs to the service. Any process can set the mark: it
+/// counts only for a process of the service's user, or root's.
 fn belongs(pid: u32, run: &Run) -> bool {
     let of_its_user = run.pid.is_none_or(|leader| user(pid) == user(leader) || user(pid) == Some(0));
     let mark = mark(pid).filter(|_| of_its_user);
@@ -83,16 +84,16 @@ fn belongs(pid: u32, run: &Run) -> bool {
     mark.is_some_and(|mark| mark.ends_with(&end))
 }
 
-/// Group and session of a process.
+/// Returns process group and session of a process.
 fn session(pid: u32) -> (Option<u32>, Option<u32>) {
     let stat = fs::read_to_string(of(pid, "stat")).unwrap_or_default();
-    // The command before the last parenthesis may hold anything.
+    // The command before the last parenthesis may contain any characters.
     let mut rest = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().skip(2);
     let mut next = || rest.next().and_then(|field| field.parse().ok());
     (next(), next())
 }
 
-/// The mark that the supervisor put into a process's environment.
+/// Returns the mark that the supervisor put into a process's environment.
 fn mark(pid: u32) -> Option<String> {
     let environ = read(pid, "environ", MAX_ENVIRON).ok()?;
     let mark = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(b"SERENO_UNIT="))?;

@@ -1,18 +1,19 @@
-//! Who holds a listener, by the kernel's table of sockets: it names who used each last.
+//! Finds the process that holds a listener, by the kernel's socket table, which names the last process to
+//! use each socket.
 //!
-//! Nothing here fails: what can not be read (one that ended meanwhile, the environment of a program of Apple's) is not
-//! there.
+//! Nothing here fails: unreadable data (a process that ended meanwhile, the environment of an Apple
+//! program) counts as absent.
 
 use sereno_sockets::{Holder, users};
 
 use crate::sockets::{Owner, Run};
 
-/// Characters of a command that are shown.
+/// Maximum number of characters of a command to show.
 const MAX_COMMAND: usize = 100;
-/// More generations nobody has: a table that changes while it is read may lead in a circle.
+/// Maximum number of generations: a table that changes while it is read may contain a cycle.
 const GENERATIONS: usize = 64;
 
-/// Who holds one of these listeners.
+/// Returns the owner of these listeners.
 pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
     let holders: Vec<Holder> = users(inodes).into_iter().filter_map(Holder::of).collect();
     let words = |holder: &Holder| holder.command_and("SERENO_UNIT");
@@ -24,13 +25,13 @@ pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
             let command = words(holder).0.chars().take(MAX_COMMAND).collect();
             Owner::Foreign { pid: holder.pid, command }
         }
-        // Without knowing who is the service, nobody can be called a stranger.
+        // Without the service's pid, no process can be called foreign.
         _ => Owner::Unknown,
     }
 }
 
-/// Whether a process is the service's: at any depth, in its group, or by its mark. Also who started the service: the
-/// supervisor holds a socket for it.
+/// Whether a process belongs to the service: by descent at any depth, by its process group, or by its mark.
+/// The ancestors of the service also count: the supervisor holds a socket for it.
 fn belongs(holder: &Holder, run: &Run, mark: Option<&str>, of: &dyn Fn(u32) -> Option<Holder>) -> bool {
     let end = format!("/{}/{}", run.service, run.incarnation);
     if mark.is_some_and(|mark| mark.ends_with(&end)) {
@@ -41,7 +42,7 @@ fn belongs(holder: &Holder, run: &Run, mark: Option<&str>, of: &dyn Fn(u32) -> O
     holder.group == leader || line(holder.pid, of).contains(&leader) || holds_for_it()
 }
 
-/// A process and whom it descends from.
+/// Returns a process and its ancestors.
 fn line(pid: u32, of: &dyn Fn(u32) -> Option<Holder>) -> Vec<u32> {
     let parent = |pid: &u32| of(*pid).map(|holder| holder.parent).filter(|parent| *parent != 0);
     std::iter::successors(Some(pid), parent).take(GENERATIONS).collect()

@@ -1,15 +1,15 @@
-//! Watches TCP ports: does somebody listen, is it the service itself, and does it accept?
+//! Checks TCP ports: is the port open, is it held by the service itself, and does it accept connections?
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`probe`] | [`PortProbe`]: connect, then judge what the system's table says of the listener |
-//! | `connect` | all addresses side by side, the first success counts |
-//! | `closed` | the kernel says that a listener was closed: no waiting for the next check |
-//! | `queue` | pure: does an accept queue drain |
-//! | `sockets` | the system's table of listeners; a file of its own on Windows |
-//! | `holders` | who holds a listener; one file for each system |
+//! | [`probe`] | [`PortProbe`]: connects, then evaluates the listener's entry in the system's table |
+//! | `connect` | connects to all addresses in parallel; the first success counts |
+//! | `closed` | notifications of closed listeners, so that a check need not wait until it is due |
+//! | `queue` | pure: whether an accept queue drains |
+//! | `sockets` | the system's table of listeners; a separate file on Windows |
+//! | `holders` | the process that holds a listener; one file per system |
 //!
-//! When to check, count, report and ask is the runtime's: `sereno_monitor`.
+//! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
 
 #![forbid(unsafe_code)]
 
@@ -25,5 +25,5 @@ mod sockets;
 
 pub use probe::PortProbe;
 
-/// The daemon's name, and its table's.
+/// Name of the daemon and of its table.
 pub const NAME: &str = "port-monitor";

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     match start(NAME, env!("CARGO_PKG_VERSION"), &flags, &env, PortProbe::default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody reading it is no reason to fail differently.
+            // If stderr can not be written, the exit code is still the same.
             let _ = writeln!(std::io::stderr(), "{NAME}: {error}");
             ExitCode::from(error.exit_code())
         }

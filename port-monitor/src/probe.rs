@@ -1,4 +1,4 @@
-//! Connect, then judge what the system's table says of the listener.
+//! Connects, then evaluates the listener's entry in the system's socket table.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,9 +14,9 @@ use crate::connect::{addresses, any, is_local};
 use crate::queue::{Queue, drains};
 use crate::sockets::{Owner, Run, owner, pick};
 
-/// A closer look at a queue that does not seem to drain: so many times …
+/// Number of samples of a queue that does not seem to drain.
 const LOOKS: u32 = 6;
-/// … this far apart, or a tenth of the time-out if that is less.
+/// Interval of these samples, or a tenth of the time-out if that is less.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Checks TCP ports.
@@ -25,11 +25,11 @@ pub struct PortProbe {
     closed: Closed,
 }
 
-/// One port, and what is remembered of it from check to check.
+/// The check of one port, with the state kept between checks.
 #[derive(Debug)]
 pub struct PortCheck {
     addresses: Vec<String>,
-    /// Those of them that this machine's own table knows: given as numbers, or the one that answered last.
+    /// The addresses that this machine's socket table knows: literal ones, or the one that answered last.
     local: BTreeSet<SocketAddr>,
     whose: bool,
     queue: Queue,
@@ -37,7 +37,7 @@ pub struct PortCheck {
     closed: Hears,
 }
 
-/// Whose a listener is, found out once.
+/// Ownership of a listener, determined once.
 #[derive(Debug)]
 struct Known {
     inodes: Vec<u64>,
@@ -96,7 +96,7 @@ impl Check for PortCheck {
         let word = if whose == Owner::Own { "own" } else { "unknown" };
         match self.stalled(&before, &after, target).await {
             Some(waiting) => {
-                // A frozen process may be replaced under the same port: look again whose it is.
+                // A frozen process may be replaced under the same port, so the owner is determined again.
                 self.known = None;
                 let noun = if waiting == 1 { "connection waits" } else { "connections wait" };
                 Verdict { stalled: true, ..Verdict::failing(format!("{word}, stalled: {waiting} {noun}")) }
@@ -111,7 +111,7 @@ impl Check for PortCheck {
 }
 
 impl PortCheck {
-    /// Whose the listeners are; found out when they, or the run, are others than before.
+    /// Returns the owner of the listeners. It is determined again when the listeners or the run have changed.
     async fn whose(&mut self, listeners: &[Listener], target: &Target) -> Owner {
         if !self.whose || listeners.is_empty() {
             return Owner::Unknown;
@@ -126,17 +126,17 @@ impl PortCheck {
             let (inodes, run) = (inodes.clone(), run.clone());
             move || owner(&inodes, &run)
         });
-        // On a busy host the search may take longer than a check may: then whose it is stays unknown this time, and the
-        // port is open all the same.
+        // On a busy host the search may take longer than a check may. The owner then stays unknown this
+        // time, and the port still counts as open.
         let Ok(found) = timeout(target.timeout / 2, found).await else { return Owner::Unknown };
         let owner = found.unwrap_or(Owner::Unknown);
-        // A stranger may leave, and hand its socket to the service, at any time.
+        // A foreign owner may exit at any time and pass its socket to the service.
         let stays = !matches!(owner, Owner::Foreign { .. });
         self.known = stays.then(|| Known { inodes, run, owner: owner.clone() });
         owner
     }
 
-    /// How many connections wait in a queue that does not drain.
+    /// Returns the number of connections that wait in a queue that does not drain.
     async fn stalled(&mut self, before: &[Listener], after: &[Listener], target: &Target) -> Option<u32> {
         let inodes = |table: &[Listener]| -> Vec<u64> { table.iter().map(|socket| socket.inode).collect() };
         let same = inodes(after);
@@ -162,7 +162,7 @@ fn waiting(table: &[Listener]) -> u32 {
     table.iter().map(|socket| socket.waiting).fold(0, u32::saturating_add)
 }
 
-/// The listeners of these addresses, each once, in the order of their inodes.
+/// Returns the listeners of these addresses without duplicates, sorted by inode.
 fn table(addresses: &BTreeSet<SocketAddr>) -> Vec<Listener> {
     if addresses.is_empty() {
         return Vec::new();

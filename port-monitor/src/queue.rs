@@ -1,19 +1,20 @@
-//! Does an accept queue drain? A frozen process still completes handshakes, the kernel does that for it; what it does
-//! not do is take connections out of the queue. Pure: lengths of the queue go in.
+//! Decides whether an accept queue drains. A frozen process still completes handshakes, because the kernel
+//! does that for it, but it takes no connections out of the queue. Pure: queue lengths go in.
 //!
-//! Every check puts a connection of its own into the queue, so that one waiting connection says nothing: it may be ours,
-//! just now. But what was waiting at the end of one check and is still there at the next was not accepted in between.
+//! Every check puts its own connection into the queue, so one waiting connection says nothing: it may be
+//! ours. But a connection that waited at the end of one check and is still there at the next was not
+//! accepted in between.
 
-/// The queue of one target's listeners, from check to check.
+/// Queue state of one target's listeners between checks.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Which listeners, and how many waited in them when they were last looked at.
+    /// The listeners, and the number of waiting connections when last seen.
     last: Option<(Vec<u64>, u32)>,
 }
 
 impl Queue {
-    /// What waits before this check connects. True: nothing seems to have been accepted since the check before, and a
-    /// closer look is called for.
+    /// Takes the queue length before this check connects. Returns true if nothing seems to have been
+    /// accepted since the last check, so that a closer look is needed.
     pub(crate) fn suspicious(&self, inodes: &[u64], waiting: u32) -> bool {
         match &self.last {
             Some((known, then)) => known == inodes && *then > 0 && waiting >= *then,
@@ -21,18 +22,18 @@ impl Queue {
         }
     }
 
-    /// What waits at the end of this check.
+    /// Notes the queue length at the end of this check.
     pub(crate) fn note(&mut self, inodes: Vec<u64>, waiting: u32) {
         self.last = Some((inodes, waiting));
     }
 
-    /// Nobody listens, or nobody knows.
+    /// Clears the state: no listener, or its queue is unknown.
     pub(crate) fn forget(&mut self) {
         self.last = None;
     }
 }
 
-/// Whether lengths seen one after the other show that somebody accepts: a busy queue is never empty, but it shrinks.
+/// Whether successive queue lengths show that connections are accepted: a busy queue is never empty, but it shrinks.
 pub(crate) fn drains(seen: &[u32]) -> bool {
     seen.contains(&0) || seen.windows(2).any(|pair| pair[1] < pair[0])
 }
@@ -41,7 +42,7 @@ pub(crate) fn drains(seen: &[u32]) -> bool {
 mod tests {
     use super::*;
 
-    /// Plays checks: what waits before and after each; says after which it was suspicious.
+    /// Plays checks with queue lengths before and after each; returns which of them were suspicious.
     fn play(checks: &[(u32, u32)]) -> Vec<bool> {
         let mut queue = Queue::default();
         checks

@@ -1,4 +1,4 @@
-//! Which of this host's listeners a connection meets, on systems that number them: Linux and macOS.
+//! Finds the listeners that a connection reaches, on systems that number them: Linux and macOS.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -6,18 +6,18 @@ use sereno_sockets::Listener;
 
 pub(crate) use crate::holders::owner;
 
-/// Whose a listener is.
+/// Owner of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A process of the service.
     Own,
-    /// Somebody else.
+    /// A process that does not belong to the service.
     Foreign { pid: u32, command: String },
-    /// It can not be told.
+    /// The owner can not be determined.
     Unknown,
 }
 
-/// Whom a target is about.
+/// The run that a target is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) pid: Option<u32>,
@@ -25,18 +25,20 @@ pub(crate) struct Run {
     pub(crate) incarnation: u64,
 }
 
-/// Whether an address is this machine's own.
+/// Whether an address belongs to this machine.
 pub(crate) fn has_address(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// The listeners that would get a connection to an address: those bound to it, else those bound to every address.
+/// Returns the listeners that would get a connection to an address: those bound to it, else those bound to
+/// every address.
 pub(crate) fn pick(address: SocketAddr, found: &[Listener]) -> Vec<Listener> {
     let wanted = address.ip().to_canonical();
     let fits: [&dyn Fn(IpAddr) -> bool; 3] = [
         &|ip| ip.to_canonical() == wanted,
         &|ip| ip.is_unspecified() && ip.is_ipv4() == wanted.is_ipv4(),
-        // A socket on [::] takes IPv4 too, unless it was told not to; then the connection would have failed.
+        // A socket on [::] accepts IPv4 too unless it is set to IPv6 only; in that case the connection
+        // would have failed.
         &|ip| ip.is_unspecified(),
     ];
     fits.iter()

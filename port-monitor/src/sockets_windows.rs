@@ -1,10 +1,10 @@
-//! The system's table of listeners, and who holds them, by `GetExtendedTcpTable` and a snapshot of the processes.
+//! The system's table of listeners and their processes, by `GetExtendedTcpTable` and a snapshot of the processes.
 //!
-//! A socket has no number of its own here, and the table is long (it holds every connection of the host): whose a port is
-//! is looked up aside, where it is asked for, and believed for a while. How many connections wait in a queue Windows
-//! does not say: nobody is called stalled here.
+//! Windows sockets have no number of their own, and the table is long (it holds every connection of the
+//! host). So the owner of a port is looked up separately, when it is needed, and cached for a while.
+//! Windows does not report the length of an accept queue, so no service counts as stalled here.
 //!
-//! Nothing here fails: what can not be read (the process of another user, one that ended meanwhile) is not there.
+//! Nothing here fails: unreadable entries (another user's process, a process that ended meanwhile) are skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -17,18 +17,18 @@ use sereno_sockets::Listener;
 use tokio::time::Instant;
 use winsafe::{HPROCESS, HPROCESSLIST, co};
 
-/// Whose a listener is.
+/// Owner of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A process of the service.
     Own,
-    /// Somebody else.
+    /// A process that does not belong to the service.
     Foreign { pid: u32, command: String },
-    /// It can not be told.
+    /// The owner can not be determined.
     Unknown,
 }
 
-/// Whom a target is about.
+/// The run that a target is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) pid: Option<u32>,
@@ -36,14 +36,15 @@ pub(crate) struct Run {
     pub(crate) incarnation: u64,
 }
 
-/// Characters of a command that are shown.
+/// Maximum number of characters of a command to show.
 const MAX_COMMAND: usize = 100;
-/// How long it is believed whose a port is, while it is open all the time.
+/// How long a port's owner is cached while the port stays open.
 const BELIEVED: Duration = Duration::from_secs(30);
-/// So long one look at the table does for all targets.
+/// How long one copy of the table is shared by all targets.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Whether an address is this machine's own: who talks to himself is heard from where he speaks. Nothing is sent.
+/// Whether an address belongs to this machine: a socket connected to an own address has that address
+/// locally too. Nothing is sent.
 pub(crate) fn has_address(ip: IpAddr) -> bool {
     let from: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let heard = UdpSocket::bind((from, 0)).and_then(|socket| {
@@ -53,14 +54,15 @@ pub(crate) fn has_address(ip: IpAddr) -> bool {
     heard.is_ok_and(|heard| heard.ip() == ip)
 }
 
-/// The listener that got a connection to an address: somebody is there, and `found` knows nothing of him.
+/// Returns the listener that got a connection to an address. It exists, because the connection succeeded;
+/// `found` is empty.
 pub(crate) fn pick(address: SocketAddr, _found: &[Listener]) -> Vec<Listener> {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let age = BEGAN.get_or_init(Instant::now).elapsed().as_secs() / BELIEVED.as_secs();
     vec![Listener { local: address, waiting: 0, user: 0, inode: Place::of(address).during(age) }]
 }
 
-/// An address, short: every address of IPv6 but the loopback is one.
+/// A compact address: every IPv6 address except the loopback counts as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     V4(Ipv4Addr, u16),
@@ -75,7 +77,7 @@ impl Place {
         }
     }
 
-    /// As a number, with 14 bits of the while.
+    /// Packs the address into a number, with 14 bits of the time period.
     fn during(self, age: u64) -> u64 {
         let place = match self {
             Self::V4(ip, port) => 1 << 49 | u64::from(ip.to_bits()) << 16 | u64::from(port),
@@ -94,14 +96,15 @@ impl Place {
         }
     }
 
-    /// Who gets the connections. One on [::] may take IPv4 too.
+    /// Returns the processes that get the connections. A listener on [::] may accept IPv4 too.
     fn holders(self) -> Vec<u32> {
         let v4 = matches!(self, Self::V4(..));
         let own = self.pick(&table(v4));
         if own.is_empty() && v4 { self.pick(&table(false)) } else { own }
     }
 
-    /// Who of these gets the connections: those bound to it, else those bound to every address.
+    /// Returns the processes of `found` that get the connections: those bound to the address, else those
+    /// bound to every address.
     fn pick(self, found: &[(SocketAddr, u32)]) -> Vec<u32> {
         let port = match self {
             Self::V4(_, port) | Self::V6 { port, .. } => port,
@@ -123,12 +126,13 @@ impl Place {
     }
 }
 
-/// Addresses, and who listens there.
+/// Addresses, and the processes that listen there.
 type Table = Vec<(SocketAddr, u32)>;
 
-/// Every listener of this host in one family, and who holds it.
+/// Returns every listener of this host in one family, with its process.
 ///
-/// A system that names nobody is not asked again: wine does not, and all its processes wait while it makes the table.
+/// A system that reports no processes is not queried again: wine reports none, and all its processes wait
+/// while it builds the table.
 fn table(v4: bool) -> Table {
     static LAST: [Mutex<Option<(Instant, Table)>>; 2] = [const { Mutex::new(None) }; 2];
     static NAMES_NOBODY: AtomicBool = AtomicBool::new(false);
@@ -149,7 +153,7 @@ fn table(v4: bool) -> Table {
     };
     let sockets = iterate_sockets_info(family, ProtocolFlags::TCP).into_iter().flatten().flatten();
     let mut table: Table = sockets.filter_map(listens).collect();
-    // Nobody is 0: it was not said.
+    // Process 0 means that the process was not reported.
     let all = table.len();
     table.retain(|(_, pid)| *pid != 0);
     NAMES_NOBODY.fetch_or(all > 0 && table.is_empty(), Ordering::Relaxed);
@@ -157,9 +161,9 @@ fn table(v4: bool) -> Table {
     table
 }
 
-/// Who holds one of these listeners.
+/// Returns the owner of these listeners.
 pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
-    // Without knowing who is the service, nobody can be called a stranger.
+    // Without the service's pid, no process can be called foreign.
     let Some(leader) = run.pid else { return Owner::Unknown };
     let holders: BTreeSet<u32> = inodes.iter().flat_map(|inode| Place::read(*inode).holders()).collect();
     let parents = parents();
@@ -174,18 +178,19 @@ pub(crate) fn owner(inodes: &[u64], run: &Run) -> Owner {
     }
 }
 
-/// Where the line of a process's parents leads to.
+/// Where the chain of a process's ancestors leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     /// To the leader of the service.
     Leader,
-    /// To somebody else.
+    /// To a process outside of the service.
     Stranger,
-    /// To one that has ended, and that may have been the service's: it began after the leader did.
+    /// To a process that has ended and may have been the service's: the descendant began after the leader.
     Lost,
 }
 
-/// A child remembers its parent's pid even when somebody else has got it: who is older than his parent is no child.
+/// A child keeps its parent's pid even when another process has reused it: a process older than its parent
+/// is not its child.
 fn line(pid: u32, leader: u32, parents: &BTreeMap<u32, u32>, created: &impl Fn(u32) -> Option<u64>) -> Line {
     let mut seen = BTreeSet::new();
     let mut at = pid;
@@ -206,7 +211,7 @@ fn line(pid: u32, leader: u32, parents: &BTreeMap<u32, u32>, created: &impl Fn(u
     Line::Leader
 }
 
-/// The parent of every process, by the pid that it remembers.
+/// Returns the parent of every process, by the pid that it remembers.
 fn parents() -> BTreeMap<u32, u32> {
     let Ok(mut list) = HPROCESSLIST::CreateToolhelp32Snapshot(co::TH32CS::SNAPPROCESS, None) else {
         return BTreeMap::new();
@@ -215,20 +220,20 @@ fn parents() -> BTreeMap<u32, u32> {
     entries.map(|entry| (entry.th32ProcessID, entry.th32ParentProcessID)).collect()
 }
 
-/// When a process was created, in the system's own unit.
+/// Returns when a process was created, in the system's unit.
 fn created(pid: u32) -> Option<u64> {
     let process = HPROCESS::OpenProcess(co::PROCESS::QUERY_LIMITED_INFORMATION, false, pid).ok()?;
     let (created, ..) = process.GetProcessTimes().ok()?;
     Some(u64::from(created.dwHighDateTime) << 32 | u64::from(created.dwLowDateTime))
 }
 
-/// The program: the line it was started with is not shown to others here.
+/// Returns the path of the program: Windows does not show the command line to other processes.
 fn command(pid: u32) -> String {
     let process = HPROCESS::OpenProcess(co::PROCESS::QUERY_LIMITED_INFORMATION, false, pid);
     let path = process.and_then(|process| process.QueryFullProcessImageName(co::PROCESS_NAME::WIN32));
     let path = path.unwrap_or_else(|_| "of another user".into());
     let characters = path.chars().count();
-    // Its end says more.
+    // The end of a path says more than its beginning.
     path.chars().skip(characters.saturating_sub(MAX_COMMAND)).collect()
 }
 
@@ -266,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_line_leads_to_the_leader_to_a_stranger_or_is_lost() {
-        // 10 led 11, which started 12; 13's parent is gone; 20 is older than all, and so is its child 21; 30 says that 10
-        // is its parent and was there before.
+        // 10 is the parent of 11, and 11 of 12. 13's parent is gone. 20 and its child 21 are older than all
+        // others. 30 claims 10 as its parent but is older.
         let parents =
             BTreeMap::from([(4, 0), (10, 4), (11, 10), (12, 11), (13, 99), (20, 98), (21, 20), (30, 10)]);
         let created = |pid| Some(if pid >= 20 { 1 } else { u64::from(pid) });

@@ -1,5 +1,6 @@
-//! Reads the bounds of fields from the comments of the contract ("At most 64 bytes", "At most 16 entries of at most 64
-//! bytes each") and writes them as a table. A field that a peer may fill and that has no bound is an error of the build.
+//! Reads the limits of fields from the comments of the contract ("At most 64 bytes", "At most 16 entries of
+//! at most 64 bytes each") and writes them as a table. A field that a peer may fill and that has no limit
+//! is a build error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use protox::prost_reflect::prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorSet, MessageOptions,
 };
 
-/// Why there is no table.
+/// Why the table can not be built.
 #[derive(Debug)]
 pub(super) struct BoundsError(String);
 
@@ -21,13 +22,14 @@ impl std::fmt::Display for BoundsError {
 
 impl std::error::Error for BoundsError {}
 
-/// A message of the contract, with the comments of its fields.
+/// A message of the contract with the comments of its fields.
 struct Message<'a> {
     descriptor: &'a DescriptorProto,
     comments: BTreeMap<usize, String>,
 }
 
-/// The Rust source of `TABLE`: every message that a daemon receives from a peer it does not trust, and those within.
+/// Returns the Rust source of `TABLE`: every message that a daemon receives from an untrusted peer, and the
+/// messages nested in it.
 pub(super) fn table(set: &FileDescriptorSet) -> Result<String, BoundsError> {
     let messages = messages(set);
     let mut open = roots(set);
@@ -97,7 +99,7 @@ fn bound(
     })
 }
 
-/// Every "at most N UNIT" of a comment: the number, and whether its unit is one of size.
+/// Returns every "at most N UNIT" of a comment: the number, and whether its unit is a unit of size.
 fn limits(comment: &str) -> Vec<(u64, bool)> {
     let comment = comment.to_lowercase();
     let said = comment.match_indices("at most ").filter_map(|(at, phrase)| {
@@ -115,7 +117,7 @@ fn limits(comment: &str) -> Vec<(u64, bool)> {
     said.collect()
 }
 
-/// What is sent by a peer: every request, and the answers of monitors, which anybody may write.
+/// Returns the messages that a peer sends: every request, and the answers of monitors, which anyone may implement.
 fn roots(set: &FileDescriptorSet) -> BTreeSet<String> {
     let mut roots = BTreeSet::new();
     let services = set.file.iter().flat_map(|file| &file.service);
@@ -130,7 +132,7 @@ fn roots(set: &FileDescriptorSet) -> BTreeSet<String> {
     roots
 }
 
-/// Every message of the contract by its full name, nested ones (entries of maps) as well.
+/// Returns every message of the contract by its full name, including nested ones (entries of maps).
 fn messages(set: &FileDescriptorSet) -> BTreeMap<String, Message<'_>> {
     const MESSAGES: i32 = 4;
     const FIELDS: i32 = 2;

@@ -1,5 +1,5 @@
-//! How large a field of a message may be. The numbers are those of the comments in `proto/sereno/v1/*.proto`, read at
-//! build time; here they are held, on the encoded bytes, before anything is allocated for them.
+//! Limits on the size of message fields. The numbers are read at build time from the comments in
+//! `proto/sereno/v1/*.proto`; they are enforced here on the encoded bytes, before anything is allocated.
 
 use std::fmt;
 
@@ -11,40 +11,40 @@ mod table {
 
 use table::TABLE;
 
-/// The longest text for a person that a report or a request carries, in bytes.
+/// Maximum length of a detail text in a report or a request, in bytes.
 pub const DETAIL: usize = 300;
 
-/// The longest beginning of a body that evidence carries, in bytes.
+/// Maximum length of the beginning of a body in evidence, in bytes.
 pub const BODY_HEAD: usize = 200;
 
-/// The longest `last_error` of a monitor's status, in bytes.
+/// Maximum length of `last_error` in a monitor's status, in bytes.
 pub const LAST_ERROR: usize = 1_024;
 
-/// How many levels deep messages of the contract lie within each other, at most.
+/// Maximum nesting depth of messages of the contract.
 const DEPTH: usize = 8;
 
-/// A field and its bounds.
+/// A field and its limits.
 struct Field {
     number: u32,
     name: &'static str,
-    /// Of a repeated field or a map: how many.
+    /// Maximum number of entries of a repeated field or a map.
     entries: u64,
-    /// Of a string, bytes, or an entry of a map.
+    /// Maximum length of a string, bytes, or an entry of a map.
     bytes: u64,
-    /// The full name of the message that it holds; empty: none.
+    /// Full name of the nested message type; empty if there is none.
     message: &'static str,
 }
 
 /// A field that is larger than the contract allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLarge {
-    /// The path of the field within its message: `results.detail`.
+    /// Path of the field within its message, for example `results.detail`.
     pub field: String,
-    /// What it has.
+    /// Actual size of the field.
     pub has: u64,
-    /// What it may have.
+    /// Maximum size of the field.
     pub most: u64,
-    /// Bytes or entries.
+    /// Unit of both sizes: bytes or entries.
     pub unit: &'static str,
 }
 
@@ -57,8 +57,8 @@ impl fmt::Display for TooLarge {
 
 impl std::error::Error for TooLarge {}
 
-/// Checks an encoded message against the bounds of its fields. `message` is its full name; one that no peer sends has no
-/// bounds. Bytes that are no message are let through: decoding says what is wrong with them.
+/// Checks an encoded message against the limits of its fields. `message` is its full name; a message that
+/// no peer sends has no limits. Malformed bytes pass: decoding reports what is wrong with them.
 pub fn check(message: &str, bytes: &[u8]) -> Result<(), TooLarge> {
     walk(message, bytes, &mut Vec::new())
 }
@@ -92,7 +92,8 @@ fn walk(message: &str, mut bytes: &[u8], path: &mut Vec<&'static str>) -> Result
     Ok(())
 }
 
-/// The number of the next field, and its bytes if it has a length; `None` at the end, or at what is no field.
+/// Returns the number of the next field, and its bytes if it has a length. Returns `None` at the end or at
+/// malformed bytes.
 fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>)> {
     const VARINT: u64 = 0;
     const FIXED_64: u64 = 1;
@@ -128,7 +129,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Shortens a text to at most this many bytes, at the border of a character.
+/// Shortens a text to at most `most` bytes, at a character boundary.
 pub fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);

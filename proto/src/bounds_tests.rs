@@ -5,7 +5,7 @@ use prost_types::field_descriptor_proto::Type;
 use super::*;
 use crate::v1;
 
-/// A field with a length, encoded.
+/// Encodes a field with a length.
 fn field(number: u32, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     prost::encoding::bytes::encode(number, &value.to_vec(), &mut bytes);
@@ -15,7 +15,8 @@ fn field(number: u32, value: &[u8]) -> Vec<u8> {
 /// Puts an encoded field into the messages around it.
 type Wrap<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
 
-/// Every string, bytes, list and map of a message, at any depth: what encodes a value of it within the outermost one.
+/// Visits every string, bytes, list and map field of a message at any depth, with a function that encodes a
+/// value of it within the outermost message.
 fn each_field(name: &str, path: &str, wrap: Wrap<'_>, seen: &mut dyn FnMut(&Field, String, Wrap<'_>)) {
     let row = TABLE.iter().find(|(row, _)| *row == name);
     for bounded in row.map_or(&[][..], |(_, fields)| fields) {
@@ -59,7 +60,7 @@ fn every_field_that_a_peer_sends_is_refused_just_above_its_bound() {
     assert!(looked_at > 60, "{looked_at}");
 }
 
-/// Held by the build too; this is the same by reflection, so that a hole in the build's walk is seen.
+/// The build checks this too. This test does so by reflection, so that a gap in the build's walk is found.
 #[test]
 fn no_string_bytes_list_or_map_of_a_request_or_a_monitors_answer_is_without_a_bound() {
     let set = FileDescriptorSet::decode(crate::DESCRIPTORS).expect("descriptors");

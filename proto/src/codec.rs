@@ -1,4 +1,4 @@
-//! The codec of every call: prost's, which looks at the bounds of a message before it decodes it.
+//! The codec of every call: prost's codec, with a check of message limits before decoding.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 
 use crate::bounds;
 
-/// Encodes `T`, decodes `U` if it is within its bounds.
+/// Encodes `T`; decodes `U` if it is within its limits.
 #[derive(Debug, Clone)]
 pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// Decodes `U` if it is within its bounds, and says `INVALID_ARGUMENT` with the name of the field if it is not.
+/// Decodes `U` if it is within its limits; otherwise fails with `INVALID_ARGUMENT` and the name of the field.
 #[derive(Debug, Clone)]
 pub struct BoundedDecoder<U>(PhantomData<U>);
 

@@ -1,4 +1,4 @@
-//! Enums of the wire, written for a person: the words that `ctl`, logs and JSON share.
+//! Names of wire enums for display, shared by `ctl`, logs and JSON.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::v1::{CheckState, Decision, Effect, LogStream, ServiceState, Wanted};
 macro_rules! words {
     ($($type:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
         impl $type {
-            /// The word of the contract for it.
+            /// Returns the contract's name of this value.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -40,7 +40,7 @@ words! {
 }
 
 impl Decision {
-    /// Whether the restart waits for something and is to be asked for again.
+    /// Whether the restart is held and must be requested again.
     pub const fn is_held(self) -> bool {
         matches!(self, Self::HeldDependency | Self::HeldBudget | Self::HeldBrake)
     }

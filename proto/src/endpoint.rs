@@ -1,10 +1,10 @@
-//! Where a daemon listens, as a URI.
+//! The address of a daemon, as a URI.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// A place to listen on or to connect to.
+/// An address to listen on or to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -16,9 +16,9 @@ pub enum Endpoint {
     Http(SocketAddr),
     /// `https://host:7610`: TLS on both sides; the client's certificate decides the role.
     Https {
-        /// A name or an address, without brackets.
+        /// Host name or address, without brackets.
         host: String,
-        /// The port.
+        /// Port of the daemon.
         port: u16,
     },
 }
@@ -26,46 +26,46 @@ pub enum Endpoint {
 /// Why a text is not an [`Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It has no scheme at all.
+    /// The text has no scheme.
     #[error("{0:?} is not a URI: write unix:///path/to.sock or https://host:7610")]
     NoScheme(String),
-    /// A path that is not absolute.
+    /// The path is not absolute.
     #[error("{0:?}: the path of a unix endpoint is absolute (unix:///run/x.sock has three slashes)")]
     RelativePath(String),
-    /// A path the kernel has no room for.
+    /// The path is too long for the kernel.
     #[error("{path:?}: a Unix socket path has at most {MAX_SOCKET_PATH} bytes, this one has {length}")]
     LongPath {
-        /// The endpoint.
+        /// The endpoint as given.
         path: String,
-        /// Bytes in its path.
+        /// Length of its path, in bytes.
         length: usize,
     },
-    /// Neither host nor port can be made out.
+    /// Host and port can not be parsed.
     #[error("{0:?}: write {1}, with a port and nothing after it")]
     NoPort(String, &'static str),
-    /// A name where only an address will do.
+    /// A host name is given where an address is required.
     #[error("{0:?}: write 127.0.0.1 or [::1]: a name may mean either, or another machine")]
     NoAddress(String),
-    /// Without TLS over a network.
+    /// The endpoint has no TLS but is not on this machine.
     #[error("{0:?}: without TLS only this machine is spoken to (127.0.0.1, [::1]); use https:// for others")]
     NotLoopback(String),
-    /// Anything else.
+    /// The scheme is unknown.
     #[error(
         "{uri:?}: {scheme:?} is no endpoint: use unix:///path, http://127.0.0.1:PORT or https://host:PORT"
     )]
     UnknownScheme {
-        /// The endpoint.
+        /// The endpoint as given.
         uri: String,
-        /// What stood before `:`.
+        /// The part before `:`.
         scheme: String,
     },
 }
 
-/// The longest path a Unix socket can have on Linux.
+/// Maximum length of a Unix socket path on Linux, in bytes.
 pub const MAX_SOCKET_PATH: usize = 107;
 
 impl Endpoint {
-    /// Reads a URI.
+    /// Parses a URI.
     pub fn parse(uri: &str) -> Result<Self, EndpointError> {
         let Some((scheme, rest)) = uri.split_once("://") else {
             return Err(EndpointError::NoScheme(uri.into()));
@@ -82,7 +82,7 @@ impl Endpoint {
         }
     }
 
-    /// A Unix socket at an absolute path.
+    /// Creates an endpoint for a Unix socket at an absolute path.
     pub fn unix(path: &Path) -> Result<Self, EndpointError> {
         let uri = format!("unix://{}", path.display());
         if !path.is_absolute() && !path.starts_with("/") {
@@ -95,12 +95,12 @@ impl Endpoint {
         Ok(Self::Unix(path.into()))
     }
 
-    /// Whether only processes of this machine can be at the other end, as the system itself says.
+    /// Whether only processes of this machine can be the peer, as guaranteed by the system.
     pub const fn is_local(&self) -> bool {
         matches!(self, Self::Unix(_) | Self::Pipe(_))
     }
 
-    /// Whether somebody elsewhere can be told to connect to it: not "every address of this machine".
+    /// Whether another host can be told to connect to it: false for "every address of this machine".
     pub fn names_a_host(&self) -> bool {
         match self {
             Self::Https { host, port } => {
@@ -123,7 +123,7 @@ fn http(uri: &str, rest: &str) -> Result<Endpoint, EndpointError> {
     }
 }
 
-/// `host:port` and nothing else; a lone slash at the end is nothing.
+/// Parses `host:port`; only a single slash may follow.
 fn https(rest: &str) -> Option<Endpoint> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = rest.rsplit_once(':')?;

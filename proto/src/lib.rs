@@ -3,14 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`v1`] | messages, clients and servers generated from `proto/sereno/v1/*.proto` |
-//! | [`name`] | [`Name`]: the one check of service, monitor and check names that all share |
-//! | [`time`] | durations and timestamps, from and to the wire, checked |
-//! | [`endpoint`] | [`Endpoint`]: where a daemon listens, as a URI |
-//! | [`role`] | [`Role`]: what somebody may do |
-//! | [`bounds`] | how large a field of a message may be |
-//! | [`codec`] | encodes and decodes messages, and holds their bounds |
-//! | [`text`] | text from outside that a person will read on a terminal |
-//! | `display` | how enums of the wire are written for a person |
+//! | [`name`] | [`Name`]: the validation of service, monitor and check names, shared by all |
+//! | [`time`] | durations and timestamps, from and to the wire, validated |
+//! | [`endpoint`] | [`Endpoint`]: the address of a daemon, as a URI |
+//! | [`role`] | [`Role`]: the permissions of a caller |
+//! | [`bounds`] | limits on the size of message fields |
+//! | [`codec`] | encodes and decodes messages, and enforces their limits |
+//! | [`text`] | sanitizes text from outside for a terminal |
+//! | `display` | names of wire enums for display |
 
 #![forbid(unsafe_code)]
 
@@ -39,8 +39,8 @@ pub mod v1 {
 /// The same contract as a descriptor set, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sereno.v1.bin"));
 
-/// The largest message either side of the wire sends or accepts.
+/// Maximum size of a message that either side of the wire sends or accepts, in bytes.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// How long a unary call may take before its caller gives up.
+/// Deadline of a unary call.
 pub const UNARY_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

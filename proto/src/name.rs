@@ -1,36 +1,36 @@
-//! Names of services, monitors and checks: what may stand in a path, a mark and a terminal without quoting.
+//! Names of services, monitors and checks. They need no quoting in a path, a mark or a terminal.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A checked name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, optionally followed by `:N` for one of several instances.
+/// A valid name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, optionally followed by `:N` for one of several instances.
 ///
-/// Cheap to clone; because of what it can not contain it is safe as a part of a file name.
+/// Cheap to clone. Safe as a part of a file name, because of the characters it can not contain.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
 /// Why a text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("a name must not be empty")]
     Empty,
-    /// More than 64 characters.
+    /// The name has more than 64 characters.
     #[error("a name has at most 64 characters, this one has {0}")]
     TooLong(usize),
     /// The first character is not a letter or a digit.
     #[error("a name begins with a letter or a digit, not with {0:?}")]
     BadStart(char),
-    /// A character that is not allowed.
+    /// The name contains a character that is not allowed.
     #[error("a name has only letters, digits, '.', '_' and '-', not {0:?}")]
     BadCharacter(char),
 }
 
-/// The longest name, without the number of an instance.
+/// Maximum length of a name without its instance number.
 pub const MAX_NAME: usize = 64;
 
 impl Name {
-    /// Checks a text.
+    /// Validates a text.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let base = match text.split_once(':') {
             Some((base, instance))
@@ -54,7 +54,7 @@ impl Name {
         Ok(Self(text.into()))
     }
 
-    /// What to sort by, as a person counts: `job:2` before `job:10`.
+    /// Returns a key for natural sorting: `job:2` before `job:10`.
     pub fn counted(&self) -> (&str, Option<u64>) {
         (self.base(), self.instance().and_then(|number| number.parse().ok()))
     }
@@ -64,23 +64,23 @@ impl Name {
         &self.0
     }
 
-    /// The name without the number of an instance.
+    /// Returns the name without its instance number.
     pub fn base(&self) -> &str {
         self.0.split_once(':').map_or(&self.0, |(base, _)| base)
     }
 
-    /// The number of an instance; `None`: it is not one of several.
+    /// Returns the instance number; `None` for a service without instances.
     pub fn instance(&self) -> Option<&str> {
         self.0.split_once(':').map(|(_, number)| number)
     }
 
-    /// A key for a second one of the same name, in a map of names: itself no name that anybody could give.
+    /// Returns a key for a second entry of the same name in a map. It is not a valid name, so no user can choose it.
     #[must_use]
     pub fn beside(&self) -> Self {
         Self(format!("{}+", self.0).into())
     }
 
-    /// As a part of a file name: the `:` before the number of an instance is no good on Windows.
+    /// Returns the name for use in a file name: `:` is not allowed on Windows.
     pub fn file_stem(&self) -> String {
         self.0.replace(':', "@")
     }

@@ -1,29 +1,29 @@
-//! What somebody may do: each role may do what the one before it may.
+//! Roles of callers. Each role includes the permissions of the one before it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// `viewer` < `monitor` < `operator`.
+/// Role of a caller: `viewer` < `monitor` < `operator`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Reads: status, events, logs.
+    /// May read status, events and logs.
     Viewer,
-    /// Reads targets, reports, and asks for a restart.
+    /// May also read targets, report, and request restarts.
     Monitor,
-    /// Everything.
+    /// May do everything.
     Operator,
 }
 
-/// A text that names no role.
+/// A text that is not a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no role: there are viewer, monitor and operator")]
 pub struct RoleError(String);
 
 impl Role {
-    /// All of them, the least first.
+    /// All roles, the lowest first.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Monitor, Self::Operator];
 
-    /// The word for it.
+    /// Returns the role's name.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

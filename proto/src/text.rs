@@ -1,8 +1,8 @@
-//! Text from outside that a person will read on a terminal.
+//! Sanitizes text from outside for display on a terminal.
 
-/// Returns the character, or a space in place of one that could do something to a terminal or could not be seen: control
-/// characters, those that change the order of the text around them, and invisible ones that make two names look alike.
-/// The joiners U+200C and U+200D stay: Persian, Hindi and emoji are written with them.
+/// Returns the character, or a space in place of a character that could control a terminal or is invisible:
+/// control characters, characters that change the order of the text around them, and invisible ones that
+/// make two names look alike. The joiners U+200C and U+200D stay: Persian, Hindi and emoji need them.
 pub fn printable(character: char) -> char {
     let reorders = matches!(
         character,

@@ -1,18 +1,18 @@
-//! Durations and timestamps between the wire and std, checked.
+//! Converts durations and timestamps between the wire and std, with validation.
 
 use std::time::{Duration, SystemTime};
 
-/// Why a duration of the wire can not be used.
+/// Why a wire duration can not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct DurationError {
-    /// The field it stood in.
+    /// Name of the field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Problem with its value.
     pub problem: &'static str,
 }
 
-/// A duration for the wire.
+/// Converts a duration to the wire.
 pub fn to_wire(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
@@ -20,7 +20,8 @@ pub fn to_wire(duration: Duration) -> prost_types::Duration {
     }
 }
 
-/// A duration from the wire; absent means zero, negative or out of range is an error that names the field.
+/// Converts a duration from the wire. Absent means zero; a negative value or one out of range is an error
+/// that names the field.
 pub fn from_wire(
     field: &'static str,
     wire: Option<prost_types::Duration>,
@@ -35,17 +36,17 @@ pub fn from_wire(
     Ok(Duration::new(seconds, nanos))
 }
 
-/// A duration from the wire where anything unusable counts as absent.
+/// Converts a duration from the wire; anything unusable counts as absent.
 pub fn lenient(wire: Option<prost_types::Duration>) -> Option<Duration> {
     wire.and_then(|wire| from_wire("duration", Some(wire)).ok())
 }
 
-/// A wall-clock time for the wire.
+/// Converts a wall-clock time to the wire.
 pub fn stamp(time: SystemTime) -> prost_types::Timestamp {
     time.into()
 }
 
-/// A wall-clock time from the wire.
+/// Converts a wall-clock time from the wire.
 pub fn unstamp(wire: Option<prost_types::Timestamp>) -> Option<SystemTime> {
     wire.and_then(|wire| SystemTime::try_from(wire).ok())
 }

@@ -1,15 +1,15 @@
-//! A task of Windows' Task Scheduler, as text.
+//! Renders a task for Windows' Task Scheduler.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::Boot;
 
-/// What the scheduler reads. `user`: at whose log-on it is started; `None`: at boot, as the system itself.
+/// Returns the XML of a task. `user` is the user at whose log-on it starts; `None` means at boot, as the system.
 ///
-/// Only ASCII, everything else by number: what encoding a file is in the scheduler and its command do not agree on. No
-/// time limit, and no lower priority than anybody else's, which a task would have otherwise. It is not started again by
-/// the scheduler: the monitors do that, and sooner.
+/// The text is ASCII with numeric references for all other characters: the scheduler and its command
+/// disagree about a file's encoding. There is no time limit, and the priority is normal instead of a task's
+/// lower default. The scheduler does not restart the supervisor: the monitors do that, and sooner.
 pub(crate) fn task(boot: &Boot<'_>, user: Option<&str>) -> String {
     let trigger = match user {
         Some(user) => {

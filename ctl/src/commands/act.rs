@@ -1,4 +1,4 @@
-//! Commands that tell the supervisor what is wanted of services, and wait for what becomes of it.
+//! Commands that tell the supervisor what is wanted of services, and wait for the result.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::render::{BAD, one_line};
 use crate::wait::{Goal, Waiting};
 
-/// Commands whose result is waited for.
+/// Commands that wait for their result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Start,
@@ -42,7 +42,7 @@ struct Outcomes {
     outcomes: Vec<Settled>,
 }
 
-/// Sends a command and waits until each service is settled.
+/// Sends a command and waits until each service has settled.
 pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let endpoint = &place.located.supervisor;
     let whom = selection(act.whom);
@@ -62,7 +62,7 @@ pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -
     let waiting = Waiting::new(verb.goal(), &outcomes);
     let mut settled = settle::wait(waiting, endpoint, act.timeout, width, out).await?;
     if !out.json {
-        // The first part of a message is what was asked for; the rest is news, such as who depends on it.
+        // The first part of a message repeats the request; the rest is news, such as dependents that are also affected.
         for outcome in outcomes.iter().filter(|outcome| outcome.ok) {
             if let Some((_, news)) = outcome.message.split_once("; ") {
                 out.line(&format!("{:<width$}  {}", one_line(&outcome.service), one_line(news)))?;
@@ -73,7 +73,7 @@ pub(super) async fn settle(verb: Verb, act: Act, place: &Place, out: &mut Out) -
     finish(all, out)
 }
 
-/// Waits for what the supervisor has taken already.
+/// Waits for the effect of a request that the supervisor has accepted.
 pub(super) async fn wait_for(
     goal: Goal,
     outcomes: &[Outcome],
@@ -86,7 +86,7 @@ pub(super) async fn wait_for(
     finish(settled, out)
 }
 
-/// `signal`.
+/// Runs `signal`.
 pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let (signal, main_only) = (args.which, args.main);
@@ -95,7 +95,7 @@ pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result
     told(&response.outcomes, out)
 }
 
-/// `reset`.
+/// Runs `reset`.
 pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
     let call =
@@ -103,14 +103,14 @@ pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Do
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
-/// `pause`.
+/// Runs `pause`.
 pub(super) async fn pause(args: Pause, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let request = PauseRequest { selection: selection(args.whom), r#for: args.time.map(to_wire) };
     let call = async |supervisor: Supervisor| supervisor.pause(request.clone()).await;
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
-/// `resume`.
+/// Runs `resume`.
 pub(super) async fn resume(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
     let call =
@@ -123,7 +123,7 @@ fn selection(whom: Whom) -> Option<Selection> {
     Some(Selection { selectors: whom.services, all: whom.all })
 }
 
-/// What became of a command that takes no time.
+/// Prints the outcome of a command that takes no time.
 fn told(outcomes: &[Outcome], out: &mut Out) -> Result<Done, Failure> {
     let width = width(outcomes);
     let mut all = refused(outcomes, width, out)?;
@@ -137,7 +137,7 @@ fn told(outcomes: &[Outcome], out: &mut Out) -> Result<Done, Failure> {
     finish(all, out)
 }
 
-/// Says who was refused.
+/// Prints the services for which the request was refused.
 fn refused(outcomes: &[Outcome], width: usize, out: &mut Out) -> Result<Vec<Settled>, Failure> {
     let mut all = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| !outcome.ok) {

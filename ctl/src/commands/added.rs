@@ -1,4 +1,4 @@
-//! `run` and `remove`: services that no file names.
+//! `run` and `remove`: services that are not in the file.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::out::Out;
 use crate::place::{Place, environment};
 use crate::wait::Goal;
 
-/// Adds one, and waits until it is ready.
+/// Adds a service and waits until it is ready.
 pub(super) async fn run(run: Run, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let here = crate::place::here()?;
     let request = AddServiceRequest {
@@ -27,7 +27,7 @@ pub(super) async fn run(run: Run, place: &Place, out: &mut Out) -> Result<Done, 
     act::wait_for(Goal::Up, &outcomes, run.timeout, place, out).await
 }
 
-/// What was typed, as a file would have it.
+/// Converts the arguments to the service's table in a file.
 fn table(run: &Run, here: &Path) -> Result<Table, Failure> {
     let text = |text: &str| Value::String(text.replace('$', "$$"));
     let mut table = Table::new();
@@ -50,7 +50,7 @@ fn table(run: &Run, here: &Path) -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// Stops them, and waits until nothing of them is left.
+/// Stops the services and waits until all their processes have ended.
 pub(super) async fn remove(remove: Remove, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let mut outcomes = Vec::new();

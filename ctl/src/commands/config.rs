@@ -1,4 +1,4 @@
-//! `check`, `plan` and `apply`: what a file says, what it would do, and doing it.
+//! `check`, `plan` and `apply`: validate a file, show its effects, and apply it.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ struct PlanJson<'a> {
     notes: &'a [String],
 }
 
-/// Judges a file; every problem is shown.
+/// Validates a file and shows every problem.
 pub(super) fn check(file: Option<&Path>, path: Option<&Path>, out: &mut Out) -> Result<Done, Failure> {
     let env = place::environment();
     let path = place::path(path.or(file), &env)?;
@@ -62,7 +62,7 @@ pub(super) fn check(file: Option<&Path>, path: Option<&Path>, out: &mut Out) -> 
         let ok = problems.is_empty();
         let file = path.display().to_string();
         out.document(&CheckJson { file, ok, problems })?;
-        // What is wrong has been said; only the exit code is missing.
+        // The problems have been printed; only the exit code is missing.
         return if ok { Ok(Done::Well) } else { Err(Failure::Usage("the file has errors".into())) };
     }
     let config = place::load(&path, &env, "it can not be applied")?.config;
@@ -128,7 +128,7 @@ pub(super) async fn apply(mut replace: bool, place: &Place, out: &mut Out) -> Re
     Ok(Done::Well)
 }
 
-/// Without those that nothing happens to.
+/// Returns the steps that change something.
 pub(super) fn changing(steps: &[Step]) -> impl Iterator<Item = &Step> {
     steps.iter().filter(|step| step.effect() != Effect::None)
 }
@@ -141,7 +141,7 @@ pub(super) fn steps_json(steps: &[Step]) -> Vec<StepJson<'_>> {
         .collect()
 }
 
-/// A line for each step, with what changes below it; then what is to be known besides.
+/// Prints a line for each step, with its changes below it, then the notes.
 pub(super) fn steps<'a>(
     steps: impl IntoIterator<Item = &'a Step>,
     notes: &[String],

@@ -1,4 +1,4 @@
-//! `context`: supervisors elsewhere, kept by name.
+//! `context`: supervisors on other machines, stored by name.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::context::{Context, Contexts};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 
-/// The word for none of them.
+/// The word for no context.
 const NONE: &str = "none";
 
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ struct ContextJson<'a> {
     context: &'a Context,
 }
 
-/// Adds, chooses, shows or forgets one.
+/// Adds, selects, shows or removes a context.
 pub(super) fn run(command: &ContextCommand, out: &mut Out) -> Result<Done, Failure> {
     let path =
         Contexts::path().ok_or_else(|| Failure::Usage("there is no folder to keep contexts in".into()))?;

@@ -1,4 +1,4 @@
-//! `describe`: everything about one service or daemon, from its state, its last events and the file.
+//! `describe`: shows a service or daemon, from its state, its last events and the file.
 
 use jiff::tz::TimeZone;
 use proto::Name;
@@ -16,7 +16,7 @@ use crate::render::json::{self, DaemonJson, MonitorJson, ServiceJson, Supervisor
 use crate::render::settings::{self, Setting};
 use crate::render::why::EventJson;
 
-/// How far back it shows what happened.
+/// Number of events to show.
 const EVENTS: u32 = 10;
 const ALL_EVENTS: u32 = 1000;
 
@@ -25,13 +25,12 @@ struct DescribeJson<'a> {
     supervisor: Option<SupervisorJson<'a>>,
     monitor: Option<MonitorJson<'a>>,
     service: Option<ServiceJson<'a>>,
-    /// `null`: the file names no such service, or has errors.
+    /// `null` if the file names no such service, or has errors.
     settings: Option<Vec<Setting>>,
     events: Vec<EventJson<'a>>,
     daemon: Option<DaemonJson<'a>>,
 }
 
-/// Shows it.
 pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let view = status::gather(place, true).await?;
     if let Err(why) = &view.supervisor {
@@ -91,10 +90,10 @@ fn settings(name: &str, place: &Place) -> Option<Vec<Setting>> {
     Some(settings::service(&name, config.services.get(&name)?, &place.located.home))
 }
 
-/// The last events; a supervisor without a journal has none.
+/// Returns the last events; empty for a supervisor without a journal.
 async fn timeline(name: &str, place: &Place) -> Result<Vec<Event>, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
-    // Its own events name nobody, and so can only be picked out of all of them.
+    // The supervisor's own events name no service, so they are filtered from all events.
     let own = name == "supervisor";
     let service = if own { String::new() } else { name.to_owned() };
     let limit = if own { ALL_EVENTS } else { EVENTS };

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything, says what is wrong and what to do.
+//! `doctor`: checks the whole setup, and shows each problem with its remedy.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ struct DoctorJson<'a> {
     findings: &'a [Finding],
 }
 
-/// 1 if something is wrong.
+/// Exits with 1 if there is a problem.
 pub(super) async fn run(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let mut found = Vec::new();
     let env = place::environment();

@@ -1,4 +1,4 @@
-//! `down`: ends the services and the supervisor, and waits until both are gone.
+//! `down`: stops the services and the supervisor, and waits until both are gone.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::out::Out;
 use crate::place::Place;
 use crate::render::one_line;
 
-/// Its last streams have ended: it only has to leave.
+/// How long to wait for the supervisor's exit after its last streams have ended.
 const LEAVE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const NOW_AND_THEN: Duration = Duration::from_millis(200);
 
 #[derive(Serialize)]
 struct DownJson {
-    /// Whether there was a supervisor at all.
+    /// Whether a supervisor was running.
     running: bool,
     stopped: Vec<String>,
     kept: Vec<String>,
 }
 
-/// Ends everything, or only the daemons.
+/// Stops everything, or only the daemons.
 pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let endpoint = &place.located.supervisor;
     let until = Instant::now() + LEAVE;
@@ -36,7 +36,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
         match told_to_go(keep_services, place).await {
             Ok(Told::Going(told)) => break *told,
             Ok(Told::Nobody { ended }) => return nobody(ended, out),
-            // It died while it was being told; whoever comes after it is told as well.
+            // The supervisor died during the request; its successor is told too.
             Err(Failure::NoSupervisor { .. }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
             Err(failure) => return Err(failure),
         }
@@ -59,7 +59,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
                 Ok(Some(status)) => status,
                 Ok(None) | Err(_) => break,
             },
-            // A stream that nobody ends is no reason to wait for one who has gone.
+            // The supervisor is gone, although the stream has not ended.
             () = deserted(endpoint) => break,
         };
         let now = alive(&status);
@@ -69,7 +69,7 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     }
     drop(feed);
     gone(endpoint).await?;
-    // One that was killed in the middle of it leaves the rest to another, whoever starts that.
+    // If a supervisor is killed meanwhile, the rest is left to another one, no matter which process starts it.
     while !keep_services
         && spawn::end_what_is_left(&place.located.home, endpoint).await? == spawn::Left::Supervised
     {
@@ -78,7 +78,8 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     let kept = if keep_services {
         left
     } else {
-        // The last state may have been too short to be seen; it does not leave before all are stopped.
+        // The last state may have been too short to be seen. The supervisor does not exit before all
+        // services are stopped.
         for name in left {
             say(name, out)?;
         }
@@ -95,18 +96,18 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     Ok(Done::Well)
 }
 
-/// Who has been told to go.
+/// Result of the shutdown request.
 enum Told {
-    /// A supervisor; how things were before.
+    /// A supervisor is shutting down; with the status before.
     Going(Box<(Feed<WatchStatusResponse>, Status)>),
-    /// Nobody supervises; whether something had to be ended all the same.
+    /// No supervisor is running; `ended` tells whether leftovers had to be stopped.
     Nobody { ended: bool },
 }
 
 async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure> {
     let endpoint = &place.located.supervisor;
     let supervisor = match Supervisor::try_connect(endpoint).await {
-        // Without a supervisor nobody has to be asked to keep the services.
+        // Without a supervisor the services keep running anyway.
         Err(ConnectError::Nobody(_)) if keep_services => return Ok(Told::Nobody { ended: false }),
         Err(ConnectError::Nobody(_)) => match spawn::end_what_is_left(&place.located.home, endpoint).await? {
             spawn::Left::Nothing(ended) => return Ok(Told::Nobody { ended }),
@@ -132,7 +133,7 @@ fn nobody(ended: bool, out: &mut Out) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
-/// Services of which something runs.
+/// Returns the services that have a running process.
 fn alive(status: &Status) -> Vec<String> {
     let runs = status.services.iter().filter(|service| {
         service.pid != 0
@@ -144,7 +145,7 @@ fn alive(status: &Status) -> Vec<String> {
     runs.map(|service| service.name.clone()).collect()
 }
 
-/// Returns once nobody listens; looks now and then, as the stream's end is the usual way to learn of it.
+/// Returns once no supervisor listens. Polls at long intervals, because usually the end of the stream comes first.
 async fn deserted(endpoint: &Endpoint) {
     loop {
         sleep(NOW_AND_THEN).await;
@@ -154,7 +155,7 @@ async fn deserted(endpoint: &Endpoint) {
     }
 }
 
-/// Waits until nobody listens any more.
+/// Waits until no supervisor listens any more.
 async fn gone(endpoint: &Endpoint) -> Result<(), Failure> {
     let until = Instant::now() + LEAVE;
     while let Ok(supervisor) = Supervisor::try_connect(endpoint).await {

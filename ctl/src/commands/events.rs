@@ -1,4 +1,4 @@
-//! `why` and `events`: what happened, and what led to it.
+//! `why` and `events`: past events and their causes.
 
 use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
@@ -16,7 +16,7 @@ use crate::render::time::day;
 use crate::render::why::{EventJson, Events, event};
 use crate::view::is_meant_by;
 
-/// The chain of causes of one restart.
+/// Shows the chain of causes of one restart.
 pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let request = GetTimelineRequest {
@@ -36,7 +36,7 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         return Ok(Done::Well);
     }
     let service = one_line(&args.service);
-    // Of a first run there is no restart to tell, only how it came to be.
+    // A first run has no restart to explain, only its start.
     let first = |event: &Event| event.incarnation <= 1 && event.kind != "exit";
     match args.incarnation {
         0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
@@ -52,7 +52,7 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     Ok(Done::Well)
 }
 
-/// Why nothing can be told of that name; `None`: there is one of that name, which nothing has happened to yet.
+/// Returns why there are no events for that name. Returns `None` if the service exists but has no events yet.
 async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, Failure> {
     let status = supervisor.status(false, UNARY_DEADLINE).await?;
     let services: Vec<&str> = status.services.iter().map(|service| &*service.name).collect();
@@ -63,13 +63,13 @@ async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, F
     Ok((!known).then(|| not_one(name, &services)))
 }
 
-/// The journal.
+/// Shows the journal.
 pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let service = args.service.unwrap_or_default();
     let request = GetTimelineRequest {
         service: service.clone(),
-        // Zero means a default on the wire; nobody who asks for nothing is to get a hundred.
+        // Zero means a default on the wire: `-n 0` must not show a hundred events.
         limit: args.lines.max(1),
         ..GetTimelineRequest::default()
     };
@@ -93,7 +93,7 @@ pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) ->
     while_read(follow(supervisor, next, &service, &zone, place, out)).await
 }
 
-/// Goes on with what happens, also at the next supervisor when this one is replaced: the journal is the same.
+/// Follows new events, also after the supervisor is replaced: the journal is the same.
 async fn follow(
     mut supervisor: Supervisor,
     mut next: u64,
@@ -126,7 +126,7 @@ fn show(one: &Event, zone: &TimeZone, out: &mut Out) -> Result<(), Failure> {
     if out.json { out.record(&EventJson::new(one)) } else { out.line(&event(one, true, zone, out.look)) }
 }
 
-/// Lines with a time, below the day where it is not today.
+/// Prints events with their time, below a line with the date if it is not today.
 pub(super) fn lines(events: &[Event], named: bool, out: &mut Out) -> Result<(), Failure> {
     let zone = TimeZone::system();
     let mut shown = day(Some(std::time::SystemTime::now()), &zone);

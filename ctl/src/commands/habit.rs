@@ -1,4 +1,4 @@
-//! Commands that people bring with them from PM2 and that have nothing to do here: each says why, and what to type.
+//! PM2 commands that are not needed here: each explains why, and what to type instead.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ struct Answer {
     message: String,
 }
 
-/// `pm2 save`.
+/// Answers `pm2 save`.
 pub(super) fn save(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let file = place.file().display();
     say(
@@ -24,7 +24,7 @@ pub(super) fn save(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     )
 }
 
-/// `pm2 resurrect`.
+/// Answers `pm2 resurrect`.
 pub(super) fn resurrect(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let file = place.file().display();
     say(

@@ -1,4 +1,4 @@
-//! `import`: the file of another tool becomes a `sereno.toml`, and what has no place in it is listed.
+//! `import`: converts the file of another tool to a `sereno.toml`, and lists the options without an equivalent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct ImportJson<'a> {
     text: &'a str,
 }
 
-/// Reads, writes, lists; with `--up` also starts.
+/// Reads, writes and lists; with `--up` also starts.
 pub(super) async fn run(import: Import, out: &mut Out) -> Result<Done, Failure> {
     let to = match &import.from {
         From::Pm2(asked) => &asked.to,
@@ -57,7 +57,7 @@ pub(super) async fn run(import: Import, out: &mut Out) -> Result<Done, Failure> 
 fn folders(from: &Path, path: &Path) -> Result<Folders, Failure> {
     let from = std::path::absolute(from).map_err(Failure::Start)?;
     let folder = |path: &Path| path.parent().unwrap_or(path).to_owned();
-    // By one name each: a link on the way would hide that one lies below the other.
+    // Canonical paths: a symbolic link would hide that one folder lies below the other.
     let settled = |path: &Path| folder(path).canonicalize().unwrap_or_else(|_| folder(path));
     Ok(Folders { from: settled(&from), to: settled(path) })
 }
@@ -129,7 +129,7 @@ fn told(
         option: gone.key,
         reason: gone.rule,
     }));
-    // All about one service together, in the order of the file.
+    // Groups the entries by service, in the order of the file.
     let order: Vec<String> = imported.dropped.iter().map(|one| one.service.clone()).collect();
     imported.dropped.sort_by_key(|one| order.iter().position(|name| *name == one.service));
     let text = imported.draft.text();
@@ -144,7 +144,7 @@ fn told(
         out.document(&ImportJson { file, services, dropped, notes, missing, text: &text })?;
     } else if printed {
         out.text(&text)?;
-        // The file is on stdout: what is said about it goes beside it.
+        // The file goes to stdout, so the remarks go to stderr.
         for one in &imported.dropped {
             note(&format!("dropped {} {}: {}", one.service, one.option, one.reason));
         }
@@ -180,7 +180,7 @@ fn list(imported: &Imported, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Broken between words.
+/// Wraps text at word boundaries.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in one_line(text).split_whitespace() {

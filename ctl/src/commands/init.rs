@@ -1,4 +1,4 @@
-//! `init`: a first file, from what the folder says.
+//! `init`: writes a first file for the programs found in the folder.
 
 use serde::Serialize;
 use sereno_config::Problems;
@@ -18,7 +18,7 @@ struct InitJson<'a> {
     text: &'a str,
 }
 
-/// Looks, writes, and says what to do next.
+/// Inspects the folder, writes the file, and prints the next steps.
 pub(super) fn run(init: &Init, out: &mut Out) -> Result<Done, Failure> {
     let env = place::environment();
     let path = write::target(init.output.as_deref())?;
@@ -48,7 +48,7 @@ pub(super) fn run(init: &Init, out: &mut Out) -> Result<Done, Failure> {
     Ok(missing(&world))
 }
 
-/// Says what the file names and is not there.
+/// Prints what the file refers to but does not exist.
 pub(super) fn missing(world: &Problems) -> Done {
     for problem in &world.0 {
         note(&problem.to_string());

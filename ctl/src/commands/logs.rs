@@ -1,4 +1,4 @@
-//! `logs`: what services wrote, byte for byte; or those lines of it that match.
+//! `logs`: shows the services' output, byte for byte, or only matching lines.
 
 mod writer;
 
@@ -17,10 +17,9 @@ use crate::place::Place;
 use crate::render::lines::Matches;
 use writer::Writer;
 
-/// Lines of each output, where neither `-n`, `--since` nor `--grep` says otherwise.
+/// Number of lines per output, if none of `-n`, `--since` and `--grep` is given.
 const LINES: u32 = 50;
 
-/// Shows them.
 pub(super) async fn run(args: &Logs, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let stream = match (args.stdout, args.stderr) {
         (true, false) => LogStream::Stdout,
@@ -42,7 +41,7 @@ pub(super) async fn run(args: &Logs, place: &Place, out: &mut Out) -> Result<Don
     }
 }
 
-/// Shows the lines that match. The last so many of them are known only when all have been read.
+/// Shows matching lines. The last of them are known only after all lines are read.
 async fn search(
     endpoint: &Endpoint,
     mut request: ReadLogsRequest,
@@ -67,7 +66,7 @@ async fn search(
     keep_showing(endpoint, supervisor, writer, request, places, out).await
 }
 
-/// Shows what is asked for, and goes on with the next supervisor when this one is replaced.
+/// Shows the requested output, and continues with the next supervisor if this one is replaced.
 pub(super) async fn show(
     endpoint: &Endpoint,
     request: ReadLogsRequest,
@@ -112,7 +111,7 @@ async fn keep_showing(
     }
 }
 
-/// The services have been writing meanwhile: goes on where it was, and with what has come from others since.
+/// Continues at the last position of each output, and includes output of other services written since.
 fn go_on(request: &mut ReadLogsRequest, places: &Places, since: Instant) {
     request.lines = u32::MAX;
     request.since = Some(to_wire(since.elapsed()));
@@ -120,7 +119,7 @@ fn go_on(request: &mut ReadLogsRequest, places: &Places, since: Instant) {
         places.iter().map(|((service, stream), place)| position(service, *stream, *place)).collect();
 }
 
-/// Where each output has been shown up to.
+/// Position up to which each output has been shown.
 type Places = BTreeMap<(String, i32), LogPlace>;
 
 fn position(service: &str, stream: i32, place: LogPlace) -> LogPosition {
@@ -134,7 +133,7 @@ async fn pour(
     out: &mut Out,
 ) -> Result<(), Failure> {
     loop {
-        // What has come is shown before more is waited for; a flood is written in large pieces.
+        // Received output is shown before waiting for more; a large amount is written in large pieces.
         let next = tokio::select! {
             biased;
             next = feed.next() => next?,

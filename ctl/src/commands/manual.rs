@@ -1,4 +1,4 @@
-//! What `ctl` says about itself: completions, man pages, the reference, the schema.
+//! Documentation of `ctl`: completions, man pages, the reference, the schema.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::complete;
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 
-/// The script of a shell: it asks `ctl` at each completion, so that names are those of the file.
+/// Writes the completion script of a shell. It asks `ctl` at each completion, so that names come from the file.
 pub(super) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<Done, Failure> {
     let script = complete::registration(shell)
         .ok_or_else(|| Failure::Refused(format!("{shell}: there are no completions for it")))?;
@@ -18,13 +18,13 @@ pub(super) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<
     Ok(Done::Well)
 }
 
-/// The schema of `sereno.toml`.
+/// Prints the schema of `sereno.toml`.
 pub(super) fn schema(out: &mut Out) -> Result<Done, Failure> {
     out.text(sereno_config::SCHEMA)?;
     Ok(Done::Well)
 }
 
-/// A man page for `ctl` and each of its commands.
+/// Writes a man page for `ctl` and each of its commands.
 pub(super) fn man(folder: &Path, out: &mut Out) -> Result<Done, Failure> {
     let refuse = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(refuse)?;
@@ -33,7 +33,7 @@ pub(super) fn man(folder: &Path, out: &mut Out) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
-/// Every command in Markdown, as `docs/commands.md` has it.
+/// Prints every command in Markdown, for `docs/commands.md`.
 pub(super) fn reference(out: &mut Out) -> Result<Done, Failure> {
     let mut command = Args::command();
     command.build();
@@ -75,7 +75,7 @@ fn section(command: &clap::Command, text: &mut String) {
     let arguments: Vec<&clap::Arg> = command
         .get_arguments()
         .filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()))
-        // Said once, at the top.
+        // Global options are listed once, at the top.
         .filter(|arg| !arg.is_global_set() || !command.get_bin_name().unwrap_or("ctl").contains(' '))
         .collect();
     if arguments.is_empty() {

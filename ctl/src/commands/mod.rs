@@ -1,11 +1,11 @@
-//! What each command does, one file for each family.
+//! The commands, one file per family.
 //!
 //! | module | commands |
 //! |---|---|
 //! | [`up`], [`spawn`] | `up` |
 //! | [`down`] | `down` |
 //! | [`status`] | `status` |
-//! | [`crate::top`] | `top`, a room of its own |
+//! | [`crate::top`] | `top`, in its own module |
 //! | [`act`] | `start`, `stop`, `restart`, `reload`, `signal`, `reset`, `pause`, `resume` |
 //! | [`added`] | `run`, `remove` |
 //! | [`logs`] | `logs` |
@@ -13,10 +13,10 @@
 //! | [`describe`] | `describe` |
 //! | [`init`], [`import`], [`mod@write`] | `init`, `import` |
 //! | [`doctor`] | `doctor` |
-//! | [`context`], [`token`], [`mod@pki`] | the commands of these names: who asks whom, and may |
+//! | [`context`], [`token`], [`mod@pki`] | the commands of these names: remote supervisors and permissions |
 //! | [`config`] | `check`, `plan`, `apply` |
 //!
-//! [`manual`] has `completions`, `schema` and the man pages; [`startup`] what happens at boot.
+//! [`manual`] has `completions`, `schema` and the man pages; [`startup`] installs the start at boot.
 
 mod act;
 mod added;
@@ -50,10 +50,10 @@ use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
 
-/// Does what was typed.
+/// Runs the given command.
 pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
     let file = args.file.as_deref();
-    // What needs neither a file that is found nor a daemon.
+    // These commands need neither a file nor a daemon.
     match args.command {
         Command::Completions(wanted) => return manual::completions(wanted.shell, out),
         Command::Check(check) => return config::check(file, check.path.as_deref(), out),
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Save => habit::save(place, out),
         Command::Resurrect => habit::resurrect(place, out),
         Command::Upgrade(upgrade) => upgrade::run(upgrade, place, out).await,
-        // Answered above.
+        // These were handled above.
         Command::Completions(_)
         | Command::Check(_)
         | Command::Init(_)
@@ -114,7 +114,8 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
     done.map_err(|failure| hinted(failure, place))
 }
 
-/// What can not be done from elsewhere: it reads or writes files of the supervisor's machine.
+/// Returns the name of a command that can not be used remotely, because it reads or writes files of the
+/// supervisor's machine.
 fn needs_the_machine(command: &Command) -> Option<&'static str> {
     Some(match command {
         Command::Up(_) => "up",
@@ -129,7 +130,7 @@ fn needs_the_machine(command: &Command) -> Option<&'static str> {
     })
 }
 
-/// With the name that was probably meant, where somebody is not known.
+/// Adds a similar name to the message if a name is unknown.
 fn hinted(failure: Failure, place: &Place) -> Failure {
     let (Failure::Refused(text) | Failure::Usage(text)) = &failure else { return failure };
     let unknown =

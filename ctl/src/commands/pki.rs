@@ -1,4 +1,4 @@
-//! `pki`: a small authority for daemons that talk over a network.
+//! `pki`: a small certificate authority for daemons that communicate over a network.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::out::Out;
 use crate::pki::{Certificate, Folder, read};
 use crate::render::time::rfc3339;
 
-/// What ends sooner is renewed without being named.
+/// Certificates that expire within this time are renewed without being named.
 const SOON: Duration = Duration::from_secs(30 * 86400);
 
 #[derive(Serialize)]
@@ -24,7 +24,6 @@ struct CertificateJson<'a> {
     ends: Option<String>,
 }
 
-/// Does it.
 pub(super) fn run(pki: &Pki, out: &mut Out) -> Result<Done, Failure> {
     let folder = Folder(pki.folder.clone());
     match &pki.what {

@@ -1,11 +1,11 @@
-//! A file in the place of another one that runs in the same home.
+//! Asks before a file replaces another file that runs in the same home.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::failure::Failure;
 use crate::out::Out;
 
-/// Whether the person at the terminal wants it all the same. Without a terminal nobody does.
+/// Whether the user at the terminal confirms. False without a terminal.
 pub(super) fn is_confirmed(why: &str, out: &Out) -> Result<bool, Failure> {
     let mut terminal = io::stderr();
     if out.json || !io::stdin().is_terminal() || !terminal.is_terminal() {

@@ -1,4 +1,4 @@
-//! Waits until services are what was asked for, and says so, a line each.
+//! Waits until services have settled, and prints one line for each.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::out::Out;
 use crate::render::{BAD, one_line, state_style};
 use crate::wait::{Verdict, Waiting};
 
-/// What became of one service, for `--json`.
+/// Outcome of one service, for `--json`.
 #[derive(Serialize)]
 pub(super) struct Settled {
     pub(super) service: String,
@@ -37,7 +37,7 @@ impl From<Verdict> for Settled {
     }
 }
 
-/// Waits for all of them, at most so long; prints each as it settles unless JSON is wanted.
+/// Waits for all services, at most for `limit`. Prints each as it settles, unless JSON is wanted.
 pub(super) async fn wait(
     mut waiting: Waiting,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! Starts a supervisor that outlives this command, and shows what it says if it does not come up.
+//! Starts a supervisor that outlives this command, and shows its error if it does not start.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -18,26 +18,26 @@ use crate::client::{STATUS_DEADLINE, Supervisor};
 use crate::failure::Failure;
 
 const PROGRAM: &str = "supervisor";
-/// How long one that lives may take to answer: on a machine with fifty times the work that it can do it took more than ten
-/// seconds.
+/// How long a living supervisor may take to answer: on a machine with fifty times the work that it can do,
+/// it took more than ten seconds.
 const START: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How long a supervisor may take to be gone after it stopped listening.
+/// How long a supervisor may take to exit after it stopped listening.
 const LEAVES: Duration = Duration::from_secs(1);
-/// What it says before it dies is short; the rest is for its log.
+/// Maximum size of its start-up output, in bytes. An error message is short; the rest goes to its log.
 const LONGEST_SAYING: usize = 64 * 1024;
 
-/// Who answers now.
+/// The supervisor that answers now.
 pub(super) struct Started {
     pub(super) supervisor: Supervisor,
     pub(super) status: Status,
-    /// Whether it is the one that was started here, and not that of another `up` at the same time.
+    /// Whether it was started here, and not by another `up` at the same time.
     pub(super) ours: bool,
 }
 
-/// Starts one and waits until a supervisor answers: this one, or another that was faster.
+/// Starts a supervisor and waits until one answers: this one, or another that was faster.
 ///
-/// Refused where what another file started runs in the home, unless that may be replaced.
+/// Fails if the home runs another file, unless `replace` is set.
 pub(super) async fn supervisor(file: &Path, replace: bool, endpoint: &Endpoint) -> Result<Started, Failure> {
     let more: &[&str] = if replace { &["--replace"] } else { &[] };
     let mut newcomer = Newcomer::spawn([OsStr::new("--file"), file.as_os_str()], more)?;
@@ -63,7 +63,7 @@ pub(super) async fn supervisor(file: &Path, replace: bool, endpoint: &Endpoint) 
             if how.code() == Some(OTHER_FILE.into()) {
                 return Err(Failure::OtherFile(said));
             }
-            // Another one has the lock, and will answer soon.
+            // Another supervisor holds the lock and will answer soon.
             if !said.contains("already running") {
                 return Err(Failure::NotStarted(told(&said, how)));
             }
@@ -77,17 +77,18 @@ pub(super) async fn supervisor(file: &Path, replace: bool, endpoint: &Endpoint) 
     }
 }
 
-/// What a supervisor that died has left behind.
+/// State that a dead supervisor has left behind.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Nothing, or it is gone now; `true`: there was something to end.
+    /// No services are left; `true` if some had to be stopped.
     Nothing(bool),
-    /// Somebody supervises it after all.
+    /// A supervisor is running after all.
     Supervised,
 }
 
-/// Nobody answers. If the last supervisor of this home did not end in peace, its services may still run: another one is
-/// started only to stop them, unless a monitor has started one meanwhile.
+/// Stops services that a dead supervisor has left. If the last supervisor of this home did not shut down
+/// properly, its services may still run: another one is started only to stop them, unless a monitor has
+/// started one meanwhile.
 pub(super) async fn end_what_is_left(home: &Home, endpoint: &Endpoint) -> Result<Left, Failure> {
     let died = || std::fs::read(home.lock()).is_ok_and(|text| !text.is_empty());
     if !died() {
@@ -102,7 +103,7 @@ pub(super) async fn end_what_is_left(home: &Home, endpoint: &Endpoint) -> Result
             }
             let said = newcomer.said();
             let failed = !said.contains("already running");
-            // It may have met one that was about to end in peace.
+            // It may have met a supervisor that was about to exit properly.
             let until = Instant::now() + if failed { LEAVES } else { START };
             while Instant::now() < until {
                 if Supervisor::try_connect(endpoint).await.is_ok() {
@@ -123,7 +124,7 @@ fn told(said: &str, how: ExitStatus) -> String {
     if said.is_empty() { format!("it ended at once ({how})") } else { said.to_owned() }
 }
 
-/// A supervisor that does not answer yet.
+/// A started supervisor that does not answer yet.
 struct Newcomer {
     child: Child,
     said: Arc<Mutex<Vec<u8>>>,
@@ -156,11 +157,11 @@ impl Newcomer {
         Ok(Self { child, said, reader })
     }
 
-    /// How it ended, once it has and everything it said is here.
+    /// Returns how it ended, once it has ended and all its output is read.
     fn ended(&mut self) -> Option<ExitStatus> {
         let how = self.child.try_wait().ok().flatten()?;
         if let Some(reader) = self.reader.take_if(|reader| !reader.is_finished()) {
-            // Its end of the pipe is closed unless it left something behind that still holds it.
+            // The pipe stays open if a process that it started still holds it.
             self.reader = Some(reader);
             return None;
         }
@@ -170,25 +171,25 @@ impl Newcomer {
     fn said(&self) -> String {
         let said = self.said.lock().expect("nobody panics while holding it");
         let said = String::from_utf8_lossy(&said);
-        // Its own name before its own words: the line that tells them names it already.
+        // Removes the program's name: the line that shows this output already names it.
         said.trim().trim_start_matches("supervisor: ").to_owned()
     }
 
-    /// Ends one that is not needed: it must not take over later, when the other one is told to go.
+    /// Kills a supervisor that is not needed: it must not take over later, when the other one shuts down.
     fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Beside this program, else wherever `PATH` has it.
+/// Finds the program beside this one, or else in `PATH`.
 fn program() -> PathBuf {
     let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     let own = std::env::current_exe().and_then(std::fs::canonicalize).ok();
     own.and_then(|own| Some(own.parent()?.join(&name))).filter(|path| path.is_file()).unwrap_or(name.into())
 }
 
-/// Ctrl-C at this terminal is not meant for it; it leaves the session by itself.
+/// Keeps Ctrl-C at this terminal from reaching the supervisor, which leaves the session by itself.
 #[cfg(unix)]
 fn detach(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);

@@ -1,4 +1,4 @@
-//! `startup`: what starts the supervisor at boot is written, enabled, shown, and taken away again.
+//! `startup`: writes, enables, shows and removes the unit that starts the supervisor at boot.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ struct Target {
     system: bool,
 }
 
-/// Does what was asked for with the unit of this file.
+/// Runs the command on the unit of this file.
 pub(super) fn run(startup: &Startup, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let (AtBoot::Install(args) | AtBoot::Remove(args) | AtBoot::Show(args)) = &startup.what;
     let target = target(args, place)?;
@@ -71,14 +71,14 @@ fn target(args: &BootArgs, place: &Place) -> Result<Target, Failure> {
     Ok(Target { name, path, text, system })
 }
 
-/// As Windows names its users.
+/// Returns the user's name in the Windows form.
 fn user(env: &Env) -> String {
     let [domain, name] = ["USERDOMAIN", "USERNAME"].map(|name| env.get(name).map_or("", String::as_str));
     if domain.is_empty() { name.into() } else { format!(r"{domain}\{name}") }
 }
 
 fn install(target: &Target, place: &Place, out: &mut Out) -> Result<Done, Failure> {
-    // At boot the applied file is run, never a newer one that nobody looked at.
+    // At boot the applied file runs, never a newer version that was not reviewed.
     if !place.located.home.state().join("applied.toml").is_file() {
         return Err(Failure::Refused("nothing was applied yet: \"ctl up -d\" first, then this".into()));
     }
@@ -119,7 +119,7 @@ fn remove(target: &Target, out: &mut Out) -> Result<Done, Failure> {
         out.line(&format!("{} is not installed", target.path.display()))?;
         return Ok(Done::Well);
     }
-    // Not stopped: what runs goes on, only the next boot is another.
+    // Does not stop the supervisor: only the next boot changes.
     let task = windows().then(|| words(["schtasks", "/delete", "/tn", &target.name, "/f"]));
     let unit = format!("{}.service", target.name);
     let disabled = match task.or_else(|| systemctl(target, &["disable", &unit])) {
@@ -153,7 +153,7 @@ fn show(target: &Target, out: &mut Out) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
-/// What a unit starts.
+/// Returns what a unit starts.
 fn started(unit: &str) -> Option<String> {
     let line = unit.lines().find(|line| line.starts_with("ExecStart=") || line.contains("--resume"))?;
     Some(line.split("--resume").nth(1).unwrap_or(line).to_owned())
@@ -171,7 +171,8 @@ fn enabling(target: &Target) -> Vec<Vec<String>> {
             .flatten()
             .collect();
     if commands.is_empty() {
-        // Only allowed, not loaded: that would start a second supervisor at once. Launchd reads the folder by itself.
+        // Only enables the job and does not load it: loading would start a second supervisor at once.
+        // Launchd reads the folder by itself.
         let domain = if target.system { "system".into() } else { format!("gui/{}", uid()) };
         return vec![words(["launchctl", "enable", &format!("{domain}/dev.{}", target.name)])];
     }
@@ -181,7 +182,7 @@ fn enabling(target: &Target) -> Vec<Vec<String>> {
     commands
 }
 
-/// The number of this user, as launchd names its domains.
+/// Returns the user id, which names launchd's domain.
 fn uid() -> String {
     let said = tool::ask("id", ["-u"]).map(|said| said.stdout).unwrap_or_default();
     String::from_utf8_lossy(&said).trim().to_owned()
@@ -202,7 +203,7 @@ fn systemctl(target: &Target, args: &[&str]) -> Option<Vec<String>> {
     })
 }
 
-/// Runs it; where it fails a person can do it later.
+/// Runs a command. If it fails, the user can run it later.
 fn tried(command: &[String], out: &mut Out) -> Result<bool, Failure> {
     let line = command.join(" ");
     let (program, args) = command.split_first().map_or((Path::new(""), &[][..]), |(p, a)| (Path::new(p), a));

@@ -1,4 +1,4 @@
-//! `status`: asks the supervisor and every monitor at the same time, each with a deadline of its own.
+//! `status`: asks the supervisor and every monitor in parallel, each with its own deadline.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +14,12 @@ use crate::place::Place;
 use crate::render::{json, table};
 use crate::view::{Answers, MonitorAnswer, View};
 
-/// While watching, uptimes and what monitors measure change without the supervisor saying so.
+/// Redraw interval while watching: uptimes and monitor results change without a message of the supervisor.
 const REDRAW: Duration = Duration::from_secs(1);
-/// Changes that come faster than an eye sees are drawn together.
+/// Minimum time between two redraws after changes.
 const CALM: Duration = Duration::from_millis(100);
 
-/// Shows it once, or again and again.
+/// Shows the status once, or repeatedly.
 pub(super) async fn run(args: &StatusArgs, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     if args.watch {
         return while_read(watch(args, place, out)).await;
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &StatusArgs, place: &Place, out: &mut Out) -> Resu
     }
 }
 
-/// Draws over what was drawn before, which does not flicker as clearing first would.
+/// Draws over the previous output, which avoids the flicker of clearing the screen first.
 async fn watch(args: &StatusArgs, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let mut feed = StatusFeed::new(&place.located.supervisor);
     if out.terminal && !out.json {
@@ -53,7 +53,7 @@ async fn watch(args: &StatusArgs, place: &Place, out: &mut Out) -> Result<Done, 
         let drawn = Instant::now();
         out.measure();
         let mut view = gather(place, true).await?;
-        // One that is gone for a moment is no reason to stop watching.
+        // A service that is missing for a moment does not end the watch.
         let _ = view.select(&args.services);
         draw(&view, out)?;
         tokio::select! {
@@ -73,7 +73,7 @@ fn draw(view: &View, out: &mut Out) -> Result<(), Failure> {
     if out.terminal {
         let rows = terminal_size::terminal_size().map_or(usize::MAX, |(_, rows)| rows.0.into());
         out.text("\x1b[H")?;
-        // More lines than there are would scroll, and the next home would be elsewhere.
+        // More lines than the screen has would scroll, and shift the home position.
         for line in text.lines().take(rows.saturating_sub(1)) {
             out.text(line)?;
             out.text("\x1b[K\n")?;
@@ -85,7 +85,7 @@ fn draw(view: &View, out: &mut Out) -> Result<(), Failure> {
     out.flush()
 }
 
-/// Asks everybody.
+/// Asks the supervisor and all monitors.
 pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> {
     let located = &place.located;
     let mut asked = JoinSet::new();
@@ -97,7 +97,7 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
         Err(Failure::NoSupervisor { why, .. }) => Err(why),
         Err(other) => return Err(other),
     };
-    // The file may have changed since it was applied: what runs is what the supervisor says.
+    // The file may have changed since it was applied; the supervisor knows the monitors that actually run.
     let states = supervisor.as_ref().map(|status| status.monitors.as_slice()).unwrap_or_default();
     let mut told = Vec::new();
     for state in states {
@@ -108,7 +108,7 @@ pub(crate) async fn gather(place: &Place, usage: bool) -> Result<View, Failure> 
             continue;
         }
         match Endpoint::parse(&state.endpoint) {
-            // What only its own machine reaches is answered for by the supervisor.
+            // A monitor with a local endpoint on another machine can not be asked: the supervisor's report is used.
             Ok(endpoint) if place.elsewhere.is_some() && endpoint.is_local() => told.push(state),
             Ok(endpoint) => ask(&mut asked, &state.name, &endpoint),
             Err(_) => told.push(state),

@@ -1,4 +1,4 @@
-//! `token`: who may come in over `http://`. What is kept is a hash; the running daemons see a change by themselves.
+//! `token`: tokens for access over `http://`. Only hashes are stored; running daemons notice a change by themselves.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -23,7 +23,7 @@ struct TokenJson<'a> {
     token: Option<&'a str>,
 }
 
-/// Makes, shows or takes back one.
+/// Creates, lists or revokes a token.
 pub(super) fn run(command: &TokenCommand, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let state = place.located.home.state();
     let path = tokens::path(&state);
@@ -71,7 +71,7 @@ fn make(new: &NewToken) -> Result<(String, Token), Failure> {
     Ok((text.clone(), Token { identity, hash: tokens::hash(&text), created }))
 }
 
-/// Who somebody is to be.
+/// Builds the identity of a new token.
 pub(super) fn identity(name: &proto::Name, may: &May) -> Result<Identity, Failure> {
     if may.role != Role::Monitor && !may.services.is_empty() {
         return Err(Failure::Usage(format!("--services is for the role monitor: a {} is for all", may.role)));
@@ -125,7 +125,7 @@ fn save(path: &Path, all: &Tokens) -> Result<(), Failure> {
     write(path, &all.to_text())
 }
 
-/// Writes a secret; one that is being written by another `ctl` is not touched.
+/// Writes a secret, unless another `ctl` is writing it at the same time.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     secret::write(path, text).map_err(|error| {
         let hint = match error.kind() {

@@ -1,4 +1,4 @@
-//! `up`: starts the supervisor for a file, or applies the file to the one that runs.
+//! `up`: starts the supervisor for a file, or applies the file to the running supervisor.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use crate::place::{Loaded, Place};
 use crate::render::one_line;
 use crate::wait::Waiting;
 
-/// How long a supervisor on its way out is waited for: services may take their whole time-out to stop.
+/// How long to wait for a supervisor that shuts down: services may take their whole time-out to stop.
 const LEAVING: Duration = Duration::from_secs(120);
-/// One that accepts connections and says nothing is not on its way out, it hangs.
+/// A supervisor that accepts connections but does not answer for this time hangs; it is not shutting down.
 const SILENT: Duration = Duration::from_secs(10);
-/// How long a supervisor that comes and goes is given to settle.
+/// How long to wait for a supervisor that dies and is restarted.
 const SETTLES: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[derive(Serialize)]
 struct UpJson<'a> {
-    /// Whether a supervisor had to be started.
+    /// Whether this command started the supervisor.
     started: bool,
     pid: Option<u32>,
     steps: Vec<StepJson<'a>>,
-    /// With `--wait`: what became of each service.
+    /// With `--wait`: the outcome for each service.
     services: Option<Vec<Settled>>,
 }
 
-/// What there is after the file was applied.
+/// The state after the file was applied.
 struct Applied {
     supervisor: Supervisor,
     started: bool,
@@ -48,7 +48,7 @@ struct Applied {
     notes: Vec<String>,
 }
 
-/// Does it, and then returns, waits or shows the logs.
+/// Applies the file; then returns, waits, or shows the logs.
 pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let began = Instant::now();
     let loaded = place.load("nothing was started")?;
@@ -58,7 +58,8 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
     let (applied, now) = loop {
         match bring(&loaded, replace, place).await {
             Err(Failure::OtherFile(why)) if !replace && is_confirmed(&why, out)? => replace = true,
-            // One that just died is being started again by a monitor: whoever is there in the end gets the file.
+            // A supervisor that just died is being restarted by a monitor: the file goes to the one that
+            // runs in the end.
             Err(Failure::NoSupervisor { .. }) if began.elapsed() < SETTLES => sleep(LOOK_AGAIN).await,
             brought => break brought?,
         }
@@ -90,14 +91,14 @@ pub(super) async fn run(args: &Up, place: &Place, out: &mut Out) -> Result<Done,
     Ok(Done::when(well))
 }
 
-/// Makes the file the one that runs, and sees that it is.
+/// Applies the file and reads the new status.
 async fn bring(loaded: &Loaded, replace: bool, place: &Place) -> Result<(Applied, Status), Failure> {
     let applied = apply(loaded, replace, place).await?;
     let now = applied.supervisor.status(false, UNARY_DEADLINE).await?;
     Ok((applied, now))
 }
 
-/// Makes the file the one that runs, in whichever supervisor there is afterwards.
+/// Applies the file to the running supervisor, or to a new one.
 async fn apply(loaded: &Loaded, replace: bool, place: &Place) -> Result<Applied, Failure> {
     let endpoint = &place.located.supervisor;
     let running = match running(endpoint).await? {
@@ -114,7 +115,7 @@ async fn apply(loaded: &Loaded, replace: bool, place: &Place) -> Result<Applied,
     Ok(Applied { supervisor, started: false, before: Some(status), steps, notes })
 }
 
-/// The supervisor that runs and will go on running.
+/// Returns the running supervisor, unless it is shutting down.
 async fn running(endpoint: &Endpoint) -> Result<Option<(Supervisor, Status)>, Failure> {
     let began = Instant::now();
     let mut told = false;
@@ -129,7 +130,7 @@ async fn running(endpoint: &Endpoint) -> Result<Option<(Supervisor, Status)>, Fa
                 return Ok(Some((supervisor, status)));
             }
             Ok(_) if began.elapsed() < LEAVING => {}
-            // Gone between the two calls.
+            // The supervisor exited between the two calls.
             Err(Failure::NoSupervisor { .. }) if began.elapsed() < SILENT => {}
             Ok(_) => return Err(Failure::Refused("the supervisor is still shutting down".into())),
             Err(failure) => return Err(failure),
@@ -160,11 +161,11 @@ fn report(
     steps(changing(&applied.steps), &applied.notes, out)
 }
 
-/// Shows the logs until everything is stopped, by Ctrl-C here or by `down` elsewhere.
+/// Shows the logs until all services are stopped, by Ctrl-C here or by `down` elsewhere.
 async fn follow(began: Instant, endpoint: &Endpoint, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let request = ReadLogsRequest {
         selection: Some(Selection::default()),
-        // All since `up` was typed: also what came before anybody could follow.
+        // Shows everything since `up` began, including output from before the stream was open.
         lines: u32::MAX,
         follow: true,
         stream: LogStream::Unspecified.into(),

@@ -1,4 +1,4 @@
-//! `upgrade`: another program takes the supervisor over, in the same process. Done means that the new one answers.
+//! `upgrade`: replaces the supervisor's program within the same process. Succeeds when the new program answers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
 
-/// Within this time the new program answers, or something is wrong.
+/// The new program must answer within this time.
 const WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -31,7 +31,7 @@ pub(super) async fn run(upgrade: Upgrade, place: &Place, out: &mut Out) -> Resul
     let version = supervisor.upgrade(UpgradeRequest { binary }).await?.version;
     let until = Instant::now() + WITHIN;
     let after = loop {
-        // The one that was asked has run for longer than we have waited; its successor has not.
+        // The old program has been up for longer than this command waits; its successor has not.
         let supervisor = reconnect(endpoint).await?;
         if let Ok(status) = supervisor.status(false, WITHIN).await
             && let after = pid(&status)

@@ -1,4 +1,4 @@
-//! A new `sereno.toml`: never over another one unasked, and judged before anybody relies on it.
+//! Writes a new `sereno.toml`: never over an existing file unasked, and validated first.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,17 @@ use crate::draft::Draft;
 use crate::draft::settle::{self, Refused};
 use crate::failure::Failure;
 
-/// The name of the file where none is given.
+/// Default name of the file.
 const FILE: &str = "sereno.toml";
 
-/// Where it is to be written, absolute.
+/// Returns the absolute path to write to.
 pub(super) fn target(output: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(output.unwrap_or(Path::new(FILE))).map_err(Failure::Start)?;
     Ok(if path.is_dir() { path.join(FILE) } else { path })
 }
 
-/// A draft that this version loads, what had to go for that, and what the world lacks for it.
+/// Returns the draft in a form that this version loads, the parts removed for that, and what the file
+/// refers to but does not exist.
 pub(super) fn settled(
     draft: &mut Draft,
     path: &Path,
@@ -35,7 +36,7 @@ pub(super) fn settled(
     Ok((refused, world))
 }
 
-/// Whether a file may be put there.
+/// Checks that a file may be written there.
 pub(super) fn free(path: &Path, force: bool) -> Result<(), Failure> {
     if !force && path.symlink_metadata().is_ok() {
         return Err(Failure::Refused(format!(
@@ -46,12 +47,12 @@ pub(super) fn free(path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes it whole or not at all; `private`: for its owner only, as there may be passwords in it.
+/// Writes the file atomically. `private` makes it readable for its owner only, because it may contain passwords.
 pub(super) fn write(path: &Path, text: &str, force: bool, private: bool) -> Result<(), Failure> {
     free(path, force)?;
     let refuse = |error: std::io::Error| Failure::Refused(format!("write {}: {error}", path.display()));
     if private {
-        // Made for its owner only, from its first byte on.
+        // Only the owner can read it, from its first byte on.
         let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path)).map_err(refuse)?;
         file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(refuse)?;
         return file.persist(path).map(drop).map_err(|error| refuse(error.error));

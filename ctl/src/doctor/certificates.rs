@@ -1,4 +1,4 @@
-//! Certificates that have ended, or soon will.
+//! Checks for certificates that have expired or will expire soon.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -9,10 +9,10 @@ use super::{Finding, note, well, wrong};
 use crate::pki;
 
 const DAY: u64 = 86400;
-/// Time enough to renew it.
+/// Leaves enough time for a renewal.
 const SOON: Duration = Duration::from_secs(30 * DAY);
 
-/// Those that the file names.
+/// Checks the certificates that the file names.
 pub(crate) fn look(tables: &[(String, TlsFiles)], now: SystemTime, found: &mut Vec<Finding>) {
     for (table, files) in tables {
         for path in [&files.cert, &files.ca] {

@@ -1,4 +1,4 @@
-//! Programs beside `ctl`, their versions, sockets that nobody listens on, monitors that are not attached.
+//! Checks the programs beside `ctl`, their versions, sockets without a listener, and monitors that are not attached.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::view::View;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
-/// The programs that belong together.
+/// Checks the programs that belong together.
 pub(crate) fn programs(folder: &Path, found: &mut Vec<Finding>) {
     let fix = "install all four programs of one version into one folder (cargo deploy install)";
     let mut good = true;
@@ -37,7 +37,7 @@ pub(crate) fn programs(folder: &Path, found: &mut Vec<Finding>) {
     }
 }
 
-/// What the daemons say of themselves.
+/// Checks the daemons by their own reports.
 pub(crate) fn daemons(view: &View, home: &Home, found: &mut Vec<Finding>) {
     match &view.supervisor {
         Err(why) => {

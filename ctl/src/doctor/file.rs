@@ -1,4 +1,4 @@
-//! The file: its errors, and what it names that is not there.
+//! Checks the file: its errors, and what it refers to but does not exist.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sereno_config::{Config, Env, Problems};
 use super::{Finding, note, well, wrong};
 use crate::place;
 
-/// What the file says, where it can be read.
+/// Returns the file's settings, if it can be read.
 pub(crate) fn look(path: &Path, env: &Env, found: &mut Vec<Finding>) -> Option<Config> {
     match place::judge(path, env) {
         Err(problems) => {

@@ -1,20 +1,20 @@
-//! This machine: disk, file system, limits, kernel, cgroups, pipes. Read from `/proc` and `df`; what another system
-//! does not have is said, not guessed.
+//! Checks this machine: disk, file system, limits, kernel, cgroups, pipes. Reads `/proc` and `df`; features
+//! that a system lacks are reported, not guessed.
 
 use std::path::{Path, PathBuf};
 
 use super::{Finding, note, well, wrong};
 use crate::tool;
 
-/// Less than this and a log soon has gaps.
+/// With less free space than this (in KiB), logs will soon have gaps.
 const LOW_DISK: u64 = 512 * 1024;
 const LOW_SHARE: u64 = 95;
 
-/// Descriptors: FIFOs and logs, a pidfd and a cgroup for each service, and the daemon's own.
+/// Open files per service (FIFOs, logs, a pidfd and a cgroup), and those of the daemon itself.
 const OF_A_SERVICE: u64 = 8;
 const OF_ITSELF: u64 = 64;
 
-/// Looks at all of it; `pid` is the supervisor's, where one runs.
+/// Runs all checks; `pid` is the supervisor's, if one runs.
 pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut Vec<Finding>) {
     let there = home.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     disk(there, found);
@@ -30,7 +30,7 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
     mounted(there, &read("/proc/self/mountinfo"), found);
     limits(&read(&format!("/proc/{who}/limits")), services, found);
     kernel(read("/proc/sys/kernel/osrelease").trim(), found);
-    // The supervisor's environment, which need not be that of whoever asks.
+    // The supervisor's environment may differ from that of this command.
     let environ = std::fs::read(format!("/proc/{who}/environ")).unwrap_or_default();
     let off = environ.split(|byte| *byte == 0).any(|variable| variable == b"SERENO_CGROUP=off");
     cgroup(off, &read(&format!("/proc/{who}/cgroup")), &read("/proc/self/mountinfo"), found);
@@ -39,7 +39,7 @@ pub(crate) fn look(home: &Path, services: usize, pid: Option<u32>, found: &mut V
     pipes(pages, root, services, found);
 }
 
-/// What macOS has not, where a person would wonder.
+/// Reports what macOS lacks where a user would expect it.
 fn macos(found: &mut Vec<Finding>) {
     for text in [
         "macOS has no cgroups: a process that leaves its group, its environment and its output behind is not found",
@@ -54,7 +54,7 @@ fn disk(home: &Path, found: &mut Vec<Finding>) {
     let said = tool::ask("df", ["-Pk".as_ref(), home]);
     let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
     let words: Vec<&str> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-    // Name, size, used, free, share: the name may have blanks, so from the share backwards.
+    // The columns are name, size, used, free, share. The name may contain blanks, so the search begins at the share.
     let Some(at) = words.iter().position(|word| word.ends_with('%')).filter(|at| *at >= 3) else {
         return found.push(note("disk", "how full the disk is can not be looked at here (no df)", ""));
     };
@@ -68,7 +68,7 @@ fn disk(home: &Path, found: &mut Vec<Finding>) {
     found.push(well("disk", text));
 }
 
-/// The file system of a folder: the longest mount point that it lies below.
+/// Returns the file system of a folder: that of the longest mount point above it.
 fn file_system(folder: &Path, mounts: &str) -> Option<String> {
     let mount = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
@@ -159,7 +159,7 @@ fn cgroup(off: bool, own: &str, mounts: &str, found: &mut Vec<Finding>) {
         ));
     };
     let folder = Path::new(point).join(path.trim_start_matches('/'));
-    // Whether one may be made is known only by making one.
+    // Only an attempt shows whether a cgroup can be created.
     let trial = folder.join(format!("sereno-doctor-{}", std::process::id()));
     match std::fs::create_dir(&trial) {
         Ok(()) => {
@@ -190,7 +190,7 @@ fn cgroup(off: bool, own: &str, mounts: &str, found: &mut Vec<Finding>) {
     }
 }
 
-/// Pages of a grown FIFO, of which a service has two.
+/// Pages of an enlarged FIFO; each service has two FIFOs.
 const PAGES: u64 = 256;
 
 fn pipes(soft: u64, root: bool, services: usize, found: &mut Vec<Finding>) {

@@ -1,11 +1,11 @@
-//! What is wrong here, and what to do about it. Each look is small, reads and changes nothing.
+//! Diagnoses problems on this machine, with remedies. Each check is small and read-only.
 //!
-//! | module | what it looks at |
+//! | module | what it checks |
 //! |---|---|
-//! | [`mod@file`] | the file: its errors, and what it names that is not there |
+//! | [`mod@file`] | the file: its errors, and what it refers to but does not exist |
 //! | [`daemons`] | programs, versions, sockets, monitors |
-//! | [`certificates`] | those that have ended, or soon will |
-//! | [`ports`] | who holds a port that a service wants |
+//! | [`certificates`] | certificates that have expired or will expire soon |
+//! | [`ports`] | the process that holds a port that a service needs |
 //! | [`host`] | disk, file system, limits, kernel, cgroups, pipes |
 
 pub(crate) mod certificates;
@@ -14,41 +14,41 @@ pub(crate) mod file;
 pub(crate) mod host;
 pub(crate) mod ports;
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
-    /// Looked at, and well.
+    /// Checked, without a problem.
     Ok,
-    /// Good to know; nothing has to be done.
+    /// Information that needs no action.
     Note,
     /// Something will not work.
     Wrong,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Finding {
-    /// What was looked at; stable.
+    /// Subject of the check; stable.
     pub(crate) about: &'static str,
     pub(crate) level: Level,
     /// What was found.
     pub(crate) found: String,
-    /// What to do; empty where nothing has to be done.
+    /// The remedy; empty if no action is needed.
     pub(crate) fix: String,
 }
 
-/// It is well.
+/// Creates a finding without a problem.
 pub(crate) fn well(about: &'static str, found: impl Into<String>) -> Finding {
     Finding { about, level: Level::Ok, found: found.into(), fix: String::new() }
 }
 
-/// Good to know.
+/// Creates a finding that is only information.
 pub(crate) fn note(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
     Finding { about, level: Level::Note, found: found.into(), fix: fix.into() }
 }
 
-/// It is wrong.
+/// Creates a finding with a problem.
 pub(crate) fn wrong(about: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
     Finding { about, level: Level::Wrong, found: found.into(), fix: fix.into() }
 }

@@ -1,4 +1,5 @@
-//! Who holds a port that a service wants. Whose it is only `/proc` says; elsewhere it is only said that it is held.
+//! Finds the process that holds a port that a service needs. Only `/proc` tells the process; on other
+//! systems only the fact is reported.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +11,7 @@ use sereno_config::{CheckSpec, Config};
 use super::{Finding, well, wrong};
 use crate::view::View;
 
-/// Ports of services that do not run, and answer all the same.
+/// Reports ports that answer although their service does not run.
 pub(crate) fn look(config: &Config, view: &View, found: &mut Vec<Finding>) {
     let mut wanted = 0;
     let before = found.len();
@@ -57,7 +58,7 @@ fn taken(service: &str, address: SocketAddr, holder: &str) -> Finding {
     )
 }
 
-/// `pid N command` of whoever listens on a port, as far as this user may look.
+/// Returns `pid N command` of the process that listens on a port, as far as this user may see it.
 fn holder(port: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let inodes: Vec<String> = tables
@@ -81,7 +82,7 @@ fn holder(port: u16) -> Option<String> {
     None
 }
 
-/// Inodes of listening sockets by port.
+/// Returns the inodes of listening sockets by port.
 fn listening(table: &str) -> BTreeMap<u16, Vec<String>> {
     const LISTEN: &str = "0A";
     let mut found: BTreeMap<u16, Vec<String>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What a folder says about how its programs are started: it, and the folders right below it.
+//! Finds how the programs of a folder, and of the folders directly below it, are started.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::{Draft, Service, node, procfile, python};
 
 const PASSED_OVER: [&str; 7] = ["node_modules", "target", "dist", "build", "venv", "vendor", "tests"];
 
-/// A draft of what was found; a first service to change where nothing was.
+/// Returns a draft of the programs found, or an example service to change.
 pub(crate) fn folder(root: &Path) -> Draft {
     let mut draft = procfile_of(root).unwrap_or_default();
     if draft.services.is_empty() {
@@ -93,13 +93,13 @@ fn rust(folder: &Path, cwd: Option<&str>) -> Option<Service> {
     let main = std::fs::read_to_string(folder.join("src/main.rs")).unwrap_or_default();
     if let Some(port) = port_in(&main) {
         service.remark("port", i64::from(port), "ready when it answers; checked every 30 s");
-        // A first build may take long.
+        // The first build may take long.
         service.set("ready_timeout", "10m");
     }
     Some(service)
 }
 
-/// What docker compose publishes is not ours to start; but it may be waited for.
+/// Returns the ports that docker compose publishes. They are not started here, but a service may wait for them.
 fn compose(root: &Path) -> Vec<String> {
     let names = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
     let Some(name) = names.into_iter().find(|name| root.join(name).is_file()) else { return Vec::new() };
@@ -118,7 +118,7 @@ fn compose(root: &Path) -> Vec<String> {
     lines
 }
 
-/// `"8080:80"`, `"127.0.0.1:8080:80/tcp"`, `{ published: 8080 }`.
+/// Parses `"8080:80"`, `"127.0.0.1:8080:80/tcp"`, `{ published: 8080 }`.
 fn published(port: &serde_json::Value) -> Option<u16> {
     if let Some(text) = port.as_str() {
         return text.rsplit(':').nth(1)?.parse().ok();
@@ -127,7 +127,8 @@ fn published(port: &serde_json::Value) -> Option<u16> {
     published.as_str().and_then(|text| text.parse().ok()).or_else(|| published.as_u64()?.try_into().ok())
 }
 
-/// A page waits for the one thing beside it that has a health check or is Python: as a developer would start them.
+/// Makes every service with a port depend on the only Python service, in the order in which a developer
+/// would start them.
 fn connect(draft: &mut Draft) {
     let is_api = |service: &Service| {
         service.get("env").is_some_and(|env| env.to_string().contains("PYTHONUNBUFFERED"))
@@ -146,7 +147,8 @@ fn connect(draft: &mut Draft) {
     }
 }
 
-/// A port that a command line or a program names: `--port 3000`, `-p 3000`, `port=3000`, `PORT=3000`, `127.0.0.1:3000`.
+/// Finds a port in a command line or a program: `--port 3000`, `-p 3000`, `port=3000`, `PORT=3000`,
+/// `127.0.0.1:3000`.
 pub(crate) fn port_in(text: &str) -> Option<u16> {
     let marks =
         ["--port=", "--port ", "-p ", "PORT=", "port=", "port = ", "127.0.0.1:", "0.0.0.0:", "localhost:"];

@@ -1,12 +1,12 @@
-//! A `sereno.toml` that does not exist yet: what goes into it, and how it is written.
+//! Drafts a new `sereno.toml`: its content, and its text.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | here | services with their keys and remarks, as commented TOML |
-//! | [`settle`] | what this version refuses is taken out again, with the reason |
-//! | [`look`] | what a folder says about how its programs are started |
+//! | here | services with their keys and remarks, as TOML with comments |
+//! | [`settle`] | removes the keys that this version refuses, with the reason |
+//! | [`look`] | finds in a folder how its programs are started |
 //! | [`node`], [`python`] | the same for a `package.json` and for Python |
-//! | [`procfile`] | a `Procfile` |
+//! | [`procfile`] | reads a `Procfile` |
 
 pub(crate) mod look;
 mod node;
@@ -16,24 +16,24 @@ pub(crate) mod settle;
 
 use toml_edit::{Array, InlineTable, Key, Value};
 
-/// Wider than this, a table is written in lines of its own.
+/// Maximum width of an inline table; a wider one is written on several lines.
 const LINE: usize = 100;
 
-/// A file to be.
+/// A draft of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     /// Comment at the top.
     pub(crate) head: Vec<String>,
-    /// In the order in which they are written.
+    /// Services in the order in which they are written.
     pub(crate) services: Vec<Service>,
     /// Comment at the end.
     pub(crate) tail: Vec<String>,
 }
 
-/// A service to be.
+/// A draft of a service.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
-    /// Its name, valid already.
+    /// Name of the service; already valid.
     pub(crate) name: String,
     /// Comment above it.
     pub(crate) comments: Vec<String>,
@@ -48,7 +48,7 @@ struct Entry {
 }
 
 impl Service {
-    /// Without any key.
+    /// Creates a service without keys.
     pub(crate) fn new(name: &str) -> Self {
         Self { name: name.into(), comments: Vec::new(), keys: Vec::new() }
     }
@@ -58,7 +58,7 @@ impl Service {
         self.remark(key, value, "");
     }
 
-    /// The same, with a comment behind it.
+    /// Adds or replaces a key, with a comment after it.
     pub(crate) fn remark(&mut self, key: &str, value: impl Into<Value>, remark: &str) {
         let entry = Entry { key: key.into(), value: value.into(), remark: remark.into() };
         match self.keys.iter_mut().find(|known| known.key == key) {
@@ -80,12 +80,12 @@ impl Service {
         self.set(key, table);
     }
 
-    /// What a key is set to.
+    /// Returns the value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.keys.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// Takes a key, or a member of it, out again.
+    /// Removes a key, or a member of it.
     pub(crate) fn unset(&mut self, path: &str) -> bool {
         let (key, member) = path.split_once('.').map_or((path, None), |(key, member)| (key, Some(member)));
         let Some(at) = self.keys.iter().position(|entry| entry.key == key) else { return false };
@@ -126,7 +126,7 @@ impl Service {
 }
 
 impl Draft {
-    /// The file's text.
+    /// Returns the file's text.
     pub(crate) fn text(&self) -> String {
         let mut lines: Vec<String> = self.head.iter().map(|line| comment(line)).collect();
         for service in &self.services {
@@ -140,7 +140,7 @@ impl Draft {
         format!("{}\n", text.trim())
     }
 
-    /// Adds a service; one of the same name makes it `name-2`.
+    /// Adds a service; if the name is taken, it becomes `name-2`.
     pub(crate) fn add(&mut self, mut service: Service) -> &mut Service {
         let plain = service.name.clone();
         let mut number = 2;
@@ -157,7 +157,7 @@ fn comment(line: &str) -> String {
     if line.is_empty() { "#".into() } else { format!("# {line}") }
 }
 
-/// A valid name that is as like a text as can be.
+/// Converts a text to a similar valid name.
 pub(crate) fn name(text: &str) -> String {
     let safe = |letter: char| {
         if letter.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&letter) { letter } else { '-' }
@@ -173,12 +173,12 @@ pub(crate) fn name(text: &str) -> String {
     }
 }
 
-/// A text in which no variable is looked for.
+/// Escapes a text so that no variable is expanded in it.
 pub(crate) fn literal(text: &str) -> String {
     if text.contains("${") || text.contains("$$") { text.replace('$', "$$") } else { text.into() }
 }
 
-/// Program and arguments: one string where that is the same, else a list.
+/// Returns program and arguments as one string if that is equivalent, else as a list.
 pub(crate) fn command(argv: &[String]) -> Value {
     let plain = |word: &String| {
         !word.is_empty()
@@ -190,7 +190,7 @@ pub(crate) fn command(argv: &[String]) -> Value {
     list(argv)
 }
 
-/// A list of texts.
+/// Returns a list of texts.
 pub(crate) fn list(texts: &[String]) -> Value {
     texts.iter().map(|text| Value::from(literal(text))).collect::<Array>().into()
 }

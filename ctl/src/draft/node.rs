@@ -1,4 +1,4 @@
-//! How the program of a `package.json` is started.
+//! Finds the start command of a `package.json`.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Service, command, look::port_in, name};
 
-/// The script that a developer runs, by the package manager whose lock file is there.
+/// Drafts a service from the script that a developer runs, with the package manager whose lock file exists.
 pub(super) fn service(folder: &Path, cwd: Option<&str>) -> Option<Service> {
     let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
     let package: Value = serde_json::from_str(&text).ok()?;
@@ -50,7 +50,7 @@ fn manager(folder: &Path) -> &'static str {
     locks.into_iter().find(|(lock, _)| folder.join(lock).is_file()).map_or("npm", |(_, manager)| manager)
 }
 
-/// What a tool listens on when nobody says otherwise.
+/// Returns the default port of a tool.
 fn port_of_tool(folder: &Path, line: &str) -> Option<u16> {
     let tool = line.split_whitespace().next()?;
     let usual = match tool {

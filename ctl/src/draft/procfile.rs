@@ -1,10 +1,10 @@
-//! A `Procfile`: `name: command`, one a line, run by a shell.
+//! Reads a `Procfile`: one `name: command` per line, run by a shell.
 
 use std::path::Path;
 
 use super::{Draft, Service, name};
 
-/// Every process it names; lines that name none are given back with their number.
+/// Returns a draft with every process of the file, and the malformed lines with their numbers.
 pub(crate) fn read(text: &str, cwd: Option<&str>) -> (Draft, Vec<(usize, String)>) {
     let mut draft = Draft::default();
     let mut odd = Vec::new();
@@ -19,7 +19,7 @@ pub(crate) fn read(text: &str, cwd: Option<&str>) -> (Draft, Vec<(usize, String)
             continue;
         };
         let mut service = Service::new(&name(process.trim()));
-        // A shell, as foreman and Heroku have it: `$PORT` and `a && b` are common there.
+        // Run by a shell, as in foreman and Heroku: `$PORT` and `a && b` are common there.
         service.set("shell", command.trim());
         if let Some(cwd) = cwd {
             service.set("cwd", cwd);
@@ -33,7 +33,7 @@ pub(crate) fn read(text: &str, cwd: Option<&str>) -> (Draft, Vec<(usize, String)
     (draft, odd)
 }
 
-/// Gives `.env` to all of them, as foreman does, where there is one.
+/// Gives `.env` to all services, as foreman does, if the file exists.
 pub(crate) fn with_env_file(draft: &mut Draft, folder: &Path, written: &str) {
     if folder.join(".env").is_file() {
         for service in &mut draft.services {
@@ -42,7 +42,7 @@ pub(crate) fn with_env_file(draft: &mut Draft, folder: &Path, written: &str) {
     }
 }
 
-/// `$PORT` is set by whoever runs a Procfile: 5000, 5100, … in foreman.
+/// Sets `$PORT`, which the tool that runs a Procfile does: 5000, 5100, … in foreman.
 pub(crate) fn with_ports(draft: &mut Draft) {
     let mut port = 5000;
     for service in &mut draft.services {

@@ -1,4 +1,4 @@
-//! How a Python program is started: a web framework by its server, anything else as a script.
+//! Finds the start command of a Python program: a web framework by its server, anything else as a script.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::{Service, command, look::port_in, name};
 
 const SCRIPTS: [&str; 6] = ["main.py", "app.py", "server.py", "main_modular.py", "run.py", "wsgi.py"];
 
-/// Django's `manage.py`, else the first script that looks like the one to start.
+/// Drafts a service from Django's `manage.py`, else from the script that is most likely to be started.
 pub(super) fn service(folder: &Path, cwd: Option<&str>) -> Option<Service> {
     let mut service = Service::new(&name(cwd.unwrap_or("api")));
     let python = python(folder);
@@ -39,7 +39,7 @@ fn started(python: String, script: &str, text: &str) -> (Vec<String>, Option<u16
     let health =
         ["/health", "/healthz", "/api/health"].into_iter().find(|path| text.contains(&format!("\"{path}\"")));
     let health = health.map(str::to_owned);
-    // One that starts its own server knows best how.
+    // A script that starts its own server is run directly.
     if text.contains("uvicorn.run(") || text.contains("app.run(") {
         let port = port_in(text).or(Some(if text.contains("uvicorn.run(") { 8000 } else { 5000 }));
         return (vec![python, script.into()], port, health, "it starts its own server".into());
@@ -67,7 +67,7 @@ fn argv(program: String, words: &[&str]) -> Vec<String> {
     std::iter::once(program).chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// That of the folder's virtual environment, else the one in `PATH`.
+/// Returns the Python of the folder's virtual environment, else the one in `PATH`.
 pub(crate) fn python(folder: &Path) -> String {
     let own = [".venv/bin/python", "venv/bin/python", ".venv/Scripts/python.exe", "venv/Scripts/python.exe"];
     if let Some(own) = own.into_iter().find(|path| folder.join(path).exists()) {

@@ -1,5 +1,5 @@
-//! What this version refuses is taken out of a draft again, with the parser's own reason: so a draft always loads, and
-//! a key that a later version knows is kept without a change here.
+//! Removes from a draft the keys that this version refuses, with the parser's own reason. So a draft always
+//! loads, and a key that a later version knows is kept without a change here.
 
 use std::path::Path;
 
@@ -7,18 +7,18 @@ use sereno_config::{Env, Problems};
 
 use super::Draft;
 
-/// A key that was taken out.
+/// A key that was removed.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// Of which service.
+    /// Name of the service.
     pub(crate) service: String,
-    /// Which key.
+    /// Name of the key.
     pub(crate) key: String,
-    /// Why.
+    /// Reason of the parser.
     pub(crate) rule: String,
 }
 
-/// Takes out what the parser refuses; the problems that stay are about the whole file.
+/// Removes what the parser refuses. The remaining problems concern the whole file.
 pub(crate) fn form(draft: &mut Draft, path: &Path, env: &Env) -> (Vec<Refused>, Problems) {
     let mut refused = Vec::new();
     loop {
@@ -31,7 +31,7 @@ pub(crate) fn form(draft: &mut Draft, path: &Path, env: &Env) -> (Vec<Refused>, 
                 let below = problem.key.strip_prefix(&format!("services.{}.", service.name));
                 let key =
                     below.or_else(|| problem.key.strip_prefix(&format!("services.\"{}\".", service.name)))?;
-                // A service without a command would only be refused for that.
+                // The command is kept: a service without it would only be refused for that.
                 let needed = ["command", "shell"].contains(&key);
                 (!needed && service.unset(key)).then(|| (service.name.clone(), key.to_owned()))
             });
@@ -45,7 +45,7 @@ pub(crate) fn form(draft: &mut Draft, path: &Path, env: &Env) -> (Vec<Refused>, 
     }
 }
 
-/// What the draft names and the world lacks.
+/// Returns what the draft refers to but does not exist.
 pub(crate) fn world(draft: &Draft, path: &Path, env: &Env) -> Problems {
     match sereno_config::load(path, &draft.text(), env) {
         Ok(config) => sereno_config::check_world(&config, env),

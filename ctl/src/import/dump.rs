@@ -1,11 +1,12 @@
-//! What `pm2 save` wrote, as if somebody had written it: there the whole environment stands in every app, twice.
+//! Converts the output of `pm2 save` to the form of a hand-written file: a dump holds the whole environment
+//! in every app, twice.
 
 use serde_json::Value;
 
 use super::source::App;
 use sereno_config::Env;
 
-/// Where an option of an app stands in a dump.
+/// For each option, its name in a dump and in a file.
 const PLACES: [(&str, &str); 27] = [
     ("name", "name"),
     ("namespace", "namespace"),
@@ -36,7 +37,7 @@ const PLACES: [(&str, &str); 27] = [
     ("port", "port"),
 ];
 
-/// Variables of the session in which `pm2 start` was typed, not of the app.
+/// Variables of the session in which `pm2 start` was run, which do not belong to the app.
 const SESSION: [&str; 19] = [
     "PATH",
     "HOME",
@@ -61,7 +62,7 @@ const SESSION: [&str; 19] = [
 
 const SESSION_PREFIXES: [&str; 8] = ["PM2_", "pm_", "npm_", "XDG_", "SSH_", "LC_", "DBUS_", "SERENO_"];
 
-/// The app, and how many variables were left out.
+/// Returns the app, and the number of variables that were left out.
 pub(super) fn written(app: &App, caller: &Env) -> (App, usize) {
     let mut plain = App::new();
     for (from, to) in PLACES {
@@ -93,7 +94,7 @@ pub(super) fn written(app: &App, caller: &Env) -> (App, usize) {
     (plain, left)
 }
 
-/// PM2 gives its own fields to the program as variables.
+/// PM2 passes its own fields to the program as variables.
 fn app_option(name: &str) -> bool {
     PLACES.iter().any(|(from, to)| *from == name || *to == name)
         || ["status", "version", "versioning", "vizion", "treekill", "km_link", "merge_logs", "windowsHide"]

@@ -1,13 +1,13 @@
-//! What PM2 was told, told to Sereno: every option is mapped, or listed as dropped with the reason.
+//! Converts a PM2 setup to Sereno: every option is mapped, or listed as dropped with the reason.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`source`] | from `.js`, `.json`, `.yml` or `dump.pm2` to a list of apps |
-//! | [`options`] | every option of PM2 by all its names, and why some have no place here |
-//! | [`pm2`] | one app to one service |
-//! | [`restart`], [`script`] | when it is started again; what is run |
-//! | [`dump`] | what `pm2 save` wrote, as if somebody had written it |
-//! | [`monitors`] | scripts that watched others: they become checks |
+//! | [`options`] | all options of PM2 with all their names, and why some have no equivalent |
+//! | [`pm2`] | converts one app to one service |
+//! | [`restart`], [`script`] | restart options; the command |
+//! | [`dump`] | the output of `pm2 save` in the form of a hand-written file |
+//! | [`monitors`] | scripts that watched other apps become checks |
 
 mod dump;
 mod monitors;
@@ -21,23 +21,23 @@ use std::path::{Path, PathBuf};
 
 use crate::draft::Draft;
 
-/// An option that has no place in `sereno.toml`.
+/// An option that has no equivalent in `sereno.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Dropped {
-    /// Whose; empty: of the file.
+    /// Name of the service; empty for an option of the file.
     pub(crate) service: String,
-    /// Which, with its value where that is short.
+    /// Name of the option, with its value if that is short.
     pub(crate) option: String,
-    /// Why.
+    /// Why it was dropped.
     pub(crate) reason: String,
 }
 
-/// What became of a file.
+/// Result of an import.
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
     pub(crate) draft: Draft,
     pub(crate) dropped: Vec<Dropped>,
-    /// What is different now, whatever the options.
+    /// Differences that do not depend on the options.
     pub(crate) notes: Vec<String>,
 }
 
@@ -47,17 +47,17 @@ impl Imported {
     }
 }
 
-/// Where paths begin, there and here.
+/// Base folders of relative paths.
 #[derive(Debug)]
 pub(crate) struct Folders {
-    /// Of the file that is imported.
+    /// Folder of the imported file.
     pub(crate) from: PathBuf,
-    /// Of the file that is written.
+    /// Folder of the written file.
     pub(crate) to: PathBuf,
 }
 
 impl Folders {
-    /// A path as it is written here: relative where it lies below.
+    /// Returns a path for the written file: relative if it is below that file's folder.
     pub(crate) fn written(&self, path: &Path) -> String {
         let path: PathBuf = tidy(path);
         match path.strip_prefix(&self.to) {
@@ -68,7 +68,7 @@ impl Folders {
     }
 }
 
-/// Without `.` and `..`, by the text alone.
+/// Removes `.` and `..` from a path, without looking at the file system.
 pub(crate) fn tidy(path: &Path) -> PathBuf {
     use std::path::Component;
     let mut tidy = PathBuf::new();

@@ -1,5 +1,5 @@
-//! Scripts that watched the others and restarted them through PM2: here that is what the monitors do. What such a
-//! script asks for (a URL, a port) becomes a check of the service that it asks.
+//! Converts scripts that watched other apps and restarted them through PM2: here the monitors do that. A
+//! URL or a port that such a script checks becomes a check of the service.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::source::App;
 use super::{Imported, tidy};
 use crate::draft::Service;
 
-/// A script that watched others.
+/// A script that watched other apps.
 #[derive(Debug)]
 pub(super) struct Watcher {
     name: String,
@@ -17,14 +17,14 @@ pub(super) struct Watcher {
     ports: Vec<u16>,
 }
 
-/// Nobody's program is longer that only asks for a URL.
+/// Maximum size of such a script, in bytes: a program that only asks for a URL is shorter.
 const LONGEST: u64 = 256 * 1024;
 
-/// Whether an app is such a script, by its name and by what it does.
+/// Recognizes such a script by its name and its content.
 pub(super) fn watcher(name: &str, app: &App, cwd: &Path) -> Option<Watcher> {
     let script = app.get("script").and_then(Value::as_str)?;
     let args = super::script::words(app.get("args").cloned());
-    // `script: "python", args: "health_monitor.py"` is as usual.
+    // `script: "python", args: "health_monitor.py"` is equally common.
     let candidates = std::iter::once(script.to_owned()).chain(args);
     let is_one = |text: &str| {
         let text = text.to_lowercase();
@@ -38,7 +38,7 @@ pub(super) fn watcher(name: &str, app: &App, cwd: &Path) -> Option<Watcher> {
     });
     let named = is_one(name) || candidates.into_iter().any(|file| is_one(&file));
     let text = source.unwrap_or_default();
-    // One that is called so and serves something itself is a service.
+    // A script with such a name that serves something itself is a service.
     let watches =
         text.is_empty() || text.contains("pm2") || text.contains("connect_ex") || !urls(&text).is_empty();
     let serves = app.get("port").is_some() || text.contains("FastAPI(") || text.contains(".listen(");
@@ -50,7 +50,7 @@ pub(super) fn watcher(name: &str, app: &App, cwd: &Path) -> Option<Watcher> {
     Some(Watcher { name: name.into(), urls: urls(&all), ports: ports(&all) })
 }
 
-/// Gives each its checks, and says where they are now.
+/// Adds the checks of each script to the services, and reports where they are now.
 pub(super) fn become_checks(watchers: Vec<Watcher>, imported: &mut Imported) {
     for watcher in watchers {
         let mut made = Vec::new();
@@ -85,26 +85,26 @@ fn port_in_url(url: &str) -> Option<u16> {
     host.rsplit_once(':')?.1.parse().ok()
 }
 
-/// URLs of this machine in a program's text, each whole.
+/// Returns the URLs of this machine in a program's text.
 fn urls(text: &str) -> Vec<String> {
     let ends = |letter: char| letter.is_whitespace() || "\"'`)>,;{}\\".contains(letter);
     let mut found: Vec<String> = Vec::new();
     for start in ["http://localhost:", "http://127.0.0.1:", "http://0.0.0.0:"] {
         for (at, _) in text.match_indices(start) {
             let url = text[at..].split(ends).next().unwrap_or_default();
-            // `localhost` may be ::1 only; PM2's users wrote it for 127.0.0.1.
+            // `localhost` may mean only ::1, and is left as written; 0.0.0.0 is no address to connect to.
             let url = url.replace("//0.0.0.0:", "//127.0.0.1:");
             if port_in_url(&url).is_some() && !found.contains(&url) {
                 found.push(url);
             }
         }
     }
-    // A page of health says more than the first page.
+    // A health page says more than the first page.
     found.sort_by_key(|url| !url.contains("health"));
     found
 }
 
-/// Numbers of a program's text that may be ports.
+/// Returns the numbers in a program's text that may be ports.
 fn ports(text: &str) -> Vec<u16> {
     let numbers = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     let mut ports: Vec<u16> =

@@ -1,8 +1,8 @@
-//! Every option of PM2 by all its names, and why some have no place here.
+//! All options of PM2 with all their names, and why some have no equivalent here.
 
 use super::source::App;
 
-/// Names that mean another one; PM2 also takes each in camel case.
+/// Alternative names of options; PM2 also accepts each in camel case.
 const ALIASES: [(&str, &str); 24] = [
     ("exec", "script"),
     ("cmd", "script"),
@@ -30,7 +30,7 @@ const ALIASES: [(&str, &str); 24] = [
     ("restartDelay", "restart_delay"),
 ];
 
-/// What is not taken over, and why.
+/// Options that are not converted, with the reason.
 const NO_PLACE: [(&str, &str); 37] = [
     ("increment_var", "an instance gets SERENO_INSTANCE; use that in the program"),
     ("instance_var", "an instance gets SERENO_INSTANCE; use that in the program"),
@@ -77,7 +77,7 @@ const NO_PLACE: [(&str, &str); 37] = [
     ("image_name", "a container starts by its own command"),
 ];
 
-/// Sections of an ecosystem file beside its apps.
+/// Returns why a section of an ecosystem file other than its apps is not converted.
 pub(super) fn section(name: &str) -> &'static str {
     match name {
         "deploy" => "deployment over ssh is no part of keeping services up",
@@ -86,18 +86,18 @@ pub(super) fn section(name: &str) -> &'static str {
     }
 }
 
-/// Why an option that was not mapped was not.
+/// Returns why an option was not converted.
 pub(super) fn reason(option: &str) -> &'static str {
     let known = NO_PLACE.iter().find(|(name, _)| *name == option);
     known.map_or("PM2 does not know this option: it had no effect there either", |(_, reason)| reason)
 }
 
-/// The same app with each option under its one name.
+/// Returns the app with each option under its canonical name.
 pub(super) fn plain(app: App) -> App {
     let mut plain = App::new();
     for (key, value) in app {
         let name = one_name(&key);
-        // Written twice: the first name is PM2's own.
+        // If an option is given twice, the canonical name wins.
         if name == key || !plain.contains_key(&name) {
             plain.insert(name, value);
         }
@@ -110,7 +110,7 @@ fn one_name(key: &str) -> String {
     if let Some(name) = alias(key) {
         return name;
     }
-    // A profile's name keeps its case.
+    // The name of a profile keeps its case.
     if key.starts_with("env_") || key == "windowsHide" {
         return key.into();
     }

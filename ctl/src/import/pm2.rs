@@ -1,4 +1,4 @@
-//! One app of PM2 to one service.
+//! Converts one PM2 app to one service.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +12,18 @@ use super::source::{App, Source};
 use super::{Folders, Imported, dump, monitors, options};
 use crate::draft::{self, Service, literal};
 
-/// What the person said beside the file.
+/// Options of the command besides the file.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
-    /// Which `env_NAME`.
+    /// Name of the profile, as in `env_NAME`.
     pub(crate) profile: Option<&'a str>,
-    /// The environment of this process.
+    /// Environment of this process.
     pub(crate) env: &'a Env,
-    /// How many processors there are.
+    /// Number of processors.
     pub(crate) processors: usize,
 }
 
-/// Every app of a file.
+/// Imports every app of a file.
 pub(crate) fn import(source: Source, folders: &Folders, wanted: &Wanted<'_>) -> Imported {
     let mut imported = Imported::default();
     for section in &source.others {
@@ -74,7 +74,7 @@ fn named(app: &App, wanted: &Wanted<'_>) -> String {
     name
 }
 
-/// Relative to the ecosystem file: where PM2 is told "start ecosystem.config.js" nearly always.
+/// Returns the app's folder, relative to the ecosystem file: PM2 is nearly always started there.
 fn folder_of(app: &App, folders: &Folders) -> PathBuf {
     let cwd = app.get("cwd").and_then(Value::as_str).unwrap_or(".");
     super::tidy(&folders.from.join(cwd))
@@ -135,7 +135,7 @@ fn one(mut app: App, name: &str, folders: &Folders, wanted: &Wanted<'_>, importe
     imported.draft.add(service);
 }
 
-/// `env`, over it the profile that was asked for; `port` is `PORT` and a check.
+/// Sets `env`, overridden by the requested profile; `port` sets `PORT` and a check.
 fn environment(
     app: &mut App,
     service: &mut Service,
@@ -202,12 +202,12 @@ fn copies(app: &mut App, service: &mut Service, wanted: &Wanted<'_>, remarks: &m
     }
     if count > 1 {
         service.set("instances", count);
-        // They can not all listen on one port.
+        // The instances can not all listen on the same port.
         service.unset("port");
     }
 }
 
-/// Bytes, or `K`, `M`, `G` of 1024.
+/// Parses a size in bytes, or with `K`, `M`, `G` as powers of 1024.
 fn size(value: Option<Value>) -> Option<String> {
     let text = text(value)?;
     let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
@@ -232,7 +232,7 @@ fn watch(app: &mut App, service: &mut Service, cwd: &Path, folders: &Folders) {
     let paths: Vec<String> = paths.iter().map(|path| folders.written(&cwd.join(path))).collect();
     let mut table = InlineTable::new();
     table.insert("paths", draft::list(&paths));
-    // PM2 takes patterns and regular expressions; of the latter a dot is what people write.
+    // PM2 accepts glob patterns and regular expressions; of the latter, an escaped dot is the common case.
     let ignored: Vec<String> =
         words(app.remove("ignore_watch")).iter().map(|pattern| pattern.replace("\\.", ".")).collect();
     if !ignored.is_empty() {
@@ -285,7 +285,7 @@ fn logs(
     }
 }
 
-/// Several apps with one PORT do not all listen on it: then nobody knows who does.
+/// Removes port checks that several apps share: only one of them can listen on the port, and it is unknown which.
 fn one_check_for_each_port(imported: &mut Imported) {
     let port = |service: &Service| service.get("port").and_then(toml_edit::Value::as_integer);
     let ports: Vec<Option<i64>> = imported.draft.services.iter().map(port).collect();

@@ -1,4 +1,4 @@
-//! When PM2 would start it again, in our words.
+//! Converts PM2's restart options.
 
 use serde_json::Value;
 use sereno_config::Cron;
@@ -7,10 +7,10 @@ use super::script::{text, words};
 use super::source::App;
 use crate::draft::Service;
 
-/// The longest wait of PM2's backoff.
+/// Maximum delay of PM2's backoff, in milliseconds.
 const LONGEST: u64 = 15_000;
 
-/// Takes what is about it out of the app; what can not be read is given back with the reason.
+/// Removes the restart options from the app. Returns those that can not be converted, with the reason.
 pub(super) fn take(app: &mut App, service: &mut Service) -> Vec<(String, String)> {
     let mut odd = Vec::new();
     let codes: Vec<i64> =
@@ -19,7 +19,7 @@ pub(super) fn take(app: &mut App, service: &mut Service) -> Vec<(String, String)
     let cron = cron(app, &mut odd);
     match cron {
         Some(line) if once => {
-            // Between two times it does not run: a job.
+            // The service runs only at the scheduled times: a job.
             service.set("schedule", line);
             let remark =
                 "PM2 also runs it when it is started; here \"ctl start\" does, and \"ctl up\" does not";
@@ -70,7 +70,7 @@ pub(super) fn take(app: &mut App, service: &mut Service) -> Vec<(String, String)
     odd
 }
 
-/// When PM2 would restart it, where that is a line of cron; `0` is PM2's way to say never.
+/// Returns PM2's restart schedule if it is a cron line; in PM2, `0` means never.
 fn cron(app: &mut App, odd: &mut Vec<(String, String)>) -> Option<String> {
     let line = text(app.remove("cron_restart")).filter(|line| !["", "0", "false"].contains(&line.trim()))?;
     match Cron::parse(&line) {
@@ -82,7 +82,7 @@ fn cron(app: &mut App, odd: &mut Vec<(String, String)>) -> Option<String> {
     }
 }
 
-/// A number is milliseconds; `"10s"`, `"5m"`, `"1h"` too.
+/// Parses a duration: a number in milliseconds, or `"10s"`, `"5m"`, `"1h"`.
 pub(super) fn milliseconds(value: &Value) -> Option<u64> {
     let text = text(Some(value.clone()))?;
     let text = text.trim();
@@ -102,7 +102,7 @@ fn whole(number: f64) -> u64 {
     number.min(1e12).round() as u64
 }
 
-/// As a person would write it.
+/// Formats a duration for the file.
 pub(super) fn written(milliseconds: u64) -> String {
     match milliseconds {
         time if time > 0 && time % 60_000 == 0 => format!("{}m", time / 60_000),

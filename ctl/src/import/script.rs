@@ -1,4 +1,4 @@
-//! What PM2 would run: a file by the interpreter of its ending, a program of `PATH`, or a line for a shell.
+//! Determines what PM2 would run: a file with the interpreter of its extension, a program in `PATH`, or a shell line.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::source::App;
 
-/// What is run.
+/// The command of an app.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Run {
-    /// Program and arguments.
+    /// Program with arguments.
     Argv(Vec<String>),
-    /// A line for a shell.
+    /// A shell line.
     Shell(String),
 }
 
-/// Takes what is about it out of the app; an error is why nothing can be run.
+/// Removes the command options from the app. Fails with the reason if nothing can be run.
 pub(super) fn take(
     app: &mut App,
     cwd: &Path,
@@ -36,7 +36,7 @@ pub(super) fn take(
         let words = args.iter().map(|word| shell_words::quote(word).into_owned());
         return Ok(Run::Shell(std::iter::once(script.clone()).chain(words).collect::<Vec<_>>().join(" ")));
     }
-    // One that is not there (yet) is a script all the same by its ending.
+    // A file that does not exist (yet) counts as a script by its extension.
     let is_script = by_ending(&script, cwd, path).is_some();
     let is_file = file.is_file() || script.contains('/') || is_script;
     let interpreter = match asked.as_deref() {
@@ -49,7 +49,7 @@ pub(super) fn take(
             Some("node".into())
         }
         Some(asked) => Some(program(asked, cwd)),
-        // A program of PATH starts by itself.
+        // A program in `PATH` needs no interpreter.
         None if !is_file => None,
         None => by_ending(&script, cwd, path),
     };
@@ -63,7 +63,7 @@ pub(super) fn take(
     Ok(Run::Argv(line.collect()))
 }
 
-/// An interpreter that lies below is named so that it is not looked for in `PATH`.
+/// Prefixes an interpreter below the folder with `./`, so that it is not searched in `PATH`.
 fn program(asked: &str, cwd: &Path) -> String {
     let below = asked.contains('/') && !Path::new(asked).is_absolute() && !asked.starts_with('.');
     if below && cwd.join(asked).exists() { format!("./{asked}") } else { asked.into() }
@@ -83,7 +83,7 @@ fn by_ending(script: &str, cwd: &Path, path: Option<&str>) -> Option<String> {
         "php" => "php".into(),
         "pl" => "perl".into(),
         "ts" | "tsx" => first(["bun", "node"]),
-        // A program of its own, or a script that says by what it is run.
+        // It is an executable, or a script with its own interpreter line.
         _ => return None,
     })
 }
@@ -97,7 +97,7 @@ pub(super) fn text(value: Option<Value>) -> Option<String> {
     }
 }
 
-/// A list, or a text that is split as a shell would.
+/// Returns a list of words, from a list or from a text split by shell rules.
 pub(super) fn words(value: Option<Value>) -> Vec<String> {
     match value {
         Some(Value::Array(list)) => list.into_iter().filter_map(|word| text(Some(word))).collect(),

@@ -1,4 +1,4 @@
-//! From a file of PM2's to a list of apps. What is JavaScript is run by node, as PM2 does; nothing else is.
+//! Reads a PM2 file into a list of apps. JavaScript is run by node, as PM2 does; nothing else is run.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 
 use crate::tool;
 
-/// An app as PM2 has it.
+/// An app in PM2's form.
 pub(crate) type App = Map<String, Value>;
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Its apps.
+    /// Apps of the file.
     pub(crate) apps: Vec<App>,
-    /// Its other sections, by name.
+    /// Names of the file's other sections.
     pub(crate) others: Vec<String>,
     /// Whether `pm2 save` wrote it.
     pub(crate) dump: bool,
 }
 
-/// Why there is no list of apps.
+/// Why no list of apps could be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     #[error("read {0}: {1}")]
@@ -37,17 +37,17 @@ pub(crate) enum SourceError {
     NoApps(String),
 }
 
-/// Prints what a module exports as JSON, after a mark: a module may print, too.
+/// Prints a module's export as JSON after a mark, because the module may print as well.
 const PRINT: &str = "const u = require('url').pathToFileURL(process.argv[1]).href; \
      import(u).then((m) => { let v = m.default ?? m; if (typeof v === 'function') v = v(); \
      return Promise.resolve(v).then((v) => process.stdout.write('\\n@@sereno@@' + JSON.stringify(v))); }) \
      .catch((e) => { console.error(String(e && e.stack || e).split('\\n').slice(0, 3).join(' ')); process.exit(1); })";
 
-/// PM2 evaluates its .json, so people write comments there.
+/// PM2 evaluates its .json files, so they may contain comments.
 const PRINT_TEXT: &str = "const t = require('fs').readFileSync(process.argv[1], 'utf8'); \
      process.stdout.write('\\n@@sereno@@' + JSON.stringify(require('vm').runInNewContext('(' + t + ')')))";
 
-/// Reads it, by what its name ends with.
+/// Reads a file according to its extension.
 pub(crate) fn read(path: &Path) -> Result<Source, SourceError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| SourceError::Read(shown.clone(), error))?;
@@ -93,7 +93,7 @@ fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
     Err(SourceError::Node(shown.into(), why.into()))
 }
 
-/// `{ apps: [ … ] }`, `{ pm2: [ … ] }`, a list, or one app alone.
+/// Finds the apps in `{ apps: [ … ] }`, `{ pm2: [ … ] }`, a list, or a single app.
 pub(crate) fn sort(value: Value) -> Option<Source> {
     let mut others = Vec::new();
     let list = match value {

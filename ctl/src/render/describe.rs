@@ -1,4 +1,4 @@
-//! Everything about one service, in lines.
+//! Renders everything about one service as lines.
 
 use jiff::tz::TimeZone;
 
@@ -7,10 +7,10 @@ use super::time::{clock, day, span};
 use super::{BOLD, Look, check_style, explain, one_line, state_style, table};
 use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
 
-/// Labels stand in a column as wide as this.
+/// Width of the label column.
 const LABEL: usize = 12;
 
-/// A text that grows by headed lines.
+/// Text built from lines under headings.
 pub(crate) struct Sheet {
     look: Look,
     text: String,
@@ -21,12 +21,12 @@ impl Sheet {
         Self { look, text: String::new() }
     }
 
-    /// All of it.
+    /// Returns the whole text.
     pub(crate) fn text(self) -> String {
         self.text
     }
 
-    /// Begins a part.
+    /// Begins a section.
     pub(crate) fn heading(&mut self, title: &str) {
         let title = self.look.paint(BOLD, &one_line(title));
         self.text.push_str(&title);
@@ -45,7 +45,7 @@ impl Sheet {
         }
     }
 
-    /// What a service is doing.
+    /// Adds the current state of a service.
     pub(crate) fn service(&mut self, view: &ServiceView, zone: &TimeZone) {
         let state = self.look.paint(state_style(view.state), view.state.word());
         self.line("state", &format!("{state} (wanted {})", view.wanted));
@@ -98,7 +98,7 @@ impl Sheet {
         }
     }
 
-    /// What the file says.
+    /// Adds the settings from the file.
     pub(crate) fn settings(&mut self, settings: &[Setting]) {
         self.heading("settings");
         for setting in settings {
@@ -106,7 +106,7 @@ impl Sheet {
         }
     }
 
-    /// The supervisor itself.
+    /// Adds the supervisor itself.
     pub(crate) fn supervisor(&mut self, view: &View) {
         self.line("endpoint", &one_line(&view.endpoint));
         self.line("file", &one_line(&view.config));
@@ -125,13 +125,13 @@ impl Sheet {
         }
     }
 
-    /// A daemon that is no monitor.
+    /// Adds a daemon other than a monitor.
     pub(crate) fn daemon(&mut self, view: &DaemonView, zone: &TimeZone) {
         self.line("kind", &one_line(&view.kind));
         self.service(&view.process, zone);
     }
 
-    /// One monitor.
+    /// Adds one monitor.
     pub(crate) fn monitor(&mut self, view: &MonitorView, zone: &TimeZone) {
         self.line("endpoint", &one_line(&view.endpoint));
         if let Some(kind) = &view.kind {

@@ -1,11 +1,11 @@
-//! Why a service is not simply as wanted, in lines; empty where there is nothing to explain.
+//! Explains in lines why a service is not in its wanted state; empty if there is nothing to explain.
 
 use proto::v1::{CheckState, ServiceState};
 
 use super::time::span;
 use crate::view::{CheckView, Exit, ServiceView, is_meant_by};
 
-/// One line for each thing that a person should know, and when a job runs next.
+/// Returns one line for each remark, and the time of a job's next run.
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     let mut lines = reasons(service);
     if let Some(left) = service.next_run_left.filter(|_| service.job && !service.paused) {
@@ -15,7 +15,7 @@ pub(crate) fn service(service: &ServiceView) -> Vec<String> {
     lines
 }
 
-/// One line for each thing that is not as it should be, or that somebody wanted so.
+/// Returns one line for each deviation from the normal state, also for intended ones.
 pub(crate) fn reasons(service: &ServiceView) -> Vec<String> {
     let mut lines: Vec<String> = state(service).into_iter().collect();
     if let Some(held) = &service.held {
@@ -38,7 +38,7 @@ pub(crate) fn reasons(service: &ServiceView) -> Vec<String> {
     lines
 }
 
-/// Why a name means no single service.
+/// Returns why a name does not denote exactly one service.
 pub(crate) fn not_one(name: &str, services: &[&str]) -> String {
     let several: Vec<&str> = services
         .iter()
@@ -51,11 +51,12 @@ pub(crate) fn not_one(name: &str, services: &[&str]) -> String {
     }
 }
 
-/// The state with its times and its reason: `backoff: next start in 3.2 s (streak 4 of 50): exit 1`.
+/// Describes the state with its times and its reason:
+/// `backoff: next start in 3.2 s (streak 4 of 50): exit 1`.
 fn state(service: &ServiceView) -> Option<String> {
     let Cause { streak, cause } = Cause::of(service.reason.as_deref().unwrap_or_default());
     if cause.starts_with(WAITS) {
-        // The state stands in the row above, and these are the words for it.
+        // The row above shows the state, and this text belongs to it.
         return Some(cause.into());
     }
     let timed = match service.state {
@@ -77,10 +78,10 @@ fn state(service: &ServiceView) -> Option<String> {
     Some(format!("{}: {text}{hint}", service.state))
 }
 
-/// How the reason of one begins that waits for something.
+/// Prefix of the reason of a service that waits for something.
 pub(crate) const WAITS: &str = "waits for ";
 
-/// A reason in its parts: `streak 4 of 50: exit 1`.
+/// A parsed reason, for example `streak 4 of 50: exit 1`.
 pub(crate) struct Cause<'a> {
     pub(crate) streak: Option<&'a str>,
     pub(crate) cause: &'a str,
@@ -95,12 +96,12 @@ impl<'a> Cause<'a> {
     }
 }
 
-/// Whether there is a run that can be checked.
+/// Whether a run exists that can be checked.
 pub(crate) fn alive(state: ServiceState) -> bool {
     matches!(state, ServiceState::Running | ServiceState::Starting)
 }
 
-/// `health failing (2 so far): 503`.
+/// Describes a failing check: `health failing (2 so far): 503`.
 fn check(check: &CheckView) -> Option<String> {
     if check.state != CheckState::Failing {
         return None;
@@ -111,7 +112,7 @@ fn check(check: &CheckView) -> Option<String> {
     Some(format!("{} failing{times}{detail}", check.id))
 }
 
-/// What is special about a failing check.
+/// Returns the special problem of a failing check, if any.
 pub(crate) fn trouble(check: &CheckView) -> Option<&'static str> {
     if check.foreign {
         Some("the port belongs to somebody else")
@@ -122,7 +123,7 @@ pub(crate) fn trouble(check: &CheckView) -> Option<&'static str> {
     }
 }
 
-/// `exit 3`, `SIGKILL`, `exit unknown`.
+/// Describes an exit: `exit 3`, `SIGKILL`, `exit unknown`.
 pub(crate) fn exit(exit: &Exit) -> String {
     match (&exit.signal, exit.code) {
         (Some(signal), _) => signal.clone(),

@@ -22,7 +22,6 @@ pub(crate) struct StatusJson<'a> {
     daemons: Vec<DaemonJson<'a>>,
 }
 
-/// The supervisor.
 #[derive(Serialize)]
 pub(crate) struct SupervisorJson<'a> {
     state: &'static str,
@@ -33,15 +32,14 @@ pub(crate) struct SupervisorJson<'a> {
     config: &'a str,
     error: Option<&'a str>,
     shutting_down: Option<bool>,
-    /// Why nobody would start it again if it died.
+    /// Why no process would restart it if it died.
     unguarded: Option<&'a str>,
-    /// What happened to it, until the next `up` or `apply`.
+    /// Notice about an event of the supervisor, until the next `up` or `apply`.
     notice: Option<&'a str>,
-    /// Endpoints that can not be bound, each with why.
+    /// Endpoints that can not be bound, each with the reason.
     unbound: Option<&'a [String]>,
 }
 
-/// One monitor.
 #[derive(Serialize)]
 pub(crate) struct MonitorJson<'a> {
     name: &'a str,
@@ -62,22 +60,21 @@ pub(crate) struct MonitorJson<'a> {
     process: Option<ServiceJson<'a>>,
 }
 
-/// A daemon of Sereno's own that is no monitor: the guard.
+/// A built-in daemon other than the monitors: the guard.
 #[derive(Serialize)]
 pub(crate) struct DaemonJson<'a> {
     name: &'a str,
-    /// What it does: `guard`.
+    /// Kind of the daemon: `guard`.
     kind: &'a str,
-    /// `up`, or what its process is doing instead: `starting`, `backoff`, `stopped`, …
+    /// `up`, or else the state of its process: `starting`, `backoff`, `stopped`, …
     state: &'static str,
     pid: Option<u32>,
     uptime_seconds: Option<f64>,
-    /// Run by this supervisor, as all of them are.
+    /// Whether this supervisor runs it; always true at present.
     managed: bool,
     process: ServiceJson<'a>,
 }
 
-/// One service.
 #[derive(Serialize)]
 pub(crate) struct ServiceJson<'a> {
     name: &'a str,
@@ -137,7 +134,7 @@ struct CheckJson<'a> {
     message: Option<&'static str>,
 }
 
-/// The whole view.
+/// Renders the whole view.
 pub(crate) fn status(view: &View) -> StatusJson<'_> {
     let up = view.supervisor.as_ref().ok();
     StatusJson {
@@ -150,7 +147,6 @@ pub(crate) fn status(view: &View) -> StatusJson<'_> {
     }
 }
 
-/// The supervisor.
 pub(crate) fn supervisor(view: &View) -> SupervisorJson<'_> {
     let up = view.supervisor.as_ref().ok();
     SupervisorJson {
@@ -168,7 +164,6 @@ pub(crate) fn supervisor(view: &View) -> SupervisorJson<'_> {
     }
 }
 
-/// One monitor.
 pub(crate) fn monitor(view: &MonitorView, now: SystemTime) -> MonitorJson<'_> {
     let up = view.answer.as_ref().ok();
     MonitorJson {
@@ -191,7 +186,7 @@ pub(crate) fn monitor(view: &MonitorView, now: SystemTime) -> MonitorJson<'_> {
     }
 }
 
-/// A daemon that is no monitor.
+/// Renders a daemon other than a monitor.
 pub(crate) fn daemon(view: &DaemonView, now: SystemTime) -> DaemonJson<'_> {
     let process = &view.process;
     DaemonJson {
@@ -205,7 +200,6 @@ pub(crate) fn daemon(view: &DaemonView, now: SystemTime) -> DaemonJson<'_> {
     }
 }
 
-/// One service.
 pub(crate) fn service(view: &ServiceView, now: SystemTime) -> ServiceJson<'_> {
     ServiceJson {
         name: &view.name,
@@ -265,7 +259,7 @@ fn seconds(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64())
 }
 
-/// To a thousandth: what is finer is noise.
+/// Rounds to three decimals: further digits are noise.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! Bytes of several outputs, cut anywhere, to whole lines, and the names that stand before them. Bytes stay bytes.
+//! Assembles arbitrary pieces of several outputs into whole lines, and prefixes them with names. Bytes are not changed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,10 +8,10 @@ use regex::bytes::Regex;
 
 use super::{BAD, DIM, Look};
 
-/// A line is cut here, so that one without an end can not fill the memory.
+/// Maximum length of a line in bytes: a line without an end must not fill the memory.
 const LONGEST: usize = 64 * 1024;
 
-/// Colours that can be told apart on dark and on light.
+/// Colours that are readable on dark and on light backgrounds.
 const COLOURS: [AnsiColor; 10] = [
     AnsiColor::Cyan,
     AnsiColor::Yellow,
@@ -25,14 +25,14 @@ const COLOURS: [AnsiColor; 10] = [
     AnsiColor::BrightBlue,
 ];
 
-/// The begun line of every output of every service.
+/// The incomplete last line of every output of every service.
 #[derive(Default)]
 pub(crate) struct Lines {
     begun: BTreeMap<String, BTreeMap<i32, Vec<u8>>>,
 }
 
 impl Lines {
-    /// Takes some bytes and gives each line that is now whole, its end included.
+    /// Takes bytes and emits each line that is now complete, including its line end.
     pub(crate) fn take<E>(
         &mut self,
         service: &str,
@@ -66,7 +66,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Gives every line that never got its end, with one.
+    /// Emits every incomplete line, with a line end added.
     pub(crate) fn finish<E>(
         &mut self,
         mut emit: impl FnMut(&str, i32, &[u8]) -> Result<(), E>,
@@ -83,7 +83,7 @@ impl Lines {
     }
 }
 
-/// Names before lines, equally wide, neighbours in different colours.
+/// Service names before lines, padded to the same width, neighbours in different colours.
 pub(crate) struct Prefixes {
     look: Look,
     width: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Prefixes {
 }
 
 impl Prefixes {
-    /// Wide enough for these.
+    /// Creates prefixes wide enough for these names.
     pub(crate) fn new(names: &[String], look: Look) -> Self {
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let mut prefixes = Self { look, width, colours: BTreeMap::new() };
@@ -101,7 +101,7 @@ impl Prefixes {
         prefixes
     }
 
-    /// `name | `, in the colour of that name; the bar says what went to stderr.
+    /// Returns `name | ` in the colour of that name; the bar marks stderr.
     pub(crate) fn of(&mut self, name: &str, is_error: bool) -> String {
         self.width = self.width.max(name.chars().count());
         let style = self.colour(name);
@@ -120,17 +120,17 @@ impl Prefixes {
     }
 }
 
-/// Which lines are wanted.
+/// A filter for lines.
 pub(crate) struct Matches {
     pattern: Regex,
     marks: bool,
 }
 
 impl Matches {
-    /// Lines with this in them; with `marks`, what matches is shown.
+    /// Matches lines that contain the pattern; with `marks`, highlights the match.
     pub(crate) fn new(pattern: &str, marks: bool) -> Result<Self, String> {
         let pattern = Regex::new(pattern).map_err(|error| match error {
-            // Its own text draws an arrow over several lines; the last one says it.
+            // The library's message draws an arrow over several lines; its last line is sufficient.
             regex::Error::Syntax(text) => {
                 let last = text.lines().last().unwrap_or_default();
                 last.strip_prefix("error: ").unwrap_or(last).to_owned()
@@ -140,7 +140,7 @@ impl Matches {
         Ok(Self { pattern, marks })
     }
 
-    /// The line, if it is wanted.
+    /// Returns the line if it matches.
     pub(crate) fn find<'a>(&self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         if !self.pattern.is_match(text) {
@@ -164,7 +164,7 @@ impl Matches {
     }
 }
 
-/// The last so many things of every output, all in the order they came in.
+/// The last items of every output, at most `most` of each, in order of arrival.
 pub(crate) struct Last<T> {
     most: usize,
     kept: VecDeque<(String, i32, T)>,

@@ -1,16 +1,16 @@
-//! Model to text. Everything here is pure: what it needs to know of the world is an argument.
+//! Renders the model as text. Everything here is pure: facts about the environment are arguments.
 //!
 //! | module | from | to |
 //! |---|---|---|
 //! | [`table`] | the whole view | the table of `status` |
 //! | [`json`] | the whole view | the JSON of `status` |
-//! | [`describe`] | everything about one | lines under headings |
+//! | [`describe`] | everything about one service | lines under headings |
 //! | [`settings`] | one service of the file | names and values |
-//! | [`explain`] | one service | why it is not simply as wanted |
+//! | [`explain`] | one service | why it is not in its wanted state |
 //! | [`why`] | events | the chain of causes, the journal |
-//! | [`lines`] | bytes of several services | whole lines with names before them |
-//! | [`secret`] | settings | the same with secrets hidden |
-//! | [`time`] | times | what a person reads |
+//! | [`lines`] | bytes of several services | whole lines, each with its service's name |
+//! | [`secret`] | settings | the same with hidden secrets |
+//! | [`time`] | times | text for display |
 
 pub(crate) mod describe;
 pub(crate) mod explain;
@@ -26,17 +26,17 @@ pub(crate) mod why;
 use anstyle::{AnsiColor, Style};
 use proto::v1::{CheckState, ServiceState};
 
-/// How text may look.
+/// Properties of the output that affect rendering.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     /// Whether colour is wanted.
     pub(crate) colour: bool,
-    /// Columns there are.
+    /// Width of the output in columns.
     pub(crate) width: usize,
 }
 
 impl Look {
-    /// The text in a style, if colour is wanted.
+    /// Returns the text in a style, if colour is wanted.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         if self.colour && style != PLAIN && !text.is_empty() {
             format!("{style}{text}{style:#}")
@@ -53,7 +53,7 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BUSY: Style = AnsiColor::Yellow.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 
-/// How the state of a service looks.
+/// Returns the style for the state of a service.
 pub(crate) fn state_style(state: ServiceState) -> Style {
     match state {
         ServiceState::Running => GOOD,
@@ -63,7 +63,7 @@ pub(crate) fn state_style(state: ServiceState) -> Style {
     }
 }
 
-/// How the state of a check looks.
+/// Returns the style for the state of a check.
 pub(crate) fn check_style(state: CheckState) -> Style {
     match state {
         CheckState::Passing => PLAIN,
@@ -72,12 +72,12 @@ pub(crate) fn check_style(state: CheckState) -> Style {
     }
 }
 
-/// One line that can do nothing to a terminal: what a service or a file says is not ours to trust.
+/// Returns one line that is safe for a terminal: text from a service or a file is not trusted.
 pub(crate) fn one_line(text: &str) -> String {
     text.trim_end().chars().map(proto::text::printable).collect()
 }
 
-/// The text cut to a width, with a mark where something is missing.
+/// Cuts the text to a width, with a mark if something is missing.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
@@ -87,7 +87,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// The text in lines of a width, broken at spaces where there are any; the first is indented by `first`, the others
+/// Wraps the text to a width, at spaces where possible. The first line is indented by `first`, the others
 /// by `rest`.
 pub(crate) fn wrap(text: &str, width: usize, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -107,7 +107,7 @@ pub(crate) fn wrap(text: &str, width: usize, first: usize, rest: usize) -> Vec<S
                 break;
             }
             if fresh {
-                // A word longer than a line is broken wherever it has to be.
+                // A word longer than a line is broken at the line's end.
                 let at = word.char_indices().nth(room).map_or(word.len(), |(at, _)| at);
                 line.push_str(&word[..at]);
                 word = &word[at..];

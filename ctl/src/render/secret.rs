@@ -1,8 +1,8 @@
-//! Settings with their secrets hidden.
+//! Hides secrets in settings.
 
 use std::borrow::Cow;
 
-/// Within a name: what it holds is a secret.
+/// Parts of a name that mark its value as a secret.
 const SECRET: [&str; 12] = [
     "KEY",
     "TOKEN",
@@ -18,23 +18,23 @@ const SECRET: [&str; 12] = [
     "SIGNATURE",
 ];
 
-/// The same, but only as a whole word of a name: `GITHUB_PAT`, and not `PATH`.
+/// Whole words of a name that mark its value as a secret: `GITHUB_PAT`, but not `PATH`.
 const SECRET_WORDS: [&str; 3] = ["PAT", "JWT", "BEARER"];
 
-/// What keys of well-known services begin with: GitHub, GitLab, Slack, AWS.
+/// Prefixes of keys of well-known services: GitHub, GitLab, Slack, AWS.
 const PREFIXES: [&str; 9] =
     ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "-----BEGIN", "AKIA"];
 
-/// What keys of others begin with that also begins plain words, and how long they are at least.
+/// Prefixes of other keys that also begin plain words, with the minimum length of a key.
 const LONG_PREFIXES: [(&str, usize); 2] = [("sk-", 12), ("xox", 12)];
 
-/// What a secret comes after, also in the middle of a value: connection strings and headers.
+/// Text before a secret, also in the middle of a value: connection strings and headers.
 const BEFORE: [&str; 4] = ["password=", "pwd=", "bearer ", "basic "];
 
-/// What stands instead.
+/// Replacement for a secret.
 pub(crate) const HIDDEN: &str = "***";
 
-/// The value, without what its name, its look or its place says to be a secret. This is the only place that decides.
+/// Returns the value with secrets hidden, judged by its name, form or position. This is the only place that decides.
 pub(crate) fn shown<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     if is_secret_name(name) {
         return HIDDEN.into();
@@ -52,7 +52,7 @@ fn is_secret_name(name: &str) -> bool {
         || upper.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| SECRET_WORDS.contains(&word))
 }
 
-/// What stands between blanks and signs that no key has in it.
+/// Splits a value at white space and at characters that no key contains.
 fn words(value: &str) -> impl Iterator<Item = &str> {
     value.split(|c: char| c.is_whitespace() || "\"'=:;,&?/".contains(c))
 }
@@ -64,7 +64,7 @@ fn is_key(word: &str) -> bool {
         || LONG_PREFIXES.iter().any(|(prefix, least)| word.starts_with(prefix) && word.len() >= *least)
 }
 
-/// A URL without its password: up to the last `@` before the path, as a password may hold one itself.
+/// Hides the password in a URL: up to the last `@` before the path, because a password may contain `@` itself.
 fn without_password_of_url(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -73,9 +73,9 @@ fn without_password_of_url(value: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{}", &rest[who.len()..]))
 }
 
-/// A value up to the word that a secret comes after; where that ends cannot be told for certain.
+/// Hides the rest of a value after a word that precedes a secret, because the end of the secret is uncertain.
 fn after_words(value: &str) -> Option<String> {
-    // The same length in bytes: only ASCII changes.
+    // The byte length stays the same: only ASCII characters change.
     let lower = value.to_ascii_lowercase();
     let ends = BEFORE.iter().filter_map(|word| Some(lower.find(word)? + word.len()));
     ends.min().filter(|end| *end < value.len()).map(|end| format!("{}{HIDDEN}", &value[..end]))

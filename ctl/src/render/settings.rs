@@ -1,4 +1,4 @@
-//! The settings of a service as a person reads them; the values of secrets are hidden.
+//! Renders the settings of a service for display; secret values are hidden.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use sereno_config::{
 use super::secret::shown;
 use super::time::size;
 
-/// A setting and its values, one a line.
+/// A setting and its values, one per line.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
     pub(crate) name: &'static str,
     pub(crate) values: Vec<String>,
 }
 
-/// Everything that is worth knowing; what is absent is left out.
+/// Returns all relevant settings; absent ones are left out.
 pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Setting> {
     let mut all = Vec::new();
     let mut add = |name, values: Vec<String>| {
@@ -60,7 +60,7 @@ pub(crate) fn service(name: &Name, service: &Service, home: &Home) -> Vec<Settin
     all
 }
 
-/// As the file has it: `1m 30s`, `500ms`.
+/// Formats a duration as in the file: `1m 30s`, `500ms`.
 fn written(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
@@ -72,7 +72,7 @@ fn command(command: &Command) -> String {
     }
 }
 
-/// As it could be typed.
+/// Quotes a word as it could be typed.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

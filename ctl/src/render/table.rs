@@ -1,4 +1,4 @@
-//! The table of `status`: daemons on top, then services; below each what is to be said about it.
+//! The table of `status`: daemons first, then services, each with remarks below its row.
 
 use anstyle::Style;
 use proto::v1::{CheckState, ServiceState};
@@ -10,27 +10,27 @@ use super::{
 use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
 
 const COLUMNS: usize = 8;
-/// The last column has what can be cut.
+/// Index of the last column, which may be cut.
 const LAST: usize = COLUMNS - 1;
-/// What goes first when there is no room: restarts, then CPU and memory, then uptime, then pid.
+/// Columns to drop when space is short, in this order: restarts, CPU and memory, uptime, pid.
 const SHED: [usize; 5] = [4, 5, 6, 3, 2];
-/// Shown only where somebody asked for it: CPU and memory.
+/// Columns shown only on request: CPU and memory.
 const MEASURED: [usize; 2] = [5, 6];
 const GAP: usize = 2;
-/// The last column is worth showing from here on.
+/// Minimum width at which the last column is shown.
 const WORTH: usize = 16;
 
-/// One cell: pieces of text, each in a style.
+/// A table cell: pieces of text, each with a style.
 type Cell = Vec<(String, Style)>;
 
 struct Row {
     cells: [Cell; COLUMNS],
-    /// The last cell in fewer words, where there is no room for all of them.
+    /// A shorter form of the last cell, for narrow terminals.
     short: Option<Cell>,
     below: Vec<(String, Style)>,
 }
 
-/// The whole view.
+/// Renders the whole view.
 pub(crate) fn status(view: &View, look: Look) -> String {
     let mut rows = vec![heading(titles("DAEMON", "INFO"))];
     rows.push(supervisor(view));
@@ -53,7 +53,7 @@ fn heading(titles: [&str; COLUMNS]) -> Row {
     Row { cells: titles.map(|title| vec![(title.to_owned(), BOLD)]), short: None, below: Vec::new() }
 }
 
-/// CPU and memory, empty where nobody measured.
+/// Returns the cells for CPU and memory, empty if not measured.
 fn measured(view: Option<&ServiceView>) -> [Cell; 2] {
     let cell = |text: Option<String>| text.map_or_else(Cell::new, plain);
     let cpu = view.and_then(|view| view.cpu_percent).map(|percent| format!("{percent:.1} %"));
@@ -132,7 +132,7 @@ fn monitor(view: &MonitorView) -> Row {
         Err(why) => vec![(one_line(why), BAD)],
     };
     let mut below = Vec::new();
-    // That one who does not answer is not attached needs no words.
+    // A monitor that does not answer is obviously not attached; this needs no remark.
     if !view.attached && up.is_some() {
         let error = up.and_then(|up| up.last_error.as_deref()).map(|error| format!(": {}", one_line(error)));
         below.push((format!("not attached to the supervisor{}", error.unwrap_or_default()), BUSY));
@@ -175,7 +175,7 @@ fn daemon(view: &DaemonView) -> Row {
 
 fn service(view: &ServiceView) -> Row {
     let mut checks = Cell::new();
-    // Of one that does not run there is nothing to check.
+    // A service that does not run has no checks to show.
     let alive = explain::alive(view.state);
     for check in view.checks.iter().filter(|_| alive) {
         if !checks.is_empty() {
@@ -204,7 +204,7 @@ fn service(view: &ServiceView) -> Row {
     }
 }
 
-/// `port own`, `health failing`.
+/// Returns a short form of a check: `port own`, `health failing`.
 fn short(check: &CheckView) -> String {
     let id = one_line(&check.id);
     match check.state {
@@ -220,7 +220,7 @@ fn short(check: &CheckView) -> String {
     }
 }
 
-/// `2 passing`, `1 failing`, `1 of 2 passing`.
+/// Summarizes checks: `2 passing`, `1 failing`, `1 of 2 passing`.
 fn counted(checks: &[CheckView]) -> Cell {
     let count = |state| checks.iter().filter(|check| check.state == state).count();
     let (all, passing, failing) = (checks.len(), count(CheckState::Passing), count(CheckState::Failing));
@@ -232,7 +232,7 @@ fn counted(checks: &[CheckView]) -> Cell {
     }
 }
 
-/// CPU and memory for a person: `0.3 % of a core, 84.0 MB`.
+/// Formats CPU and memory for display: `0.3 % of a core, 84.0 MB`.
 pub(crate) fn usage(view: &ServiceView) -> Option<String> {
     let memory = size(view.memory_bytes?);
     Some(match view.cpu_percent {
@@ -245,7 +245,7 @@ fn length(cell: &Cell) -> usize {
     cell.iter().map(|(text, _)| text.trim_start_matches('\n').chars().count()).sum()
 }
 
-/// Numbers stand to the right.
+/// Whether a column is right-aligned, as numbers are.
 fn right(column: usize) -> bool {
     matches!(column, 2 | 4..=6)
 }
@@ -287,7 +287,7 @@ fn grid(rows: &[Row], look: Look) -> String {
     text
 }
 
-/// Decides which columns there is room for, and how wide the first and the last may be.
+/// Decides which columns fit, and the width of the first and the last column.
 fn fit(rows: &[Row], widths: &mut [usize; COLUMNS], room: usize) -> [bool; COLUMNS] {
     let is_title = |cell: &Cell| cell.iter().all(|(_, style)| *style == BOLD);
     let measured = MEASURED.iter().any(|column| rows.iter().any(|row| !is_title(&row.cells[*column])));
@@ -304,14 +304,14 @@ fn fit(rows: &[Row], widths: &mut [usize; COLUMNS], room: usize) -> [bool; COLUM
     let left = room.saturating_sub(needed(widths, &shown));
     if left < wanted {
         shown[LAST] = false;
-        // What is left is a name and a state; the state is short.
+        // Only name and state are left; the state is short.
         widths[0] = widths[0].min(room.saturating_sub(widths[1] + GAP).max(1));
     }
     widths[LAST] = widths[LAST].min(left);
     shown
 }
 
-/// The cell, cut to a width.
+/// Renders a cell, cut to a width.
 fn fitted(cell: &Cell, width: usize, look: Look) -> String {
     if length(cell) <= width {
         return cell.iter().map(|(text, style)| paint(look, *style, text)).collect();
@@ -320,7 +320,7 @@ fn fitted(cell: &Cell, width: usize, look: Look) -> String {
     let mut room = width;
     for (text, style) in cell {
         let long = text.chars().count();
-        // The mark needs a place of its own unless this piece itself is cut.
+        // The cut mark needs one column, unless this piece itself is cut.
         let piece = if long < room { text.clone() } else { cut(&format!("{text}…"), room) };
         room = room.saturating_sub(piece.chars().count());
         painted.push_str(&paint(look, *style, &piece));
@@ -331,7 +331,7 @@ fn fitted(cell: &Cell, width: usize, look: Look) -> String {
     painted
 }
 
-/// The empty line before a heading is no part of what is painted.
+/// Does not paint the empty line before a heading.
 fn paint(look: Look, style: Style, text: &str) -> String {
     match text.strip_prefix('\n') {
         Some(rest) => format!("\n{}", look.paint(style, rest)),

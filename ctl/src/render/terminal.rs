@@ -1,21 +1,22 @@
-//! What a service wrote, for a terminal: its colours and its text, and nothing that could do something to the terminal.
+//! Makes a service's output safe for a terminal: keeps its colours and text, and removes everything that
+//! could control the terminal.
 
 use proto::text::printable;
 
-/// The longest sequence of colours that is taken for one.
+/// Maximum length of an escape sequence that is accepted as a colour.
 const LONGEST: usize = 64;
 
 /// Makes bytes that come in pieces safe; a piece may end anywhere.
 #[derive(Debug, Default)]
 pub(crate) struct SafeText {
-    /// The beginning of a character whose end has not come.
+    /// The beginning of an incomplete character.
     bytes: Vec<u8>,
-    /// An escape sequence, or a carriage return, of which it is not known yet what follows.
+    /// An incomplete escape sequence, or a carriage return whose next character is unknown.
     pending: String,
 }
 
 impl SafeText {
-    /// Returns what may be written of this piece and of what waited for it.
+    /// Returns the safe text of this piece and of what was pending before it.
     pub(crate) fn next(&mut self, piece: &[u8]) -> String {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.extend_from_slice(piece);
@@ -44,13 +45,13 @@ impl SafeText {
                 safe.push_str(&std::mem::take(&mut self.pending));
                 safe.push(c);
             }
-            // What ends a line on other systems ends it here.
+            // A CR LF line end is written as LF.
             '\n' if self.pending == "\r" => {
                 self.pending.clear();
                 safe.push(c);
             }
             _ => {
-                // It was something else than a colour.
+                // The sequence was not a colour.
                 safe.extend(self.pending.drain(..).map(printable));
                 match c {
                     '\x1b' | '\r' => self.pending.push(c),

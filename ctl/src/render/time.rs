@@ -1,17 +1,18 @@
-//! Times as a person reads them.
+//! Formats times for display.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-/// `0.5 s`, `42 s`, `3m 20s`, `2h 4m`, `3d 4h`: two figures are enough to act on.
+/// Formats a duration with at most two units: `0.5 s`, `42 s`, `3m 20s`, `2h 4m`, `3d 4h`. That is exact
+/// enough to act on.
 pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match seconds {
         0..10 => {
-            // Cut like everything below: 9.96 s is not 10 s yet.
+            // Truncated like all other units: 9.96 s is not yet 10 s.
             let tenths = duration.as_millis() / 100;
             format!("{}.{} s", tenths / 10, tenths % 10)
         }
@@ -22,7 +23,7 @@ pub(crate) fn span(duration: Duration) -> String {
     }
 }
 
-/// `12:00:03.1`, local time.
+/// Formats the local time: `12:00:03.1`.
 pub(crate) fn clock(time: Option<SystemTime>, zone: &TimeZone) -> String {
     let Some(time) = time.and_then(|time| Timestamp::try_from(time).ok()) else {
         return "--:--:--.-".into();
@@ -32,20 +33,20 @@ pub(crate) fn clock(time: Option<SystemTime>, zone: &TimeZone) -> String {
     format!("{:02}:{:02}:{:02}.{tenth}", local.hour(), local.minute(), local.second())
 }
 
-/// `2024-05-01`, local time.
+/// Formats the local date: `2024-05-01`.
 pub(crate) fn day(time: Option<SystemTime>, zone: &TimeZone) -> Option<String> {
     let time = Timestamp::try_from(time?).ok()?;
     Some(time.to_zoned_datetime(zone.clone()).date().to_string())
 }
 
-/// RFC 3339 in UTC, to the millisecond.
+/// Formats a time by RFC 3339 in UTC, to the millisecond.
 pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     let time = Timestamp::try_from(time).ok()?;
     let round = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
     Some(time.round(round).ok()?.to_string())
 }
 
-/// Bytes in the largest unit that leaves a number before it.
+/// Formats bytes in the largest unit in which the number is at least 1.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {

@@ -1,4 +1,4 @@
-//! Events as lines: the chain of causes of `why`, and the journal of `events`.
+//! Renders events as lines: the chain of causes of `why`, and the journal of `events`.
 
 use jiff::tz::TimeZone;
 use proto::time::unstamp;
@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::time::{clock, rfc3339};
 use super::{BAD, DIM, GOOD, Look, PLAIN, one_line};
 
-/// `12:00:03.4  supervisor      start pid 812 (incarnation 5)`, with the evidence below where the line does not hold
-/// it. With `named`, the service stands before the message.
+/// Renders an event: `12:00:03.4  supervisor      start pid 812 (incarnation 5)`, with the evidence below
+/// if the line does not contain it. With `named`, the service precedes the message.
 pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> String {
     let time = clock(unstamp(event.time), zone);
     let mut line = look.paint(DIM, &time);
@@ -26,8 +26,8 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
     for more in event.evidence.lines().map(one_line) {
         let text = more.trim();
         let written = matches!(event.kind.as_str(), "exit" | "output");
-        // What a service wrote is shown as it is; what a monitor found may stand in its message already.
-        // `status 503`, `body {…}`: what counts is whether the line says it, not in which words.
+        // A service's output is always shown. A monitor's evidence (`status 503`, `body {…}`) is left out
+        // if its value is already in the message.
         let said = event.message.contains(text.split_once(' ').map_or(text, |(_, value)| value));
         if !text.is_empty() && (written || !said) {
             line.extend(["\n    ", &look.paint(DIM, if written { more.trim_end() } else { text })]);
@@ -36,13 +36,13 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
     line
 }
 
-/// `{ "events": [ … ] }`.
+/// JSON of `why` and `events`: `{ "events": [ … ] }`.
 #[derive(Serialize)]
 pub(crate) struct Events<'a> {
     events: Vec<EventJson<'a>>,
 }
 
-/// One event; fields are part of the contract.
+/// JSON of one event; its fields are part of the contract.
 #[derive(Serialize)]
 pub(crate) struct EventJson<'a> {
     seq: u64,
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    /// The example of the contract, to the letter.
+    /// The contract's example, word for word.
     #[test]
     fn a_chain_is_one_line_a_link() {
         let chain = [

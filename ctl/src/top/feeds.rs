@@ -1,4 +1,4 @@
-//! Where inputs come from: statuses, the log and the causes of one service, keys; and where actions go.
+//! Sources of inputs: statuses, log and causes of one service, keys; and the execution of actions.
 
 use std::convert::Infallible;
 use std::thread;
@@ -21,20 +21,20 @@ use crate::place::Place;
 use crate::render::lines::Lines;
 use crate::render::one_line;
 
-/// How often CPU, memory and times are asked for.
+/// Interval of requests for CPU, memory and times.
 const EVERY: Duration = Duration::from_secs(1);
-/// Changes that come faster are asked for together.
+/// Minimum time between two requests after changes.
 const CALM: Duration = Duration::from_millis(250);
-/// A supervisor that is gone is asked again so soon.
+/// Pause before a missing supervisor is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Whoever only passes over a service does not want its log.
+/// Delay before a log is requested: moving the selection over a service must not load its log.
 const PASSING: Duration = Duration::from_millis(120);
-/// Lines that were there already.
+/// Number of existing log lines to load.
 const LINES: u32 = 100;
-/// Nobody's screen is wider.
+/// Maximum number of characters of a line; no screen is wider.
 const WIDEST: usize = 1000;
 
-/// Everything that all daemons say, again and again; ends when nobody listens.
+/// Sends the state of all daemons repeatedly; ends when the receiver is closed.
 pub(super) async fn statuses(place: &Place, to: &Sender<Input>) -> Result<(), Failure> {
     let mut feed = StatusFeed::new(&place.located.supervisor);
     loop {
@@ -56,7 +56,7 @@ pub(super) async fn statuses(place: &Place, to: &Sender<Input>) -> Result<(), Fa
     }
 }
 
-/// What one service writes, for ever, over restarts of it and of the supervisor.
+/// Sends the log of one service for ever, across its restarts and those of the supervisor.
 pub(super) async fn log(endpoint: Endpoint, service: String, to: Sender<Input>) {
     sleep(PASSING).await;
     let mut request = ReadLogsRequest {
@@ -88,12 +88,12 @@ pub(super) async fn log(endpoint: Endpoint, service: String, to: Sender<Input>) 
                 return;
             }
         }
-        // The next supervisor: what was there has been shown.
+        // A new supervisor: existing lines have been shown already.
         request.lines = 0;
     }
 }
 
-/// A line without what would colour or move anything.
+/// Returns a line without colours and cursor movements.
 fn shown(line: &[u8]) -> String {
     let head = &line[..line.len().min(WIDEST * 4)];
     let text = String::from_utf8_lossy(head);
@@ -101,7 +101,7 @@ fn shown(line: &[u8]) -> String {
     one_line(&plain.replace('\t', "    ")).chars().take(WIDEST).collect()
 }
 
-/// Why it was restarted last.
+/// Sends the causes of the last restart.
 pub(super) async fn why(endpoint: Endpoint, service: String, to: Sender<Input>) {
     sleep(PASSING).await;
     let Ok(supervisor) = Supervisor::connect(&endpoint).await else { return };
@@ -111,7 +111,7 @@ pub(super) async fn why(endpoint: Endpoint, service: String, to: Sender<Input>) 
     }
 }
 
-/// Does something, and tells what became of it.
+/// Performs an action and sends the result.
 pub(super) async fn act(endpoint: Endpoint, act: Act, service: String, to: Sender<Input>) {
     let (ok, text) = match perform(&endpoint, act, &service).await {
         Ok(outcomes) => match outcomes.first() {
@@ -137,7 +137,7 @@ async fn perform(endpoint: &Endpoint, act: Act, service: &str) -> Result<Vec<Out
     })
 }
 
-/// Keys and sizes, from a thread of their own: reading them blocks.
+/// Sends keys and resizes, from a separate thread because reading them blocks.
 pub(super) fn keys(to: Sender<Input>) -> Result<(), Failure> {
     let read = move || {
         loop {
@@ -145,7 +145,7 @@ pub(super) fn keys(to: Sender<Input>) -> Result<(), Failure> {
                 Ok(Event::Key(key)) => Input::Key(key),
                 Ok(Event::Resize(..)) => Input::Resized,
                 Ok(_) => continue,
-                // Without keys nobody could end it: who listens hears that the channel is closed.
+                // Without keys the program could not be ended: the closed channel tells the receiver.
                 Err(_) => return,
             };
             if to.blocking_send(input).is_err() {

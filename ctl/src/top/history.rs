@@ -1,8 +1,8 @@
-//! What was measured lately, for sparklines.
+//! Recent measurements, for sparklines.
 
 use std::collections::VecDeque;
 
-/// How many measurements are kept: a minute, one a second.
+/// Number of measurements kept: one minute at one per second.
 const KEPT: usize = 60;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -12,7 +12,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 pub(super) struct History(VecDeque<f64>);
 
 impl History {
-    /// The newest measurement.
+    /// Adds the newest measurement.
     pub(super) fn push(&mut self, value: f64) {
         if self.0.len() == KEPT {
             self.0.pop_front();
@@ -20,7 +20,7 @@ impl History {
         self.0.push_back(value);
     }
 
-    /// The newest ones as bars, one column each; what is less than `least` never fills a bar.
+    /// Returns the newest measurements as bars, one column each. Values below `least` never fill a bar.
     pub(super) fn bars(&self, columns: usize, least: f64) -> String {
         let shown = self.0.iter().skip(self.0.len().saturating_sub(columns));
         let highest = shown.clone().copied().fold(least, f64::max);
@@ -30,7 +30,7 @@ impl History {
 }
 
 fn bar(share: f64) -> char {
-    // One bar for each eighth that is begun; not a number is none.
+    // Each started eighth adds one step; NaN is drawn as empty.
     let eighth = (1..BARS.len()).find(|eighth| share <= f64::from(u8::try_from(*eighth).unwrap_or(8)) / 8.0);
     if share.is_nan() { BARS[0] } else { BARS[eighth.map_or(BARS.len() - 1, |eighth| eighth - 1)] }
 }

@@ -1,11 +1,11 @@
-//! What a key means.
+//! Handles key presses.
 
 use proto::v1::{ServiceState, Wanted};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::model::{Act, Mode, Model, Wish};
 
-/// How far a page goes.
+/// Number of rows of a page.
 const PAGE: isize = 10;
 
 impl Model {
@@ -84,7 +84,7 @@ impl Model {
         }
     }
 
-    /// Nothing is done to a service before somebody has said yes.
+    /// Asks for confirmation before an action on a service.
     fn ask(&mut self, act: Act) {
         let Some(service) = self.current() else { return };
         let name = service.name.clone();

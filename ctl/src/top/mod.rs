@@ -8,13 +8,13 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`model`] | everything that is on the screen, and what an input changes of it |
-//! | [`keys`] | what a key means |
-//! | [`history`] | what was measured lately, for sparklines |
-//! | [`draw`] | the model as cells |
-//! | [`screen`] | the terminal: taken, and given back however this ends |
-//! | [`feeds`] | where inputs come from |
-//! | [`mod@run`] | the loop that joins them |
+//! | [`model`] | the state of the screen, and how inputs change it |
+//! | [`keys`] | handles key presses |
+//! | [`history`] | recent measurements, for sparklines |
+//! | [`draw`] | draws the model as cells |
+//! | [`screen`] | takes over the terminal, and restores it however the program ends |
+//! | [`feeds`] | the sources of inputs |
+//! | [`mod@run`] | the loop that connects them |
 
 mod draw;
 mod feeds;

@@ -1,4 +1,4 @@
-//! Everything that is on the screen, and what an input changes of it. Pure: no clock, no terminal, no wire.
+//! The model of the screen, and how inputs change it. Pure: no clock, no terminal, no wire.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,53 +10,53 @@ use ratatui::crossterm::event::KeyEvent;
 use super::history::History;
 use crate::view::{ServiceView, View};
 
-/// Lines of the log that are kept.
+/// Maximum number of log lines kept.
 const LOG: usize = 500;
 
-/// One bar of a sparkline.
+/// Interval of measurements: one bar of a sparkline.
 const MEASURED_EVERY: Duration = Duration::from_millis(900);
 
-/// For how many statuses a message stays.
+/// Number of statuses for which a message stays visible.
 const MESSAGE: u8 = 6;
 
-/// What comes in.
+/// An input of the model.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// What all daemons say, or why the supervisor does not.
+    /// The state of all daemons, or why the supervisor does not answer.
     Status(Box<View>),
-    /// What a service wrote, if it is the one that is looked at.
+    /// Log lines of a service; ignored unless it is selected.
     Log { service: String, lines: Vec<LogLine> },
-    /// The causes of its last restart.
+    /// Causes of the last restart of a service.
     Why { service: String, events: Vec<Event> },
-    /// What became of an action.
+    /// Result of an action.
     Told { ok: bool, text: String },
     /// A key was pressed.
     Key(KeyEvent),
-    /// The terminal has another size.
+    /// The terminal was resized.
     Resized,
 }
 
-/// One line of a log, for a terminal.
+/// One log line, safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LogLine {
     pub(super) is_error: bool,
     pub(super) text: String,
 }
 
-/// What is wanted of the world.
+/// An effect that the model requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// Show the log of another service, from now on.
+    /// Follow the log of another service from now on.
     Follow(String),
-    /// Ask again why it was restarted.
+    /// Ask again why the service was restarted.
     AskWhy(String),
-    /// Tell the supervisor.
+    /// Tell the supervisor to act on a service.
     Act(Act, String),
-    /// End.
+    /// Quit the program.
     Quit,
 }
 
-/// What can be done to a service.
+/// An action on a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     Start,
@@ -68,7 +68,7 @@ pub(super) enum Act {
 }
 
 impl Act {
-    /// As on the command line.
+    /// Returns the name of the command.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -81,20 +81,20 @@ impl Act {
     }
 }
 
-/// What the keys do now.
+/// Meaning of the keys at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// They move and act.
+    /// Keys move the selection and act.
     Look,
-    /// They write the filter.
+    /// Keys edit the filter.
     Filter,
-    /// They answer whether to do it.
+    /// Keys answer the confirmation of an action.
     Confirm(Act, String),
-    /// Any key ends the help.
+    /// Any key closes the help.
     Help,
 }
 
-/// What comes first.
+/// Sort order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     Name,
@@ -126,23 +126,23 @@ impl Sort {
     }
 }
 
-/// Everything that is on the screen.
+/// State of the whole screen.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) view: Option<View>,
-    /// Why what is shown is old.
+    /// Why the shown state is old, if it is.
     pub(super) lost: Option<String>,
     pub(super) selected: Option<String>,
     pub(super) filter: String,
     pub(super) sort: Sort,
     pub(super) mode: Mode,
-    /// The log and the causes take the whole screen.
+    /// Log and causes fill the whole screen.
     pub(super) large: bool,
     pub(super) log: VecDeque<LogLine>,
     pub(super) why: Vec<Event>,
     pub(super) message: Option<(bool, String)>,
     message_left: u8,
-    /// The run that `why` was asked about.
+    /// The run for which `why` was requested.
     asked: Option<(u64, ServiceState)>,
     cpu: BTreeMap<String, History>,
     memory: BTreeMap<String, History>,
@@ -172,7 +172,7 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Takes what came in.
+    /// Applies an input and returns the requested effects.
     pub(super) fn update(&mut self, input: Input) -> Vec<Wish> {
         let mut wishes = Vec::new();
         match input {
@@ -203,13 +203,13 @@ impl Model {
         if let Err(why) = &view.supervisor {
             self.lost = Some(why.clone());
             if self.view.is_some() {
-                // What was known last says more than nothing.
+                // The last known state says more than an empty screen.
                 return;
             }
         } else {
             self.lost = None;
         }
-        // Statuses come more often than something is measured.
+        // Statuses arrive more often than measurements are taken.
         let since = self.measured.and_then(|last| view.now.duration_since(last).ok());
         if since.is_none_or(|since| since >= MEASURED_EVERY) {
             self.measured = Some(view.now);
@@ -229,7 +229,7 @@ impl Model {
         }
     }
 
-    /// Somebody is selected wherever anybody is shown, and what is shown of them is theirs.
+    /// Keeps a service selected while any is shown, and requests the log and causes of the selected one.
     fn hold_selection(&mut self, wishes: &mut Vec<Wish>) {
         let rows = self.rows();
         let there = rows.iter().find(|row| Some(&row.name) == self.selected.as_ref());
@@ -257,7 +257,7 @@ impl Model {
         self.asked = None;
     }
 
-    /// Moves the selection by so many rows, as far as there are any.
+    /// Moves the selection by `by` rows, within the list.
     pub(super) fn go(&mut self, by: isize) {
         let names: Vec<&str> = self.rows().iter().map(|row| row.name.as_str()).collect();
         let Some(last) = names.len().checked_sub(1) else { return };
@@ -269,7 +269,7 @@ impl Model {
         }
     }
 
-    /// The services that are shown, in the order they are shown.
+    /// Returns the shown services in their order.
     pub(super) fn rows(&self) -> Vec<&ServiceView> {
         let services = self.view.as_ref().map(|view| view.services.as_slice()).unwrap_or_default();
         let filter = self.filter.to_lowercase();
@@ -292,19 +292,19 @@ impl Model {
         rows
     }
 
-    /// The one that is looked at.
+    /// Returns the selected service.
     pub(super) fn current(&self) -> Option<&ServiceView> {
         let name = self.selected.as_ref()?;
         self.view.as_ref()?.services.iter().find(|service| service.name == *name)
     }
 
-    /// What was measured of one lately: CPU and memory.
+    /// Returns the recent measurements of a service: CPU and memory.
     pub(super) fn measured(&self, name: &str) -> Option<(&History, &History)> {
         Some((self.cpu.get(name)?, self.memory.get(name)?))
     }
 }
 
-/// The worst first.
+/// Returns the sort key by trouble, the worst first.
 fn trouble(row: &ServiceView) -> u8 {
     match row.state {
         ServiceState::Failed => 0,

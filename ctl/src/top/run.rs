@@ -1,4 +1,4 @@
-//! The loop: inputs to the model, wishes to the world, the model to the screen.
+//! The main loop: passes inputs to the model, performs its wishes, and draws it.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
 
-/// A log that floods is drawn no faster than an eye follows.
+/// Minimum time between two frames, so that a fast log is drawn no faster than the eye can follow.
 const FRAME: Duration = Duration::from_millis(100);
-/// Inputs that wait; whoever is ahead of that waits too.
+/// Maximum number of queued inputs; a sender waits while the queue is full.
 const WAITING: usize = 64;
 
-/// Shows it until somebody has seen enough.
+/// Shows the screen until the user quits.
 pub(crate) async fn run(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     if out.json || !out.terminal {
         return Err(Failure::Usage("top needs a terminal; \"ctl status\" prints the same once".into()));
     }
-    // Whoever has no supervisor is told so, instead of being shown an empty screen.
+    // Without a supervisor this fails with a message, instead of showing an empty screen.
     drop(Supervisor::connect(&place.located.supervisor).await?);
     let (quit, ended) = mpsc::channel(1);
     let on_signal = move || {
-        // One that waits already ends it too.
+        // A full channel already holds the request to quit.
         let _ = quit.try_send(());
     };
     ctrlc::set_handler(on_signal).map_err(|error| Failure::Start(std::io::Error::other(error)))?;
@@ -47,7 +47,7 @@ struct Loop<'a> {
     screen: Screen,
     model: Model,
     to_model: Sender<Input>,
-    /// The log that is followed.
+    /// Task that follows the current log.
     log: Option<AbortHandle>,
 }
 

@@ -1,14 +1,15 @@
-//! The terminal: taken, and given back however this ends.
+//! Takes over the terminal, and restores it however the program ends.
 
 use ratatui::DefaultTerminal;
 
 use crate::failure::Failure;
 
-/// The terminal while it is ours.
+/// The terminal while it is taken over.
 pub(super) struct Screen(DefaultTerminal);
 
 impl Screen {
-    /// Another screen, and keys as they are pressed. A panic gives the terminal back before it says anything.
+    /// Switches to the alternate screen and to raw key input. A panic restores the terminal before its
+    /// message is printed.
     pub(super) fn take() -> Result<Self, Failure> {
         ratatui::try_init().map(Self).map_err(|error| {
             ratatui::restore();
@@ -16,7 +17,7 @@ impl Screen {
         })
     }
 
-    /// Draws what changed; all of it where the size did.
+    /// Draws the changed cells; all of them after a resize.
     pub(super) fn draw(&mut self, render: impl FnOnce(&mut ratatui::Frame<'_>)) -> Result<(), Failure> {
         self.0.draw(render).map(drop).map_err(Failure::Output)
     }

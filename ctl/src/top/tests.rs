@@ -1,4 +1,4 @@
-//! What is on the screen after what came in, drawn without a terminal.
+//! Tests of the screen's content after various inputs, drawn without a terminal.
 
 use jiff::tz::TimeZone;
 use proto::v1::{Event, ServiceState};

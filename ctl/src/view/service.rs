@@ -1,4 +1,4 @@
-//! One service, with the freshest result of each of its checks.
+//! The model of one service, with the newest result of each of its checks.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use wildmatch::WildMatch;
 
 use super::{Measured, some};
 
-/// One service, or the process of a managed monitor.
+/// A service, or the process of a managed monitor.
 #[derive(Debug)]
 pub(crate) struct ServiceView {
     pub(crate) name: String,
@@ -38,7 +38,7 @@ pub(crate) struct ServiceView {
     pub(crate) checks: Vec<CheckView>,
 }
 
-/// How a run ended; neither code nor signal where that is unknown.
+/// How a run ended; both fields are `None` if that is unknown.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) code: Option<i32>,
@@ -46,7 +46,7 @@ pub(crate) struct Exit {
     pub(crate) at: Option<SystemTime>,
 }
 
-/// A restart that waits.
+/// A restart that is held.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) answer: Decision,
@@ -54,7 +54,7 @@ pub(crate) struct Held {
     pub(crate) message: String,
 }
 
-/// One check with its last result for the run that is there now.
+/// A check with its last result for the current run.
 #[derive(Debug)]
 pub(crate) struct CheckView {
     pub(crate) id: String,
@@ -118,8 +118,8 @@ impl ServiceView {
         }
     }
 
-    /// As wanted, with every check passing and not frozen. Paused, stopped by hand and completed are as wanted, and so is a
-    /// job that is ended for its next run.
+    /// Whether the service is as wanted, with every check passing and not frozen. Paused, stopped by hand
+    /// and completed count as wanted, and so does a job that was ended for its next run.
     pub(crate) fn is_well(&self) -> bool {
         let as_wanted = match self.state {
             ServiceState::Running | ServiceState::Completed => true,
@@ -132,13 +132,13 @@ impl ServiceView {
         as_wanted && checks && self.held.is_none() && !self.frozen
     }
 
-    /// Whether a name, a glob or a `tag:x` means it.
+    /// Whether a name, a glob or a `tag:x` selects this service.
     pub(crate) fn is_meant_by(&self, selector: &str) -> bool {
         is_meant_by(selector, &self.name, &self.tags)
     }
 }
 
-/// Whether a name, a glob or a `tag:x` means the service of this name.
+/// Whether a name, a glob or a `tag:x` selects the service of this name.
 pub(crate) fn is_meant_by(selector: &str, name: &str, tags: &[String]) -> bool {
     match selector.strip_prefix("tag:") {
         Some(tag) => tags.iter().any(|own| own == tag),
@@ -149,7 +149,7 @@ pub(crate) fn is_meant_by(selector: &str, name: &str, tags: &[String]) -> bool {
 
 impl CheckView {
     fn new(check: CheckStatus, fresh: Option<&CheckResult>, incarnation: u64) -> Self {
-        // What is known of a run that is gone says nothing about this one.
+        // A result of an earlier run says nothing about this one.
         let told = check.result.as_ref().filter(|result| result.incarnation == incarnation);
         let result = fresh.or(told);
         Self {
@@ -168,7 +168,7 @@ impl CheckView {
     }
 }
 
-/// `:0` after the name of a service with several instances.
+/// Whether `rest` is an instance number after a service name: `:0`.
 fn is_instance(rest: &str) -> bool {
     rest.strip_prefix(':')
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,4 +1,4 @@
-//! A small machine to look at in tests: a backend that runs, a frontend that crashes, a job that is done.
+//! A small example setup for tests: a backend that runs, a frontend that crashes, a job that is done.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use proto::v1::{
 
 use super::{Answers, MonitorAnswer, View};
 
-/// 2024-05-01T12:00:00Z.
+/// Returns the time 2024-05-01T12:00:00Z.
 pub(crate) fn noon() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_714_564_800)
 }
@@ -116,7 +116,7 @@ pub(crate) fn monitor_status(name: &str, kind: &str, pid: u32, results: Vec<Chec
     }
 }
 
-/// The port-monitor does not answer.
+/// Answers in which the port-monitor does not respond.
 pub(crate) fn answers() -> Answers {
     let passing = result("backend", 5, "health", CheckState::Passing, "200");
     let asked = |name: &str, answer| MonitorAnswer {

@@ -1,4 +1,4 @@
-//! How the answers are joined, and when all is well.
+//! Tests of joining the answers, and of `all_well`.
 
 use std::time::Duration;
 

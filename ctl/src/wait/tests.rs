@@ -1,4 +1,4 @@
-//! Stories of services on their way.
+//! Tests of waiting, as sequences of states.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn wanted_down(status: ServiceStatus) -> ServiceStatus {
     ServiceStatus { wanted: Wanted::Down.into(), ..status }
 }
 
-/// What is said of `web` after each state; the last one must settle it.
+/// Returns the verdict on `web` after a sequence of states; only the last state settles it.
 fn story(mut waiting: Waiting, states: &[ServiceStatus]) -> Verdict {
     let (last, before) = states.split_last().expect("a story has an end");
     for state in before {
@@ -115,7 +115,7 @@ fn a_job_that_is_done_is_as_asked() {
 #[test]
 fn somebody_else_may_stop_it_meanwhile() {
     let stopped = || wanted_down(state(ServiceState::Stopped, 4, ""));
-    // Before it was seen wanted up, `stopped` is only old news.
+    // Before the service was seen wanted up, `stopped` is an old state.
     let verdict =
         story(one(Goal::Up, 4), &[stopped(), state(ServiceState::Waiting, 4, "waits for db"), stopped()]);
     assert!(!verdict.ok);

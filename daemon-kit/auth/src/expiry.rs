@@ -1,4 +1,4 @@
-//! When certificates end: the one field of X.509 that no library of ours shows. Bytes from outside never panic here.
+//! Reads when certificates expire, which the TLS libraries used here do not expose. Untrusted bytes never panic here.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When the first of the certificates in a PEM file ends, in seconds since 1970.
+/// Returns the earliest expiry of the certificates in a PEM file, in seconds since 1970.
 pub fn of_file(path: &Path) -> Result<Option<i64>, TlsError> {
     Ok(certificates(path)?.iter().filter_map(|der| of(der)).min())
 }
 
-/// When a certificate ends, in seconds since 1970.
+/// Returns when a certificate expires, in seconds since 1970.
 pub fn of(der: &[u8]) -> Option<i64> {
     let (certificate, _) = take(der, SEQUENCE)?;
     let (mut fields, _) = take(certificate, SEQUENCE)?;
@@ -31,7 +31,7 @@ pub fn of(der: &[u8]) -> Option<i64> {
     time(tag, text)
 }
 
-/// What is in an element of that kind, and what follows it.
+/// Returns the content of an element with this tag, and the bytes after it.
 fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = element(bytes)?;
     (found == tag).then_some((content, rest))
@@ -56,7 +56,7 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+/// Parses `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
 fn time(tag: u8, text: &[u8]) -> Option<i64> {
     let digits = text.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -77,7 +77,7 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
         .then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// Days since 1970 of the Gregorian calendar, whose years begin in March here so that a leap day comes last.
+/// Returns the days since 1970 in the Gregorian calendar. Years begin in March here, so that a leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

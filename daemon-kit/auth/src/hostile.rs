@@ -1,12 +1,12 @@
-//! Bytes from outside, each with the code that takes them: what fuzzers and the tests call. Whatever the bytes are, nothing
-//! here panics, hangs, or keeps more than a small multiple of them.
+//! Entry points for fuzzers and tests: untrusted bytes with the code that decodes them. For any bytes,
+//! nothing here may panic, hang, or allocate more than a small multiple of the input.
 
-/// A file of tokens.
+/// Decodes a file of tokens.
 pub fn tokens(bytes: &[u8]) {
     crate::tokens::hostile(bytes);
 }
 
-/// Certificates and a key.
+/// Decodes certificates and a key.
 pub fn pem(bytes: &[u8]) {
     crate::tls::hostile(bytes);
 }

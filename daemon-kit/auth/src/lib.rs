@@ -1,11 +1,11 @@
-//! Who somebody is, where the system does not say it: tokens, certificates, and the secrets that prove them. Pure but
-//! for reading those files.
+//! Authentication where the system does not identify the peer: tokens, certificates, and the secrets that
+//! prove them. Pure except for reading those files.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`secret`] | a file that only its owner may read |
-//! | [`tokens`] | bearer tokens, kept hashed in `home/state/tokens` |
-//! | [`tls`] | certificates: for a server, for a client, and what role stands in one |
+//! | [`tokens`] | bearer tokens, stored as hashes in `home/state/tokens` |
+//! | [`tls`] | certificates: for a server, for a client, and the role named in a certificate |
 
 #![forbid(unsafe_code)]
 
@@ -23,19 +23,19 @@ pub use secret::SecretError;
 pub use tls::{TlsError, TlsFiles};
 pub use tokens::{Token, Tokens};
 
-/// Somebody, as a token or a certificate says.
+/// Identity given by a token or a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of the token, or that in the certificate.
+    /// Name of the token, or the name in the certificate.
     pub name: Name,
-    /// What they may do.
+    /// Role of the identity.
     pub role: Role,
-    /// The services that a monitor is for; `None`: all.
+    /// Services that a monitor is limited to; `None` means all.
     pub services: Option<Arc<[Name]>>,
 }
 
 impl Identity {
-    /// Whether they have to do with a service; `web` means every instance of it.
+    /// Whether this identity covers a service; `web` covers every instance of it.
     pub fn is_for(&self, service: &str) -> bool {
         let base = service.split_once(':').map_or(service, |(base, _)| base);
         let means = |name: &Name| name.as_str() == service || name.as_str() == base;
@@ -43,7 +43,7 @@ impl Identity {
     }
 }
 
-/// Names between commas; a dash or nothing: all.
+/// Parses names separated by commas; a dash or an empty text means all services.
 fn services(text: &str) -> Result<Option<Arc<[Name]>>, proto::name::NameError> {
     if matches!(text, "-" | "") {
         return Ok(None);

@@ -1,36 +1,36 @@
-//! A file that only its owner may read: a key, a token. One that others can read is no secret, and is refused.
+//! A file that only its owner may read: a key, a token. A file that others can read is refused.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Far more than a key, a token or a list of them has.
+/// Maximum size in bytes, far above the size of a key, a token or a list of tokens.
 const LONGEST: u64 = 1024 * 1024;
 
 /// Why a secret is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The system refuses.
+    /// The system refuses to read the file.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Others may read or write it.
+    /// Other users may read or write the file.
     #[error("read {}: others can reach it (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its mode.
+        /// Mode of the file.
         mode: u32,
     },
-    /// It is no text, or far too long.
+    /// The file is not text, or far too long.
     #[error("read {}: is no text that could be one", path.display())]
     Text {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }
@@ -39,7 +39,7 @@ pub enum SecretError {
 pub fn read(path: &Path) -> Result<String, SecretError> {
     let failed = |source| SecretError::Read { path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
-    // Of the file that was opened: the name may be another one's by now.
+    // Checks the opened file: the path may refer to another file by now.
     let mode = open_to_others(&file.metadata().map_err(failed)?);
     if let Some(mode) = mode {
         return Err(SecretError::Open { path: path.into(), mode });
@@ -52,12 +52,12 @@ pub fn read(path: &Path) -> Result<String, SecretError> {
     String::from_utf8(bytes).map_err(|_| SecretError::Text { path: path.into() })
 }
 
-/// Writes a secret in place of what was there, as a file that nobody else could ever read.
+/// Replaces the file with a secret that no other user can read at any time.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    // Left by one that was killed while it wrote: it must not be in the way of a revocation.
+    // A leftover of a process killed while writing must not block a revocation.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -67,7 +67,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-/// Makes a folder, and those above it, for its owner only.
+/// Creates a folder and its parents, accessible to the owner only.
 pub fn folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -76,7 +76,7 @@ pub fn folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// A file that is new; one that lies there already is left alone.
+/// Options that create a new file and never touch an existing one.
 fn private() -> fs::OpenOptions {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -85,7 +85,7 @@ fn private() -> fs::OpenOptions {
     options
 }
 
-/// The mode, if others than the owner may do anything with it.
+/// Returns the mode if other users have any permission.
 #[cfg(unix)]
 fn open_to_others(found: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
@@ -93,18 +93,18 @@ fn open_to_others(found: &fs::Metadata) -> Option<u32> {
     (mode & 0o077 != 0).then_some(mode)
 }
 
-/// There a file in one's own folder has its folder's rights.
+/// On these systems, a file in one's own folder has the permissions of the folder.
 #[cfg(not(unix))]
 fn open_to_others(_: &fs::Metadata) -> Option<u32> {
     None
 }
 
-/// What tells one writing of a file from the next.
+/// Identifies one version of a file, to detect changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(Option<(SystemTime, u64, u64)>);
 
 impl Stamp {
-    /// Of the file as it is now.
+    /// Reads the stamp of a file.
     pub fn of(path: &Path) -> Self {
         Self(
             fs::metadata(path)

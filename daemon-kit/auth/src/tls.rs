@@ -1,7 +1,7 @@
-//! Certificates. TLS 1.3 on both sides, with ring; nobody is trusted but the one authority that is named.
+//! TLS certificates. TLS 1.3 on both sides, with ring; only the named authority is trusted.
 //!
-//! What a certificate says of its holder stands in its alternative names, as URIs: `sereno://role/monitor`,
-//! `sereno://name/probe-1`, and for a monitor that is for some services only `sereno://services/web,db`.
+//! A certificate names its holder in its alternative names, as URIs: `sereno://role/monitor`,
+//! `sereno://name/probe-1`, and for a monitor limited to some services `sereno://services/web,db`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,67 +23,67 @@ use rustls::{
 use super::secret::{self, SecretError, Stamp};
 use super::{Identity, services};
 
-/// The files that one side needs.
+/// Paths of the files that one side needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Whose word is taken: certificates of authorities, PEM.
+    /// Certificates of the trusted authorities, PEM.
     pub ca: PathBuf,
-    /// Who we are, PEM; further certificates of the chain may follow.
+    /// Our own certificate, PEM; further certificates of the chain may follow.
     pub cert: PathBuf,
-    /// What proves it, PEM; only its owner may read it.
+    /// Private key of the certificate, PEM; only its owner may read it.
     pub key: PathBuf,
 }
 
-/// Why there is no TLS.
+/// Why TLS can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can not be read.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The key is no secret.
+    /// The key can not be read as a secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A file is not what it should be.
+    /// The content of a file is invalid.
     #[error("read {}: {why}", path.display())]
     Pem {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Problem with the content.
         why: String,
     },
-    /// They do not fit together.
+    /// The files do not match each other.
     #[error("use {}: {why}", cert.display())]
     Unfit {
-        /// The certificate.
+        /// Path of the certificate.
         cert: PathBuf,
-        /// Why.
+        /// Cause of the mismatch.
         why: String,
     },
 }
 
-/// Why a certificate says nothing about its holder.
+/// Why a certificate does not identify its holder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// It is damaged.
+    /// The certificate is damaged.
     #[error("it can not be read")]
     Unreadable,
-    /// It names no role.
+    /// The certificate names no role.
     #[error("it names no role (sereno://role/…)")]
     NoRole,
-    /// It names one that is none.
+    /// The role in the certificate does not exist.
     #[error("{0}")]
     Role(#[from] proto::role::RoleError),
-    /// A name in it is none.
+    /// A name in the certificate is invalid.
     #[error("{0}")]
     Name(#[from] NameError),
 }
 
-/// What was read from the files.
+/// Certificates and key, read from the files.
 #[derive(Debug)]
 pub struct Material {
     roots: Arc<RootCertStore>,
@@ -93,12 +93,12 @@ pub struct Material {
 }
 
 impl TlsFiles {
-    /// Tells one writing of the files from the next.
+    /// Returns the stamps of the three files, to detect changes.
     pub fn stamps(&self) -> [Stamp; 3] {
         [&self.ca, &self.cert, &self.key].map(|path| Stamp::of(path))
     }
 
-    /// Reads them.
+    /// Reads the three files.
     pub fn load(&self) -> Result<Material, TlsError> {
         let mut roots = RootCertStore::empty();
         for root in certificates(&self.ca)? {
@@ -133,7 +133,8 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 impl Material {
-    /// For who connects: shows its certificate, and trusts only what the authority signed for that host.
+    /// Returns the client configuration: presents the certificate, and accepts only a server certificate
+    /// that the authority signed for that host.
     pub fn client(&self) -> Result<ClientConfig, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
@@ -146,7 +147,8 @@ impl Material {
         Ok(config)
     }
 
-    /// For who listens: shows its certificate, and wants one. `shown` is told whose was shown, good or not.
+    /// Returns the server configuration: presents the certificate, and requires one from the client.
+    /// `shown` receives the name in the client's certificate, valid or not.
     pub fn server(&self, shown: Arc<OnceLock<String>>) -> Result<ServerConfig, TlsError> {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider())
             .build()
@@ -159,7 +161,7 @@ impl Material {
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(|error| self.unfit(&error))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // Each connection shows its certificate anew, also one that was cut: nothing is resumed.
+        // Sessions are never resumed: each connection presents its certificate again.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         Ok(config)
@@ -170,7 +172,7 @@ impl Material {
     }
 }
 
-/// Says who showed a certificate, before it is judged: a refusal names who was refused.
+/// Records the name in a client's certificate before its verification, so that a refusal can name the client.
 #[derive(Debug)]
 struct Witness {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -217,13 +219,13 @@ impl ClientCertVerifier for Witness {
     }
 }
 
-/// Whom a certificate names.
+/// Returns the identity in a certificate.
 pub fn identity(certificate: &CertificateDer<'_>) -> Result<Identity, CertificateError> {
     let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|_| CertificateError::Unreadable)?;
     named(parsed.valid_uri_names())
 }
 
-/// Whom these URIs name.
+/// Returns the identity named by these URIs.
 pub fn named<'a>(uris: impl Iterator<Item = &'a str>) -> Result<Identity, CertificateError> {
     let mut role = None;
     let mut name = None;
@@ -244,7 +246,7 @@ pub fn named<'a>(uris: impl Iterator<Item = &'a str>) -> Result<Identity, Certif
     Ok(Identity { name, role, services: of })
 }
 
-/// What a certificate says of an identity.
+/// Returns the certificate URIs of an identity.
 pub fn uris(identity: &Identity) -> Vec<String> {
     let mut uris =
         vec![format!("sereno://role/{}", identity.role), format!("sereno://name/{}", identity.name)];
@@ -255,7 +257,7 @@ pub fn uris(identity: &Identity) -> Vec<String> {
     uris
 }
 
-/// One file with all that should be in three.
+/// Decodes one file as certificates, authority and key.
 pub(crate) fn hostile(bytes: &[u8]) {
     let (certificates, key) = (parsed(bytes), private_key(bytes));
     let Ok(chain) = certificates else { return };

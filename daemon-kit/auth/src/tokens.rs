@@ -1,6 +1,7 @@
-//! Bearer tokens. What is kept is only their hash: whoever reads the file can do nothing with it.
+//! Bearer tokens. Only hashes are stored, so a reader of the file can not use them.
 //!
-//! One a line: `NAME ROLE SERVICES HASH WHEN`. A random token has 256 bits, so a plain hash is as good as a slow one.
+//! One token per line: `NAME ROLE SERVICES HASH WHEN`. A random token has 256 bits, so a plain hash is as
+//! good as a slow one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,53 +14,53 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::secret::{self, SecretError};
 use super::{Identity, services};
 
-/// Seen in a log or a commit, it is known for what it is.
+/// Prefix by which a token is recognized in a log or a commit.
 const PREFIX: &str = "sereno_";
 const HEAD: &str = "# tokens, hashed; written by \"ctl token\": name role services sha256 created\n";
 
-/// One token that is valid.
+/// A valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Who has it, and what for.
+    /// Holder of the token, with role and services.
     pub identity: Identity,
-    /// What is kept of it.
+    /// SHA-256 hash of the token.
     pub hash: [u8; 32],
-    /// When it was made, as text.
+    /// Creation time, as text.
     pub created: String,
 }
 
-/// Every token that is valid.
+/// All valid tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tokens(pub Vec<Token>);
 
-/// A line that is none.
+/// A line that can not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct LineError {
-    /// Which, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Problem with the line.
     pub why: String,
 }
 
-/// Where a home keeps them.
+/// Returns the path of the token file below a home's state folder.
 pub fn path(state: &Path) -> PathBuf {
     state.join("tokens")
 }
 
-/// A new token, which nobody can guess; `None`: the system has no random numbers.
+/// Generates a random token. Returns `None` if the system has no random numbers.
 pub fn generate() -> Option<String> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some(format!("{PREFIX}{}", hex(&bytes)))
 }
 
-/// What is kept of a token.
+/// Returns the hash of a token that is stored.
 pub fn hash(token: &str) -> [u8; 32] {
     digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// Bytes as text.
+/// Formats bytes as hexadecimal text.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -76,7 +77,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 impl Tokens {
-    /// Reads the file, if there is one; lines that are damaged are named, and let nobody in.
+    /// Reads the file, if it exists. Damaged lines are returned as errors and admit no caller.
     pub fn load(path: &Path) -> Result<(Self, Vec<LineError>), SecretError> {
         match secret::read(path) {
             Ok(text) => Ok(Self::parse(&text)),
@@ -91,7 +92,7 @@ impl Tokens {
         (Self::default(), Vec::new())
     }
 
-    /// From text.
+    /// Parses the text of a token file.
     pub fn parse(text: &str) -> (Self, Vec<LineError>) {
         let mut bad = Vec::new();
         let mut tokens = Vec::new();
@@ -107,7 +108,7 @@ impl Tokens {
         (Self(tokens), bad)
     }
 
-    /// As text.
+    /// Returns the text of a token file.
     pub fn to_text(&self) -> String {
         self.0.iter().fold(HEAD.to_owned(), |mut text, Token { identity, hash, created }| {
             let services = identity.services.as_ref().map_or_else(
@@ -120,7 +121,7 @@ impl Tokens {
         })
     }
 
-    /// Whose token this is. How long it takes says nothing about how near a wrong one came.
+    /// Returns the entry of a token. The time taken does not tell how close a wrong token was.
     pub fn whose(&self, token: &str) -> Option<&Token> {
         let hash = hash(token);
         let mut found = None;
@@ -145,7 +146,7 @@ fn one(line: &str) -> Result<Token, String> {
     Ok(Token { identity: Identity { name, role, services }, hash, created })
 }
 
-/// A file of them that nobody meant: what is read of it is written as what will be read again.
+/// Parses arbitrary bytes and checks that the result, written and parsed again, is the same.
 pub(crate) fn hostile(bytes: &[u8]) {
     let (tokens, _) = Tokens::parse(&String::from_utf8_lossy(bytes));
     let (again, bad) = Tokens::parse(&tokens.to_text());

@@ -1,4 +1,4 @@
-//! What proves who somebody is, fed with bytes that nobody meant. `SERENO_FUZZ=1000000` feeds more.
+//! Feeds the decoders of credentials with malformed bytes. `SERENO_FUZZ=1000000` sets how many.
 
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;

@@ -1,4 +1,4 @@
-//! One connection to an endpoint.
+//! Opens one connection to an endpoint.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::ConnectError;
 
-/// How long a server may wait for its client to speak first.
+/// How long to wait for the server's first bytes after the TLS handshake.
 const GREETING: Duration = Duration::from_secs(1);
 
-/// Bytes to and from the other end.
+/// A byte stream to the peer.
 pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 
@@ -50,27 +50,28 @@ async fn tcp(address: impl tokio::net::ToSocketAddrs) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// With TLS 1.3 a server says only after the handshake that it will not have this client: it is heard first.
+/// Reads the server's first bytes. With TLS 1.3 a server reports only after the handshake that it refuses
+/// the client certificate.
 async fn greeted(stream: TlsStream<TcpStream>) -> io::Result<impl Bytes + 'static> {
     let (mut reader, writer) = tokio::io::split(stream);
     let mut first = vec![0; 1024];
     let count = match timeout(GREETING, reader.read(&mut first)).await {
         Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(read) => read?,
-        // The server waits for this client.
+        // The server sends nothing until the client does.
         Err(_) => 0,
     };
     first.truncate(count);
     Ok(tokio::io::join(io::Cursor::new(first).chain(reader), writer))
 }
 
-/// Opens a named pipe, waiting for its server to have an instance free.
+/// Opens a named pipe; waits until its server has a free instance.
 #[cfg(windows)]
 async fn pipe(name: &str) -> io::Result<tokio::net::windows::named_pipe::NamedPipeClient> {
     const ERROR_PIPE_BUSY: i32 = 231;
     const BUSY_AGAIN: Duration = Duration::from_millis(10);
     let path = format!(r"\\{}", name.replace('/', r"\"));
-    // Whoever connects has a deadline.
+    // The caller sets the time limit.
     loop {
         match tokio::net::windows::named_pipe::ClientOptions::new().open(&path) {
             Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY) => {

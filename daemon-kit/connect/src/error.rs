@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! Errors of a connection attempt.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,40 +9,40 @@ use rustls::pki_types::InvalidDnsNameError;
 use rustls::{AlertDescription, CertificateError as Bad, Error};
 use sereno_auth::{SecretError, TlsError};
 
-/// Why there is no connection.
+/// Why a connection attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The token can not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What is in the file is no token.
+    /// The file does not contain a token.
     #[error("read {}: is no token", .0.display())]
     NoToken(PathBuf),
-    /// An `https://` endpoint, and no certificate to show there.
+    /// The endpoint is `https://`, but no certificate is configured.
     #[error("https:// needs tls = {{ ca, cert, key }}")]
     NoCertificate,
-    /// The certificates are no good.
+    /// The certificates are unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No name that a certificate can have.
+    /// The host is not a name that a certificate can have.
     #[error(transparent)]
     Host(InvalidDnsNameError),
-    /// The two ends do not trust each other.
+    /// The TLS handshake failed: the two sides do not trust each other.
     #[error("{}", plainly(.0))]
     Handshake(io::Error),
-    /// This system has no such endpoints.
+    /// This system does not support such endpoints.
     #[error("{0}: not an endpoint of this system")]
     Foreign(Endpoint),
-    /// It took too long.
+    /// The connection timed out.
     #[error("no connection within {} s", .0.as_secs())]
     Late(Duration),
-    /// Nobody is there.
+    /// No process listens at the endpoint.
     #[error("not running ({0})")]
     Nobody(&'static str),
-    /// The system refuses.
+    /// Another error of the system.
     #[error("{}", .0.to_string().to_lowercase())]
     Io(io::Error),
-    /// Who is there does not speak HTTP/2.
+    /// The peer does not speak HTTP/2.
     #[error("{}", .0.to_string().to_lowercase())]
     Transport(#[from] tonic::transport::Error),
 }
@@ -57,7 +57,7 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// What was wrong with a handshake.
+/// Describes what was wrong with a handshake.
 fn plainly(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
     match cause {

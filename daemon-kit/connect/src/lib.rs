@@ -1,9 +1,9 @@
-//! A channel to a daemon, for whoever asks it something.
+//! Creates gRPC channels to a daemon.
 //!
 //! | function | for |
 //! |---|---|
-//! | [`lazy`], [`lazy_as`] | daemons: it connects when it is first used, and again after it broke |
-//! | [`now`] | commands: one connection, made here and now, with an error that says in plain words why there is none |
+//! | [`lazy`], [`lazy_as`] | daemons: connects on first use, and again after a failure |
+//! | [`now`] | commands: one connection, made at once, with a plain error message on failure |
 
 #![forbid(unsafe_code)]
 
@@ -26,35 +26,34 @@ use tonic::{Request, Status};
 
 pub use error::ConnectError;
 
-/// How often the other end of a TCP connection is asked whether it is there, and how long it may take to answer: on TCP
-/// nobody else says that it is gone.
+/// Interval of HTTP/2 pings over TCP. They detect a peer that is gone, which TCP does not report.
 pub const PING: Duration = Duration::from_secs(10);
-/// See [`PING`].
+/// Time within which a ping must be answered. See [`PING`].
 pub const PONG: Duration = Duration::from_secs(5);
 
-/// How long a daemon waits for one connection; it tries again.
+/// Connection time-out of a daemon, which retries.
 const LAZY: Duration = Duration::from_secs(2);
-/// How long a command waits, over a network that may be broken.
+/// Connection time-out of a command, over a network that may be broken.
 const NOW: Duration = Duration::from_secs(5);
 
-/// What shows to others who we are.
+/// Credentials that we present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// For `https://`.
+    /// Certificate files for `https://`.
     pub tls: Option<TlsFiles>,
-    /// For `http://`: the file with the token.
+    /// File with the token for `http://`.
     pub token_file: Option<PathBuf>,
 }
 
-/// A channel whose calls say who makes them.
+/// A channel whose calls carry credentials.
 pub type Authorized = InterceptedService<Channel, Bearer>;
 
-/// Shows a token with each call.
+/// Adds a token to each call.
 #[derive(Debug, Clone, Default)]
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
-    /// Reads the token, where there is one and the endpoint wants it.
+    /// Reads the token, if one is configured and the endpoint uses tokens.
     fn of(credentials: &Credentials, endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let (Some(path), Endpoint::Http(_)) = (&credentials.token_file, endpoint) else {
             return Ok(Self(None));
@@ -76,18 +75,19 @@ impl Interceptor for Bearer {
     }
 }
 
-/// A channel that connects when it is first used, and again after it broke. Needs a tokio runtime.
+/// Returns a channel that connects on first use, and again after a failure. Needs a tokio runtime.
 pub fn lazy(endpoint: &Endpoint) -> Channel {
     with(endpoint, None)
 }
 
-/// The same for somebody who has to show who they are. The token is read now, certificates at each connection.
+/// Returns a channel like [`lazy`], with credentials. The token is read now, certificates at each
+/// connection.
 pub fn lazy_as(endpoint: &Endpoint, credentials: &Credentials) -> Result<Authorized, ConnectError> {
     let bearer = Bearer::of(credentials, endpoint)?;
     Ok(InterceptedService::new(with(endpoint, credentials.tls.clone()), bearer))
 }
 
-/// Connects, within 5 seconds. The channel ends with this connection.
+/// Connects within 5 seconds. The channel ends with this connection.
 pub async fn now(endpoint: &Endpoint, credentials: &Credentials) -> Result<Authorized, ConnectError> {
     let connecting = async {
         let bearer = Bearer::of(credentials, endpoint)?;
@@ -111,7 +111,7 @@ fn with(endpoint: &Endpoint, tls: Option<TlsFiles>) -> Channel {
 }
 
 fn target(endpoint: &Endpoint) -> tonic::transport::Endpoint {
-    // The URI is only the authority, which is part of the contract: HTTP/2 servers accept no path there.
+    // The URI only sets the authority, which is part of the contract: HTTP/2 servers accept no path there.
     let target = tonic::transport::Endpoint::from_static("http://localhost");
     if endpoint.is_local() {
         return target;

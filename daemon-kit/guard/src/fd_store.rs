@@ -1,5 +1,5 @@
-//! Copies of what only the supervisor held: pipes with unread output, sockets, the pidfds of services. They are held
-//! open and never read; the next supervisor asks for what it can not get in another way.
+//! Holds copies of files that only the supervisor had open: pipes with unread output, sockets, the pidfds
+//! of services. They are never read; the next supervisor requests those that it can not get in another way.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,29 +14,29 @@ use tokio::task::JoinSet;
 
 use super::messages::{Message, listen, receive, send};
 
-/// More files than any supervisor has services: what comes beyond is not kept.
+/// Maximum number of files, more than any supervisor needs. Further files are not kept.
 const MOST: usize = 16_384;
-/// Descriptors that the guard's process needs for its own work.
+/// Descriptors reserved for the guard process itself.
 const RESERVED: u64 = 256;
 
-/// One file that is kept.
+/// One stored file.
 #[derive(Debug)]
 struct StoredFd {
     file: OwnedFd,
     note: String,
-    /// To be handed to the next supervisor; else only held open.
+    /// Is handed to the next supervisor; otherwise only held open.
     given: bool,
     /// Named since the last `begin`.
     fresh: bool,
 }
 
-/// All files that are kept, by name.
+/// All stored files, by name.
 #[derive(Debug, Default)]
 struct FdStore(BTreeMap<String, StoredFd>);
 
 impl FdStore {
     fn keep(&mut self, name: String, note: String, file: Option<OwnedFd>, given: bool) {
-        // It got lost on the way if this process may not have more open.
+        // The file is missing if this process could not open another descriptor when it arrived.
         let Some(file) = file else { return };
         if self.0.len() < MOST || self.0.contains_key(&name) {
             self.0.insert(name, StoredFd { file, note, given, fresh: true });
@@ -52,7 +52,7 @@ impl FdStore {
         self.0.retain(|_, kept| kept.fresh);
     }
 
-    /// Copies of what is to be handed over.
+    /// Returns copies of the files to hand over.
     fn given(&self) -> Vec<(Message, OwnedFd)> {
         let given = self.0.iter().filter(|(_, kept)| kept.given);
         let message =
@@ -61,12 +61,13 @@ impl FdStore {
     }
 }
 
-/// Raises the limit of open files when what is kept comes near it, and not before: commands run by a monitor's checks inherit it.
+/// Raises the limit of open files when the stored files come near it, and not before: commands run by a
+/// monitor's checks inherit it.
 fn make_room(kept: usize) {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(kept).unwrap_or(u64::MAX).saturating_add(RESERVED);
     if limit.current.is_some_and(|current| current < needed) && limit.current != limit.maximum {
-        // Refused: what does not fit is not kept.
+        // If this is refused, files beyond the limit are not kept.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
@@ -78,7 +79,7 @@ pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-/// Keeps files for every supervisor that connects: the running one, and the next.
+/// Keeps files for every supervisor that connects: the running one and the next.
 pub(super) async fn serve(listener: UnixListener) {
     let store = Arc::new(Mutex::new(FdStore::default()));
     let mut talks = JoinSet::new();
@@ -86,7 +87,7 @@ pub(super) async fn serve(listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(talks.spawn(talk(stream, Arc::clone(&store)))),
-                // Too many open files: those that are kept already are worth more than one that asks.
+                // Out of descriptors: the files already stored matter more than a new connection.
                 Err(error) => {
                     tracing::debug!(%error, "a supervisor was not let in");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -97,7 +98,7 @@ pub(super) async fn serve(listener: UnixListener) {
     }
 }
 
-/// Talks to one supervisor until it is gone; what it gave stays.
+/// Serves one supervisor until it is gone; the files that it sent stay.
 async fn talk(stream: UnixStream, store: Arc<Mutex<FdStore>>) {
     let lock = || store.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(Some((message, file))) = ready(&stream, Interest::READABLE, || receive(stream.as_fd())).await

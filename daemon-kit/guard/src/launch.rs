@@ -1,5 +1,5 @@
-//! How the supervisor was started, kept beside its state: what a guard needs to start it again just so. It holds an
-//! environment, so the supervisor writes it as a file that only its owner can read.
+//! How the supervisor was started, stored beside its state, so that a guard can start it in the same way.
+//! It holds an environment, so the supervisor writes it as a file that only its owner can read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,59 +14,59 @@ use sereno_config::Home;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Launch {
-    /// Its program, absolute.
+    /// Absolute path of the program.
     pub program: PathBuf,
-    /// Where it was started.
+    /// Working directory at the start.
     pub cwd: PathBuf,
-    /// Its environment, less what was meant for one process alone.
+    /// Environment, without variables meant for a single process.
     pub env: BTreeMap<String, String>,
     /// File mode creation mask.
     pub umask: Option<u32>,
-    /// Its cgroup v2, as a folder.
+    /// Folder of the supervisor's cgroup (v2).
     pub cgroup: Option<PathBuf>,
-    /// How many descriptors it could open before it raised that limit; `None`: the limit was not raised.
+    /// Limit of open files before the supervisor raised it; `None` if it was not raised.
     pub descriptors: Option<u64>,
-    /// Something else starts it again: an init system.
+    /// An init system restarts the supervisor.
     pub under_init: bool,
     /// `[supervisor] guard`.
     pub guard: bool,
     /// `[supervisor] guard.hang`, in milliseconds.
     pub hang: u64,
-    /// The monitors and the guard that may start it again, in the order in which they try.
+    /// Monitors and guards that may restart the supervisor, in the order in which they try.
     pub guards: Vec<String>,
 }
 
-/// What is meant for one process alone, and never for the next one.
+/// Variables meant for a single process, which are not passed on.
 const NOT_HANDED_ON: [&str; 5] =
     ["NOTIFY_SOCKET", "SERENO_LISTEN", "SERENO_MONITOR", "SERENO_SUPERVISOR", "SERENO_UNIT"];
 
 impl Launch {
-    /// Where it lies.
+    /// Returns the path of the file.
     pub fn path(home: &Home) -> PathBuf {
         home.state().join("launch.json")
     }
 
-    /// What the supervisor of this home has written down.
+    /// Reads the file of this home.
     pub fn read(home: &Home) -> io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(Self::path(home))?)?)
     }
 
-    /// As it is written down.
+    /// Returns the content of the file.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec_pretty(self)?)
     }
 
-    /// Whether a variable goes on to the next supervisor.
+    /// Whether a variable is passed on to the next supervisor.
     pub fn hands_on(name: &str) -> bool {
         !NOT_HANDED_ON.contains(&name) && !name.starts_with("LISTEN_") && !name.starts_with("WATCHDOG_")
     }
 
-    /// Whether a guard starts a supervisor that died.
+    /// Whether a guard restarts a supervisor that died.
     pub fn is_guarded(&self) -> bool {
         self.guard && !self.under_init
     }
 
-    /// How long it may be silent.
+    /// Returns how long the supervisor may be silent.
     pub fn hang(&self) -> Duration {
         Duration::from_millis(self.hang)
     }

@@ -1,18 +1,20 @@
-//! The guard: starts a supervisor again that died or hangs, and keeps open what only that supervisor held. It runs in
-//! each built-in monitor; where none of them is managed, the supervisor's own program runs it as a process of its own.
+//! The guard: restarts a supervisor that died or hangs, and keeps the files open that only that supervisor
+//! held. It runs in each built-in monitor. If no built-in monitor is managed, the supervisor's own program
+//! runs it as a separate process.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `life` | one supervisor: who it is, whether it answers, when it dies |
-//! | `patience` | pure: how long to wait before the next one |
+//! | `life` | watches one supervisor: its pid, whether it answers, when it dies |
+//! | `patience` | pure: the backoff before the next start |
 //! | [`launch`] | how the supervisor was started, which it writes down for its guards |
-//! | `fd_store` | copies of open files, kept and never read (on Windows the services keep what is theirs) |
-//! | [`messages`] | what a supervisor and an fd store say to each other (Unix) |
-//! | `linux`, `macos`, `windows` | a process held, its end heard |
-//! | `unix` | how a supervisor is started again; on Windows that is in its file |
+//! | `fd_store` | copies of open files, kept and never read (on Windows the services keep their own) |
+//! | [`messages`] | protocol between a supervisor and an fd store (Unix) |
+//! | `linux`, `macos`, `windows` | hold a process and wait for its end |
+//! | `unix` | starts a supervisor; on Windows that is in `windows` |
 //!
-//! Who supervises is decided by the lock alone: of two guards that act at once, one starts a supervisor that finds the
-//! lock taken and leaves. A supervisor that is told to go ends its guards first, so there is none left to call it back.
+//! The lock alone decides which process supervises: of two guards that act at once, one starts a supervisor
+//! that finds the lock taken and exits. A supervisor that is told to stop ends its guards first, so that
+//! none restarts it.
 
 #![forbid(unsafe_code)]
 
@@ -40,13 +42,13 @@ use self::patience::{Life, Patience};
 use sereno_config::Home;
 use sereno_runtime::Shutdown;
 
-/// How much later each further guard tries: by then the first one's supervisor has the lock.
+/// Additional delay of each further guard: by then the first guard's supervisor has the lock.
 const STAGGER: Duration = Duration::from_millis(40);
-/// How long a supervisor that was started may take to take the lock.
+/// Maximum time for a new supervisor to take the lock.
 const TAKES_LOCK: Duration = Duration::from_secs(5);
-/// How soon to look whether it has.
+/// Interval of checks whether the lock was taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How often to look while there is nothing to be done.
+/// Interval of checks while there is nothing to do.
 const NOW_AND_THEN: Duration = Duration::from_secs(1);
 
 /// A guard of the supervisor of one home.
@@ -57,7 +59,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Makes a guard; `name` is the one that [`Launch::guards`] has for this process.
+    /// Creates a guard; `name` is its entry in [`Launch::guards`].
     pub fn new(home: Home, name: &str) -> Self {
         Self { home, name: name.into() }
     }
@@ -75,7 +77,7 @@ impl Guard {
         });
     }
 
-    /// Keeps what only the supervisor holds.
+    /// Stores files that only the supervisor holds.
     #[cfg(unix)]
     fn keep_files(&self, over: Shutdown) {
         let path = messages::path(&self.home, &self.name);
@@ -88,14 +90,14 @@ impl Guard {
                 () = over.triggered() => {}
                 () = fd_store::serve(listener) => {}
             }
-            // A supervisor must not look for a store that listens no more.
+            // A supervisor must not find the socket of a store that no longer listens.
             let _ = std::fs::remove_file(&path);
         });
     }
 
     async fn run(self) {
         let mut patience = Patience::default();
-        // One that died before this process looked was not seen to die often.
+        // A supervisor that died before this process looked counts as its first death, without a wait.
         let mut wait = Duration::ZERO;
         loop {
             match Supervisor::find(&self.home) {
@@ -118,7 +120,7 @@ impl Guard {
         }
     }
 
-    /// Sees to it that there is another supervisor than the dead one; returns when there is, or when that has failed.
+    /// Starts another supervisor after the dead one. Returns when one is running or the attempt has failed.
     async fn revive(&self, dead: u32, wait: Duration) {
         let launch = match Launch::read(&self.home) {
             Ok(launch) if launch.is_guarded() => launch,
@@ -147,7 +149,7 @@ impl Guard {
         }
     }
 
-    /// Whether nobody has taken the lock since.
+    /// Whether no other supervisor has taken the lock since.
     fn is_still(&self, dead: u32) -> bool {
         life::named_in(&self.home.lock()).is_none_or(|pid| pid == dead)
     }

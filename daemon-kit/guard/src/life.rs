@@ -1,4 +1,5 @@
-//! One supervisor, held so that nobody else can be mistaken for it: who it is, whether it answers, when it dies.
+//! Watches one supervisor, held so that it can not be confused with another process: its pid, whether it
+//! answers, when it dies.
 
 use std::fs;
 use std::path::Path;
@@ -14,19 +15,19 @@ use super::patience::Life;
 use sereno_config::Home;
 use sereno_connect::lazy;
 
-/// How often it is asked whether it is there: so often that so many answers are missing when it counts as hung.
+/// Number of status queries within `hang`: a supervisor counts as hung when all of them stay unanswered.
 const ASKED: u32 = 3;
-/// Until it has answered once it is starting, and may take at least so long.
+/// A supervisor counts as starting until its first answer, and may take at least this time.
 const STARTS: Duration = Duration::from_secs(10);
 
-/// Who holds the lock.
+/// State of the supervisor lock.
 #[derive(Debug)]
 pub(super) enum Holder {
-    /// A supervisor that lives.
+    /// A running supervisor holds the lock.
     Alive(Supervisor),
-    /// This one did, and is dead.
+    /// The lock names this pid, which is dead.
     Dead(u32),
-    /// It can not be told, or is none of ours to guard.
+    /// The holder is unknown, or is not ours to guard.
     Unknown(String),
 }
 
@@ -38,13 +39,13 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// The one that the lock names.
+    /// Finds the supervisor that the lock names.
     pub(super) fn find(home: &Home) -> Holder {
         let path = home.lock();
         if let Err(why) = os::may_guard(&path) {
             return Holder::Unknown(why);
         }
-        // Taken and not signed yet.
+        // The lock is taken, but the pid is not written yet.
         let Some(pid) = named_in(&path) else { return Holder::Unknown("the lock names nobody".into()) };
         match os::Process::holding(&path, pid) {
             Ok(Some(process)) => Holder::Alive(Self { pid, process }),
@@ -57,7 +58,7 @@ impl Supervisor {
         self.pid
     }
 
-    /// Watches it to its end, and brings that end about if it no longer answers.
+    /// Watches the supervisor until it ends, and kills it if it no longer answers.
     pub(super) async fn watch(self, home: &Home) -> Life {
         let began = Instant::now();
         let mut answered = false;
@@ -87,21 +88,21 @@ impl Supervisor {
     }
 }
 
-/// Returns when it has been silent for too long; says for how long.
+/// Returns the duration of silence once the supervisor has been silent for too long.
 async fn silence(home: &Home, answered: &mut bool) -> Duration {
-    // What is counted is unanswered questions, not time: time also passes while this process itself is stopped.
+    // Counts unanswered queries instead of time: time also passes while this process itself is stopped.
     let mut silent = Duration::ZERO;
     loop {
         let hang = Launch::read(home).map_or(Duration::from_secs(30), |launch| launch.hang());
         let step = (hang / ASKED).max(Duration::from_millis(20));
         let asked = Instant::now();
-        // A new connection each time: a supervisor that takes none any more is there for nobody.
+        // Uses a new connection each time: a supervisor that accepts none counts as not answering.
         let mut client = SupervisorClient::new(lazy(&home.endpoint("supervisor")))
             .max_decoding_message_size(proto::MAX_MESSAGE);
         let heard = timeout(step, client.get_status(GetStatusRequest::default())).await;
         let heard = heard.is_ok_and(|answer| answer.is_ok());
         *answered |= heard;
-        // Until it has answered for the first time it is asked more often: how it lived is judged by that.
+        // Queries are more frequent until the first answer, because the backoff depends on whether it came.
         let pause = if *answered { step } else { step.min(Duration::from_millis(100)) };
         sleep(pause.saturating_sub(asked.elapsed())).await;
         silent = if heard { Duration::ZERO } else { silent + asked.elapsed().min(step) };
@@ -111,7 +112,7 @@ async fn silence(home: &Home, answered: &mut bool) -> Duration {
     }
 }
 
-/// The pid that the lock names.
+/// Returns the pid that the lock names.
 pub(super) fn named_in(lock: &Path) -> Option<u32> {
     fs::read_to_string(lock).ok()?.trim().parse().ok()
 }

@@ -1,4 +1,4 @@
-//! On Linux: a supervisor is held by its pidfd, and its lock is seen among its open files.
+//! Linux: a pidfd holds the supervisor; its lock is found among its open files.
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 pub(super) use super::unix::start;
 
-/// Whether the supervisor with this lock is one of ours; else why not.
+/// Checks that the supervisor with this lock belongs to this user; returns the reason if not.
 pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
     let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     if found.uid() == rustix::process::geteuid().as_raw() {
@@ -27,7 +27,7 @@ pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
 pub(super) struct Process(OwnedFd);
 
 impl Process {
-    /// The process with this pid, if it lives and holds the lock; the error is why that can not be told.
+    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
     pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
         let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -37,7 +37,8 @@ impl Process {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(format!("watching pid {pid}: {error}")),
         };
-        // Opened first, judged second. A pid alone may be somebody else by now, who does not have the lock open.
+        // The pidfd is opened before the check: the pid may have been reused by another process, which does
+        // not have the lock open.
         match has_open(pid, (found.dev(), found.ino())) {
             _ if has_ended(&pidfd) => Ok(None),
             Ok(true) => Ok(Some(Self(pidfd))),
@@ -46,18 +47,18 @@ impl Process {
         }
     }
 
-    /// Ends with the process.
+    /// Returns a future that completes when the process ends.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         died(&self.0)
     }
 
-    /// Ends it as nothing else could. One that is gone by now is what was wanted.
+    /// Kills the process. If it has already ended, nothing is left to do.
     pub(super) fn kill(&self) {
         let _ = pidfd_send_signal(&self.0, Signal::KILL);
     }
 }
 
-/// Ends with the process. A thread waits for it: the runtime's own way to wait for a descriptor is not a safe one.
+/// Returns a future that completes when the process ends. A thread waits for it: tokio has no safe way for that.
 fn died(pidfd: &OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
     let pidfd = pidfd.try_clone()?;
     let (tell, told) = oneshot::channel::<()>();
@@ -67,7 +68,7 @@ fn died(pidfd: &OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
         drop(tell);
     })?;
     Ok(async move {
-        // Never told anything: the thread ends.
+        // The channel never carries a value: it closes when the thread ends.
         let _ = told.await;
     })
 }

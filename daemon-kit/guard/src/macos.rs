@@ -1,4 +1,4 @@
-//! On macOS: a supervisor's end is heard by a kqueue, and that it holds the lock is seen by trying to take it.
+//! macOS: a kqueue reports the supervisor's end; trying to take the lock shows whether it is held.
 
 use std::fs::File;
 use std::future::Future;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 pub(super) use super::unix::start;
 
-/// Whether the supervisor with this lock is one of ours; else why not.
+/// Checks that the supervisor with this lock belongs to this user; returns the reason if not.
 pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
     let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     if found.uid() == rustix::process::geteuid().as_raw() {
@@ -29,16 +29,16 @@ pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
 pub(super) struct Process(Pid);
 
 impl Process {
-    /// The process with this pid, if it lives and holds the lock; the error is why that can not be told.
+    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
     pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let number = number.ok_or_else(|| format!("the lock names {pid}"))?;
-        // Who has the lock wrote its pid into it: if it is held, by nobody else.
+        // The holder of the lock wrote its pid into it, so a held lock is held by this pid.
         let held = is_held(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
         Ok(held.then_some(Self(number)))
     }
 
-    /// Ends with the process. A thread waits for it: the runtime's own way to wait for a descriptor is not a safe one.
+    /// Returns a future that completes when the process ends. A thread waits for it: tokio has no safe way for that.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         let queue = Kqueue::new()?;
         let (tell, told) = oneshot::channel::<()>();
@@ -50,17 +50,17 @@ impl Process {
                     drop(tell);
                 })?;
             }
-            // It has ended already.
+            // The process has already ended.
             Err(Errno::ESRCH) => drop(tell),
             Err(error) => return Err(error.into()),
         }
         Ok(async move {
-            // Never told anything: the thread ends.
+            // The channel never carries a value: it closes when the thread ends.
             let _ = told.await;
         })
     }
 
-    /// Ends it as nothing else could. One that is gone by now is what was wanted.
+    /// Kills the process. If it has already ended, nothing is left to do.
     pub(super) fn kill(&self) {
         let _ = kill_process(self.0, Signal::KILL);
     }
@@ -72,7 +72,7 @@ fn end_of(pid: Pid) -> KEvent {
     KEvent::new(number, EventFilter::EVFILT_PROC, flags, FilterFlag::NOTE_EXIT, 0, 0)
 }
 
-/// Whether somebody holds the lock. A supervisor that takes it in this very moment tries again.
+/// Whether the lock is held. A supervisor that takes it at the same moment tries again.
 fn is_held(lock: &Path) -> io::Result<bool> {
     match flock(File::open(lock)?, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),

@@ -1,8 +1,8 @@
-//! What a supervisor and an fd store say to each other: text messages, each with at most one open file.
+//! Messages between a supervisor and an fd store: text, each with at most one open file.
 //!
-//! An fd store (in each guard) holds copies of what only the supervisor had: the next supervisor asks for them. Messages
-//! keep their borders (`SOCK_SEQPACKET`), so there is nothing to frame; macOS has no such sockets, and there every
-//! message has the same length. A message that is not known is passed over.
+//! An fd store (in each guard) holds copies of files that only the supervisor had open; the next supervisor
+//! requests them. `SOCK_SEQPACKET` keeps message boundaries, so no framing is needed. macOS has no such
+//! sockets: there every message has the same length. Unknown messages are ignored.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,40 +25,41 @@ use sereno_config::Home;
 #[cfg_attr(not(target_os = "linux"), path = "messages/frames.rs")]
 mod wire;
 
-/// Longest message.
+/// Maximum length of a message, in bytes.
 const LONGEST: usize = 1024;
-/// Supervisors that may wait to be let in: the one that died, the next, and one that was a little slower.
+/// Maximum number of supervisors that wait to be accepted: the dead one, the next, and one that was slightly slower.
 const BACKLOG: i32 = 8;
 
-/// One message.
+/// A protocol message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Everything that is to be kept follows …
+    /// Begins the list of all files to keep.
     Begin,
-    /// … and was said: what was kept before and not named since is let go.
+    /// Ends the list: files that were not named since `Begin` are closed.
     Done,
-    /// With a file: keep it under this name, and hand it to the next supervisor. Also the answer to [`Give`](Self::Give).
+    /// Comes with a file: keep it under this name and hand it to the next supervisor. Also the answer to
+    /// [`Give`](Self::Give).
     Keep {
-        /// The name.
+        /// Name of the file.
         name: String,
-        /// What the next supervisor wants to know of it.
+        /// Information for the next supervisor.
         note: String,
     },
-    /// With a file: only hold it open, so that what is in it is not lost.
+    /// Comes with a file: hold it open, so that its content is not lost, but do not hand it over.
     Hold {
-        /// The name.
+        /// Name of the file.
         name: String,
     },
-    /// Let it go.
+    /// Closes the file of this name.
     Drop {
-        /// The name.
+        /// Name of the file.
         name: String,
     },
-    /// Hand over what is kept.
+    /// Requests the kept files.
     Give,
-    /// Everything was handed over.
+    /// All kept files were handed over.
     End,
-    /// Of a later version.
+    /// A message of a later version.
     Unknown,
 }
 
@@ -95,12 +96,12 @@ impl Message {
     }
 }
 
-/// The socket of the fd store of one guard.
+/// Returns the socket path of the fd store of one guard.
 pub fn path(home: &Home, guard: &str) -> PathBuf {
     home.run().join(format!("keep-{guard}.sock"))
 }
 
-/// The socket of every fd store in this home, also of guards that are gone.
+/// Returns the socket paths of all fd stores in this home, including those of guards that are gone.
 pub fn paths(home: &Home) -> Vec<PathBuf> {
     let entries = fs::read_dir(home.run()).into_iter().flatten().flatten();
     let is_keep =
@@ -115,7 +116,7 @@ fn socket() -> io::Result<OwnedFd> {
     made(AddressFamily::UNIX)
 }
 
-/// Listens where only the owner can connect; whoever listened there before is gone.
+/// Listens at a path to which only the owner can connect. Replaces an existing socket file.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -123,7 +124,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let socket = socket()?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    // Nobody can connect before `listen`, so there is no moment at which others may.
+    // No client can connect before `listen`, so there is no moment at which another user may.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
@@ -134,7 +135,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 pub struct Link(UnixStream);
 
 impl Link {
-    /// Connects. This and every message takes at most `patience`.
+    /// Connects. The connection and each message take at most `patience`.
     pub fn connect(path: &Path, patience: Duration) -> io::Result<Self> {
         let link = Self(UnixStream::from(socket()?));
         link.0.set_write_timeout(Some(patience))?;
@@ -143,17 +144,18 @@ impl Link {
         Ok(link)
     }
 
-    /// How long [`receive`](Self::receive) waits.
+    /// Sets how long [`receive`](Self::receive) waits.
     pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
         self.0.set_read_timeout(Some(patience.max(Duration::from_millis(1))))
     }
 
-    /// Sends a message; `WouldBlock`: the fd store is too slow.
+    /// Sends a message. Fails with `WouldBlock` if the fd store is too slow.
     pub fn send(&self, message: &Message, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         send(&self.0, message, file)
     }
 
-    /// Receives the next message; `WouldBlock`: none came in time. `None`: the fd store is gone.
+    /// Receives the next message. Fails with `WouldBlock` if none comes in time; returns `None` if the fd
+    /// store is gone.
     pub fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
         receive(&self.0)
     }
@@ -170,11 +172,11 @@ pub fn send(socket: impl AsFd, message: &Message, file: Option<BorrowedFd<'_>>) 
         debug_assert!(fits, "there is room for one");
     }
     let sent = rustix::net::sendmsg(socket, &[IoSlice::new(&text)], &mut control, SEND)?;
-    // Half a message would be taken for the beginning of the next one.
+    // A partial message would be taken for the beginning of the next one.
     if sent == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives the next message and the file that came with it; `None`: the other side is gone.
+/// Receives the next message and its file. Returns `None` if the other side is gone.
 pub fn receive(socket: impl AsFd) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
     if !look(&socket)? {
         return Ok(None);

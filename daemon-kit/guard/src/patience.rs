@@ -1,24 +1,25 @@
-//! How long to wait before a dead supervisor is started again: not at all, unless it dies quickly time after time.
+//! Computes the backoff before a dead supervisor is started again: none, unless it dies quickly several times.
 
 use std::time::Duration;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// One that lived so long was no failure of its start.
+/// A supervisor that lived this long did not fail at its start.
 const LONG_LIFE: Duration = Duration::from_secs(10);
-/// So many short lives in a row are somebody's doing; more are the supervisor's own.
+/// Short lives in a row that may have an external cause (for example a kill). More count as the
+/// supervisor's own failures.
 const FORGIVEN: u32 = 10;
 
-/// How a supervisor's life was, as far as one guard saw it.
+/// One life of a supervisor, as far as one guard saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Life {
-    /// It has answered once.
+    /// The supervisor has answered at least once.
     pub(super) answered: bool,
-    /// How long it was seen alive.
+    /// How long the supervisor was seen alive.
     pub(super) lasted: Duration,
 }
 
-/// What the last lives were like.
+/// Counters over the last lives.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     short: u32,
@@ -26,7 +27,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// How long to wait after this life.
+    /// Returns how long to wait after this life.
     pub(super) fn after(&mut self, life: Life) -> Duration {
         if life.answered {
             self.unheard = 0;
@@ -34,7 +35,8 @@ impl Patience {
             self.unheard = self.unheard.saturating_add(1);
         }
         self.short = if life.lasted >= LONG_LIFE { 0 } else { self.short.saturating_add(1) };
-        // One that never answered is not forgiven, except the first: it may have been killed before it could.
+        // A life without an answer counts as a failure, except the first: it may have been killed before it
+        // could answer.
         let failures = self.unheard.saturating_sub(1) + self.short.saturating_sub(FORGIVEN);
         match failures.checked_sub(1) {
             None => Duration::ZERO,

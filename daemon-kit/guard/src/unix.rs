@@ -1,4 +1,4 @@
-//! On every Unix: how a supervisor is started again.
+//! Starts a supervisor on any Unix.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::launch::Launch;
 
-/// Starts a supervisor that is nobody's child: the process started here makes another one and ends at once.
+/// Starts a supervisor that is not our child: the process started here forks another one and exits at once.
 pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the one process that a guard starts is the supervisor")]
     let mut command = Command::new(&launch.program);

@@ -1,4 +1,4 @@
-//! On Windows: a supervisor is held by a handle, and its lock is a file that nobody else may open for writing.
+//! Windows: a handle holds the supervisor; its lock is a file that no other process may open for writing.
 
 use std::fs::OpenOptions;
 use std::future::Future;
@@ -13,14 +13,15 @@ use winsafe::{HPROCESS, SysResult, co};
 
 use super::launch::Launch;
 
-/// Somebody has the file open, and lets nobody else write.
+/// Another process has the file open and denies writing.
 const SHARING_VIOLATION: i32 = 32;
 /// No process has that pid.
 const INVALID_PARAMETER: co::ERROR = co::ERROR::INVALID_PARAMETER;
-/// What ends it: a status of our own, as of everything that Sereno ends (see the supervisor's `os`).
+/// Exit status for processes that Sereno kills (see the supervisor's `os`).
 const KILLED: u32 = 0xE053_4B09;
 
-/// Whether the supervisor with this lock is one of ours: who may not look at the file is not its guard.
+/// Checks that this process may read the lock file, which makes it a guard of that supervisor; returns the
+/// reason if not.
 pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
     std::fs::metadata(lock).map(drop).map_err(|error| format!("{}: {error}", lock.display()))
 }
@@ -38,36 +39,37 @@ impl fmt::Debug for Process {
 }
 
 impl Process {
-    /// The process with this pid, if it lives and holds the lock; the error is why that can not be told.
+    /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
     pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
         let process = match open(pid) {
             Ok(process) => process,
             Err(INVALID_PARAMETER) => return Ok(None),
             Err(error) => return Err(format!("watching pid {pid}: {error}")),
         };
-        // Opened first, judged second. A pid alone may be somebody else by now, and then the lock is free.
+        // The handle is opened before the check: the pid may have been reused by another process, and then
+        // the lock is free.
         let alive = process.WaitForSingleObject(Some(0)) == Ok(co::WAIT::TIMEOUT);
         let holds = is_held(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
         Ok((alive && holds).then_some(Self { pid, process }))
     }
 
-    /// Ends with the process. A thread waits for it: the runtime has no other way that is a safe one.
+    /// Returns a future that completes when the process ends. A thread waits for it: the runtime has no other safe way.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         let (tell, told) = oneshot::channel::<()>();
-        // A handle of its own: this one is open, so that the pid is nobody else's.
+        // The thread gets a handle of its own. The existing handle prevents reuse of the pid.
         let process = open(self.pid).map_err(|error| io::Error::other(error.to_string()))?;
         thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
-            // Fails only for a handle that is none.
+            // Fails only for an invalid handle.
             let _ = process.WaitForSingleObject(None);
             drop(tell);
         })?;
         Ok(async move {
-            // Never told anything: the thread ends.
+            // The channel never carries a value: it closes when the thread ends.
             let _ = told.await;
         })
     }
 
-    /// Ends it. One that is gone by now is what was wanted.
+    /// Kills the process. If it has already ended, nothing is left to do.
     pub(super) fn kill(&self) {
         let _ = self.process.TerminateProcess(KILLED);
     }
@@ -77,7 +79,7 @@ fn open(pid: u32) -> SysResult<CloseHandleGuard<HPROCESS>> {
     HPROCESS::OpenProcess(co::PROCESS::SYNCHRONIZE | co::PROCESS::TERMINATE, false, pid)
 }
 
-/// Whether somebody holds the lock. A supervisor that takes it in this very moment tries again.
+/// Whether the lock is held. A supervisor that takes it at the same moment tries again.
 fn is_held(lock: &Path) -> io::Result<bool> {
     match OpenOptions::new().write(true).open(lock) {
         Ok(_) => Ok(false),
@@ -86,7 +88,7 @@ fn is_held(lock: &Path) -> io::Result<bool> {
     }
 }
 
-/// Starts a supervisor outside of the job of this guard, so that it does not end with it; nothing is waited for.
+/// Starts a supervisor outside of this guard's job, so that it does not end with the guard. Does not wait for it.
 pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     const DETACHED_PROCESS: u32 = 0x0000_0008;
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -95,7 +97,7 @@ pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
     let mut command = Command::new(&launch.program);
     let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from(home) };
     command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
-    // It lets go of whatever of this process's it inherits.
+    // The supervisor closes the handles that it inherits from this process.
     command.arg("--detach");
     command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! A monitor of a kind of its own, `fresh`: was a file written lately? For backups, exports, heartbeats.
+//! A monitor for a check kind of its own, `fresh`: was a file written recently? For backups, exports, heartbeats.
 //!
 //! ```toml
 //! [monitors.fresh]
@@ -8,7 +8,7 @@
 //! checks.last = { kind = "fresh", interval = "5m", options = { path = "/srv/backup/last", within = 7200 } }
 //! ```
 //!
-//! All the rest (schedule, counting, reports, requests, reconnecting, `ctl status`) is the kit's.
+//! The kit does the rest (schedule, counting, reports, requests, reconnecting, `ctl status`).
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! `sereno.v1.Monitor`: what anybody may ask a monitor. Reads the board; only `CheckNow` reaches the registry.
+//! Serves `sereno.v1.Monitor`. Reads the board; only `CheckNow` reaches the registry.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::link::LinkState;
 use super::registry::{Handle, Promised};
 use sereno_runtime::Shutdown;
 
-/// The service's name on the wire.
+/// Name of the service on the wire.
 pub(super) const NAME: &str = "sereno.v1.Monitor";
 
-/// Answers for the monitor.
+/// Implementation of the `Monitor` service.
 #[derive(Debug, Clone)]
 pub(super) struct Api {
     pub(super) identity: Arc<Identity>,
@@ -31,7 +31,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// As a service with its limits set.
+    /// Returns the service with its message size limits set.
     pub(super) fn server(self) -> MonitorServer<Self> {
         MonitorServer::new(self)
             .max_decoding_message_size(proto::MAX_MESSAGE)
@@ -57,7 +57,7 @@ impl Api {
         }
     }
 
-    /// The newest status at once and after each change; changes that a slow reader misses come as one.
+    /// Streams the newest status at once and after each change; changes that a slow reader misses are merged.
     fn statuses(self) -> impl Stream<Item = Result<v1::MonitorStatus, Status>> {
         let shutdown = self.shutdown.clone();
         shutdown.end(futures_util::stream::unfold((self, true), |(mut api, first)| async move {
@@ -110,7 +110,7 @@ impl Monitor for Api {
         let mut results = Vec::new();
         for Promised { known, coming } in promised {
             let checked = match coming {
-                // A target that is replaced meanwhile breaks its promise; what is known then is the answer.
+                // If the target is replaced meanwhile, the promise is dropped; the answer is then the known state.
                 Some(coming) => tokio::select! {
                     checked = coming => checked.ok(),
                     () = self.shutdown.triggered() => return Err(Status::unavailable("shutting down")),

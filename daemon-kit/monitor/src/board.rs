@@ -1,4 +1,4 @@
-//! What is known of every target at one moment, and how that is written on the wire.
+//! Snapshot of the state of every target, and its wire form.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,19 @@ use super::flip::State;
 use super::probe::Verdict;
 use super::target::Key;
 
-/// Everything, at one moment.
+/// State of all targets at one instant.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
-    /// Of the set of targets.
+    /// Generation of the set of targets.
     pub(super) generation: u64,
-    /// Grows with everything that the supervisor is to hear of at once.
+    /// Counter that grows with each change that is reported to the supervisor at once.
     pub(super) news: u64,
-    /// Why nothing measured just now is to be trusted.
+    /// Reason why current measurements can not be trusted, if any.
     pub(super) blind: Option<String>,
-    /// In order of their keys.
+    /// Sorted by key.
     pub(super) rows: Vec<Row>,
 }
 
-/// One target.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) starting: bool,
@@ -32,7 +31,7 @@ pub(super) struct Row {
     pub(super) view: Arc<View>,
 }
 
-/// What the checks of one incarnation have shown.
+/// State of one target, from the checks of one incarnation.
 #[derive(Debug, Clone)]
 pub(super) struct View {
     pub(super) key: Key,
@@ -40,15 +39,15 @@ pub(super) struct View {
     pub(super) state: State,
     pub(super) failures: u32,
     pub(super) latency: Duration,
-    /// When the last check ended; `None`: there was none.
+    /// When the last check ended; `None` before the first.
     pub(super) ended: Option<Instant>,
     pub(super) verdict: Verdict,
-    /// How often there was reason to ask for a restart: grows with each failed check while failing.
+    /// Number of reasons to request a restart: grows with each failed check while the state is failing.
     pub(super) asks: u64,
 }
 
 impl View {
-    /// A target that was not checked, and why.
+    /// Creates the view of a target that was not checked, with the reason.
     pub(super) fn unknown(key: Key, incarnation: u64, detail: String) -> Self {
         let verdict = Verdict { detail, ..Verdict::default() };
         let (failures, latency, asks) = (0, Duration::ZERO, 0);
@@ -75,7 +74,7 @@ impl View {
         }
     }
 
-    /// What a restart would be justified by.
+    /// Returns the evidence for a restart request.
     pub(super) fn evidence(&self) -> v1::Evidence {
         let Verdict { detail, evidence, .. } = &self.verdict;
         let summary = if evidence.summary.is_empty() { detail } else { &evidence.summary };
@@ -92,7 +91,7 @@ impl View {
 }
 
 impl Snapshot {
-    /// Whether the supervisor waits for some target to become ready.
+    /// Whether the supervisor waits for any target to become ready.
     pub(super) fn any_starting(&self) -> bool {
         self.rows.iter().any(|row| row.starting)
     }
@@ -102,9 +101,9 @@ impl Snapshot {
     }
 }
 
-/// One short line: what a service answers is not ours, and may be anything.
+/// Returns one short printable line: text from a service is untrusted and may hold any bytes.
 pub(super) fn cut(text: &str) -> String {
-    // No character has fewer bytes than one: what comes after is not looked at.
+    // Every character has at least one byte, so `DETAIL` characters are always enough.
     let line = text.chars().take(bounds::DETAIL).map(proto::text::printable).collect();
     bounds::cut(line, bounds::DETAIL)
 }

@@ -1,4 +1,4 @@
-//! When is a check failing? Pure: what was seen and when goes in, what changed comes out.
+//! Decides when a check is failing. Pure: results with their times go in, state changes come out.
 //!
 //! ```text
 //!            first success                failures in a row (or of the last `window`)
@@ -8,7 +8,7 @@
 //!     └──────── failures in a row, begun after the start period ───────────────────────────┘
 //! ```
 //!
-//! A counter is for one incarnation and thrown away with it.
+//! A counter belongs to one incarnation and is dropped with it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,41 +17,38 @@ use tokio::time::Instant;
 
 use super::target::Rule;
 
-/// What the counter says about the check.
+/// State of a check, as the counter sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing that counts yet.
+    /// No result that counts yet.
     Unknown,
-    /// Well.
     Passing,
-    /// Sick.
     Failing,
 }
 
-/// What one check saw.
+/// Result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Well.
     Pass,
-    /// Not well; may be a blip.
+    /// Failed, possibly by a short disturbance.
     Fail,
-    /// Not well, and no second look is needed to be sure.
+    /// Failed, and no second check is needed to be sure.
     SurelyFail,
 }
 
-/// What a result meant.
+/// Effect of one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
-    /// The state is another one now.
+    /// The state has changed.
     pub flipped: bool,
-    /// The first result of this incarnation.
+    /// This is the first result of the incarnation.
     pub first: bool,
-    /// Well after not well, or the other way round.
+    /// The result is a pass after a failure, or a failure after a pass.
     pub turned: bool,
 }
 
 impl Change {
-    /// Whether the supervisor is to hear of it at once.
+    /// Whether this change is reported to the supervisor at once.
     pub(super) fn is_news(self) -> bool {
         self.flipped || self.first || self.turned
     }
@@ -75,7 +72,7 @@ pub(super) struct Flip {
 }
 
 impl Flip {
-    /// A counter for an incarnation that was received at `received`.
+    /// Creates a counter for an incarnation that was received at `received`.
     pub(super) fn new(rule: Rule, received: Instant, start_period: Duration) -> Self {
         Self {
             rule,
@@ -91,12 +88,11 @@ impl Flip {
         }
     }
 
-    /// What it says now.
     pub(super) fn state(&self) -> State {
         self.state
     }
 
-    /// Failures so far, as a person counts: none after a success.
+    /// Returns the number of failures for display: 0 after a success.
     pub(super) fn failures(&self) -> u32 {
         match self.last {
             None | Some(Seen::Pass) => 0,
@@ -105,7 +101,8 @@ impl Flip {
         }
     }
 
-    /// A check that began at `begun` saw this. `None`: it began before the incarnation was known, and means nothing.
+    /// Counts the result of a check that began at `begun`. Returns `None` if it began before the
+    /// incarnation was received: such a result is ignored.
     pub(super) fn observe(&mut self, begun: Instant, seen: Seen) -> Option<Change> {
         if begun < self.received {
             return None;
@@ -127,7 +124,8 @@ impl Flip {
         Some(Change { flipped: self.state != before.0, first: before.1.is_none(), turned })
     }
 
-    /// Time was lost: what was counted on the far side of the gap does not add up with what comes. The state stays.
+    /// Clears the counters but keeps the state. Called after lost time: results from before a gap can not
+    /// be added to those after it.
     pub(super) fn forget(&mut self) {
         self.failed_in_row = 0;
         self.passed_in_row = 0;
@@ -183,7 +181,7 @@ mod tests {
         Rule { failures, window, successes }
     }
 
-    /// Plays results one second apart (`.` pass, `x` fail, `!` surely fail) and draws the states after each.
+    /// Feeds results one second apart (`.` pass, `x` fail, `!` surely fail) and draws the state after each.
     fn play(rule: Rule, start_period: u32, results: &str) -> (String, Flip) {
         let received = Instant::now();
         let mut flip = Flip::new(rule, received, S * start_period);
@@ -294,7 +292,7 @@ mod tests {
         }
     }
 
-    /// What must hold after every step, told from the whole history instead of from counters.
+    /// Checks the invariants after every step against the whole history instead of the counters.
     fn check_walk(
         rule: Rule,
         start: u32,

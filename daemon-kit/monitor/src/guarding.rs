@@ -1,4 +1,4 @@
-//! Which guard a monitor runs.
+//! Decides which guard a monitor runs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,7 +9,7 @@ use sereno_config::Home;
 use sereno_guard::Guard;
 
 impl Identity {
-    /// The guard in this monitor. Only a monitor that a supervisor on this host started has one.
+    /// Returns the guard of this monitor. Only a monitor that was started by a supervisor on this host has one.
     pub(super) fn guard(&self, env: &BTreeMap<OsString, OsString>) -> Option<Guard> {
         let var = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty());
         var("SERENO_MONITOR")?;

@@ -1,11 +1,11 @@
-//! Bytes from outside, with the code that takes them: what fuzzers and the tests call.
+//! Entry points for fuzzers and tests: untrusted bytes with the code that decodes them.
 
 use prost::Message as _;
 use proto::v1;
 
 use crate::Target;
 
-/// What a supervisor wants a monitor to watch: nothing here panics, whatever the bytes are.
+/// Decodes a set of targets from a supervisor. Must not panic for any bytes.
 pub fn targets(bytes: &[u8]) {
     let Ok(set) = v1::WatchTargetsResponse::decode(bytes) else { return };
     for target in set.targets {

@@ -1,29 +1,30 @@
-//! The monitor runtime: a monitor is a [`Probe`] and this.
+//! The monitor runtime: everything of a monitor except its [`Probe`].
 //!
 //! ```text
 //!   supervisor ──targets──▶ link ──sets──▶ registry ──starts──▶ schedule (one task a target)
 //!       ▲                    │                ▲                 │  probe, then flip
-//!       └──reports, asks─────┘                └─────tidings─────┘
+//!       └──reports, asks─────┘                └─────results─────┘
 //!                            ▲                │
 //!                            └──── board ◀────┘──▶ api (ctl asks here)
 //! ```
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`probe`] | what a monitor brings: [`Probe`], [`Check`], [`Verdict`] |
-//! | [`target`] | what is to be checked, from the wire |
-//! | [`start`] | flags, environment and file to a running monitor |
-//! | `flip` | pure: when is a check failing |
-//! | `schedule` | one task a target: wait, check, count |
+//! | [`probe`] | what a monitor implements: [`Probe`], [`Check`], [`Verdict`] |
+//! | [`target`] | what to check, decoded from the wire |
+//! | [`start`] | from flags, environment and file to a running monitor |
+//! | `flip` | pure: decides when a check is failing |
+//! | `schedule` | one task per target: waits, checks, counts |
 //! | `self_check` | was this process stopped, and does its own network work |
 //! | `guarding` | which guard a monitor runs |
-//! | `registry` | the one task that owns what is known |
-//! | `board` | what is known, as everybody sees it |
-//! | `report` | pure: what the supervisor is told and asked, and when |
-//! | `link` | the connection, for ever |
-//! | `api` | `sereno.v1.Monitor` |
+//! | `registry` | the one task that owns the state of all targets |
+//! | `board` | a snapshot of that state, shared with all readers |
+//! | `report` | pure: what is reported to and requested from the supervisor, and when |
+//! | `link` | the connection to the supervisor, kept up for ever |
+//! | `api` | serves `sereno.v1.Monitor` |
 //!
-//! Probing waits for nobody: the board is a `watch`, a slow supervisor or a slow reader only misses what is old.
+//! Probing never waits for a reader: the board is a `watch` channel, so a slow supervisor or client only
+//! misses old states.
 
 #![forbid(unsafe_code)]
 
@@ -62,40 +63,40 @@ use sereno_serve::serve::{ServeError, serve};
 pub use probe::{Check, Evidence, Probe, Verdict};
 pub use target::{Spec, Target, TargetError};
 
-/// A client that holds a stream open holds the monitor no longer than this.
+/// At shutdown, an open client stream delays the exit by at most this time.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Who this monitor is.
+/// How a monitor identifies itself, and the endpoints it uses.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its name in the supervisor's configuration.
+    /// Name of the monitor in the supervisor's configuration.
     pub name: Name,
-    /// The check kinds it serves.
+    /// Check kinds that the monitor serves.
     pub kinds: &'static [&'static str],
-    /// Of the program.
+    /// Version of the monitor's program.
     pub version: &'static str,
-    /// Random, new for each process.
+    /// Random id, new for each process.
     pub session: String,
-    /// Whom it attaches to.
+    /// Endpoint of the supervisor that the monitor attaches to.
     pub supervisor: Endpoint,
-    /// What it shows there.
+    /// Credentials that the monitor presents to the supervisor.
     pub credentials: Credentials,
-    /// Where it serves.
+    /// Endpoint at which the monitor serves.
     pub endpoint: Endpoint,
 }
 
-/// Why a monitor ended though nobody told it to.
+/// Why a monitor ended without a shutdown request.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It can not serve.
+    /// The monitor can not serve.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// A part of it ended, which is a bug.
+    /// A task of the monitor ended, which is a bug.
     #[error("run the monitor: its {0} ended")]
     Part(&'static str),
 }
 
-/// Watches, reports and serves until the shutdown.
+/// Probes, reports and serves until the shutdown.
 pub async fn run<P: Probe>(
     identity: Identity,
     probe: P,
@@ -123,7 +124,7 @@ pub async fn run<P: Probe>(
         asked: report::Asked::default(),
         backoff: link::Backoff::default(),
     };
-    // Dropped at the end, and with it every probe in flight.
+    // Dropped at the end, which also drops every probe in flight.
     let mut parts = JoinSet::new();
     parts.spawn(async move {
         registry.run().await;

@@ -1,5 +1,5 @@
-//! The connection to the supervisor: one task owns it. What it is told goes to the registry, what the board shows is
-//! reported. It never gives up, and nobody waits for it.
+//! The connection to the supervisor, owned by one task. Received target sets go to the registry, the board
+//! is reported. The task never gives up, and no other task waits for it.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ use sereno_connect::{Authorized, lazy_as};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Who was told to ask less does so after this time.
+/// Pause after the supervisor answered that requests come too fast.
 const TOO_FAST: Duration = Duration::from_secs(1);
 
-/// How the connection is.
+/// State of the connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LinkState {
     pub(super) attached: bool,
     pub(super) last_error: String,
 }
 
-/// The connection, as long as the monitor lives.
+/// The connection, for the lifetime of the monitor.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) identity: Arc<Identity>,
@@ -45,27 +45,27 @@ pub(super) struct Link {
 type Client = ArbiterClient<Authorized>;
 
 impl Link {
-    /// Attaches, and again whenever it was lost.
+    /// Attaches, and attaches again after each loss.
     pub(super) async fn run(mut self) {
         loop {
             let lost = self.attached().await;
             let message = format!("{}: {}", self.identity.supervisor, said(&lost));
-            // Once a cause, not once a try.
+            // Logged once per cause, not at each attempt.
             if self.state.borrow().last_error != message || self.state.borrow().attached {
                 tracing::warn!(error = %message, "not attached; probing goes on");
             }
             self.state.send_replace(LinkState { attached: false, last_error: message });
             if lost.code() == Code::Aborted {
-                // Another process has our name: two that take it from each other must not do so in a busy loop.
+                // Another process uses our name: two processes that displace each other must not do so in a busy loop.
                 self.backoff.wait = LONGEST_WAIT;
             }
             sleep(self.backoff.next()).await;
         }
     }
 
-    /// One connection, from the first try until it is lost.
+    /// Runs one connection, from the first attempt until it is lost.
     async fn attached(&mut self) -> Status {
-        // Read anew each time: a token or a certificate may have been replaced since.
+        // Credentials are read for each connection: a token or certificate may have been replaced.
         let channel = match lazy_as(&self.identity.supervisor, &self.identity.credentials) {
             Ok(channel) => channel,
             Err(error) => return Status::unauthenticated(error.to_string()),
@@ -92,7 +92,7 @@ impl Link {
         }
     }
 
-    /// Opens the stream of one kind; it is open when the first set has come.
+    /// Opens the stream of one kind; it counts as open once the first set has arrived.
     async fn open(
         &self,
         mut client: Client,
@@ -115,15 +115,15 @@ impl Link {
         let (first, stream) =
             timeout(UNARY_DEADLINE, opening).await.unwrap_or_else(|_| Err(overdue("WatchTargets")))?;
         let set = move |wire: WatchTargetsResponse| Set { kind, received: Instant::now(), wire };
-        // The end of one stream is the end of the connection, not of that stream alone.
+        // The end of any one stream ends the whole connection.
         let rest = stream.chain(futures_util::stream::once(async move { Err(ended()) }));
         Ok((set(first), rest.map(move |wire| wire.map(set))))
     }
 
-    /// Reports and asks, whenever the board gives reason to.
+    /// Sends reports and restart requests whenever the board gives reason to.
     async fn speak(&mut self, mut client: Client) -> Status {
         let mut reported = Reported::default();
-        // Nothing is asked for before: the supervisor had been asked too much.
+        // No restart is requested before this time: the supervisor answered that requests come too fast.
         let mut asks_from = Instant::now();
         loop {
             let board = Arc::clone(&self.board.borrow_and_update());
@@ -156,7 +156,7 @@ impl Link {
                         self.complain("RequestRestart", &refused);
                         self.asked.refused(row);
                     }
-                    // The rest is asked for later: it is no answer, and says nothing of any service.
+                    // Stops here and sends the rest later: this is a rate limit, and says nothing about any service.
                     Err(later) if later.code() == Code::ResourceExhausted => {
                         self.complain("RequestRestart", &later);
                         asks_from = Instant::now() + TOO_FAST;
@@ -178,7 +178,7 @@ impl Link {
         }
     }
 
-    /// The supervisor understood and said no: another connection would not change its mind.
+    /// Logs a refusal. The supervisor understood the call, so a new connection would not change the answer.
     fn complain(&self, call: &str, refused: &Status) {
         let message = format!("{call}: {}", said(refused));
         tracing::warn!(error = %message, "the supervisor refuses");
@@ -201,7 +201,7 @@ async fn listen(registry: Handle, mut sets: impl Stream<Item = Result<Set, Statu
     }
 }
 
-/// A unary call with its deadline, on both sides.
+/// Makes a unary call with a deadline on both sides.
 async fn within<Q, A, F>(name: &str, request: Q, call: impl FnOnce(Request<Q>) -> F) -> Result<A, Status>
 where
     F: Future<Output = Result<Response<A>, Status>>,
@@ -218,8 +218,8 @@ fn overdue(call: &str) -> Status {
     Status::deadline_exceeded(format!("{call} was not answered within {UNARY_DEADLINE:?}"))
 }
 
-/// Whether the supervisor itself said this, and would say it again over a new connection (`FAILED_PRECONDITION` it would
-/// not: that is "attach first").
+/// Whether the supervisor itself gave this status and would repeat it over a new connection.
+/// `FAILED_PRECONDITION` is excluded: it means "attach first".
 fn is_answer(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -231,7 +231,7 @@ fn is_answer(status: &Status) -> bool {
     )
 }
 
-/// A status in one line: its innermost cause, which tonic's own words ("transport error") keep to themselves.
+/// Returns a status as one line: its innermost cause, which tonic's own message ("transport error") omits.
 fn said(status: &Status) -> String {
     let mut innermost = std::error::Error::source(status);
     while let Some(cause) = innermost.and_then(std::error::Error::source) {
@@ -244,7 +244,7 @@ fn said(status: &Status) -> String {
     }
 }
 
-/// From 100 ms doubling to 5 s.
+/// Backoff from 100 ms, doubling to 5 s.
 #[derive(Debug)]
 pub(super) struct Backoff {
     wait: Duration,
@@ -260,7 +260,7 @@ impl Backoff {
     fn next(&mut self) -> Duration {
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_WAIT);
-        // Many monitors that lost one supervisor do not come back as one.
+        // Jitter: monitors that lost the same supervisor must not all return at the same moment.
         wait.mul_f64(0.8 + 0.2 * fastrand::f64())
     }
 

@@ -1,84 +1,85 @@
-//! What a monitor brings: how to look at one target, once.
+//! The part that each monitor implements: how to check one target once.
 
 use std::future::Future;
 use std::time::Duration;
 
 use super::target::{Target, TargetError};
 
-/// Knows how to check targets of some kinds. Schedule, counting, reporting and asking are the runtime's.
+/// Checks targets of certain kinds. The runtime does the scheduling, counting, reporting and requesting.
 pub trait Probe: Send + Sync + 'static {
-    /// The check kinds it serves.
+    /// Check kinds that this probe serves.
     const KINDS: &'static [&'static str];
-    /// One target made ready to be checked, with what its checks remember of each other.
+    /// A target prepared for checks, with the state that is kept between checks.
     type Check: Check;
 
-    /// Makes a target ready. Called anew for each incarnation and each change of what is to be checked.
+    /// Prepares a target. Called again for each incarnation and each change of what to check.
     fn prepare(&self, target: &Target) -> Result<Self::Check, TargetError>;
 }
 
-/// Looks at one target. The runtime never has two looks at one target in flight.
+/// Checks one target. The runtime never runs two checks of one target at once.
 pub trait Check: Send + 'static {
-    /// Looks once. The runtime drops this future when the target's time-out is over: whatever it holds goes with it.
+    /// Checks once. The runtime drops this future at the target's time-out, and with it all that it holds.
     fn run(&mut self, target: &Target) -> impl Future<Output = Verdict> + Send;
 
-    /// Ends when something happened that makes a look worth while before it is due. A probe that can not know never does.
+    /// Completes when an event makes a check worthwhile before it is due. Never completes if the probe has
+    /// no such events.
     fn news(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
 
-/// What one look saw.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verdict {
-    /// Whether all is well.
+    /// Whether the check passed.
     pub passing: bool,
-    /// For a person, a few words: `200`, `own`, `ECONNREFUSED`.
+    /// A few words for display: `200`, `own`, `ECONNREFUSED`.
     pub detail: String,
-    /// The port belongs to somebody else: a sure failure, and no reason to restart.
+    /// The port belongs to a foreign process: a sure failure, and no reason to restart.
     pub foreign: bool,
-    /// It listens, but its accept queue does not drain.
+    /// The port listens, but its accept queue does not drain.
     pub stalled: bool,
-    /// The monitor could not look (no descriptor, no memory) and why: says nothing about the target.
+    /// Why the monitor itself could not check (no descriptor, no memory). Says nothing about the target.
     pub own_trouble: Option<String>,
-    /// What a restart would be justified by.
+    /// Evidence for a restart.
     pub evidence: Evidence,
 }
 
-/// What a failed check has to show.
+/// Evidence of a failed check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// One line; empty: the verdict's detail says it all.
+    /// Summary in one line; if empty, the verdict's detail is used.
     pub summary: String,
-    /// Status of an HTTP answer; 0: none.
+    /// Status of an HTTP answer; 0 without an answer.
     pub http_status: u16,
-    /// The beginning of its body.
+    /// Beginning of the HTTP body.
     pub body_head: Vec<u8>,
-    /// Name of the system's error, as `ECONNREFUSED`.
+    /// Name of the system error, for example `ECONNREFUSED`.
     pub errno: String,
-    /// Who holds a foreign port.
+    /// Pid of the process that holds a foreign port.
     pub owner_pid: u32,
-    /// Its command.
+    /// Command of that process.
     pub owner_command: String,
 }
 
 impl Verdict {
-    /// All is well.
+    /// Creates a passing verdict.
     pub fn passing(detail: impl Into<String>) -> Self {
         Self { passing: true, detail: detail.into(), ..Self::default() }
     }
 
-    /// It is not.
+    /// Creates a failing verdict.
     pub fn failing(detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..Self::default() }
     }
 
-    /// It is not, by an error of the system: its name where it has one, else its words.
+    /// Creates a failing verdict with the name of a system error.
     pub fn errno(name: &str) -> Self {
         let evidence = Evidence { errno: name.into(), ..Evidence::default() };
         Self { evidence, ..Self::failing(name) }
     }
 
-    /// It failed by an error of the system, or the monitor itself was in trouble.
+    /// Creates a failing verdict from a system error, or reports trouble of the monitor itself.
     pub fn of_error(error: &std::io::Error) -> Self {
         let words = error.to_string();
         match errno_name(error) {
@@ -90,7 +91,6 @@ impl Verdict {
         }
     }
 
-    /// The time was over.
     pub(super) fn timed_out(after: Duration) -> Self {
         let mut verdict = Self::errno("ETIMEDOUT");
         verdict.detail = format!("timed out after {after:?}");
@@ -98,7 +98,7 @@ impl Verdict {
     }
 }
 
-/// The name of a system error, for those that a check meets.
+/// Returns the name of a system error, for the errors that a check meets.
 pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind as Kind;
     Some(match error.kind() {
@@ -114,13 +114,13 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
         Kind::NotConnected => "ENOTCONN",
         Kind::PermissionDenied => "EACCES",
         Kind::NotFound => "ENOENT",
-        // No process or thread more.
+        // `fork` or thread creation failed for lack of processes or threads.
         Kind::WouldBlock => "EAGAIN",
         Kind::OutOfMemory => "ENOMEM",
         Kind::ArgumentListTooLong => "E2BIG",
         Kind::NotADirectory => "ENOTDIR",
         Kind::ExecutableFileBusy => "ETXTBSY",
-        // No stable kind, and the numbers are the system's own.
+        // These have no stable kind, and the numbers depend on the system.
         _ if cfg!(target_os = "linux") => match error.raw_os_error()? {
             8 => "ENOEXEC",
             23 => "ENFILE",

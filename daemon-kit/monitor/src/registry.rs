@@ -1,4 +1,4 @@
-//! The one task that owns what is known of the targets. Others send it commands and watch its board.
+//! The one task that owns the state of all targets. Other tasks send it commands and read its board.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use super::self_check::NetworkProbe;
 use super::self_check::SelfCheck;
 use super::target::{Key, Target, key};
 
-/// Commands and tidings that may wait; whoever brings more waits with them.
+/// Length of the queues of commands and of check results; a sender waits while its queue is full.
 const QUEUE: usize = 64;
-/// Callers that may wait for one check.
+/// How many callers may wait for one check.
 const WAITERS: usize = 16;
 
-/// A set of targets of one kind, as the supervisor said it.
+/// A set of targets of one kind, as received from the supervisor.
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) kind: &'static str,
@@ -36,20 +36,20 @@ enum Command {
     CheckNow { service: String, check: String, answer: oneshot::Sender<Vec<Promised>> },
 }
 
-/// The result of a check that was asked for.
+/// The result of a check that was requested.
 #[derive(Debug)]
 pub(super) struct Promised {
-    /// What is known now: the answer, where no check comes.
+    /// The current state: the answer if no check is coming.
     pub(super) known: Arc<View>,
     pub(super) coming: Option<oneshot::Receiver<Arc<View>>>,
 }
 
-/// The way to the registry.
+/// Sends commands to the registry.
 #[derive(Debug, Clone)]
 pub(super) struct Handle(mpsc::Sender<Command>);
 
 impl Handle {
-    /// Replaces the targets of one kind; returns when the board shows it.
+    /// Replaces the targets of one kind; returns once the board shows them.
     pub(super) async fn replace(&self, set: Set) {
         let (done, seen) = oneshot::channel();
         if self.0.send(Command::Replace(set, done)).await.is_ok() {
@@ -57,7 +57,7 @@ impl Handle {
         }
     }
 
-    /// Has targets checked now; empty `check`: all of the service. `None`: there is no such target.
+    /// Checks targets now; an empty `check` means all checks of the service. Returns `None` if there is no such target.
     pub(super) async fn check_now(&self, service: String, check: String) -> Option<Vec<Promised>> {
         let (answer, promised) = oneshot::channel();
         self.0.send(Command::CheckNow { service, check, answer }).await.ok()?;
@@ -65,7 +65,7 @@ impl Handle {
     }
 }
 
-/// A registry, not yet running, the way to it, and what it shows.
+/// Creates a registry (not yet running), its handle and its board.
 pub(super) fn registry<P: Probe>(
     probe: P,
     canary: NetworkProbe,
@@ -102,7 +102,7 @@ pub(super) struct TargetRegistry<P> {
     instance: String,
     epoch: u64,
     news: u64,
-    /// Since when, and why.
+    /// Since when the monitor is blind, and why.
     blind: Option<(Instant, String)>,
     doubt: SelfCheck,
 }
@@ -114,7 +114,7 @@ struct Entry {
     running: Option<Running>,
 }
 
-/// A task that watches a target, ended with this.
+/// A task that watches a target; dropping this aborts the task.
 #[derive(Debug)]
 struct Running {
     epoch: u64,
@@ -130,7 +130,7 @@ impl Drop for Running {
 }
 
 impl<P: Probe> TargetRegistry<P> {
-    /// Keeps until every handle is gone.
+    /// Runs until every handle is dropped.
     pub(super) async fn run(mut self) {
         loop {
             tokio::select! {
@@ -156,7 +156,7 @@ impl<P: Probe> TargetRegistry<P> {
     fn replace(&mut self, set: Set) {
         let Set { kind, received, wire } = set;
         if self.instance != wire.instance {
-            // Another home's incarnations are other incarnations.
+            // A new instance means another home, which has its own incarnations.
             self.entries.clear();
             self.instance = wire.instance;
         }
@@ -198,7 +198,7 @@ impl<P: Probe> TargetRegistry<P> {
                 return Entry { kind, row: row(view), running: None };
             }
         };
-        // A run that was ready before this monitor first heard of the target has had its time to start.
+        // A run that was ready before this monitor first heard of the target has already had its start period.
         let start_period = if before.is_none() && !starting { Duration::ZERO } else { target.start_period };
         if let Some(Entry { row: known, running: Some(running), .. }) = before
             && running.target.borrow().continues_in(&target)
@@ -225,7 +225,7 @@ impl<P: Probe> TargetRegistry<P> {
         }
     }
 
-    /// A target that can not be checked is shown with the reason, and nothing else suffers.
+    /// Shows a target that can not be checked, with the reason. Other targets are not affected.
     fn refuse(&mut self, key: &Key, incarnation: u64, error: &super::TargetError) -> View {
         tracing::warn!(target = %key, %error, "target can not be checked");
         self.news += 1;
@@ -303,7 +303,7 @@ impl<P: Probe> TargetRegistry<P> {
 
     fn publish(&self) {
         self.board.send_replace(Arc::new(Snapshot {
-            // One counter of the supervisor for all kinds: the newest set this answers.
+            // The supervisor has one generation counter for all kinds, so the highest value is the newest set.
             generation: self.generations.values().copied().max().unwrap_or(0),
             news: self.news,
             blind: self.blind.as_ref().map(|(_, reason)| reason.clone()),

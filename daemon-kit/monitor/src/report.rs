@@ -1,4 +1,5 @@
-//! What the supervisor is told and asked, and when. Pure: the newest board goes in, requests come out.
+//! Decides what is reported to and requested from the supervisor, and when. Pure: the newest board goes in,
+//! requests come out.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use super::board::{Row, Snapshot, cut};
 use super::flip::State;
 use super::target::Key;
 
-/// While a target is starting the supervisor hears of it this often.
+/// Interval of reports while a target is starting.
 pub(super) const WHILE_STARTING: Duration = Duration::from_secs(2);
 
-/// What was reported over one connection.
+/// Tracks the reports sent over one connection.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
     last: Option<(u64, Instant)>,
@@ -31,18 +32,18 @@ impl Reported {
         }
     }
 
-    /// When one will be due though nothing changes.
+    /// Returns when the next report is due if nothing changes.
     pub(super) fn next(&self, board: &Snapshot) -> Option<Instant> {
         self.last.filter(|_| board.any_starting()).map(|(_, at)| at + WHILE_STARTING)
     }
 
-    /// It was sent.
+    /// Notes that a report was sent.
     pub(super) fn sent(&mut self, board: &Snapshot, now: Instant) {
         self.last = Some((board.news, now));
     }
 }
 
-/// The newest state of every target.
+/// Builds a report with the newest state of every target.
 pub(super) fn report(identity: &Identity, board: &Snapshot, now: Instant) -> v1::ReportHealthRequest {
     v1::ReportHealthRequest {
         monitor: identity.name.to_string(),
@@ -54,25 +55,25 @@ pub(super) fn report(identity: &Identity, board: &Snapshot, now: Instant) -> v1:
     }
 }
 
-/// What was asked for, and what became of it. Outlives connections: an answer is an answer.
+/// Restart requests and their answers. Outlives connections: an answer stays valid after a reconnect.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     known: HashMap<Key, Ask>,
-    /// Of the set of targets that the waits are about.
+    /// Generation of the target set for which the `not_before` times hold.
     generation: u64,
 }
 
 #[derive(Debug)]
 struct Ask {
     incarnation: u64,
-    /// How many reasons there were when it was last asked.
+    /// Value of `asks` at the last request.
     reasons: u64,
     settled: bool,
     not_before: Option<Instant>,
 }
 
 impl Asked {
-    /// Restarts that are to be asked for now.
+    /// Returns the targets for which a restart request is due.
     pub(super) fn due<'a>(&self, board: &'a Snapshot, now: Instant) -> Vec<&'a Row> {
         board.rows.iter().filter(|row| self.is_due(board, row, now)).collect()
     }
@@ -92,15 +93,15 @@ impl Asked {
         }
     }
 
-    /// The supervisor answered.
+    /// Notes the supervisor's answer.
     pub(super) fn answered(&mut self, row: &Row, answer: &v1::RequestRestartResponse, now: Instant) {
         let settled = matches!(answer.decision(), Decision::Accepted | Decision::Merged | Decision::Stale);
-        // Longer than this is no answer but a mistake, and must not keep the check silent for ever.
+        // Caps the wait: a longer one is a mistake and must not silence the check for ever.
         let wait = proto::time::lenient(answer.retry_after).map(|wait| wait.min(Duration::from_secs(3600)));
         self.note(row, settled, wait.map(|wait| now + wait));
     }
 
-    /// It refused to answer: asked again at the next failed check.
+    /// Notes that the supervisor refused the call: the request is repeated at the next failed check.
     pub(super) fn refused(&mut self, row: &Row) {
         self.note(row, false, None);
     }
@@ -111,8 +112,8 @@ impl Asked {
         self.known.insert(view.key.clone(), ask);
     }
 
-    /// Forgets targets that are gone; and how long to wait, when the supervisor has said something new since: a person may
-    /// have given a new budget.
+    /// Forgets targets that are gone. Also clears all waits when the supervisor has sent a new set: a
+    /// person may have granted a new budget.
     pub(super) fn retain(&mut self, board: &Snapshot) {
         if self.generation != board.generation {
             self.generation = board.generation;
@@ -122,7 +123,7 @@ impl Asked {
     }
 }
 
-/// The request for one restart.
+/// Builds the request for one restart.
 pub(super) fn ask(identity: &Identity, row: &Row) -> v1::RequestRestartRequest {
     v1::RequestRestartRequest {
         monitor: identity.name.to_string(),

@@ -1,4 +1,5 @@
-//! When is a target checked? One task a target: wait, check within the time-out, count, say what was seen.
+//! Schedules the checks of a target. One task per target: waits, checks within the time-out, counts,
+//! reports the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,33 +13,33 @@ use super::probe::{Check, Verdict};
 use super::self_check::{Mark, SelfCheck, too_late, within};
 use super::target::Target;
 
-/// The first pause between two checks of a target that is starting.
+/// First pause between two checks of a target that is starting.
 const FAST: Duration = Duration::from_millis(250);
-/// However much happens, two looks are no closer than this.
+/// Minimum time between two checks, whatever happens.
 const BREATH: Duration = Duration::from_millis(250);
-/// After a gap targets are looked at again within this time.
+/// After a gap, targets are checked again within this time.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Somebody who waits for the result of a check.
+/// A caller that waits for the result of a check.
 pub(super) type Waiter = oneshot::Sender<Arc<View>>;
 
-/// What a task tells its registry.
+/// What a target's task sends to the registry.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Which task it is: a target that was replaced may still be heard of.
+    /// Identifies the task: messages of a replaced target may still arrive.
     pub(super) epoch: u64,
     pub(super) what: What,
 }
 
 #[derive(Debug)]
 pub(super) enum What {
-    /// A check that counts ended.
+    /// A check that counts has ended.
     Checked { begun: Instant, view: Arc<View>, news: bool },
-    /// What was measured is worth nothing.
+    /// The last measurement is not trustworthy.
     Blind { reason: String },
 }
 
-/// How long until the next check. Pure but for the dice.
+/// Computes the time to the next check. Pure except for its random numbers.
 #[derive(Debug)]
 pub(super) struct Pace {
     fast: Duration,
@@ -50,12 +51,12 @@ impl Pace {
         Self { fast: FAST, dice }
     }
 
-    /// Until the first check: at a random phase, so that many targets do not come at once.
+    /// Returns the time to the first check: a random phase, so that many targets are not checked at once.
     fn first(&mut self, target: &Target) -> Duration {
         if target.starting { Duration::ZERO } else { target.interval.mul_f64(self.dice.f64()) }
     }
 
-    /// From the beginning of one check to the next.
+    /// Returns the time from the beginning of one check to the next.
     fn next(&mut self, target: &Target, failed: bool) -> Duration {
         if target.starting {
             let pause = self.fast.min(target.interval);
@@ -66,7 +67,7 @@ impl Pace {
         pause.mul_f64(0.95 + 0.1 * self.dice.f64())
     }
 
-    /// What was said about the run changed: until the next check, if that moves it.
+    /// Returns the new time to the next check if a change of the target moves it.
     fn changed(&mut self, before: &Target, after: &Target) -> Option<Duration> {
         if before.starting == after.starting {
             return None;
@@ -80,7 +81,7 @@ impl Pace {
     }
 }
 
-/// One target under watch.
+/// Task state of one watched target.
 #[derive(Debug)]
 pub(super) struct Watch<C> {
     pub(super) epoch: u64,
@@ -88,13 +89,13 @@ pub(super) struct Watch<C> {
     pub(super) check: C,
     pub(super) flip: Flip,
     pub(super) pace: Pace,
-    /// Who wants a check now.
+    /// Requests for a check now.
     pub(super) orders: mpsc::Receiver<Waiter>,
     pub(super) told: mpsc::Sender<Told>,
     pub(super) doubt: SelfCheck,
 }
 
-/// Why a target's task wakes up.
+/// Why a target's task woke up.
 enum Woken {
     Changed,
     Order(Waiter),
@@ -103,17 +104,17 @@ enum Woken {
     Dropped,
 }
 
-/// What a look came to.
+/// Outcome of one check.
 enum Looked {
     Saw(Verdict),
-    /// This process was away: nothing that any target counted adds up.
+    /// This process was stopped: the counters of all targets are invalid.
     Away(String),
-    /// This look says nothing about its target.
+    /// This check says nothing about its target.
     Blind(String),
 }
 
 impl<C: Check> Watch<C> {
-    /// Checks until its registry drops it.
+    /// Checks until the registry drops the task.
     pub(super) async fn run(mut self) {
         let mut target = Arc::clone(&self.target.borrow_and_update());
         let mut waiting: Vec<Waiter> = Vec::new();
@@ -148,7 +149,7 @@ impl<C: Check> Watch<C> {
                 continue;
             }
             if gaps != self.doubt.gaps() {
-                // Another target noticed that this process was away.
+                // Another target noticed that this process had been stopped.
                 gaps = self.doubt.gaps();
                 self.flip.forget();
             }
@@ -172,7 +173,7 @@ impl<C: Check> Watch<C> {
                     let view = Arc::new(self.view(&target, verdict, latency, ended, asks));
                     let news = change.is_news();
                     self.tell(What::Checked { begun, view: Arc::clone(&view), news }).await;
-                    // Whoever asked while the check was in flight gets its result.
+                    // Requests that arrived during the check also get its result.
                     while let Ok(waiter) = self.orders.try_recv() {
                         waiting.push(waiter);
                     }
@@ -203,7 +204,7 @@ impl<C: Check> Watch<C> {
         }
     }
 
-    /// Looks once, and at itself as well.
+    /// Checks the target once, and checks this process as well.
     async fn look(&mut self, target: &Target) -> Looked {
         let mark = Mark::now();
         let (verdict, late) = within(target.timeout, self.check.run(target)).await;
@@ -218,7 +219,7 @@ impl<C: Check> Watch<C> {
         if let Some(reason) = &verdict.own_trouble {
             return Looked::Blind(reason.clone());
         }
-        // Whose a port is was read from the system's table: no network was in it.
+        // A foreign port is read from the system's table without using the network.
         if !verdict.passing
             && !verdict.foreign
             && let Some(reason) = self.doubt.own_network().await
@@ -228,7 +229,7 @@ impl<C: Check> Watch<C> {
         Looked::Saw(verdict)
     }
 
-    /// What was counted on the far side of a gap does not add up with what comes, whichever target it is about.
+    /// Handles a gap: results from before it can not be added to later ones, for any target.
     async fn away(&mut self, reason: String) {
         self.doubt.was_away();
         self.flip.forget();
@@ -236,7 +237,7 @@ impl<C: Check> Watch<C> {
     }
 
     async fn tell(&mut self, what: What) {
-        // The registry being gone means that this task is about to be dropped as well.
+        // A send fails only if the registry is gone, and then this task is about to be dropped too.
         let _ = self.told.send(Told { epoch: self.epoch, what }).await;
     }
 
@@ -257,7 +258,7 @@ impl<C: Check> Watch<C> {
 fn seen(verdict: &Verdict) -> Seen {
     match verdict {
         Verdict { passing: true, .. } => Seen::Pass,
-        // Whose a port is was read from the system's table, not guessed from an answer.
+        // The owner of a port is read from the system's table, not inferred from an answer.
         Verdict { foreign: true, .. } => Seen::SurelyFail,
         _ => Seen::Fail,
     }

@@ -1,4 +1,4 @@
-//! From flags, environment and file to a running monitor: what the `main` of every monitor does.
+//! Starts a monitor from flags, environment and file. The `main` of every monitor calls this.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,62 +20,63 @@ use sereno_runtime::{SdNotify, Shutdown, runtime};
 use sereno_serve::listen::ListenError;
 use sereno_serve::{Access, BindPolicy, bind_all};
 
-/// What may stand on the command line of every monitor.
+/// Flags that every monitor accepts on its command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--config`: the file with the monitor's own table; else `SERENO_CONFIG`.
     pub config: Option<PathBuf>,
-    /// `--supervisor`: whom to attach to; else `SERENO_SUPERVISOR`, else the table's `supervisor`.
+    /// `--supervisor`: the supervisor to attach to; else `SERENO_SUPERVISOR`, else the table's
+    /// `supervisor`.
     pub supervisor: Option<String>,
     /// `--listen`: where to serve; else `SERENO_LISTEN`, else the table's `listen`.
     pub listen: Option<String>,
     /// `--log`: level or filter of the log.
     pub log: Option<String>,
-    /// `--token-file`: what it shows on `http://`; else `SERENO_TOKEN_FILE`, else the table's `token_file`.
+    /// `--token-file`: the token presented on `http://`; else `SERENO_TOKEN_FILE`, else the table's `token_file`.
     pub token_file: Option<PathBuf>,
-    /// `--ca`, `--cert` and `--key`: what it shows on `https://`; else the table's `tls`.
+    /// `--ca`, `--cert` and `--key`: the certificate presented on `https://`; else the table's `tls`.
     pub tls: [Option<PathBuf>; 3],
 }
 
-/// The table that every monitor has.
+/// The settings table that every monitor has.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Level or filter of the log.
     pub log: String,
-    /// Its name in the supervisor's configuration; empty: its program's.
+    /// Name in the supervisor's configuration; if empty, the name of the program.
     pub name: String,
-    /// Whom to attach to.
+    /// Supervisor to attach to.
     pub supervisor: String,
-    /// Where to serve.
+    /// Endpoints to serve at.
     pub listen: Listen,
-    /// Who it is on `https://`.
+    /// Certificate and key that the monitor presents on `https://`.
     pub tls: Option<Tls>,
-    /// What it shows on `http://`.
+    /// File with the token that the monitor presents on `http://`.
     pub token_file: PathBuf,
-    /// What it takes where it listens on `http://`; empty: the tokens of its home.
+    /// File of accepted tokens for `http://` listeners; if empty, the tokens file of the monitor's home.
     pub tokens: PathBuf,
 }
 
-/// One endpoint or several.
+/// A single endpoint or a list of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Listen {
-    /// One.
+    /// A single endpoint.
     One(String),
-    /// Several.
+    /// A list of endpoints.
     All(Vec<String>),
 }
 
-/// Three PEM files.
+/// Three PEM files for TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The authority that is trusted.
+    /// Certificate of the trusted authority.
     pub ca: PathBuf,
-    /// Who this monitor is.
+    /// Certificate of this monitor.
     pub cert: PathBuf,
-    /// What proves it.
+    /// Private key of that certificate.
     pub key: PathBuf,
 }
 
@@ -93,52 +94,52 @@ impl Default for Settings {
     }
 }
 
-/// Why a monitor does not run.
+/// Why a monitor can not start, or why it ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The table is wrong.
+    /// The settings table is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A needed value stands nowhere.
+    /// A required value is not set anywhere.
     #[error("find {what}: give --{what}, {variable}, or {what} = \"unix:///…\" in [{daemon}]")]
     Missing {
-        /// What.
+        /// Name of the value.
         what: &'static str,
-        /// Where a managed monitor has it from.
+        /// Environment variable that holds the value in a managed monitor.
         variable: &'static str,
-        /// Whose table.
+        /// Daemon whose table may hold the value.
         daemon: &'static str,
     },
-    /// An endpoint that is none.
+    /// An endpoint can not be parsed.
     #[error("read {what}: {source}")]
     Endpoint {
-        /// Which.
+        /// Name of the setting.
         what: &'static str,
-        /// Why.
+        /// Cause of the parse error.
         source: EndpointError,
     },
-    /// Some of the three files, and not all.
+    /// Only some of the three TLS files are given.
     #[error("use --ca, --cert and --key: all three or none")]
     HalfTls,
-    /// A name that is none.
+    /// The name is invalid.
     #[error("read name: {0}")]
     Name(#[from] NameError),
-    /// No log.
+    /// The log can not be opened.
     #[error(transparent)]
     Logging(#[from] LoggingError),
-    /// No socket.
+    /// The socket can not be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// No runtime or no signals.
+    /// The runtime or the signal handlers can not be created.
     #[error("start the runtime: {0}")]
     Runtime(#[from] io::Error),
-    /// It ran, and ended badly.
+    /// The monitor ran and ended with an error.
     #[error(transparent)]
     Run(#[from] RunError),
 }
 
 impl StartError {
-    /// 2 for what a person has to correct, 1 for the rest.
+    /// Returns 2 for errors that a person has to correct, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(SettingsError::Read { .. })
@@ -164,7 +165,7 @@ pub fn start<P: Probe>(
     let managed = env.contains_key("SERENO_MONITOR".as_ref() as &std::ffi::OsStr);
     let logs = env.get("SERENO_HOME".as_ref() as &std::ffi::OsStr).map(|home| Path::new(home).join("log"));
     let _log = logging::init(identity.name.as_str(), &settings.log, logs.as_deref())?;
-    // One thread does everything; the blocking ones only read /proc now and then.
+    // One thread does all the work; the blocking threads only read /proc now and then.
     let runtime = runtime(2)?;
     let ran = runtime.block_on(async {
         let shutdown = Shutdown::new();
@@ -175,7 +176,7 @@ pub fn start<P: Probe>(
         if let Some(guard) = identity.guard(env) {
             guard.spawn(shutdown.clone());
         }
-        // Whoever calls from here on waits at the socket; without a supervisor it is ready just the same.
+        // From here on calls queue at the socket. The monitor is ready even without a supervisor.
         if let Some(init) = SdNotify::of(env) {
             init.report(shutdown.clone());
         }
@@ -186,18 +187,18 @@ pub fn start<P: Probe>(
         let error: &StartError = error;
         tracing::error!(%error, "ended");
     }
-    // A blocking read that hangs must not hold the exit.
+    // A blocking read that hangs must not delay the exit.
     runtime.shutdown_background();
     ran
 }
 
-/// What flags, environment and file say together.
+/// Result of combining flags, environment and file.
 struct Found {
     identity: Identity,
     settings: Settings,
-    /// Everywhere it serves.
+    /// All endpoints that the monitor serves at.
     endpoints: Vec<Endpoint>,
-    /// The tokens that it takes.
+    /// File of the tokens that the monitor accepts.
     tokens: Option<PathBuf>,
 }
 
@@ -211,7 +212,7 @@ fn identify<P: Probe>(
         let value = env.get(name.as_ref() as &std::ffi::OsStr)?.to_str()?.to_owned();
         (!value.is_empty()).then_some(value)
     };
-    // The supervisor's own file may be gone for a while (an unmounted drive): a managed monitor starts without.
+    // The supervisor's own file may be gone for a while (an unmounted drive): a managed monitor starts without it.
     let inherited = var("SERENO_CONFIG").map(PathBuf::from).filter(|path| path.exists());
     let file = flags.config.clone().or(inherited);
     let vars = env.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -231,7 +232,7 @@ fn identify<P: Probe>(
         Listen::One(uri) => vec![uri.clone()],
         Listen::All(uris) => uris.clone(),
     };
-    // A flag means just that; a supervisor says where it asks, besides what the table says.
+    // The flag replaces the table's endpoints. An endpoint given by the supervisor is added to them.
     let more = if flags.listen.is_some() { Vec::new() } else { table };
     let mut endpoints = Vec::new();
     for uri in told.iter().chain(&more) {
@@ -241,7 +242,7 @@ fn identify<P: Probe>(
         }
     }
     let first = told.as_ref().and(endpoints.first());
-    // Elsewhere nobody can open a socket of this machine.
+    // Without an endpoint from the supervisor, prefers one that names a host: other hosts can not open a local socket.
     let named = || endpoints.iter().find(|endpoint| !endpoint.is_local() && endpoint.names_a_host());
     let asked_at = first.or_else(named).or(endpoints.first());
     let asked_at = asked_at.cloned().ok_or_else(|| missing("listen", "SERENO_LISTEN"))?;
@@ -267,7 +268,7 @@ fn identify<P: Probe>(
     Ok(Found { identity, settings, endpoints, tokens })
 }
 
-/// The three files, from flags or from the table.
+/// Takes the three TLS files from the flags, or else from the table.
 fn tls_files(flags: &Flags, table: Option<&Tls>) -> Result<Option<TlsFiles>, StartError> {
     match (&flags.tls, table) {
         ([None, None, None], None) => Ok(None),
@@ -278,7 +279,7 @@ fn tls_files(flags: &Flags, table: Option<&Tls>) -> Result<Option<TlsFiles>, Sta
     }
 }
 
-/// Paths of the table are relative to the file that it stands in.
+/// Resolves paths of the table relative to the folder of its file.
 fn settle(settings: &mut Settings, file: Option<&Path>) {
     let Some(folder) = file.and_then(Path::parent) else { return };
     let tls = settings.tls.iter_mut().flat_map(|tls| [&mut tls.ca, &mut tls.cert, &mut tls.key]);
@@ -317,7 +318,7 @@ mod tests {
         let flags = Flags { listen: Some("unix:///tmp/y.sock".into()), ..Flags::default() };
         let identity = identify_with(&MANAGED, &flags).expect("told all");
         assert_eq!(identity.endpoint.to_string(), "unix:///tmp/y.sock", "a flag wins");
-        // A file that is gone does not keep it from its work.
+        // A missing inherited file does not prevent the start.
         let gone = [&MANAGED[..], &[("SERENO_CONFIG", "/does/not/exist")]].concat();
         identify_with(&gone, &Flags::default()).expect("starts without");
     }
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!((tls.ca, tls.cert), (dir.path().join("ca"), PathBuf::from("/abs/cert")));
         assert_eq!(told.identity.credentials.token_file, Some(dir.path().join("token")));
         assert_eq!(told.tokens, None, "it has no home");
-        // A supervisor that runs it asks where it said, and it listens elsewhere besides.
+        // A managed monitor serves at the endpoint that the supervisor gave, and also at those of the table.
         let managed = [&MANAGED[..], &[("SERENO_HOME", "/h"), ("SERENO_TOKEN_FILE", "/t")]].concat();
         let told = found(&flags, &managed).expect("told all");
         assert_eq!(told.identity.endpoint.to_string(), "unix:///run/mine.sock");

@@ -1,16 +1,16 @@
-//! What is to be checked: the wire's `Target`, checked.
+//! What to check: the validated form of the wire's `Target`.
 
 use std::time::Duration;
 
 use proto::time::{DurationError, from_wire};
 use proto::{Name, v1};
 
-/// Which check of which service.
+/// Identifies one check of one service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// The service.
+    /// Name of the service.
     pub service: Name,
-    /// The check's id within it.
+    /// Id of the check within the service.
     pub check: Name,
 }
 
@@ -23,51 +23,51 @@ impl std::fmt::Display for Key {
 /// One check of one service, for one incarnation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// Whom and what.
+    /// Service and check that this target is about.
     pub key: Key,
-    /// Of the service; 0: nothing runs, and nothing is probed.
+    /// Incarnation of the service; 0 means that nothing runs, so nothing is probed.
     pub incarnation: u64,
-    /// Leader of the run, where known.
+    /// Pid of the leader of the run, if known.
     pub pid: Option<u32>,
-    /// Not ready yet: checked fast.
+    /// The service is not ready yet: checks run faster.
     pub starting: bool,
-    /// Never a reason to ask for a restart.
+    /// Failures never lead to a restart request.
     pub report_only: bool,
-    /// How often.
+    /// Time between two checks.
     pub interval: Duration,
-    /// How long one check may take.
+    /// Maximum duration of one check.
     pub timeout: Duration,
-    /// How soon after a failure.
+    /// Time to the next check after a failure.
     pub retry_interval: Duration,
-    /// Failures before the first success do not count until it is over.
+    /// Failures before the first success do not count during this time.
     pub start_period: Duration,
-    /// How many failures make it fail, and successes pass.
+    /// Number of failures that make the check fail, and of successes that make it pass.
     pub rule: Rule,
-    /// What exactly.
+    /// Kind and options of the check.
     pub spec: Spec,
 }
 
-/// How many failures make a check fail.
+/// Number of failures that make a check fail, and of successes that make it pass again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// This many …
+    /// Failures needed within the window.
     pub failures: u32,
-    /// … of the last so many; 0: in a row.
+    /// Number of last results in the window; 0 means that `failures` must come in a row.
     pub window: u32,
-    /// In a row, to recover.
+    /// Successes in a row needed to recover.
     pub successes: u32,
 }
 
-/// What exactly is checked. What is in it is the probe's to judge.
+/// Kind and options of a check. The probe validates its content.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spec {
-    /// `http`
+    /// An `http` check.
     Http(v1::HttpCheck),
-    /// `tcp`
+    /// A `tcp` check.
     Tcp(v1::TcpCheck),
-    /// `exec`
+    /// An `exec` check.
     Exec(v1::ExecCheck),
-    /// Any other kind.
+    /// A check of any other kind.
     Options(v1::Options),
 }
 
@@ -75,14 +75,14 @@ pub enum Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct TargetError {
-    /// The field of the wire.
+    /// Name of the wire field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Problem with its value.
     pub problem: String,
 }
 
 impl TargetError {
-    /// An error of a field.
+    /// Creates an error about a field.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
@@ -94,15 +94,15 @@ impl From<DurationError> for TargetError {
     }
 }
 
-/// Longer than anybody means, and far from where adding it to a clock would overflow.
+/// Longest accepted duration. It exceeds any sensible setting and is far from overflowing a clock.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Results that a window may look back on.
+/// Largest accepted window, in results.
 const MAX_WINDOW: u32 = 1000;
-/// A check more often than this is a mistake, not a wish.
+/// Shortest accepted interval: a smaller value is taken as a mistake.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Target {
-    /// Whether `newer` asks for the same checks of the same run: what was counted stays.
+    /// Whether `newer` describes the same checks of the same run, so that the counters are kept.
     pub(super) fn continues_in(&self, newer: &Self) -> bool {
         let live =
             Self { pid: newer.pid, starting: newer.starting, report_only: newer.report_only, ..self.clone() };
@@ -110,7 +110,7 @@ impl Target {
     }
 }
 
-/// Whom a target of the wire is about, if it says so properly.
+/// Reads service and check from a wire target.
 pub(super) fn key(wire: &v1::Target) -> Result<Key, TargetError> {
     let name =
         |field, text: &str| Name::new(text).map_err(|error| TargetError::new(field, error.to_string()));

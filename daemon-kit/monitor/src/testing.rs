@@ -1,11 +1,11 @@
-//! Vocabulary of this module's tests.
+//! Shared helpers of this crate's tests.
 
 use std::time::Duration;
 
 use proto::time::to_wire;
 use proto::v1;
 
-/// A target of incarnation 1 that is ready: every 10 s, 1 s at most, 3 failures in a row.
+/// Returns a ready target of incarnation 1: interval 10 s, time-out 1 s, 3 failures in a row.
 pub(super) fn wire(service: &str, check: &str) -> v1::Target {
     v1::Target {
         service: service.into(),

@@ -1,4 +1,4 @@
-//! `TargetRegistry` and schedule together, in paused time, with a probe that the test answers for.
+//! Tests of `TargetRegistry` and schedule together, in paused time, with a probe that the test answers for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Scene {
         self.registry.replace(Set { kind: "fake", received: Instant::now(), wire }).await;
     }
 
-    /// The next check; time runs until it comes.
+    /// Returns the next check; time advances until it comes.
     async fn look(&mut self) -> Look {
         timeout(S * 3600, self.looks.recv()).await.expect("a check within the hour").expect("the probe lives")
     }
@@ -117,7 +117,7 @@ impl Scene {
         assert!(timeout(time, self.looks.recv()).await.is_err(), "a check came");
     }
 
-    /// Asks for a check; the promise of its result.
+    /// Requests a check and returns the promise of its result.
     async fn ask(&self) -> oneshot::Receiver<Arc<View>> {
         let mut promised = self.registry.check_now("web".into(), String::new()).await.expect("a target");
         promised.remove(0).coming.expect("a check comes")
@@ -127,7 +127,7 @@ impl Scene {
         Arc::clone(&self.board.borrow().rows[0].view)
     }
 
-    /// Waits until the board shows it.
+    /// Waits until the board satisfies `what`.
     async fn shows(&mut self, what: impl Fn(&Snapshot) -> bool) {
         timeout(S * 3600, self.board.wait_for(|board| what(board)))
             .await

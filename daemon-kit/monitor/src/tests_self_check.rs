@@ -1,4 +1,4 @@
-//! A monitor that doubts itself: what it throws away, that it says so, and that it sees again.
+//! Tests of the self-check: what a monitor discards, that it says so, and that it recovers.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn a_monitor_that_was_away_throws_away_what_it_measured() {
     scene.shows(|board| board.blind.is_none()).await;
     assert_eq!((scene.view().state, scene.view().failures), (State::Passing, 1), "and counts anew");
 
-    // Away while it only waited: nothing was measured, but what comes does not add up with what was.
+    // Stopped between two checks: nothing was measured, but later results can not be added to earlier ones.
     advance(S * 3600).await;
     scene.shows(|board| board.blind.is_some()).await;
     scene.look().await.pass();
@@ -63,7 +63,7 @@ async fn what_one_target_notices_holds_for_all() {
         }
     }
     assert_eq!(api.coming.expect("a check comes").await.expect("kept").failures, 1);
-    // `api` waits for its next check, far away; only `web` can notice that time was lost.
+    // `api` waits for its next check, far away; only `web` can notice the gap.
     let look = loop {
         let look = scene.look().await;
         if !of_api(&look) {
@@ -93,14 +93,14 @@ async fn a_time_out_of_its_own_making_is_no_failure() {
     scene.look().await.pass();
     for _ in 0..5 {
         let _look = scene.look().await;
-        // Starved for 0.7 s of the second that the answer may take.
+        // Starved for 0.7 s of the 1 s that the answer may take.
         advance(MS * 700).await;
         scene.shows(|board| board.blind.as_ref().is_some_and(|why| why.contains("its own event loop"))).await;
         assert_eq!((scene.view().state, scene.view().failures), (State::Passing, 0));
         scene.look().await.pass();
         scene.shows(|board| board.blind.is_none()).await;
     }
-    // An answer that came is an answer, also a late one: refused is refused.
+    // An answer that arrives late is still an answer: a refusal counts as a failure.
     let look = scene.look().await;
     advance(MS * 700).await;
     look.fail();
@@ -132,7 +132,7 @@ async fn a_gap_is_noticed_whatever_wakes_it_first() {
         scene.look().await.fail();
         scene.shows_failures(failures).await;
     }
-    // The supervisor's newest word has waited while this process was stopped, and comes before the timer.
+    // The supervisor's newest set waited while this process was stopped, and is handled before the timer.
     scene.set(vec![v1::Target { starting: true, ..wire("web", "port") }]).await;
     scene.look().await.fail();
     scene.shows_failures(3).await;

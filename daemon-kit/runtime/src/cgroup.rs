@@ -1,9 +1,9 @@
-//! Where a process is among the cgroups of version 2. Other systems than Linux have none.
+//! Finds the cgroup (version 2) of a process. Only Linux has cgroups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The v2 cgroup of a process (`self`, or its pid), as a path in the file system.
+/// Returns the v2 cgroup of a process (`self`, or a pid), as a path in the file system.
 pub fn v2_cgroup(process: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?.to_string();

@@ -1,13 +1,13 @@
-//! What stands around the work of a daemon, the same for all of them. Nothing here listens or connects.
+//! The parts around the work of a daemon, the same for all daemons. Nothing here listens or connects.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `runtime` | [`runtime()`]: one thread, and a few for what blocks |
+//! | `runtime` | [`runtime()`]: one thread for tasks, and a few for blocking work |
 //! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
-//! | [`logging`] | `tracing` into a file that rotates itself and never blocks the daemon |
-//! | [`shutdown`] | [`Shutdown`]: one switch that everything watches |
-//! | `init` | [`SdNotify`]: saying to the init system that a daemon is ready, lives, and goes |
-//! | [`cgroup`] | where a process is among the cgroups of version 2 |
+//! | [`logging`] | `tracing` into a rotating file, without ever blocking the daemon |
+//! | [`shutdown`] | [`Shutdown`]: a switch that all tasks watch |
+//! | `sd_notify` | [`SdNotify`]: tells the init system that a daemon is ready, alive, or stopping |
+//! | [`cgroup`] | finds the cgroup (version 2) of a process |
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! A daemon's own log: `tracing` into a file that rotates itself, written by a thread of its own, so that a slow or
-//! full disk costs lines (counted out by the library) and never the daemon's time.
+//! A daemon's own log: `tracing` into a rotating file, written by a separate thread. A slow or full disk
+//! costs log lines (counted by the library) and never the daemon's time.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-/// A file is rotated when it would exceed this.
+/// A file is rotated when it would exceed this size, in bytes.
 const MAX_SIZE: u64 = 10 * 1024 * 1024;
-/// So many rotated files are kept: `.1` is the newest.
+/// Number of rotated files that are kept; `.1` is the newest.
 const KEEP: u32 = 5;
-/// Lines that may wait for the disk; more are dropped.
+/// Maximum number of lines that wait for the disk; further lines are dropped.
 const WAITING: usize = 4096;
 
-/// Why there is no log.
+/// Why logging can not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The level or filter makes no sense.
+    /// The level or filter is invalid.
     #[error("read log filter {filter:?}: {reason} (write \"info\" or \"info,h2=warn\")")]
     Filter {
-        /// As it was given.
+        /// The filter as given.
         filter: String,
-        /// What the library says.
+        /// Error of the library.
         reason: String,
     },
     /// The file can not be written.
@@ -31,22 +31,22 @@ pub enum LoggingError {
     Open {
         /// The file or its folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Somebody in this process was first.
+    /// Logging was already started in this process.
     #[error("start logging: this process already logs")]
     Twice,
 }
 
-/// Writes out what still waits when it is dropped: `main` holds it to its end.
+/// Writes the waiting lines when dropped: `main` holds it until its end.
 #[must_use = "the log ends when this is dropped"]
 #[derive(Debug)]
 pub struct LogGuard {
     _worker: WorkerGuard,
 }
 
-/// From now on everything traced goes to `dir/<daemon>.log`, without a folder to stderr: one line an event, in UTC.
+/// Starts logging to `dir/<daemon>.log`, or to stderr without a folder: one line per event, in UTC.
 pub fn init(daemon: &str, filter: &str, dir: Option<&Path>) -> Result<LogGuard, LoggingError> {
     let parsed = EnvFilter::try_new(filter)
         .map_err(|error| LoggingError::Filter { filter: filter.into(), reason: error.to_string() })?;
@@ -69,12 +69,12 @@ pub fn init(daemon: &str, filter: &str, dir: Option<&Path>) -> Result<LogGuard, 
     Ok(LogGuard { _worker: worker })
 }
 
-/// One event, one line, whatever a service or a peer put into it: nobody forges a line of our log, and nothing in it does
-/// something to the terminal of whoever reads it.
+/// Writes each event as one printable line, whatever a service or a peer put into it. Nothing can forge a
+/// line of the log or control the terminal of its reader.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
-    // The library hands over one whole event at a time.
+    // The library passes one whole event at a time.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let body = event.strip_suffix(b"\n").unwrap_or(event);
         if body.iter().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -99,7 +99,7 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// A file of bounded size with a bounded number of elders.
+/// A file of limited size with a limited number of rotated files.
 struct Rotating {
     path: PathBuf,
     file: File,
@@ -130,7 +130,7 @@ impl Rotating {
 
     fn rotate(&mut self) -> io::Result<()> {
         for age in (1..self.keep).rev() {
-            // A gap in the row is no error.
+            // A missing number in the sequence is no error.
             let _ = fs::rename(self.elder(age), self.elder(age + 1));
         }
         fs::rename(&self.path, self.elder(1))?;
@@ -142,13 +142,14 @@ impl Rotating {
 impl Write for Rotating {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.size > 0 && self.size + line.len() as u64 > self.max {
-            // If it fails (a full disk, a folder taken away) the old file goes on, and it is tried a file later.
+            // If the rotation fails (full disk, removed folder), the old file stays in use until it has
+            // grown by another `max`.
             let _ = self.rotate();
             self.size = 0;
         } else if !self.path.exists()
             && let Ok(file) = append(&self.path)
         {
-            // Its folder was deleted and is there again.
+            // The folder was deleted and exists again.
             (self.file, self.size) = (file, 0);
         }
         let written = self.file.write(line)?;

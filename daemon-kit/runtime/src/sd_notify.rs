@@ -1,4 +1,4 @@
-//! Saying to the init system (`NOTIFY_SOCKET`, the protocol of `sd_notify`) that a daemon is ready, lives, and goes.
+//! Tells the init system (`NOTIFY_SOCKET`, the `sd_notify` protocol) that a daemon is ready, alive, or stopping.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,12 +13,12 @@ use super::Shutdown;
 #[derive(Debug)]
 pub struct SdNotify {
     socket: String,
-    /// It wants to hear that the daemon lives at least so often.
+    /// Watchdog interval: the init system expects a sign of life within this time.
     within: Option<Duration>,
 }
 
 impl SdNotify {
-    /// As the environment tells it; `None`: there is none that wants to hear anything.
+    /// Reads the environment. Returns `None` if no init system expects notifications.
     pub fn of(env: &BTreeMap<OsString, OsString>) -> Option<Self> {
         let var = |name: &str| env.get(OsStr::new(name))?.to_str();
         let socket = var("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?.to_owned();
@@ -27,8 +27,8 @@ impl SdNotify {
         Some(Self { socket, within: within.map(Duration::from_micros) })
     }
 
-    /// Says ready now, alive twice in the time that was asked for, and going once the daemon goes. From the runtime
-    /// that does the work: one that hangs is silent. Needs a tokio runtime.
+    /// Sends `READY` now, `WATCHDOG` twice per watchdog interval, and `STOPPING` at the shutdown. Runs on
+    /// the runtime that does the work, so a daemon that hangs sends nothing. Needs a tokio runtime.
     pub fn report(self, shutdown: Shutdown) {
         if let Err(error) = self.tell(&format!("READY=1\nMAINPID={}", std::process::id())) {
             return tracing::warn!(%error, "the init system was not told: {} does not take it", self.socket);
@@ -37,7 +37,7 @@ impl SdNotify {
             tokio::select! {
                 () = self.live() => {}
                 () = shutdown.triggered() => {
-                    // Who does not hear it waits for the exit all the same.
+                    // If this fails, the init system waits for the exit anyway.
                     let _ = self.tell("STOPPING=1");
                 }
             }
@@ -51,7 +51,7 @@ impl SdNotify {
         loop {
             ticks.tick().await;
             if self.tell("WATCHDOG=1").is_err() {
-                // It will end us for our silence, or it is gone itself.
+                // The init system will kill us for the silence, or is gone itself.
                 return std::future::pending().await;
             }
         }
@@ -72,7 +72,7 @@ impl SdNotify {
 
     #[cfg(not(unix))]
     fn tell(&self, text: &str) -> io::Result<()> {
-        // No init system there speaks so.
+        // No init system on this system uses this protocol.
         Err(io::Error::new(io::ErrorKind::Unsupported, format!("{text} to {}", self.socket)))
     }
 }

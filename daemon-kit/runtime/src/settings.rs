@@ -1,4 +1,4 @@
-//! A daemon's own table: defaults < file < `SERENO_<TABLE>__<KEY>` < flags.
+//! Reads a daemon's own table: defaults < file < `SERENO_<TABLE>__<KEY>` < flags.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,40 +8,40 @@ use std::path::{Path, PathBuf};
 use config::{Map, Source as _, Value};
 use serde::de::DeserializeOwned;
 
-/// Why there are no settings.
+/// Why settings can not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file can not be read.
     #[error("read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// The file is no TOML.
+    /// The file is not valid TOML.
     #[error("parse {}: {reason}", path.display())]
     Parse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// Position and cause of the error.
         reason: String,
     },
-    /// Keys that do not exist or values that do not fit: all of them, one a line.
+    /// Unknown keys or invalid values: all of them, one per line.
     #[error("{}", lines(.0))]
     Bad(Vec<BadSetting>),
 }
 
-/// One setting that can not be used.
+/// A setting that can not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadSetting {
-    /// Where it was set: a file and table, a variable, a flag.
+    /// Source of the setting: a file and table, a variable, or a flag.
     pub layer: String,
-    /// Its key.
+    /// Key of the setting.
     pub key: String,
-    /// What it was set to.
+    /// Value that was given.
     pub value: String,
-    /// What would be right.
+    /// Rule that a valid value follows.
     pub rule: String,
 }
 
@@ -57,10 +57,10 @@ fn lines(bad: &[BadSetting]) -> String {
 
 /// Reads the settings of one daemon.
 ///
-/// `table` is its table in the file, as `health-monitor`; `env` is the whole environment, of which only names with `__`
-/// after the table's are settings; `flags` are those that may stand on the command line, absent where they do not.
-/// `T` has a default for every key and denies unknown ones: each setting is tried alone, so that an error names the
-/// layer it came from.
+/// `table` is the daemon's table in the file, for example `health-monitor`. `env` is the whole environment;
+/// only names with `__` after the table's name are settings. `flags` are the command-line flags, `None`
+/// where not given. `T` has a default for every key and denies unknown keys. Each setting is tried alone,
+/// so that an error names the layer it came from.
 pub fn load<T: DeserializeOwned>(
     table: &str,
     file: Option<&Path>,
@@ -71,7 +71,7 @@ pub fn load<T: DeserializeOwned>(
     if let Some(path) = file {
         let layer = format!("{} [{table}]", path.display());
         let mut own: Vec<_> = table_of(path, table)?.into_iter().collect();
-        // The library keeps no order; errors have one.
+        // The library keeps no order; errors are reported in a fixed order.
         own.sort_by(|a, b| a.0.cmp(&b.0));
         layers.extend(own.into_iter().map(|(key, value)| (layer.clone(), key, value)));
     }
@@ -105,7 +105,7 @@ pub fn load<T: DeserializeOwned>(
     })
 }
 
-/// The daemon's own table of a file that serves the whole machine; the rest of it is for others to judge.
+/// Returns the daemon's own table of a file for the whole machine; the other tables are not validated here.
 fn table_of(path: &Path, table: &str) -> Result<Map<String, Value>, SettingsError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.into(), source })?;
@@ -132,12 +132,12 @@ fn variables(
             Some((name, key, Value::from(value.to_string_lossy().into_owned())))
         })
         .collect();
-    // The environment has no order; errors do.
+    // The environment has no order; errors are reported in a fixed order.
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
 }
 
-/// What the library says, without where (the layer says that better).
+/// Returns the library's message without the position, because the layer tells it better.
 fn rule(error: &config::ConfigError) -> String {
     match error {
         config::ConfigError::Type { unexpected, expected, .. } => {

@@ -1,4 +1,4 @@
-//! One switch that everything watches.
+//! A shutdown switch that all tasks watch.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::watch;
 
-/// Says to every holder of a clone that it is time to go. Once triggered it stays so.
+/// Tells every holder of a clone to shut down. Once triggered it stays triggered.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
@@ -17,12 +17,12 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// A switch that nobody has touched.
+    /// Creates an untriggered switch.
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Triggers it; again does nothing.
+    /// Triggers the switch; a second call does nothing.
     pub fn trigger(&self) {
         self.0.send_replace(true);
     }
@@ -32,22 +32,22 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Returns once it was triggered; at once if that was before. May be dropped and called again.
+    /// Returns once the switch is triggered, also if that was earlier. Cancel-safe.
     pub async fn triggered(&self) {
-        // Fails only when the sender is gone, and `self` holds it.
+        // Fails only if the sender is gone, but `self` holds it.
         let _ = self.0.subscribe().wait_for(|triggered| *triggered).await;
     }
 
-    /// The same stream, ended by the switch: an open stream must not hold the daemon.
+    /// Ends the stream at the shutdown: an open stream must not delay the daemon's exit.
     pub fn end<S: Stream>(&self, stream: S) -> impl Stream<Item = S::Item> + use<S> {
         let switch = self.clone();
         stream.take_until(async move { switch.triggered().await })
     }
 
-    /// From now on SIGINT and SIGTERM (on Windows Ctrl-C) trigger it. Needs a tokio runtime.
+    /// Triggers the switch on SIGINT and SIGTERM (on Windows on Ctrl-C) from now on. Needs a tokio runtime.
     pub fn on_signals(&self) -> io::Result<()> {
         let switch = self.clone();
-        // The handlers stand when this returns; a signal that comes before the task first runs is not lost.
+        // The handlers are installed when this returns, so a signal before the task first runs is not lost.
         let mut signals = Signals::new()?;
         tokio::spawn(async move {
             let name = signals.next().await;

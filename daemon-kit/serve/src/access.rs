@@ -1,5 +1,5 @@
-//! Who may do what at this daemon's endpoints: the roles table, and the files that say who somebody is, read again when
-//! they have changed.
+//! Permissions at this daemon's endpoints: the roles table, and the files of tokens and certificates, which
+//! are read again when they have changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,20 +18,20 @@ use sereno_auth::secret::Stamp;
 use sereno_auth::tls::{Material, TlsError};
 use sereno_auth::{Identity, TlsFiles, Tokens};
 
-/// Who calls, and that they may.
+/// An authenticated caller with the permission to make its call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// In words, for the journal.
+    /// Description of the caller, for the journal.
     pub who: String,
-    /// What they may do.
+    /// Role of the caller.
     pub role: Role,
-    /// What their token or certificate says; `None`: the system says who they are.
+    /// Identity from the token or certificate; `None` if the system identifies the caller.
     pub identity: Option<Identity>,
-    /// The process at the other end of a local connection, where the system tells.
+    /// Process id of a local caller, where the system tells it.
     pub pid: Option<u32>,
 }
 
-/// What lets a caller in, and must go on doing so while a stream is open.
+/// Proof that admitted a caller. It must stay valid while a stream is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
     Lasting,
@@ -39,21 +39,21 @@ pub(super) enum Proof {
     Certificate { name: String, until: Option<i64> },
 }
 
-/// A call that is not made.
+/// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// Who called, without what changes from one try to the next.
+    /// Description of the caller, without parts that change between attempts.
     pub(super) who: String,
-    /// What they need and what they have.
+    /// Needed and actual role.
     pub(super) why: String,
-    /// What says who they are; `None`: nothing does.
+    /// Proof of the caller's identity, if any.
     pub(super) proof: Option<Proof>,
 }
 
-/// What is told of a refusal.
+/// Callback that receives the text of a refusal.
 type Report = Box<dyn Fn(String) + Send + Sync>;
 
-/// The rights at one daemon's endpoints.
+/// Permissions at one daemon's endpoints.
 #[derive(Default)]
 pub struct Access {
     tokens: Option<Watched<PathBuf, Arc<Tokens>>>,
@@ -64,7 +64,7 @@ pub struct Access {
     unbound: Mutex<BTreeMap<String, String>>,
 }
 
-/// Files, and what was read from which writing of them.
+/// Files, with the value last read and the file stamps at that time.
 struct Watched<F, T> {
     files: F,
     read: Mutex<(Option<[Stamp; 3]>, T)>,
@@ -77,7 +77,7 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    /// `tokens`: the file with the hashed tokens, which need not be there yet.
+    /// Creates the permissions. `tokens` is the file with the hashed tokens, which need not exist yet.
     pub fn new(tokens: Option<PathBuf>, tls: Option<TlsFiles>) -> Self {
         Self {
             tokens: tokens.map(|files| Watched { files, read: Mutex::default() }),
@@ -86,7 +86,7 @@ impl Access {
         }
     }
 
-    /// From now on every refusal is told in words, a repeated one once a minute.
+    /// Sets the callback for refusals; a repeated refusal is reported once a minute.
     pub fn report(&self, report: impl Fn(String) + Send + Sync + 'static) {
         let _ = self.refused.set(Box::new(report));
     }
@@ -95,25 +95,25 @@ impl Access {
         self.tokens.is_some()
     }
 
-    /// Reads the certificates for the first time; `false`: there are none.
+    /// Reads the certificates for the first time. Returns `false` if none are configured.
     pub(super) fn load_tls(&self) -> Result<bool, TlsError> {
         let Some(tls) = &self.tls else { return Ok(false) };
         let stamps = tls.files.stamps();
         let material = tls.files.load()?;
-        // What does not fit together is better said now than to the first client.
+        // A mismatch is reported now instead of to the first client.
         material.server(Arc::default())?;
         *tls.read.lock().expect("nobody panics with it") = (Some(stamps), Some(Arc::new(material)));
         Ok(true)
     }
 
-    /// The certificates as they are now; those that can not be read leave the ones before in use.
+    /// Returns the current certificates. If the files can not be read, the previous ones stay in use.
     pub(super) fn tls(&self) -> Option<Arc<Material>> {
         let Watched { files, read } = self.tls.as_ref()?;
         let mut read = read.lock().expect("nobody panics with it");
         let stamps = Some(files.stamps());
         if read.0 != stamps {
             read.0 = stamps;
-            // Certificate and key are two files: between the two writings they do not fit together.
+            // Certificate and key are two files: between the two writes they do not match.
             let usable = files.load().and_then(|material| material.server(Arc::default()).map(|_| material));
             match usable {
                 Ok(material) => {
@@ -126,7 +126,7 @@ impl Access {
         read.1.clone()
     }
 
-    /// The tokens as they are now; from a file that can not be read nobody is let in.
+    /// Returns the current tokens. If the file can not be read, no token is accepted.
     fn tokens(&self) -> Option<Arc<Tokens>> {
         let Watched { files: path, read } = self.tokens.as_ref()?;
         let mut read = read.lock().expect("nobody panics with it");
@@ -149,7 +149,7 @@ impl Access {
         Some(Arc::clone(&read.1))
     }
 
-    /// Whether a call may be made.
+    /// Decides whether a call may be made.
     pub(super) fn judge(
         &self,
         path: &str,
@@ -163,7 +163,7 @@ impl Access {
             None => return refuse("somebody", format!("{call} needs the role {needed}"), None),
             Some(Origin::Local { uid, pid }) => {
                 let Some(uid) = *uid else {
-                    // An endpoint that only its owner can open, on a system that says no more.
+                    // Only its owner can open the endpoint, and this system tells no more about the peer.
                     let who = "a local client".into();
                     let caller = Caller { who, role: Role::Operator, identity: None, pid: *pid };
                     return Ok((caller, Proof::Lasting));
@@ -206,7 +206,7 @@ impl Access {
                     }
                     Ok(identity) => {
                         let who = format!("certificate {} ({from})", identity.name);
-                        // It was good when the connection was made.
+                        // The certificate was valid when the connection was made.
                         if has_ended(*until) {
                             let why = format!("{call} needs the role {needed}: the certificate has expired");
                             return refuse(&who, why, None);
@@ -228,7 +228,7 @@ impl Access {
         Ok((Caller { who, role, identity, pid }, proof))
     }
 
-    /// Whether this call comes in time, of who was judged by this proof or is a stranger.
+    /// Checks the rate limit of an authenticated caller, or of a stranger if `proof` is `None`.
     pub(super) fn in_time(&self, peer: Option<&Peer>, proof: Option<&Proof>) -> Result<(), TooFast> {
         let asker = match (proof, peer) {
             (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
@@ -239,7 +239,7 @@ impl Access {
         self.pace.take(asker, Instant::now())
     }
 
-    /// Whether what let somebody in still does, or why not.
+    /// Checks that a proof is still valid; returns the reason if not.
     pub(super) fn holds(&self, proof: &Proof) -> Result<(), &'static str> {
         match proof {
             Proof::Lasting => Ok(()),
@@ -258,17 +258,17 @@ impl Access {
         }
     }
 
-    /// Says that somebody was refused.
+    /// Reports a refusal.
     pub(super) fn refused(&self, who: &str, why: &str) {
         self.say(&format!("refused {who}: {}", why.replace(who, "it")));
     }
 
-    /// The endpoints that can not be bound, and why; they are tried again.
+    /// Returns the endpoints that can not be bound, with the reason. Binding them is retried.
     pub fn unbound(&self) -> BTreeMap<String, String> {
         self.unbound.lock().expect("nobody panics with it").clone()
     }
 
-    /// An endpoint can not be bound, or `None`: is bound now.
+    /// Notes that an endpoint can not be bound; `None` means that it is bound now.
     pub(super) fn set_unbound(&self, endpoint: &str, why: Option<String>) {
         let mut unbound = self.unbound.lock().expect("nobody panics with it");
         match why {
@@ -277,7 +277,7 @@ impl Access {
         };
     }
 
-    /// Says in the log and the journal what somebody should know, a repeated one once a minute.
+    /// Writes a line to the log and the journal, a repeated line once a minute.
     pub(super) fn say(&self, line: &str) {
         let due = self.calm.lock().expect("nobody panics with it").due(line, Instant::now());
         let Some(before) = due else { return };
@@ -289,7 +289,7 @@ impl Access {
     }
 }
 
-/// Whether this second is over, of those since 1970.
+/// Whether this time, in seconds since 1970, has passed.
 fn has_ended(until: Option<i64>) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     until.is_some_and(|until| until < i64::try_from(now).unwrap_or(i64::MAX))

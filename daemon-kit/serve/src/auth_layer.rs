@@ -1,5 +1,5 @@
-//! Every call goes through this layer. It finds out who calls, refuses what their role does not allow, and ends a stream
-//! when their token or certificate is no longer good.
+//! Authenticates and authorizes every call: identifies the caller, refuses what its role does not allow,
+//! and ends a stream when the token or certificate is no longer valid.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use super::access::{Access, Proof};
 use super::connections::Call;
 use super::listen::Peer;
 
-/// Puts an [`AuthService`] before everything that is served.
+/// Puts an [`AuthService`] before all services.
 #[derive(Debug, Clone)]
 pub(super) struct AuthLayer(pub(super) Arc<Access>);
 
@@ -62,7 +62,8 @@ where
             Ok((caller, proof)) => (&caller.who, Some(proof)),
             Err(refusal) => (&refusal.who, refusal.proof.as_ref()),
         };
-        // After it was judged: who guesses must not use up what belongs to who knows, at the same address.
+        // Checked after authentication: strangers that guess must not use up the allowance of known callers
+        // at the same address.
         if let Err(too_fast) = self.access.in_time(peer.as_ref(), proof) {
             self.access.refused(who, &too_fast.words());
             return refuse(Status::resource_exhausted(too_fast.words()));
@@ -88,7 +89,7 @@ where
         request.extensions_mut().insert(caller);
         let access = Arc::clone(&self.access);
         let answered: Answered = Box::new(move |response| {
-            // What a role alone does not decide, the service itself refuses: heard of in the same way.
+            // Refusals by the service itself, which depend on more than the role, are reported in the same way.
             if let Some(status) = Status::from_header_map(response.headers())
                 && status.code() == Code::PermissionDenied
             {
@@ -100,24 +101,24 @@ where
     }
 }
 
-/// What stands behind `authorization: Bearer`.
+/// Returns the token after `authorization: Bearer`.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// An answer, which ends when its caller loses the right to it.
+/// A response body that ends when its caller loses the permission.
 struct Answer {
     inner: Body,
     access: Arc<Access>,
     proof: Proof,
-    /// When the proof is looked at next, though there is nothing to say. `None`: it lasts.
+    /// Time of the next check of the proof while the stream has no message. `None` if the proof does not expire.
     look: Option<Pin<Box<Sleep>>>,
     ended: bool,
     _call: Call,
 }
 
-/// How long a stream without news outlives its right at most. A look is one `stat` of the file of tokens.
+/// Maximum time that an idle stream outlives its permission. A check costs one `stat` of the token file.
 const LOOK: Duration = Duration::from_secs(5);
 
 impl Answer {
@@ -126,7 +127,7 @@ impl Answer {
         Self { inner, access, proof, look, ended: false, _call: call }
     }
 
-    /// The end of an answer that its caller has no right to any more.
+    /// Ends an answer whose caller has lost the permission.
     fn end(&mut self, why: &str) -> Result<Frame<Bytes>, Status> {
         self.ended = true;
         let mut trailers = HeaderMap::new();
@@ -146,7 +147,8 @@ impl http_body::Body for Answer {
         if self.ended {
             return Poll::Ready(None);
         }
-        // Before each message of a stream, which may stay open for weeks, and while it has none.
+        // The proof is checked before each message of a stream, which may stay open for weeks, and
+        // periodically while there is none.
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         let is_message =
             matches!(&frame, Poll::Ready(Some(frame)) if frame.as_ref().is_ok_and(Frame::is_data));

@@ -1,5 +1,5 @@
-//! Limits connections and open calls. Each peer has a share, so that it cannot use up what the others need. When all slots
-//! are taken, a peer that has not yet made a granted call loses its slot to a new one.
+//! Limits connections and open calls. Each peer has a share, so that it can not use up what others need.
+//! When all slots are taken, a peer without a granted call loses its slot to a new one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-/// Connections open at one time.
+/// Maximum number of open connections.
 const SLOTS: usize = 256;
-/// Connections of one peer.
+/// Maximum number of connections of one peer.
 const SLOTS_EACH: usize = 64;
-/// Calls that one peer may have open, over all its connections.
+/// Maximum number of open calls of one peer, over all its connections.
 const CALLS_EACH: usize = 256;
 
 /// What counts as one peer.
@@ -22,9 +22,9 @@ const CALLS_EACH: usize = 256;
 pub(super) enum PeerKey {
     /// A process of this machine.
     Process(u32),
-    /// A machine; of IPv6 the part that one customer has.
+    /// A host; for IPv6 the prefix that one customer gets.
     Host(IpAddr),
-    /// The system does not say.
+    /// The system does not tell the process.
     Somebody,
 }
 
@@ -39,14 +39,14 @@ impl PeerKey {
     }
 }
 
-/// All connections.
+/// Limits the connections of a group of endpoints.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnectionLimiter(Arc<Mutex<Present>>);
 
 #[derive(Debug, Default)]
 struct Present {
     next: u64,
-    /// The oldest first.
+    /// Sorted by age, the oldest first.
     slots: BTreeMap<u64, (PeerKey, Weak<Slot>)>,
     calls: BTreeMap<PeerKey, usize>,
 }
@@ -55,7 +55,7 @@ struct Present {
 pub(super) struct Slot {
     number: u64,
     peer_key: PeerKey,
-    /// It has made a call that was granted.
+    /// The connection has made a granted call.
     trusted: AtomicBool,
     must_go: AtomicBool,
     waker: AtomicWaker,
@@ -67,7 +67,7 @@ impl ConnectionLimiter {
         self.0.lock().expect("nobody panics with it")
     }
 
-    /// Gives a slot, if need be that of a connection without a granted call; `None`: all are in use.
+    /// Gives a slot, if needed that of a connection without a granted call. Returns `None` if all are in use.
     pub(super) fn admit(&self, peer_key: PeerKey) -> Option<Arc<Slot>> {
         let mut present = self.present();
         let own = present.slots.values().filter(|(of, _)| *of == peer_key).count();
@@ -100,7 +100,7 @@ impl ConnectionLimiter {
 }
 
 impl Slot {
-    /// It has made a granted call: it keeps its slot from now on.
+    /// Marks that a call was granted: the connection keeps its slot from now on.
     pub(super) fn trust(&self) {
         self.trusted.store(true, Ordering::Relaxed);
     }
@@ -109,12 +109,12 @@ impl Slot {
         self.trusted.load(Ordering::Relaxed)
     }
 
-    /// Which peer it belongs to.
+    /// Returns the key of the peer.
     pub(super) fn peer_key(&self) -> PeerKey {
         self.peer_key
     }
 
-    /// Ready when the slot was given to somebody else.
+    /// Ready when the slot was given to another connection.
     pub(super) fn poll_must_go(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_trusted() {
             self.waker.register(cx.waker());
@@ -122,12 +122,12 @@ impl Slot {
         if self.must_go.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The connection is closed.
+    /// Frees the slot when the connection closes.
     pub(super) fn leave(&self) {
         self.limiter.present().slots.remove(&self.number);
     }
 
-    /// One more call, until it is dropped; `None`: there are too many.
+    /// Counts one more open call until the result is dropped. Returns `None` at the limit.
     pub(super) fn call(&self) -> Option<Call> {
         let mut present = self.limiter.present();
         let calls = present.calls.entry(self.peer_key).or_default();
@@ -148,7 +148,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// One call that is open.
+/// An open call; counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct Call {
     peer_key: PeerKey,

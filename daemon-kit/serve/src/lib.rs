@@ -1,16 +1,18 @@
-//! gRPC on an endpoint of a daemon: who may come in, what they may ask, and how much of it.
+//! Serves gRPC on a daemon's endpoints: authentication, permissions and limits.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`listen`], `tcp` | [`bind`] endpoints, and who is at the other end |
-//! | `malformed` | says in words why a malformed call is reset |
-//! | `connections`, `rate` | how many connections and calls one peer may have, and how many calls a second |
-//! | [`access`], [`roles`], `auth_layer` | who may make which call; `log_throttle`: how often a refusal is logged |
-//! | [`serve`] | gRPC on a listener, with health and reflection, drained within a ceiling |
-//! | [`page`] | one page over plain HTTP, for whoever is on this machine |
-//! | `unix`, `windows` | what an endpoint is on that system; nothing else here knows systems |
+//! | [`listen`], `tcp` | [`bind`] endpoints, and the identity of the peer |
+//! | `malformed` | explains in words why a malformed call is reset |
+//! | `connections`, `rate` | limits on connections, open calls and calls per second of a peer |
+//! | [`access`], [`roles`], `auth_layer` | which caller may make which call |
+//! | `log_throttle` | limits how often a refusal is logged |
+//! | [`serve`] | gRPC on a listener, with health and reflection, drained within a time limit |
+//! | [`page`] | one page over plain HTTP, for clients on this machine |
+//! | `unix`, `windows` | endpoints of that system; the rest of the crate is independent of the system |
 //!
-//! A daemon's `main` is: settings, logging, [`bind`], build, [`serve::serve`]. What can fail comes before serving.
+//! A daemon's `main` does: settings, logging, [`bind`], build, [`serve::serve`]. Everything that can fail
+//! comes before serving.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Binding endpoints, and who is at the other end of a connection.
+//! Binds endpoints and identifies the peer of each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,84 +28,84 @@ use sereno_auth::{Identity, TlsError};
 
 pub(super) use os::own_uid;
 
-/// How long to leave it when the system has no descriptor to spare.
+/// Pause after a failed accept, when the system has no descriptor to spare.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// Who has not made a call that is granted within this time has no business here.
+/// A connection without a granted call within this time is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why nothing listens.
+/// Why an endpoint can not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The system refuses.
+    /// The system refuses to bind.
     #[error("bind {endpoint}: {source}")]
     Bind {
-        /// Where.
+        /// Endpoint to bind.
         endpoint: Endpoint,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Something that is no socket lies there, and is not ours to remove.
+    /// A file that is not a socket has this path. It is not ours to remove.
     #[error("bind {endpoint}: a file that is no socket is in the way: move or remove it")]
     Occupied {
-        /// Where.
+        /// Endpoint to bind.
         endpoint: Endpoint,
     },
-    /// This system has no such endpoints.
+    /// This system does not support such endpoints.
     #[error("bind {endpoint}: this system has no such endpoints")]
     Foreign {
-        /// Where.
+        /// Endpoint to bind.
         endpoint: Endpoint,
     },
-    /// Nobody could come in.
+    /// A required setting is missing, so no client could authenticate.
     #[error("bind {endpoint}: {lacks}")]
     Lacks {
-        /// Where.
+        /// Endpoint to bind.
         endpoint: Endpoint,
-        /// What is needed.
+        /// The missing setting.
         lacks: &'static str,
     },
-    /// The certificates are no good.
+    /// The certificates are unusable.
     #[error("bind {endpoint}: {source}")]
     Tls {
-        /// Where.
+        /// Endpoint to bind.
         endpoint: Endpoint,
-        /// Why.
+        /// Cause of the error.
         source: TlsError,
     },
 }
 
-/// Who is at the other end, as far as the connection says.
+/// Identity of the peer, as far as the connection tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A process of this machine, over a socket or pipe.
     Local {
-        /// The user.
+        /// User id of the process.
         uid: Option<u32>,
-        /// The process.
+        /// Process id, if known.
         pid: Option<u32>,
     },
-    /// Somebody on this machine, over TCP: what they show in a call says who.
+    /// A client on this machine, over TCP. The token in each call identifies it.
     Loopback(SocketAddr),
-    /// Whoever this certificate was made for.
+    /// A client with a TLS certificate.
     Certificate {
-        /// Where they are.
+        /// Address of the peer.
         address: SocketAddr,
-        /// Who they are.
+        /// Identity in the certificate.
         identity: Result<Identity, CertificateError>,
-        /// How long that is so, in seconds since 1970: a connection may last longer.
+        /// Expiry of the certificate, in seconds since 1970: a connection may outlive it.
         until: Option<i64>,
     },
 }
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Who it is.
+    /// Identity of the peer.
     pub origin: Origin,
     pub(super) place: Arc<Slot>,
 }
 
-/// Bound endpoints. Dropped, they leave nothing behind.
+/// Bound endpoints. Unbinds them when dropped, and removes their socket files.
 #[derive(Debug)]
 pub struct Listener {
     access: Arc<Access>,
@@ -119,22 +119,23 @@ pub(super) struct Local {
     limiter: ConnectionLimiter,
 }
 
-/// Whether an endpoint on TCP must be there at once.
+/// What happens if a TCP endpoint can not be bound at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindPolicy {
-    /// A person is there, who can put it right.
+    /// Fails: a person is present and can correct the cause.
     FailFast,
-    /// What runs must go on: it is tried again and again.
+    /// Retries until it succeeds: what already runs must go on.
     Retry,
 }
 
-/// Binds an endpoint that only this user can reach. A stale socket file is removed first: the caller knows, by a lock
-/// or because it owns the name, that nobody else serves there. Needs a tokio runtime.
+/// Binds an endpoint that only this user can reach. Removes a stale socket file first: the caller knows, by
+/// a lock or because it owns the name, that no other process serves there. Needs a tokio runtime.
 pub fn bind(endpoint: &Endpoint) -> Result<Listener, ListenError> {
     bind_all(std::slice::from_ref(endpoint), Access::default(), BindPolicy::FailFast)
 }
 
-/// Binds several endpoints, for whom `access` lets in. Those on TCP never take places from the local ones.
+/// Binds several endpoints with the permissions of `access`. TCP endpoints have their own connection limit
+/// and never take slots from local ones.
 pub fn bind_all(endpoints: &[Endpoint], access: Access, policy: BindPolicy) -> Result<Listener, ListenError> {
     let access = Arc::new(access);
     let (limiter, far) = (ConnectionLimiter::default(), ConnectionLimiter::default());
@@ -150,30 +151,30 @@ pub fn bind_all(endpoints: &[Endpoint], access: Access, policy: BindPolicy) -> R
 }
 
 impl Listener {
-    /// Who may do what here.
+    /// Returns the permissions at these endpoints.
     pub fn access(&self) -> Arc<Access> {
         Arc::clone(&self.access)
     }
 
-    /// Where the endpoints on TCP really are: who asked for port 0 wants to know.
+    /// Returns the bound addresses of the TCP endpoints, with the actual port where port 0 was requested.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.doors.iter().filter_map(TcpEndpoint::address).collect()
     }
 
-    /// The local endpoints and those on TCP, to be served in different ways.
+    /// Splits into local and TCP endpoints, which are served differently.
     pub(super) fn split(self) -> (Vec<Local>, Vec<TcpEndpoint>) {
         (self.local, self.doors)
     }
 }
 
 impl Local {
-    /// The next connection. May be dropped and called again.
+    /// Returns the next connection. Cancel-safe.
     pub(super) async fn accept(&mut self) -> Connection {
         loop {
             match self.inner.accept().await {
                 Ok((io, uid, pid)) => {
                     let peer_key = pid.map_or(PeerKey::Somebody, PeerKey::Process);
-                    // Whoever is not let in sees the connection end at once.
+                    // A peer without a slot sees the connection close at once.
                     if let Some(place) = self.limiter.admit(peer_key) {
                         return Connection::new(Io::Local(io), Origin::Local { uid, pid }, place);
                     }
@@ -184,7 +185,7 @@ impl Local {
         }
     }
 
-    /// Every connection, for tonic.
+    /// Returns a stream of all connections, for tonic.
     pub(super) fn incoming(self) -> impl Stream<Item = io::Result<Connection>> {
         futures_util::stream::unfold(self, |mut listener| async {
             let connection = listener.accept().await;
@@ -193,13 +194,13 @@ impl Local {
     }
 }
 
-/// tonic would ask again at once, for ever: without descriptors that is a busy loop.
+/// Waits after a failed accept: tonic would retry at once and for ever, a busy loop when descriptors run out.
 pub(super) async fn accept_failed(error: &io::Error) {
     tracing::warn!(%error, "accept failed");
     sleep(ACCEPT_AGAIN).await;
 }
 
-/// How bytes come and go.
+/// Transport of a connection.
 #[derive(Debug)]
 pub(super) enum Io {
     Local(os::Io),
@@ -207,15 +208,15 @@ pub(super) enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// One client.
+/// A connection of one client.
 #[derive(Debug)]
 pub struct Connection {
     io: Io,
     peer: Peer,
-    /// Until when it must have made a call that is granted.
+    /// Deadline of the first granted call.
     patience: Option<Pin<Box<Sleep>>>,
     explainer: Explainer,
-    /// What goes out before anything else.
+    /// Bytes to send before anything else.
     first: Vec<u8>,
 }
 
@@ -226,7 +227,7 @@ impl Connection {
         Self { io, peer: Peer { origin, place }, patience, explainer, first }
     }
 
-    /// Why it must end, if it must.
+    /// Returns why the connection must close, if it must.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
         if self.peer.place.poll_must_go(cx).is_ready() {
             return Some(io::Error::new(io::ErrorKind::ConnectionAborted, "others want its place"));
@@ -245,7 +246,7 @@ impl Connection {
     }
 }
 
-/// Sends over a local socket, where clients that mean well are reset for their authority.
+/// Sends over a local socket. Explains resets that well-behaved clients get for their `:authority`.
 fn poll_local(
     io: &mut os::Io,
     explainer: &mut Explainer,
@@ -261,7 +262,7 @@ fn poll_local(
         first.drain(..sent);
     }
     match explainer.next(buf) {
-        // The head of a frame and its content: in one piece, so that whoever is killed has sent both or neither.
+        // Sends a frame's header and content in one write: a process that is killed has then sent both or neither.
         Step::Pass(_, follow) if bufs.len() > 1 && total(&bufs[1..]) <= follow => {
             let sent = ready!(Pin::new(io).poll_write_vectored(cx, bufs))?;
             let mut left = sent;
@@ -337,7 +338,7 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.first.is_empty() {
-            // Nothing but what is to go out first.
+            // Sends only the pending `first` bytes.
             ready!(self.as_mut().poll_write(cx, &[]))?;
         }
         each!(self, io => Pin::new(io).poll_flush(cx))

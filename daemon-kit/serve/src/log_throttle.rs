@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 /// The same message is logged again after this time.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Messages that are remembered. All further ones are counted as one.
+/// Number of messages that are remembered. All further ones count as one message.
 const MOST: usize = 8;
 
-/// What was logged lately.
+/// Messages that were logged recently.
 #[derive(Debug, Default)]
 pub(super) struct LogThrottle {
     said: BTreeMap<String, (Instant, u64)>,

@@ -1,12 +1,13 @@
-//! Says in words why a malformed call is reset. Clients of some languages send the percent-encoded path of a Unix socket as
-//! `:authority`, which the HTTP/2 library resets before anything of ours sees the call: all that a person would read is
-//! `RST_STREAM (error code 1)`. The bytes that go out are looked at, and such a reset becomes a gRPC status.
+//! Explains in words why a malformed call is reset. Clients in some languages send the percent-encoded path
+//! of a Unix socket as `:authority`, and the HTTP/2 library resets such a call before our code sees it: a
+//! person would only read `RST_STREAM (error code 1)`. This module watches the outgoing bytes and replaces
+//! such a reset by a gRPC status.
 
 use std::collections::BTreeSet;
 
-/// What stands before each frame: length, type, flags, stream.
+/// Length of a frame header: length, type, flags, stream.
 const HEADER: usize = 9;
-/// A whole `RST_STREAM`: its header and an error code.
+/// Length of a whole `RST_STREAM`: its header and an error code.
 const RESET: usize = HEADER + 4;
 
 const HEADERS_FRAME: u8 = 1;
@@ -19,30 +20,30 @@ const NO_ERROR: [u8; 4] = [0, 0, 0, 0];
 const WHY: &str = "malformed call: on a Unix socket its authority must be localhost (Python: grpc.default_authority; \
                    grpcurl: -authority)";
 
-/// Reads along what a server sends over one connection.
+/// Parses the frames that a server sends over one connection.
 #[derive(Debug, Default)]
 pub(super) struct Explainer {
-    /// The header of the current frame, as far as it was sent.
+    /// Bytes of the current frame's header that were sent so far.
     header: Vec<u8>,
-    /// Bytes of the current frame that are still to be sent.
+    /// Number of bytes of the current frame that are still to be sent.
     payload: usize,
-    /// Streams that have been answered and are open.
+    /// Open streams that have been answered.
     answered: BTreeSet<u32>,
 }
 
-/// What to do with the bytes that are to be sent next.
+/// What to do with the next bytes to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Send so many of them as they are, and so many that follow.
+    /// Send the first number of bytes unchanged; the second number of bytes follows in the same way.
     Pass(usize, usize),
-    /// Send these in place of the first [`RESET`] of them.
+    /// Send these bytes in place of the first [`RESET`] bytes.
     Replace(Vec<u8>),
 }
 
 impl Explainer {
-    /// Looks at the bytes that are to be sent next.
+    /// Examines the next bytes to send.
     pub(super) fn next(&self, bytes: &[u8]) -> Step {
-        // The rest of the current frame, and all that follow up to one that is to be replaced.
+        // Covers the rest of the current frame, and all frames up to one that must be replaced.
         let missing = (HEADER - self.header.len()) % HEADER;
         let Some(rest) = bytes.get(..missing) else { return Step::Pass(bytes.len(), 0) };
         let mut at = match &self.header[..] {
@@ -58,7 +59,7 @@ impl Explainer {
         Step::Pass(bytes.len(), at.saturating_sub(bytes.len()))
     }
 
-    /// These bytes were sent as they are.
+    /// Notes that these bytes were sent unchanged.
     pub(super) fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let rest = self.payload.min(bytes.len());
@@ -77,7 +78,7 @@ impl Explainer {
         let header = std::mem::take(&mut self.header);
         self.payload = length(&header);
         let (kind, flags, stream) = (header[3], header[4], stream(&header));
-        // DATA and HEADERS alike end a stream by this flag, and both come after the first HEADERS.
+        // This flag ends a stream in DATA and HEADERS frames; both come after the first HEADERS.
         if kind == RESET_FRAME || (kind <= HEADERS_FRAME && flags & END_STREAM != 0) {
             self.answered.remove(&stream);
         } else if kind == HEADERS_FRAME {
@@ -93,7 +94,7 @@ impl Explainer {
     }
 }
 
-/// How many of the bytes a replacement stands for.
+/// Number of bytes that a replacement stands for.
 pub(super) const REPLACED: usize = RESET;
 
 fn length(header: &[u8]) -> usize {
@@ -113,14 +114,14 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// An answer without a message: `INVALID_ARGUMENT` and why. Its fields are literals that are never indexed, so that the
-/// tables of both sides stay as they are.
+/// Builds an answer without a message: `INVALID_ARGUMENT` with the reason. Its header fields are literals
+/// that are never indexed, so the header tables of both sides do not change.
 fn explained(stream: u32) -> Vec<u8> {
     const STATUS_200: u8 = 0x88;
     const CONTENT_TYPE: [u8; 2] = [0x0f, 31 - 15];
     const NEW_NAME: u8 = 0;
     let text = |text: &str| {
-        // Shorter than 127 bytes: the length is one byte.
+        // A text shorter than 127 bytes has a length of one byte.
         let mut bytes = vec![u8::try_from(text.len()).expect("it is short")];
         bytes.extend(text.as_bytes());
         bytes
@@ -146,7 +147,7 @@ mod tests {
         frame(RESET_FRAME, 0, stream, &code)
     }
 
-    /// Everything that goes out, when so many bytes are taken at a time.
+    /// Returns all outgoing bytes, processed in pieces of `at_once` bytes.
     fn through(bytes: &[u8], at_once: usize) -> Vec<u8> {
         let (mut explainer, mut out, mut at) = (Explainer::default(), Vec::new(), 0);
         while at < bytes.len() {

@@ -1,5 +1,5 @@
-//! One page over HTTP/1.1, for whoever is on this machine: nobody is asked who they are, and nothing but reading it can
-//! be done. Places, and how long somebody may take, are those of every endpoint.
+//! Serves one page over HTTP/1.1 to clients on this machine, without authentication and read-only.
+//! Connection and time limits are the same as at every endpoint.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use super::listen::{BindPolicy, Connection, ListenError};
 use super::tcp::TcpEndpoint;
 use sereno_runtime::Shutdown;
 
-/// How long somebody may take to say what they want.
+/// Maximum time for the request head.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long all of it may take, reading the answer included.
+/// Maximum time for the whole exchange, including reading the answer.
 const WHOLE: Duration = Duration::from_secs(10);
-/// Bytes of a head.
+/// Maximum size of the request head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// A bound page. Dropped, it leaves nothing behind.
+/// A bound page. Unbinds its address when dropped.
 #[derive(Debug)]
 pub struct Page {
     door: TcpEndpoint,
 }
 
-/// What is served where.
+/// Path and content type of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Sheet {
-    /// Its path.
+    /// Path of the page.
     pub path: &'static str,
-    /// As what.
+    /// Content type of the page.
     pub content_type: &'static str,
 }
 
@@ -49,7 +49,8 @@ impl Page {
         Ok(Self { door: TcpEndpoint::open(address, access, &ConnectionLimiter::default(), policy)? })
     }
 
-    /// Serves it until the shutdown; `write` makes it anew for each who asks, for one at a time. `None`: not now.
+    /// Serves the page until the shutdown. `write` builds it for each request, one request at a time;
+    /// `None` means that it is not available now.
     pub async fn serve<W, F>(self, sheet: Sheet, write: W, shutdown: Shutdown)
     where
         W: Fn() -> F + Send + Sync + 'static,
@@ -84,7 +85,7 @@ where
             if let Some(refusal) = refusal(&request, sheet.path) {
                 return Ok::<_, std::convert::Infallible>(refusal);
             }
-            // Whoever asks in a loop waits for themselves, and costs no more than one who asks.
+            // Pages are built one at a time, so a client that asks in a loop costs no more than one that asks once.
             let Some(text) = (write.lock().await)().await else {
                 return Ok(said(StatusCode::SERVICE_UNAVAILABLE, "not now"));
             };
@@ -106,7 +107,7 @@ where
     }
 }
 
-/// Why it is not answered, if so.
+/// Returns the refusal of a request, if it is refused.
 fn refusal<B>(request: &Request<B>, path: &str) -> Option<Response<String>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_this_machine(host) {
@@ -123,7 +124,8 @@ fn refusal<B>(request: &Request<B>, path: &str) -> Option<Response<String>> {
     None
 }
 
-/// A page of somebody else's in a browser here can make a name of its own lead to us, but no address.
+/// Protects against DNS rebinding: a foreign page in a browser here can make a name of its own resolve to
+/// us, but not an address.
 fn is_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,

@@ -1,7 +1,7 @@
-//! Limits how many calls one peer may make: a burst, and then so many a second. Pure but for its lock.
+//! Limits the rate of calls of one peer: a burst, then a number of calls per second. Pure except for its lock.
 //!
-//! For endpoints on TCP only. Who calls over the socket of a home owns the processes behind it: a limit would slow down a
-//! loop in a shell, and hold off nobody who could not do worse with `kill`.
+//! For TCP endpoints only. A client of a home's local socket owns the processes behind it: a limit would
+//! slow down a shell loop, and stop no attacker that could not do worse with `kill`.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,45 +11,45 @@ use tokio::time::Instant;
 
 use super::connections::PeerKey;
 
-/// Peers that are remembered at a time. All further ones share one allowance.
+/// Number of peers that are tracked at a time. All further peers share one allowance.
 const MOST: usize = 512;
 
-/// A monitor whose link was cut may have a report and a thousand restarts to ask for when it heals.
+/// A monitor whose link was cut may have a report and a thousand restart requests when the link returns.
 const KNOWN: Rate = Rate { at_once: 3000, each_second: 200 };
-/// Unauthenticated peers are limited by address. Authenticated peers behind the same address have their own allowance, so
-/// they are not slowed down.
+/// Unauthenticated peers are limited by address. Authenticated peers behind the same address have their own
+/// allowance, so they are not slowed down.
 const STRANGERS: Rate = Rate { at_once: 20, each_second: 1 };
 
-/// A burst of calls, and how many a second it grows by.
+/// Burst size, and calls per second after it.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     at_once: u32,
     each_second: u32,
 }
 
-/// Whose calls are counted together.
+/// Key by which calls are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RateKey {
-    /// The bearer of this token.
+    /// A client with this token.
     Token([u8; 32]),
-    /// The bearer of a certificate with this name.
+    /// A client with a certificate of this name.
     Certificate(String),
     /// An unauthenticated peer, by its address.
     Stranger(PeerKey),
 }
 
-/// A call that comes too early.
+/// A call that exceeds the rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooFast {
-    /// What is allowed.
+    /// The limit that applies.
     at_once: u32,
     each_second: u32,
-    /// When there is room for one more.
+    /// Time until the next call is allowed.
     pub(super) wait: Duration,
 }
 
 impl TooFast {
-    /// The limit, and when to try again.
+    /// Returns a message with the limit and when to try again.
     pub(super) fn words(&self) -> String {
         let Self { at_once, each_second, wait } = self;
         let again = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -60,16 +60,16 @@ impl TooFast {
     }
 }
 
-/// When everybody may ask again.
+/// Rate limits of all peers.
 #[derive(Debug, Default)]
 pub(super) struct RateLimiter(Mutex<Asked>);
 
-/// When what each has taken will have grown again.
+/// For each peer, the time at which its allowance is full again.
 #[derive(Debug, Default)]
 struct Asked(BTreeMap<Option<RateKey>, Instant>);
 
 impl RateLimiter {
-    /// One more call.
+    /// Takes one call from the allowance.
     pub(super) fn take(&self, asker: RateKey, now: Instant) -> Result<(), TooFast> {
         self.0.lock().expect("nobody panics with it").take(asker, now)
     }
@@ -82,7 +82,7 @@ impl Asked {
         let mut key = Some(asker);
         if !self.0.contains_key(&key) && self.0.len() >= MOST {
             self.0.retain(|_, full| *full > now);
-            // Somebody with ever new addresses takes no memory, and nothing from who is known: tokens and
+            // A peer with ever new addresses can not use up memory or displace known peers: tokens and
             // certificates are few.
             if self.0.len() >= MOST && matches!(key, Some(RateKey::Stranger(_))) {
                 key = None;

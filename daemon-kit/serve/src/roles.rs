@@ -1,9 +1,9 @@
-//! What each call needs: one row for every RPC there is, and nothing else decides.
+//! The role that each call needs: one row per RPC. This table alone decides.
 
 use proto::Role;
 use proto::Role::{Monitor, Operator, Viewer};
 
-/// Service, call, and the least role that may make it.
+/// Service, call, and the lowest role that may make the call.
 pub const ROWS: &[(&str, &str, Role)] = &[
     ("sereno.v1.Supervisor", "GetStatus", Viewer),
     ("sereno.v1.Supervisor", "WatchStatus", Viewer),
@@ -24,13 +24,13 @@ pub const ROWS: &[(&str, &str, Role)] = &[
     ("sereno.v1.Supervisor", "RemoveService", Operator),
     ("sereno.v1.Supervisor", "Shutdown", Operator),
     ("sereno.v1.Supervisor", "Upgrade", Operator),
-    // Targets may hold headers and environments that a viewer is not shown.
+    // Targets may hold headers and environments, which a viewer may not see.
     ("sereno.v1.Arbiter", "WatchTargets", Monitor),
     ("sereno.v1.Arbiter", "ReportHealth", Monitor),
     ("sereno.v1.Arbiter", "RequestRestart", Monitor),
     ("sereno.v1.Monitor", "GetMonitorStatus", Viewer),
     ("sereno.v1.Monitor", "WatchMonitorStatus", Viewer),
-    // It makes a monitor act; to other monitors it is none of their business.
+    // This call makes a monitor act, which other monitors have no reason to do.
     ("sereno.v1.Monitor", "CheckNow", Operator),
     ("grpc.health.v1.Health", "Check", Viewer),
     ("grpc.health.v1.Health", "Watch", Viewer),
@@ -38,14 +38,14 @@ pub const ROWS: &[(&str, &str, Role)] = &[
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", Viewer),
 ];
 
-/// The role that a call needs, by the path it has on the wire. What has no row is for operators, who will hear that
-/// there is no such thing.
+/// Returns the role that a call needs, by its path on the wire. A call without a row needs `Operator`; an
+/// operator then learns that no such call exists.
 pub fn needed(path: &str) -> Role {
     let (service, call) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
     ROWS.iter().find(|row| (row.0, row.1) == (service, call)).map_or(Operator, |row| row.2)
 }
 
-/// The call, as a person knows it.
+/// Returns the call's short name, for display.
 pub fn call(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// Every RPC that any of our endpoints serves.
+    /// Returns every RPC that any of our endpoints serves.
     fn served() -> BTreeSet<(String, String)> {
         let sets = [
             proto::DESCRIPTORS,

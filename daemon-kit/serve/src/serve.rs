@@ -1,4 +1,4 @@
-//! gRPC on a listener: the daemon's services, and what every endpoint of ours has besides.
+//! Serves gRPC on a listener: the daemon's services, and those that every endpoint of ours has.
 
 use std::io;
 use std::time::Duration;
@@ -16,27 +16,28 @@ use super::auth_layer::AuthLayer;
 use super::listen::{Connection, Local};
 use super::tcp::TcpEndpoint;
 
-/// Calls one connection may have open at a time.
+/// Maximum number of open calls per connection.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of headers of one call.
+/// Maximum size of the headers of one call, in bytes.
 const MAX_HEADERS: u32 = 16 * 1024;
 
-/// Why serving ended before it was told to.
+/// Why serving ended before the shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The descriptors that reflection shows are damaged.
+    /// The descriptors for reflection are damaged.
     #[error("build reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport gave up.
+    /// The transport failed.
     #[error("serve: {0}")]
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves `routes` until the shutdown, with `grpc.health.v1` (everything in `services` is serving) and reflection, to
-/// whom the listener's [`Access`](super::Access) lets in.
+/// Serves `routes` until the shutdown, with `grpc.health.v1` (everything in `services` is serving) and
+/// reflection, to callers that the listener's [`Access`](super::Access) admits.
 ///
-/// Then nothing new is accepted, calls in flight end, and it returns when the last one has or after `grace`, whatever
-/// a client still holds open. The size limit of messages ([`proto::MAX_MESSAGE`]) is set on each service by its owner.
+/// After the shutdown no connection is accepted and calls in flight end. Returns when the last call has
+/// ended or after `grace`, even if a client still holds a call open. The size limit of messages
+/// ([`proto::MAX_MESSAGE`]) is set on each service by its owner.
 pub async fn serve(
     listener: Listener,
     routes: Routes,
@@ -48,7 +49,7 @@ pub async fn serve(
     for service in services {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
-    // The descriptors hold the whole contract; what is listed is what this endpoint serves.
+    // The descriptors hold the whole contract; reflection lists only what this endpoint serves.
     let reflection = || {
         let own = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
         let builder = tonic_reflection::server::Builder::configure()
@@ -91,7 +92,7 @@ pub async fn serve(
     }
 }
 
-/// The connections of all of some endpoints; never an end, also of none.
+/// Merges the connections of several endpoints. The stream never ends, even without endpoints.
 fn all<L, S>(listeners: Vec<L>, incoming: impl Fn(L) -> S) -> impl Stream<Item = io::Result<Connection>>
 where
     S: Stream<Item = io::Result<Connection>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! An endpoint on TCP: accepting, the TLS handshake, and binding again where it could not be bound.
+//! A TCP endpoint: accepting, the TLS handshake, and binding again after a failure.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,12 +18,12 @@ use super::connections::{ConnectionLimiter, PeerKey, Slot};
 use super::listen::{BindPolicy, Connection, Io, ListenError, Origin, accept_failed};
 use sereno_auth::{expiry, tls};
 
-/// How long a handshake may take.
+/// Maximum duration of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How soon an endpoint that could not be bound is tried again.
+/// Pause between attempts to bind.
 const BIND_AGAIN: Duration = Duration::from_secs(5);
 
-/// One endpoint on TCP.
+/// A single TCP endpoint.
 #[derive(Debug)]
 pub(super) struct TcpEndpoint {
     endpoint: Endpoint,
@@ -54,7 +54,7 @@ impl TcpEndpoint {
         Self::at(endpoint, (host, port, tls), access, limiter, policy)
     }
 
-    /// One that asks nobody who they are.
+    /// Opens an endpoint without authentication.
     pub(super) fn open(
         address: SocketAddr,
         access: &Arc<Access>,
@@ -80,7 +80,7 @@ impl TcpEndpoint {
             }
             listen(&host, port).map_err(|source| ListenError::Bind { endpoint: endpoint.clone(), source })
         };
-        // A name may take its time to be found, and whoever starts us again waits for nothing.
+        // Resolving a name may take time, and a restart must not wait for it.
         let later = policy == BindPolicy::Retry && host.parse::<IpAddr>().is_err();
         let bound = if later { Ok(None) } else { ready().map(Some) };
         let listener = match bound {
@@ -99,7 +99,7 @@ impl TcpEndpoint {
         self.listener.as_ref()?.local_addr().ok()
     }
 
-    /// The next one who connects. May be dropped and called again.
+    /// Returns the next client. Cancel-safe.
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             let listener = if let Some(listener) = &self.listener {
@@ -126,7 +126,7 @@ impl TcpEndpoint {
         }
     }
 
-    /// Every connection, for tonic: those whose handshake takes its time keep nobody waiting.
+    /// Returns a stream of all connections, for tonic. A slow handshake does not delay other connections.
     pub(super) fn incoming(self) -> impl Stream<Item = io::Result<Connection>> {
         let state = (self, JoinSet::<Option<Connection>>::new());
         futures_util::stream::unfold(state, |(mut door, mut greeted)| async move {
@@ -149,7 +149,7 @@ impl TcpEndpoint {
         })
     }
 
-    /// Makes a connection of it, if it is somebody.
+    /// Turns a TCP stream into a connection, if its peer completes the handshake.
     fn greet(
         &self,
         stream: TcpStream,
@@ -209,7 +209,7 @@ async fn shake_hands(
             let origin = Origin::Certificate { address, identity, until };
             Some(Connection::new(Io::Tls(Box::new(stream)), origin, place))
         }
-        // Somebody who only looks whether anything listens.
+        // The client only tested whether the port is open.
         Ok(Err(error)) if is_gone(&error) => None,
         Ok(Err(error)) => {
             access.refused(&who(), &plainly(&error));
@@ -222,7 +222,7 @@ async fn shake_hands(
     }
 }
 
-/// What was wrong with a handshake, without what is another each time.
+/// Describes what was wrong with a handshake, without parts that change between attempts.
 fn plainly(error: &io::Error) -> String {
     use rustls::CertificateError as Bad;
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented};

@@ -10,13 +10,13 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::listen::ListenError;
 
-/// One side of a connection.
+/// Our side of a connection.
 pub(super) type Io = UnixStream;
 
-/// Clients that may wait to be accepted.
+/// Maximum number of clients that wait to be accepted.
 const BACKLOG: u32 = 128;
 
-/// A bound socket and the file that is its name.
+/// A bound socket and its file.
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: UnixListener,
@@ -42,24 +42,24 @@ impl Listener {
     fn listen(path: &Path) -> io::Result<Self> {
         let socket = UnixSocket::new_stream()?;
         socket.bind(path)?;
-        // Nobody can connect before `listen`, so there is no moment at which others may.
+        // No client can connect before `listen`, so there is no moment at which another user may.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let id = identity(path)?;
         Ok(Self { socket: socket.listen(BACKLOG)?, path: path.into(), id })
     }
 
-    /// The next connection, its user and its process.
+    /// Returns the next connection, its user id and its process id.
     pub(super) async fn accept(&mut self) -> io::Result<(Io, Option<u32>, Option<u32>)> {
         let (stream, _) = self.socket.accept().await?;
         let cred = stream.peer_cred();
         let uid = cred.as_ref().ok().map(tokio::net::unix::UCred::uid);
         let pid = cred.ok().and_then(|cred| u32::try_from(cred.pid()?).ok());
-        // Nobody without a uid is an operator here: that is what it means elsewhere.
+        // Without a uid the peer must not count as operator: `None` would mean that on other systems.
         Ok((stream, Some(uid.unwrap_or(u32::MAX)), pid))
     }
 }
 
-/// The user this process runs as.
+/// Returns the user id of this process.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere there are none")]
 pub(super) fn own_uid() -> Option<u32> {
     Some(rustix::process::geteuid().as_raw())
@@ -67,7 +67,7 @@ pub(super) fn own_uid() -> Option<u32> {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A successor may have bound the name already: its file is not ours to remove.
+        // A successor may have bound the same path: its file is not ours to remove.
         if identity(&self.path).is_ok_and(|id| id == self.id) {
             let _ = fs::remove_file(&self.path);
         }

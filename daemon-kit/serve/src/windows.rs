@@ -16,16 +16,17 @@ use widestring::U16CString;
 
 use super::listen::ListenError;
 
-/// Who may open a pipe of ours: the system, administrators (who may do anything, as root may elsewhere) and its owner.
-/// What an elevated process made is owned by the administrators: who is not elevated does not reach it.
+/// Security descriptor of our pipes: access for the system, administrators (who may do anything, like root
+/// elsewhere) and the owner. Pipes of an elevated process belong to the administrators, so processes that
+/// are not elevated can not reach them.
 const ACCESS: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)";
 
-/// Somebody else has the name: usually a daemon of ours that is about to end.
+/// Another process has the name: usually a daemon of ours that is about to end.
 const ACCESS_DENIED: i32 = 5;
 const LEAVES_AGAIN: Duration = Duration::from_millis(20);
 const LEAVES_TRIES: u32 = 100;
 
-/// A pipe, of which the next instance always stands ready: without one clients would find nothing.
+/// A named pipe. The next instance is always ready: without it clients would find no pipe.
 #[derive(Debug)]
 pub(super) struct Listener(PipeListener<Bytes, Bytes>);
 
@@ -47,19 +48,19 @@ impl Listener {
         }
     }
 
-    /// The next connection, its user and its process, neither of which is known.
+    /// Returns the next connection. Its user and process are not known here.
     pub(super) async fn accept(&mut self) -> io::Result<(Io, Option<u32>, Option<u32>)> {
         Ok((Io(self.0.accept().await?), None, None))
     }
 }
 
-/// There are no such numbers here: the pipe is open to its owner only.
+/// Returns `None`: Windows has no such numbers, and the pipe is open to its owner only.
 pub(super) fn own_uid() -> Option<u32> {
     None
 }
 
-/// The first instance: refused if the name is taken, so that nobody can have been there before us. The next ones are
-/// made just so, and none takes clients of other machines.
+/// Creates the first instance, and fails if the name is taken, so that no other process can have created
+/// the pipe before. Later instances have the same options. None accepts clients of other machines.
 fn listen(path: &str) -> io::Result<PipeListener<Bytes, Bytes>> {
     let access = U16CString::from_str(ACCESS).map_err(io::Error::other)?;
     let mut options = PipeListenerOptions::new().path(path);
@@ -70,10 +71,10 @@ fn listen(path: &str) -> io::Result<PipeListener<Bytes, Bytes>> {
     options.create_tokio_duplex()
 }
 
-/// What one side may have written before the other one reads.
+/// Number of bytes that one side may write before the other reads.
 const BUFFER: u32 = 64 * 1024;
 
-/// `./pipe/x` as Windows writes it.
+/// Converts `./pipe/x` to the Windows form.
 fn native(name: &str) -> String {
     format!(r"\\{}", name.replace('/', r"\"))
 }
@@ -84,7 +85,7 @@ pub(super) struct Io(DuplexPipeStream<Bytes>);
 
 impl Drop for Io {
     fn drop(&mut self) {
-        // Nobody waits, and no thread either, until a client that may never come back has read the rest.
+        // No task or thread waits until a client that may never return has read the rest.
         self.0.assume_flushed();
     }
 }
@@ -101,7 +102,7 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What is written is in the pipe; a flush would wait until the client has read it.
+        // Written bytes are in the pipe already; a flush would wait until the client has read them.
         Poll::Ready(Ok(()))
     }
 

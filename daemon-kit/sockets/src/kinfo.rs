@@ -1,21 +1,21 @@
-//! Pure: what macOS says of one process (`struct kinfo_proc`, `KERN_PROCARGS2`), as bytes. Both are as they have been since
-//! macOS has had 64 bits.
+//! Pure: parses macOS's data about one process (`struct kinfo_proc`, `KERN_PROCARGS2`). Both layouts are
+//! unchanged since the first 64-bit macOS.
 
-/// Length of `struct kinfo_proc`, and where in it pid, parent and group stand.
+/// Length of `struct kinfo_proc`, and the offsets of pid, parent and group.
 const LENGTH: usize = 648;
 const PID: usize = 40;
 const PARENT: usize = 560;
 const GROUP: usize = 564;
 
-/// Parent and group of the process that was asked for.
+/// Returns parent and group of the requested process.
 pub(super) fn relatives(bytes: &[u8], pid: u32) -> Option<(u32, u32)> {
     let bytes = bytes.get(..LENGTH)?;
     (u32_at(bytes, PID)? == pid).then_some(())?;
     Some((u32_at(bytes, PARENT)?, u32_at(bytes, GROUP)?))
 }
 
-/// A command in one line, and the value of a variable: how many arguments, the program, some zeros, then arguments and
-/// environment, each with a zero at its end.
+/// Returns the command in one line, and the value of a variable. The layout is: number of arguments, the
+/// program, zeros, then arguments and environment, each terminated by a zero.
 pub(super) fn command_and(bytes: &[u8], variable: &str) -> (String, Option<String>) {
     let count = u32_at(bytes, 0).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
     let rest = bytes.get(4..).unwrap_or_default();

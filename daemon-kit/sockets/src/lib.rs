@@ -1,16 +1,16 @@
-//! Who listens on this host, and who has just ceased to.
+//! Lists the listening sockets of this host, and reports those that were just closed.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `linux` | asks the kernel: it answers for the listeners alone, whatever else is connected |
-//! | `linux::diag` | pure: the kernel's messages, as bytes |
-//! | `linux::table` | what `/proc/net` says, where the kernel may not be asked |
-//! | `macos` | asks the kernel, whose table names all sockets and who used each last |
-//! | `pcblist`, `kinfo` | pure: what macOS says of sockets and processes, as bytes |
-//! | `none` | systems whose table is not read |
+//! | `linux` | queries the kernel, which returns only listeners, however many connections exist |
+//! | `linux::diag` | pure: encodes and decodes the kernel's messages |
+//! | `linux::table` | reads `/proc/net` where the kernel may not be queried |
+//! | `macos` | queries the kernel, whose table lists all sockets and the last process to use each |
+//! | `pcblist`, `kinfo` | pure: decode macOS's data about sockets and processes |
+//! | `none` | systems whose socket table is not supported |
 //!
-//! The tables of `/proc/net` are the fall-back only: whoever reads them makes the kernel walk through its hash of all
-//! connections, which is a millisecond and a half where memory is plenty.
+//! The tables of `/proc/net` are only a fallback: reading them makes the kernel walk its hash of all
+//! connections, which takes 1.5 ms on a machine with much memory.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,7 @@ mod macos;
 #[cfg(windows)]
 mod none;
 
-// Bytes are read everywhere alike, and tried where tests run.
+// These parsers are portable and compiled for tests on every system.
 #[cfg(any(target_os = "macos", test))]
 mod kinfo;
 #[cfg(any(target_os = "macos", test))]
@@ -36,15 +36,15 @@ pub use macos::{Gone, Holder, listeners, users};
 #[cfg(windows)]
 pub use none::{Gone, listeners};
 
-/// One listening socket.
+/// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
-    /// What it is bound to.
+    /// Address that it is bound to.
     pub local: SocketAddr,
-    /// Connections that wait to be accepted.
+    /// Number of connections that wait to be accepted.
     pub waiting: u32,
-    /// Whose it is.
+    /// User id of its owner.
     pub user: u32,
-    /// Its number: on Linux as in `/proc/PID/fd`.
+    /// Number of the socket: on Linux the inode, as in `/proc/PID/fd`.
     pub inode: u64,
 }

@@ -1,4 +1,4 @@
-//! Asks the kernel by `sock_diag`, and hears from it.
+//! Reads listeners from the kernel by `sock_diag`, and receives its notifications.
 
 mod diag;
 mod table;
@@ -13,10 +13,10 @@ use tokio::io::unix::AsyncFd;
 
 use super::Listener;
 
-/// What one answer of the kernel fits in.
+/// Buffer size for one answer of the kernel, in bytes.
 const ANSWER: usize = 32 * 1024;
 
-/// Every listener of this host.
+/// Returns every listener of this host.
 pub fn listeners() -> Vec<Listener> {
     ask().unwrap_or_else(|_| table::listeners())
 }
@@ -42,15 +42,15 @@ fn netlink(flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))?)
 }
 
-/// Hears of sockets that are closed, as soon as the last of their holders lets go.
+/// Reports closed sockets, as soon as their last holder closes them.
 #[derive(Debug)]
 pub struct Gone(AsyncFd<OwnedFd>);
 
 impl Gone {
-    /// Begins to listen. Not every kernel tells everybody.
+    /// Subscribes. Some kernels do not allow this for every process.
     pub fn open() -> io::Result<Self> {
         let socket = Socket::from(netlink(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?);
-        // Before it is bound: connections end all the time, and nobody is to be woken for one.
+        // The filter is set before the socket is bound: connections end all the time, and must not wake this process.
         socket.attach_filter(&only_unconnected())?;
         bind(&socket, &SocketAddrNetlink::new(0, diag::CLOSED_TCP))?;
         #[expect(deprecated, reason = "an OwnedFd is the same open socket as long as it is held")]
@@ -58,7 +58,7 @@ impl Gone {
         Ok(Self(watched?))
     }
 
-    /// The ports of the next few that were closed; none: some were missed.
+    /// Returns the ports of the next sockets that were closed; an empty list means that some were missed.
     pub async fn ports(&self) -> io::Result<Vec<u16>> {
         let mut told = vec![0; ANSWER];
         loop {
@@ -80,7 +80,7 @@ impl Gone {
     }
 }
 
-/// Takes what tells of a socket without a peer: a listener, or one that was never used.
+/// A filter that accepts only sockets without a peer: a listener, or a socket that was never used.
 fn only_unconnected() -> [SockFilter; 4] {
     const LOAD_HALF: u16 = 0x28;
     const JUMP_IF_EQUAL: u16 = 0x15;

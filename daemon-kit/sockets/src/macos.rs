@@ -1,4 +1,5 @@
-//! Asks the kernel by `sysctl`, which tells of every socket on the host, also of other users, and who used it last.
+//! Reads the kernel's socket table by `sysctl`. It lists every socket on the host, of all users, with the
+//! process that used it last.
 
 mod holder;
 
@@ -11,16 +12,16 @@ use super::pcblist::{self, Row};
 
 pub use holder::Holder;
 
-/// The table grows while it is read, and is refused then.
+/// Number of attempts: a table that grows while it is read is refused.
 const TRIES: usize = 3;
 
-/// Every listener of this host.
+/// Returns every listener of this host.
 pub fn listeners() -> Vec<Listener> {
     table().into_iter().map(|row| row.listener).collect()
 }
 
-/// Who has used these listeners, as far as it still lives; they are named by their numbers. A process that only inherited
-/// one is not known to the kernel until it accepts.
+/// Returns the processes that have used these listeners, given by their numbers. The kernel does not know a
+/// process that only inherited a listener until it accepts.
 pub fn users(inodes: &[u64]) -> Vec<u32> {
     let used = table().into_iter().filter(|row| inodes.contains(&row.listener.inode));
     let mut pids: Vec<u32> = used.flat_map(|row| row.pids).filter(|pid| *pid != 0).collect();
@@ -41,17 +42,17 @@ fn bytes(ctl: &Ctl) -> Option<Vec<u8>> {
     }
 }
 
-/// Hears of sockets that are closed.
+/// Reports closed sockets; not supported on macOS.
 #[derive(Debug)]
 pub struct Gone;
 
 impl Gone {
-    /// Not on this system.
+    /// Fails: not supported on this system.
     pub fn open() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Never.
+    /// Never completes on this system.
     pub async fn ports(&self) -> io::Result<Vec<u16>> {
         std::future::pending().await
     }

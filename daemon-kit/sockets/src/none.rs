@@ -1,25 +1,25 @@
-//! Systems whose table of sockets this version does not read.
+//! Systems whose socket table this version does not support.
 
 use std::io;
 
 use super::Listener;
 
-/// Every listener of this host.
+/// Returns no listeners on this system.
 pub fn listeners() -> Vec<Listener> {
     Vec::new()
 }
 
-/// Hears of sockets that are closed.
+/// Reports closed sockets; not supported on this system.
 #[derive(Debug)]
 pub struct Gone;
 
 impl Gone {
-    /// Not on this system.
+    /// Fails: not supported on this system.
     pub fn open() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Never.
+    /// Never completes on this system.
     pub async fn ports(&self) -> io::Result<Vec<u16>> {
         std::future::pending().await
     }

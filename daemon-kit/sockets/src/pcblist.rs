@@ -1,17 +1,17 @@
-//! Pure: macOS's table of TCP sockets (`net.inet.tcp.pcblist_n`, which `netstat` reads), as bytes. For each socket a few
-//! records follow each other, each with its length and kind, in steps of eight bytes; numbers are this machine's, but for
-//! ports and addresses.
+//! Pure: parses macOS's table of TCP sockets (`net.inet.tcp.pcblist_n`, which `netstat` reads). Each socket
+//! has several consecutive records, each with its length and kind, aligned to eight bytes. Numbers are in
+//! native byte order, except ports and addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Listener;
 
-/// Of the whole: length, count, generations.
+/// Length of the table's header: length, count, generations.
 const HEADER: usize = 24;
-/// Of a record: length and kind.
+/// Length of a record's header: length and kind.
 const RECORD: usize = 8;
 
-/// Kinds: `struct xsocket_n`, `struct xinpcb_n`, and the one that a socket's records end with, `struct xtcpcb_n`.
+/// Record kinds: `struct xsocket_n`, `struct xinpcb_n`, and the last record of a socket, `struct xtcpcb_n`.
 const SOCKET: u32 = 0x01;
 const ADDRESSES: u32 = 0x10;
 const TCP: u32 = 0x20;
@@ -22,15 +22,15 @@ const LISTENS: u32 = 0x02;
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
 
-/// A listener, and who has used it.
+/// A listener and the processes that used it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) listener: Listener,
-    /// Who used it last, and for whom; 0: nobody.
+    /// The process that used it last, and the process for which it did so; 0 if none.
     pub(super) pids: [u32; 2],
 }
 
-/// What is known of one socket so far.
+/// Records of one socket read so far.
 #[derive(Default)]
 struct Parts {
     local: Option<SocketAddr>,
@@ -44,7 +44,7 @@ struct Socket {
     pids: [u32; 2],
 }
 
-/// Every listener in the table. What is not as it should be ends it.
+/// Returns every listener in the table. Stops at the first malformed record.
 pub(super) fn read(bytes: &[u8]) -> Vec<Row> {
     let mut found = Vec::new();
     let mut parts = Parts::default();
@@ -73,7 +73,7 @@ impl Socket {
     }
 }
 
-/// A socket that listens: its number (one for each socket, and no address of the kernel's), queue, user, and whose.
+/// Parses a listening socket: its number (unique per socket, not a kernel address), queue, user and processes.
 fn socket(record: &[u8]) -> Option<Socket> {
     if u32_at(record, 20)? & LISTENS == 0 {
         return None;
@@ -89,7 +89,7 @@ fn socket(record: &[u8]) -> Option<Socket> {
 fn local(record: &[u8]) -> Option<SocketAddr> {
     let port = u16::from_be_bytes(record.get(18..20)?.try_into().ok()?);
     let address: [u8; 16] = record.get(64..80)?.try_into().ok()?;
-    // One that takes both families is bound as IPv6.
+    // A socket that accepts both families is bound as IPv6.
     let ip: IpAddr = match record.get(44)? {
         families if families & IPV6 != 0 => Ipv6Addr::from(address).into(),
         families if families & IPV4 != 0 => {
@@ -118,7 +118,7 @@ mod tests {
         bytes
     }
 
-    /// The records of one socket, with the lengths that macOS gives them.
+    /// Builds the records of one socket, with the lengths that macOS uses.
     fn entry(options: u32, families: u8, address: &[u8], port: u16) -> Vec<u8> {
         let (options, port) = (options.to_ne_bytes(), port.to_be_bytes());
         let socket: [(usize, &[u8]); 6] = [

@@ -1,4 +1,4 @@
-//! One act for each attack.
+//! The attacks, one function each.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use super::attacker::{Attacker, is_refused, unexpected};
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 type Act = for<'a> fn(&'a mut Attacker) -> Outcome<'a>;
 
-/// Name, what must hold, and the attack.
+/// Name, property that must hold, and function of each attack.
 pub(super) const ALL: [(&str, &str, Act); 17] = [
     ("never-attached", "who is not attached asks and reports nothing", |a| Box::pin(never_attached(a))),
     ("healthy", "what is reported as passing is not restarted", |a| Box::pin(healthy(a))),
@@ -49,7 +49,7 @@ async fn never_attached(a: &mut Attacker) -> Result<(), String> {
     is_refused(a.report(report).await, Code::FailedPrecondition)
 }
 
-/// Attached, with its own checks reported like this.
+/// Attaches and reports its own checks in these states.
 async fn reported(a: &mut Attacker, own: CheckState, told: CheckState) -> Result<(), String> {
     a.attach().await?;
     let results = vec![a.result(&a.args.own, own), a.result(&a.args.told, told)];
@@ -63,7 +63,7 @@ async fn healthy(a: &mut Attacker) -> Result<(), String> {
 
 async fn unreported(a: &mut Attacker) -> Result<(), String> {
     a.attach().await?;
-    // What an earlier session of this name reported is replaced by an empty report.
+    // An empty report replaces what an earlier session of this name reported.
     a.report(a.report_of(Vec::new())).await.map_err(|status| unexpected(&status))?;
     a.is_decided(a.ask_about(&a.args.own), Decision::NoEvidence).await
 }

@@ -1,4 +1,4 @@
-//! The monitor that is played.
+//! The hostile monitor.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::Args;
 use crate::Failure;
 use crate::conformance::{Way, way_to};
 
-/// Whoever was told to slow down does so for this long: the limit itself is no subject here.
+/// Pause after a rate limit: the limit itself is not tested here.
 const SLOW_DOWN: Duration = Duration::from_secs(1);
 
-/// One process of the monitor, with a session of its own.
+/// One process of the monitor, with its own session.
 pub(super) struct Attacker {
     client: ArbiterClient<Way>,
     pub(super) args: Args,
     pub(super) session: String,
     generation: u64,
-    /// Of the service that has its checks.
+    /// Incarnation of the service that has its checks.
     pub(super) incarnation: u64,
     stream: Option<Streaming<v1::WatchTargetsResponse>>,
 }
@@ -33,7 +33,7 @@ impl Attacker {
         Ok(Self { client, args: args.clone(), session, generation: 0, incarnation: 1, stream: None })
     }
 
-    /// The same process under another session, which does not know of the first.
+    /// Returns the same process with another session, which does not know the first.
     pub(super) fn again(&self) -> Self {
         Self {
             client: self.client.clone(),
@@ -77,7 +77,7 @@ impl Attacker {
         .await
     }
 
-    /// How the stream that was opened ends.
+    /// Returns how the opened stream ends.
     pub(super) async fn stream_ends(&mut self) -> Option<Status> {
         let stream = self.stream.as_mut()?;
         loop {
@@ -146,7 +146,7 @@ impl Attacker {
         .await
     }
 
-    /// The request must be answered with this decision.
+    /// Checks that the request is answered with this decision.
     pub(super) async fn is_decided(
         &self,
         ask: v1::RequestRestartRequest,
@@ -160,7 +160,7 @@ impl Attacker {
     }
 }
 
-/// Calls, and again as long as it is only told to slow down.
+/// Makes a call, and repeats it while it is refused by the rate limiter.
 async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<tonic::Response<T>, Status>>,
@@ -181,7 +181,7 @@ pub(super) fn unexpected(status: &Status) -> String {
     format!("refused for another reason: {:?}: {}", status.code(), status.message())
 }
 
-/// The call must fail with this code.
+/// Checks that the call fails with this code.
 pub(super) fn is_refused<T>(answer: Result<T, Status>, code: Code) -> Result<(), String> {
     match answer {
         Ok(_) => Err(format!("let through in place of {code:?}")),

@@ -1,13 +1,14 @@
-//! `cargo deploy attack`: plays a monitor that means harm against a supervisor, and says which attack it gives way to.
+//! `cargo deploy attack`: plays a hostile monitor against a supervisor, and reports which attacks succeed.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `attacker` | the monitor that is played: what it says, and what it is answered |
-//! | `acts` | one act for each attack |
+//! | `attacker` | the hostile monitor: its calls, and the answers it gets |
+//! | `acts` | one function per attack |
 //!
-//! The supervisor's file gives the attacker a name, a kind of its own, and two checks of that kind on one service: one that
-//! restarts, and one with `on_failure = "report"`. The victim is a check of another monitor. What a person sees meanwhile
-//! (`ctl status`, `why`, memory) is for whoever runs this to look at; nothing here waits for the supervisor to recover.
+//! The supervisor's file gives the attacker a name, a check kind of its own, and two checks of that kind on
+//! one service: one that restarts, and one with `on_failure = "report"`. The victim is a check of another
+//! monitor. The effects visible to a user (`ctl status`, `why`, memory) must be observed separately;
+//! nothing here waits for the supervisor to recover.
 
 mod acts;
 mod attacker;
@@ -54,7 +55,7 @@ pub struct Args {
     pub only: Vec<String>,
 }
 
-/// Attacks; whether the supervisor held.
+/// Runs the attacks; returns whether the supervisor resisted all of them.
 pub fn start(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(attack(args, out))

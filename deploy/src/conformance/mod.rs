@@ -1,15 +1,17 @@
-//! `cargo deploy conformance`: plays a supervisor against a monitor of any kind and language, and says what it does wrong.
+//! `cargo deploy conformance`: plays a supervisor to test a monitor of any kind and language, and reports
+//! the rules that it breaks.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `stage` | the supervisor that is played: sets of targets out, what the monitor says in |
-//! | `wire` | what goes over it: the arbiter's three calls, also as a newer supervisor would answer them |
-//! | `world` | what the monitor looks at, well or sick as the play wants it |
-//! | `monitor` | the program that is tried, and what it serves |
-//! | `way` | how it is reached: a socket, a port with a token, TLS |
-//! | `rules` | one act for each rule, in the order they are played |
+//! | `stage` | the played supervisor: sends sets of targets, records the monitor's calls |
+//! | `wire` | the arbiter's three calls on the wire, also in a newer version |
+//! | `world` | the target of the monitor, healthy or failing as the test needs |
+//! | `monitor` | the monitor under test, and its service |
+//! | `way` | the connection to it: a socket, a port with a token, TLS |
+//! | `rules` | the rules, one function each, in the order in which they are tested |
 //!
-//! The rules are those of `proto/sereno/v1/{arbiter,monitor}.proto`. What can not be tried is said, not passed over.
+//! The rules are those of `proto/sereno/v1/{arbiter,monitor}.proto`. A rule that can not be tested is
+//! reported as such.
 
 mod monitor;
 mod rules;
@@ -68,7 +70,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.into(), value.into()))
 }
 
-/// How one rule fared.
+/// Result of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Kept,
@@ -76,7 +78,7 @@ pub(crate) enum Verdict {
     NotTried(&'static str),
 }
 
-/// Plays; whether every rule that could be tried was kept.
+/// Runs the tests; returns whether the monitor kept every tested rule.
 pub fn start(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(play(args, out))

@@ -1,4 +1,4 @@
-//! The program that is tried, and what it serves.
+//! The monitor under test, and its service.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tonic_prost::ProstCodec;
 use super::way::{self, Shown, Way};
 use crate::Failure;
 
-/// What it is called.
+/// Name of the monitor in its configuration.
 pub(super) const NAME: &str = "tried";
 
-/// It, and the way to it.
+/// The monitor's process and the connection to it.
 #[derive(Debug)]
 pub(super) struct Monitor {
     child: Option<Child>,
@@ -25,7 +25,7 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts the program as a supervisor would; without one, it runs already.
+    /// Starts the program as a supervisor would. Without a program, the monitor is already running.
     pub(super) fn start(
         program: &[String],
         verbose: bool,
@@ -54,24 +54,24 @@ impl Monitor {
         Ok(Self { child, channel, endpoint })
     }
 
-    /// Whether it was started by us.
+    /// Whether the process was started here.
     pub(super) fn is_ours(&self) -> bool {
         self.child.is_some()
     }
 
-    /// `GetMonitorStatus`
+    /// Calls `GetMonitorStatus`.
     pub(super) async fn status(&self) -> Result<v1::MonitorStatus, Status> {
         let mut client = MonitorClient::new(self.channel.clone());
         Ok(client.get_monitor_status(timed(v1::GetMonitorStatusRequest {})).await?.into_inner())
     }
 
-    /// `WatchMonitorStatus`
+    /// Calls `WatchMonitorStatus`.
     pub(super) async fn watch(&self) -> Result<Streaming<v1::MonitorStatus>, Status> {
         let mut client = MonitorClient::new(self.channel.clone());
         Ok(client.watch_monitor_status(v1::WatchMonitorStatusRequest {}).await?.into_inner())
     }
 
-    /// `CheckNow`
+    /// Calls `CheckNow`.
     pub(super) async fn check_now(&self, service: &str) -> Result<Vec<v1::CheckResult>, Status> {
         let request = v1::CheckNowRequest { service: service.into(), check: String::new() };
         Ok(MonitorClient::new(self.channel.clone()).check_now(timed(request)).await?.into_inner().results)
@@ -88,16 +88,16 @@ impl Monitor {
         !answer.is_err_and(|status| status.code() == Code::Unimplemented)
     }
 
-    /// SIGTERM, and how it ended within the limit.
+    /// Sends SIGTERM; returns the exit status if it exits within the limit.
     pub(super) async fn terminate(&mut self, limit: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut()?;
         let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?))?;
-        // It may have ended already, which the wait tells.
+        // If the process has already ended, the wait below tells.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         tokio::time::timeout(limit, child.wait()).await.ok()?.ok()
     }
 
-    /// Ends it, if it is ours and still there.
+    /// Kills the process if it was started here and is still running.
     pub(super) async fn end(&mut self) {
         if let Some(child) = &mut self.child {
             let _ = child.kill().await;

@@ -1,4 +1,4 @@
-//! The supervisor that is played: what it says is a set of targets and an answer, what it hears is kept with its time.
+//! The played supervisor: sends sets of targets and answers, and records each call with its time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,19 +17,19 @@ use tonic::Status;
 use super::wire::{Set, Wire};
 use crate::Failure;
 
-/// Sets of targets, as they go out.
+/// A stream of target sets.
 pub(super) type Sets = Pin<Box<dyn Stream<Item = Result<Set, Status>> + Send>>;
 
-/// What the monitor said.
+/// A call of the monitor.
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    /// It wants targets; whether it was sent away.
+    /// A request for targets, and whether it was refused.
     Attach(v1::WatchTargetsRequest, bool),
     Report(v1::ReportHealthRequest),
     Ask(v1::RequestRestartRequest),
 }
 
-/// What the monitor said, and when.
+/// A call of the monitor with its time.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
     pub(super) at: Instant,
@@ -47,19 +47,19 @@ struct Told {
     is_down: bool,
 }
 
-/// One that answers the wire.
+/// The server side of the played supervisor.
 #[derive(Debug, Clone)]
 pub(super) struct Actor {
     told: Arc<Mutex<Told>>,
-    /// Grows with everything that is heard.
+    /// Grows with every recorded call.
     grown: watch::Sender<usize>,
-    /// Grows with every set, and when the stage goes dark.
+    /// Grows with every set, and when the supervisor becomes unavailable.
     turned: watch::Sender<u64>,
 }
 
 impl Actor {
     fn told(&self) -> MutexGuard<'_, Told> {
-        // Nothing under the lock can panic half way.
+        // No code under the lock can panic halfway.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,12 +114,12 @@ impl Actor {
     }
 }
 
-/// The play's side of it.
+/// The test's side of the played supervisor.
 #[derive(Debug)]
 pub(super) struct Stage(Actor);
 
 impl Stage {
-    /// Opens it at an endpoint.
+    /// Serves at an endpoint.
     pub(super) fn open(endpoint: &Endpoint) -> Result<Self, Failure> {
         let Endpoint::Unix(path) = endpoint else {
             return Err(Failure::Play(format!("{endpoint}: only unix:///path can be played at")));
@@ -145,12 +145,12 @@ impl Stage {
         Ok(Self(actor))
     }
 
-    /// From now on targets are of this kind.
+    /// Sets the kind of the targets from now on.
     pub(super) fn of_kind(&self, kind: &str) {
         kind.clone_into(&mut self.0.told().kind);
     }
 
-    /// A new set; its generation.
+    /// Sends a new set; returns its generation.
     pub(super) fn set(&self, targets: Vec<v1::Target>) -> u64 {
         let generation = {
             let mut told = self.0.told();
@@ -162,39 +162,39 @@ impl Stage {
         generation
     }
 
-    /// How restarts are answered from now on.
+    /// Sets the answer to restart requests from now on.
     pub(super) fn answer(&self, decision: i32, retry_after: Option<Duration>) {
         let mut told = self.0.told();
         (told.decision, told.retry_after) = (decision, retry_after);
     }
 
-    /// Whether the sets from now on hold what this contract does not know.
+    /// Sets whether later sets contain fields that this contract does not know.
     pub(super) fn newer(&self, newer: bool) {
         self.0.told().newer = newer;
     }
 
-    /// Away, or back.
+    /// Makes the supervisor unavailable or available.
     pub(super) fn down(&self, is_down: bool) {
         self.0.told().is_down = is_down;
         self.0.turned.send_modify(|turn| *turn += 1);
     }
 
-    /// A moment, to look back to.
+    /// Returns a mark, the current position in the record.
     pub(super) fn mark(&self) -> usize {
         self.0.told().heard.len()
     }
 
-    /// What was heard since.
+    /// Returns the calls since a mark.
     pub(super) fn since(&self, mark: usize) -> Vec<Heard> {
         self.0.told().heard[mark..].to_vec()
     }
 
-    /// Every set that was sent.
+    /// Returns every set that was sent.
     pub(super) fn sets(&self) -> Vec<v1::WatchTargetsResponse> {
         self.0.told().sets.clone()
     }
 
-    /// The first thing since a mark that is so, waited for.
+    /// Waits for the first call since a mark that `is` accepts.
     pub(super) async fn wait<T>(
         &self,
         mark: usize,
@@ -214,7 +214,7 @@ impl Stage {
         tokio::time::timeout(limit, found).await.ok().flatten()
     }
 
-    /// Who attached first.
+    /// Returns the first request for targets.
     pub(super) async fn first_hello(&self) -> Option<v1::WatchTargetsRequest> {
         let hello = |heard: &Heard| match &heard.what {
             What::Attach(hello, _) => Some(hello.clone()),

@@ -1,4 +1,4 @@
-//! The way to a monitor: a Unix socket, a port of this machine with a token, or TLS with a certificate on both sides.
+//! Connects to a monitor: by a Unix socket, a local port with a token, or TLS with certificates on both sides.
 
 use std::path::{Path, PathBuf};
 
@@ -29,10 +29,10 @@ pub struct Shown {
     pub key: Option<PathBuf>,
 }
 
-/// It, open.
+/// An open connection to the monitor.
 pub(crate) type Way = InterceptedService<Channel, Bearer>;
 
-/// Shows a token with each call.
+/// Adds a token to each call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
@@ -45,7 +45,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Connects when it is first used: the monitor may just be starting.
+/// Returns a channel that connects on first use: the monitor may still be starting.
 pub(crate) fn to(endpoint: &Endpoint, shown: &Shown) -> Result<Way, Failure> {
     let failed = |error: String| Failure::Play(format!("{endpoint}: {error}"));
     let target = |uri: String| Target::from_shared(uri).map_err(|error| failed(error.to_string()));
@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::Play(format!("read {}: {error}", path.display())))
 }
 
-/// With what lies under it: "transport error" alone says nothing.
+/// Returns the message of the innermost error: "transport error" alone says nothing.
 fn words(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), words)
 }

@@ -1,5 +1,5 @@
-//! The arbiter's three calls on the wire. Written by hand where a newer supervisor would send what this contract does not
-//! know: the generated code can not.
+//! The arbiter's three calls on the wire. Parts are written by hand to send fields that this contract does
+//! not know, as a newer supervisor would: the generated code can not do that.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,17 +16,17 @@ use tower::Service;
 
 use super::stage::{Actor, Sets};
 
-/// A field that no version of the contract has (number 1999, a text).
+/// An encoded field that no version of the contract has (number 1999, a string).
 const LATER: [u8; 8] = [0xfa, 0x7c, 5, b'l', b'a', b't', b'e', b'r'];
 
-/// `WatchTargetsResponse`, with room for what is not known yet.
+/// `WatchTargetsResponse` with an additional unknown field.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Set {
     #[prost(string, tag = "1")]
     instance: String,
     #[prost(uint64, tag = "2")]
     generation: u64,
-    /// Targets, as they are on the wire.
+    /// Targets in encoded form.
     #[prost(bytes = "vec", repeated, tag = "3")]
     targets: Vec<Vec<u8>>,
     #[prost(string, tag = "1999")]
@@ -51,7 +51,7 @@ impl Set {
     }
 }
 
-/// Serves the actor.
+/// Serves the played supervisor.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     pub(super) actor: Actor,

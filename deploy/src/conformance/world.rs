@@ -1,4 +1,4 @@
-//! What the monitor looks at: a page, a port, or options; well or sick as the play wants it.
+//! The target of the monitor: a page, a port, or options; healthy or failing as the test needs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use tokio::task::AbortHandle;
 
 use crate::Failure;
 
-/// How the world is.
+/// State of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Well,
     Sick,
-    /// Does not answer until it is something else.
+    /// Does not answer until the state changes.
     Held,
 }
 
-/// What is looked at.
+/// Kind of target.
 #[derive(Debug)]
 pub(super) enum World {
     Page { port: u16, state: watch::Sender<State>, looks: Arc<AtomicUsize> },
@@ -73,7 +73,7 @@ impl World {
         *open = Some(task.abort_handle());
     }
 
-    /// As a target says it.
+    /// Returns the target's check in its wire form.
     pub(super) fn spec(&self) -> Spec {
         match self {
             Self::Page { port, .. } => Spec::Http(v1::HttpCheck {
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// Makes it so. `false`: that can not be had.
+    /// Changes the state. Returns `false` if this kind of target can not have it.
     pub(super) async fn be(&mut self, wanted: State) -> bool {
         match self {
             Self::Page { state, .. } => {
@@ -102,7 +102,7 @@ impl World {
                     if let Some(task) = open.take() {
                         task.abort();
                     }
-                    // The task lets go of the port when it is next run.
+                    // The task closes the port when it next runs.
                     while tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.is_ok() {
                         tokio::task::yield_now().await;
                     }
@@ -123,12 +123,12 @@ impl World {
         }
     }
 
-    /// Whether it can fall sick or get well under one and the same target.
+    /// Whether its state can change under the same target.
     pub(super) fn changes_by_itself(&self) -> bool {
         !matches!(self, Self::Options { .. })
     }
 
-    /// How often it was looked at, where that can be known.
+    /// Returns how often it was checked, if that is known.
     pub(super) fn looks(&self) -> Option<usize> {
         match self {
             Self::Page { looks, .. } | Self::Port { looks, .. } => Some(looks.load(Ordering::Relaxed)),
@@ -142,7 +142,7 @@ async fn serve(listener: TcpListener, state: watch::Receiver<State>, looks: Arc<
         looks.fetch_add(1, Ordering::Relaxed);
         let mut state = state.clone();
         tokio::spawn(async move {
-            // Whatever it asks for.
+            // The content of the request does not matter.
             let _ = stream.read(&mut [0; 4096]).await;
             let settled = state.wait_for(|state| *state != State::Held).await.map(|state| *state);
             let line = if settled.is_ok_and(|state| state == State::Sick) { "503 Sick" } else { "200 OK" };

@@ -1,5 +1,5 @@
-//! What keeps the processors busy: processes that do nothing else, each in a session of its own, as the kernel may
-//! share out its time by sessions.
+//! Keeps the processors busy with processes that do nothing else. Each has its own session, because the
+//! kernel may distribute its time by session.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -8,7 +8,7 @@ use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 
 use crate::Failure;
 
-/// Processes that burn as long as this is held.
+/// Busy processes, killed when this is dropped.
 pub(super) struct Fire(Vec<Child>);
 
 impl Fire {
@@ -29,13 +29,13 @@ impl Fire {
 impl Drop for Fire {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // One that is gone is what is wanted.
+            // An error only means that the process has already ended.
             let _ = child.kill().and_then(|()| child.wait());
         }
     }
 }
 
-/// Burns until it is killed, or its parent has ended.
+/// Uses the processor until it is killed, or its parent has ended.
 pub fn burn() -> Result<ExitCode, Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)?;
     setsid().map_err(std::io::Error::from)?;

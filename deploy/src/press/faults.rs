@@ -1,4 +1,5 @@
-//! Real faults: each service is broken in every way in turn, two at a time, and each is to be restarted once for it.
+//! Injects real faults: every service is broken in every way in turn, two at a time, and each fault must
+//! cause exactly one restart.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write};
@@ -10,21 +11,21 @@ use crate::Failure;
 use crate::asked::now;
 use crate::service::Break;
 
-/// So many at once: more within the window of the brake would be the host's fault, not theirs.
+/// Number of simultaneous faults: more within the brake's window would count as a fault of the host.
 const AT_ONCE: usize = 2;
-/// Who can not even read an answer in that time is not asked again.
+/// Time limit for the answer of a service; it is not asked again after that.
 const TALK: Duration = Duration::from_secs(20);
 
-/// One that was inflicted, and is not healed yet.
+/// A fault that has been injected and is not healed yet.
 struct Wound {
     service: usize,
     how: Break,
     at: Instant,
-    /// How often the service had been restarted before.
+    /// Number of restarts of the service before the fault.
     before: u64,
 }
 
-/// Inflicts so many; what went wrong.
+/// Injects `count` faults; returns what went wrong.
 pub(super) fn inflict(press: &Press, count: u32, out: &mut dyn Write) -> Result<Vec<String>, Failure> {
     let ways = Break::offered();
     let mut left: VecDeque<(usize, Break)> = (0..count as usize)

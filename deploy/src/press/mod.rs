@@ -1,13 +1,13 @@
-//! `cargo deploy press`: the machine has many times more to do than it can, and nobody is restarted for it; then real
-//! faults, one after the other in the same press, and none is missed.
+//! `cargo deploy press`: overloads the machine many times, and checks that no service is restarted for
+//! that; then injects real faults under the same load, and checks that each is detected.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `burn` | what keeps the processors busy |
-//! | `faults` | one fault: which service, how it is broken, and how long it takes to heal |
+//! | `burn` | keeps the processors busy |
+//! | `faults` | one fault: the service, the way it is broken, and the time to heal |
 //!
 //! ```text
-//! up ─▶ burn ─▶ calm: nobody may be restarted ─▶ faults: each one restart, no more, no less ─▶ down ─▶ verdict
+//! up ─▶ burn ─▶ calm: no restart allowed ─▶ faults: each one restart, no more, no less ─▶ down ─▶ verdict
 //! ```
 
 mod burn;
@@ -27,13 +27,13 @@ use crate::asked::{Ctl, now};
 use crate::place::Place;
 use crate::{Failure, binaries};
 
-/// Longer than it takes in any press.
+/// Time limit for the start, longer than it takes under any load.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How often is said how far it is.
+/// Interval of progress messages.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// What every service has in common. A real fault comes soon after the one before, and nobody waits long for a start.
+/// Common settings of the services. Faults follow each other quickly, so the restart delays are short.
 const TOP: &str = r#"[supervisor]
 home = "home"
 
@@ -41,34 +41,34 @@ home = "home"
 restart = { initial = "100ms", max_wait = "1s", min_uptime = "2s", max = 1000000 }
 "#;
 
-/// What is asked of it.
+/// Parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish {
-    /// How long nothing is broken.
+    /// Duration of the phase without faults.
     pub calm: Duration,
-    /// How many faults there are.
+    /// Number of faults.
     pub faults: u32,
-    /// How many services there are.
+    /// Number of services.
     pub services: u16,
-    /// How many times more there is to do than processors to do it.
+    /// Number of busy processes per processor.
     pub times: usize,
 }
 
-/// One of its services.
+/// A service of the set-up.
 #[derive(Debug, Clone)]
 struct Service {
     name: String,
     port: u16,
 }
 
-/// A set-up of services that are healthy until they are told otherwise.
+/// A set-up of services that are healthy until they are broken.
 struct Press {
     bin: PathBuf,
     folder: PathBuf,
     services: Vec<Service>,
 }
 
-/// Builds everything, and presses it; whether all was well.
+/// Builds everything and runs the test; returns whether it passed.
 pub fn start(wish: Wish, out: &mut dyn Write) -> Result<bool, Failure> {
     let place = Place::find()?;
     let folder = place.bin().ancestors().nth(2).map(|target| target.join("press")).unwrap_or_default();
@@ -86,7 +86,7 @@ pub fn start(wish: Wish, out: &mut dyn Write) -> Result<bool, Failure> {
     pressed
 }
 
-/// Ports that nobody listens on now.
+/// Returns ports on which no process listens now.
 fn free_ports(count: u16) -> Result<Vec<u16>, Failure> {
     let bound = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     let bound = bound.collect::<Result<Vec<_>, _>>()?;
@@ -114,7 +114,7 @@ impl Press {
         made.map_err(|source| Failure::Write { path: self.folder.join("sereno.toml"), source })
     }
 
-    /// Each has both kinds of checks, every second.
+    /// Returns the file. Each service has both kinds of checks, every second.
     fn file(&self) -> String {
         let program = self.bin.join("deploy");
         let table = |Service { name, port }: &Service| {
@@ -129,7 +129,7 @@ impl Press {
         TOP.to_string() + &self.services.iter().map(table).collect::<String>()
     }
 
-    /// What `ctl status` says of every service, in the order of the file.
+    /// Returns the status of every service, in the order of the file.
     fn status(&self) -> Result<Vec<Value>, Failure> {
         let answer = self.control().ask(&["status", "--json"])?.answer()?;
         let status: Value = serde_json::from_str(&answer.out).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Press {
         Ok(wrong.is_empty())
     }
 
-    /// Nobody may be restarted, nor may anybody ask for it.
+    /// Checks that no service is restarted, and that no monitor requests a restart.
     fn stay_calm(&self, calm: Duration, out: &mut dyn Write) -> Result<Vec<String>, Failure> {
         let (began, mut told) = (now(), now());
         let mut wrong = Vec::new();
@@ -195,7 +195,7 @@ fn restarts(service: &Value) -> u64 {
     service["restarts"].as_u64().unwrap_or(0)
 }
 
-/// Runs, and every check of it passes.
+/// Whether a service is running and all its checks pass.
 fn is_well(service: &Value) -> bool {
     let mut checks = service["checks"].as_array().into_iter().flatten();
     service["state"] == "running" && checks.all(|check| check["state"] == "passing")

@@ -1,9 +1,9 @@
-//! The ways to break the demo's service; each wants another layer of Sereno to heal it.
+//! The ways to break the demo's service; each is healed by a different layer of Sereno.
 
-/// One way to break it.
+/// A way to break the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
-    /// The process ends by itself.
+    /// The process exits by itself.
     Exit,
     /// The process is ended by a signal.
     Abort,
@@ -11,14 +11,14 @@ pub enum Break {
     Sick,
     /// Connections are accepted and never answered from then on.
     Hang,
-    /// The listening socket is closed, the process lives on.
+    /// The listening socket is closed, but the process lives on.
     Close,
-    /// The process is suspended, as by Ctrl-Z.
+    /// The process is suspended, as with Ctrl-Z.
     Freeze,
 }
 
 impl Break {
-    /// Those that this system can do.
+    /// Returns the ways that this system supports.
     pub fn offered() -> Vec<Self> {
         let mut all = vec![Self::Exit, Self::Abort, Self::Sick, Self::Hang, Self::Close];
         if cfg!(unix) {
@@ -27,7 +27,7 @@ impl Break {
         all
     }
 
-    /// As it stands in the address.
+    /// Returns the name used in the address.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exit => "exit",
@@ -39,12 +39,12 @@ impl Break {
         }
     }
 
-    /// The break of that name, if this system can do it.
+    /// Returns the way of that name, if this system supports it.
     pub fn parse(name: &str) -> Option<Self> {
         Self::offered().into_iter().find(|way| way.name() == name)
     }
 
-    /// What is answered before it happens.
+    /// Returns the answer that is sent before it happens.
     pub const fn told(self) -> &'static str {
         match self {
             Self::Exit => "I end now, with exit code 3.",
@@ -56,7 +56,7 @@ impl Break {
         }
     }
 
-    /// Who notices, and what happens then.
+    /// Returns a description of how Sereno notices and heals it.
     pub const fn healed_by(self) -> &'static str {
         match self {
             Self::Exit => "It ends: the supervisor sees it at once, and starts it again",

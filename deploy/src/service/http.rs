@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as one request and one answer need.
+//! A minimal implementation of HTTP/1.1 for one request and one answer.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 const LONGEST_HEAD: usize = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a request up to the end of its head; its path, without the query.
+/// Reads a request up to the end of its head; returns its path without the query.
 pub(super) fn read_path(connection: &mut TcpStream) -> io::Result<String> {
     connection.set_read_timeout(Some(PATIENCE))?;
     connection.set_write_timeout(Some(PATIENCE))?;
@@ -29,7 +29,7 @@ fn path(head: &[u8]) -> Option<String> {
     Some(target.split('?').next().unwrap_or(target).to_owned())
 }
 
-/// Answers, and closes.
+/// Sends an answer and closes the connection.
 pub(super) fn write(connection: &mut TcpStream, status: &str, kind: &str, body: &str) -> io::Result<()> {
     let length = body.len();
     let head = format!(

@@ -1,11 +1,11 @@
-//! The program that the demo keeps up: a page, a health check, and every way to break it. Only the standard library,
-//! so that it runs on a machine with nothing but Rust.
+//! The program of the demo's services: a page, a health check, and every way to break it. It uses only the
+//! standard library, so that it runs on a machine with nothing but Rust.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `breaks` | the ways to break it |
-//! | `http` | one request, one answer, no more |
-//! | `page` | what a person sees |
+//! | `http` | a minimal HTTP server: one request, one answer |
+//! | `page` | the HTML page |
 //!
 //! ```text
 //! accept (one thread) ── connection ──> answer (a thread each) ── Break ──> run (main): ends, aborts, freezes
@@ -29,9 +29,9 @@ use std::time::Duration;
 
 pub use breaks::Break;
 
-/// What `/break/exit` ends with: a number that is not said by accident.
+/// Exit code of `/break/exit`, one that does not occur by accident.
 const EXIT_CODE: u8 = 3;
-/// So many clients are left waiting at once; then the oldest is let go, for memory must have an end.
+/// Maximum number of clients that are kept waiting; beyond it the oldest is dropped, to limit memory.
 const LEFT_WAITING: usize = 64;
 const WAKE: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ const SICK: u8 = 1;
 const HANGING: u8 = 2;
 const CLOSED: u8 = 3;
 
-/// What threads of one server share.
+/// State shared by the threads of one server.
 #[derive(Debug)]
 struct Site {
     name: String,
@@ -49,16 +49,16 @@ struct Site {
     events: Sender<Event>,
 }
 
-/// What the server can not do itself.
+/// Events that the server can not handle itself.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody broke it, and has his answer.
+    /// A client broke the service and has received its answer.
     Broken(Break),
-    /// It can not accept any more.
+    /// The server can not accept connections any more.
     Failed(io::Error),
 }
 
-/// Serves until it is told to end, and breaks as it is told; the exit code.
+/// Serves until it is told to end, and breaks when asked; returns the exit code.
 pub fn run(name: &str, port: u16, out: &mut dyn Write) -> io::Result<ExitCode> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let address = listener.local_addr()?;
@@ -81,7 +81,7 @@ pub fn run(name: &str, port: u16, out: &mut dyn Write) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves in the background.
+/// Starts serving in the background.
 pub fn serve(name: &str, listener: TcpListener) -> io::Result<Receiver<Event>> {
     let (events, receiver) = mpsc::channel();
     let address = listener.local_addr()?;
@@ -107,13 +107,13 @@ fn accept(listener: TcpListener, site: &Arc<Site>) {
             _ => {
                 let site = Arc::clone(site);
                 let answering = thread::Builder::new().spawn(move || answer(connection, &site));
-                // No thread, no answer: the client tries again.
+                // If no thread can be created, the client gets no answer and tries again.
                 drop(answering);
             }
         }
     }
     drop(listener);
-    // The process is to live on, and it lives as long as somebody could tell it of a break.
+    // The process must live on, so this thread keeps its end of the event channel open.
     loop {
         thread::park();
     }
@@ -133,7 +133,7 @@ fn answer(mut connection: TcpStream, site: &Site) {
         }
     };
     drop(connection);
-    // Broken is only what could say so.
+    // The service breaks only if the answer could be sent.
     if let (Some(how), Ok(())) = (how, sent) {
         site.break_by(how);
     }
@@ -155,14 +155,15 @@ impl Site {
             self.mode.store(mode, Ordering::Release);
         }
         if how == Break::Close {
-            // It waits in accept, and sees the mode with the next connection; one that fails has been closed already.
+            // Wakes the thread in `accept`, which then sees the mode. A failed connection means that the
+            // socket is closed already.
             drop(TcpStream::connect_timeout(&self.address, WAKE));
         }
         self.tell(Event::Broken(how));
     }
 
     fn tell(&self, event: Event) {
-        // Nobody listens any more only while the process ends.
+        // The receiver is gone only while the process exits.
         let _ = self.events.send(event);
     }
 }
@@ -173,7 +174,7 @@ fn freeze() -> io::Result<()> {
     kill.args(["-STOP", &std::process::id().to_string()]).status().map(drop)
 }
 
-/// A log nobody reads is no reason to fall.
+/// Writes a line; a log without a reader must not end the service.
 fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

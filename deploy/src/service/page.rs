@@ -1,8 +1,8 @@
-//! What a person sees: who serves this, and links to break it.
+//! The HTML page of the service: the process that serves it, and links to break it.
 
 use super::breaks::Break;
 
-/// The page of a service.
+/// Returns the page of a service.
 pub(super) fn of(name: &str) -> String {
     let unit = std::env::var("SERENO_UNIT").unwrap_or_default();
     render(name, std::process::id(), incarnation(&unit))
@@ -29,7 +29,7 @@ fn render(name: &str, pid: u32, incarnation: Option<&str>) -> String {
     )
 }
 
-/// The last part of `instance/service/incarnation`.
+/// Returns the last part of `instance/service/incarnation`.
 fn incarnation(unit: &str) -> Option<&str> {
     unit.rsplit_once('/').map(|(_, number)| number)
 }

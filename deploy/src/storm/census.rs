@@ -1,4 +1,4 @@
-//! Who of a storm lives, as the kernel says it, and ending one of them without ever meeting a stranger.
+//! Finds the living processes of a storm through `/proc`, and kills one of them without ever hitting another process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,21 +7,21 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// What they are called.
+/// Names of the monitors.
 pub(super) const MONITORS: [&str; 2] = ["health-monitor", "port-monitor"];
 
-/// A process that belongs to a service or a monitor of the storm.
+/// A process of a service or a monitor of the storm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Its number.
+    /// Pid of the process.
     pub(super) pid: u32,
-    /// Whose it is.
+    /// Name of its service.
     pub(super) service: String,
-    /// Of which run.
+    /// Incarnation of the service.
     pub(super) incarnation: u64,
 }
 
-/// Everybody who lives and carries a mark of the home in `folder`, or says on the command line that it is of the storm.
+/// Returns all living processes that carry a mark of the home in `folder`, or name the storm on their command line.
 pub(super) fn look(folder: &Path) -> Vec<Seen> {
     let id = fs::read_to_string(folder.join("home/state/instance")).unwrap_or_default();
     let mark = format!(".{}/", id.trim());
@@ -36,7 +36,7 @@ pub(super) fn look(folder: &Path) -> Vec<Seen> {
     pids.filter_map(known).collect()
 }
 
-/// By service: the runs of which somebody lives, and who.
+/// Groups the living processes by service and incarnation.
 pub(super) fn by_run(seen: &[Seen]) -> BTreeMap<&str, BTreeMap<u64, Vec<u32>>> {
     let mut runs = BTreeMap::<&str, BTreeMap<u64, Vec<u32>>>::new();
     for one in seen {
@@ -60,7 +60,7 @@ fn unit_of(unit: &str, mark: &str) -> Option<(String, u64)> {
     Some((service.into(), incarnation.parse().ok()?))
 }
 
-/// The helpers of a service say themselves whose they are: some have shed their environment.
+/// Reads service and incarnation from the command line of a helper process: some helpers have an empty environment.
 fn named(pid: u32, folder: &Path) -> Option<(String, u64)> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line);
@@ -72,7 +72,7 @@ fn named(pid: u32, folder: &Path) -> Option<(String, u64)> {
     Some((after("--name")?.into(), incarnation))
 }
 
-/// When a living process started, in ticks since boot; a zombie does not live.
+/// Returns when a living process started, in ticks since boot; a zombie does not count as living.
 pub(super) fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
@@ -82,18 +82,18 @@ pub(super) fn start_of(pid: u32) -> Option<u64> {
     rest.split(' ').nth(19)?.parse().ok()
 }
 
-/// The pid of the supervisor of the home in `folder`, if one lives.
+/// Returns the pid of the supervisor of the home in `folder`, if it is alive.
 pub(super) fn supervisor(folder: &Path) -> Option<u32> {
     let text = fs::read_to_string(folder.join("home/run/supervisor.lock")).ok()?;
     let pid = text.trim().parse().ok()?;
-    // A number that was left in the file may be anybody's by now.
+    // The pid in an old file may belong to another process by now.
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line).into_owned();
     let is_ours = line.contains("supervisor") && line.contains(&*folder.to_string_lossy());
     (is_ours && start_of(pid).is_some()).then_some(pid)
 }
 
-/// Whether one monitor holds both pipes of every service open: what is in them then outlives the supervisor.
+/// Whether one monitor holds both pipes of every service open: their content then survives the supervisor.
 pub(super) fn pipes_are_kept(folder: &Path, services: &[String]) -> bool {
     let pipes = folder.join("home/run/fifo");
     let is_monitor = |seen: &Seen| MONITORS.contains(&seen.service.as_str());
@@ -105,7 +105,8 @@ pub(super) fn pipes_are_kept(folder: &Path, services: &[String]) -> bool {
     })
 }
 
-/// Kills the process that `still` recognises. It is held while it is asked, so that nobody else can have its number.
+/// Kills the process if `still` recognizes it. A pidfd holds the process during the check, so that its pid
+/// can not be reused.
 pub(super) fn kill(pid: u32, still: impl Fn() -> bool) -> io::Result<bool> {
     let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
     let held = match pidfd_open(number, PidfdFlags::empty()) {

@@ -1,24 +1,24 @@
-//! Pure: what the journal says of starts. A number that was given to two processes, or an event that is there twice, is
-//! seen here.
+//! Pure: reads starts from the journal. Finds an incarnation that was given to two processes, and an event
+//! that appears twice.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What a journal tells.
+/// Facts read from a journal.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// By service and run: the pid that was started or adopted.
+    /// Pid that was started or adopted, by service and incarnation.
     pub pids: BTreeMap<(String, u64), u32>,
-    /// How many starts it has.
+    /// Number of starts.
     pub starts: u64,
-    /// How many runs were taken over by another supervisor.
+    /// Number of runs that another supervisor adopted.
     pub adoptions: u64,
-    /// What can not be.
+    /// Contradictions found in the journal.
     pub wrong: Vec<String>,
 }
 
-/// Reads all of its files, oldest first, as one text.
+/// Reads all files of the journal, oldest first, as one text.
 pub fn read(text: &str) -> Told {
     let mut told = Told::default();
     let mut started = BTreeMap::new();
@@ -39,7 +39,7 @@ pub fn read(text: &str) -> Told {
                     .push(format!("journal: {service} {run} was started twice: pid {other} and pid {pid}"));
             }
         } else {
-            // Taken over, alive or dead.
+            // The run was adopted, alive or dead.
             told.adoptions += 1;
         }
         if let Some(other) = told.pids.insert(key, pid).filter(|other| *other != pid) {
@@ -49,7 +49,7 @@ pub fn read(text: &str) -> Told {
     told
 }
 
-/// Service, run and pid of an event that tells of a start or an adoption.
+/// Returns service, incarnation and pid of an event about a start or an adoption.
 fn start(event: &Value) -> Option<(&str, u64, u32)> {
     if event["kind"] != "start" {
         return None;

@@ -1,24 +1,24 @@
-//! Pure: what was written against what is kept. A line says whose it is, so that one that is lost, doubled, torn or in
-//! the wrong place tells on itself.
+//! Pure: compares written lines with the logs. Each line names its writer and number, so that a lost,
+//! duplicated, torn or misplaced line is detected.
 
 use std::collections::BTreeMap;
 
-/// So many complaints are kept; one fault makes thousands.
+/// Maximum number of complaints: one fault causes thousands.
 const COMPLAINTS: usize = 20;
 
-/// The longest padding: lines are of all lengths, so that a cut falls anywhere in one.
+/// Maximum padding. Lines have different lengths, so that a cut may fall anywhere in a line.
 const PADDING: u64 = 48;
 
-/// Who wrote a line, and in which run.
+/// Name and incarnation of a line's writer.
 pub type Writer = (String, u64);
 
-/// Line `number` of a writer, with its end.
+/// Returns line `number` of a writer, including its line end.
 pub fn line(name: &str, incarnation: u64, number: u64) -> String {
     let padding = usize::try_from(number % PADDING).unwrap_or(0);
     format!("{name} {incarnation} {number} {}\n", ".".repeat(padding))
 }
 
-/// What was found in the logs.
+/// Findings in the logs.
 #[derive(Debug, Default)]
 pub struct Kept {
     last: BTreeMap<Writer, u64>,
@@ -27,7 +27,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Looks through all that is kept of one output, oldest first.
+    /// Checks all log text of one output, oldest first.
     pub fn read(&mut self, log: &str, text: &[u8]) {
         let mut newest = BTreeMap::new();
         for piece in text.split_inclusive(|byte| *byte == b'\n') {
@@ -51,17 +51,17 @@ impl Kept {
         }
     }
 
-    /// How many lines there are.
+    /// Returns the total number of lines.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// How many lines of a writer there are.
+    /// Returns the number of lines of a writer.
     pub fn of(&self, writer: &Writer) -> u64 {
         self.last.get(writer).copied().unwrap_or(0)
     }
 
-    /// What is not as it was written.
+    /// Returns the errors found.
     pub fn wrong(self) -> Vec<String> {
         self.wrong
     }
@@ -73,7 +73,7 @@ impl Kept {
     }
 }
 
-/// Only what [`line`] makes is one.
+/// Parses a line in the exact form that [`line`] produces.
 fn parse(piece: &[u8]) -> Option<(Writer, u64)> {
     let text = std::str::from_utf8(piece).ok()?;
     let mut words = text.split(' ');

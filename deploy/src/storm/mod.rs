@@ -1,17 +1,17 @@
-//! `cargo deploy storm`: everything is killed at random moments, and in the end every line that a service wrote is there
-//! once, no run was started twice, and nothing is left behind.
+//! `cargo deploy storm`: kills everything at random moments, and checks at the end that every line written
+//! by a service is in the logs exactly once, that no run was started twice, and that no process is left.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`setup`] | its folder, its `sereno.toml`, and `ctl` for it |
-//! | [`service`] | the program that it keeps up: writes numbered lines, and is as awkward as it is told to be |
-//! | `rage` | what is killed, and when |
-//! | `census` | who lives, by the kernel's word |
-//! | `verdict` | what was written down, held against what else was |
-//! | [`lines`], [`journal`] | pure: what is wrong with a log, with a journal |
+//! | [`setup`] | folder, `sereno.toml` and `ctl` of the storm |
+//! | [`service`] | the program of the services: writes numbered lines, and misbehaves as configured |
+//! | `rage` | decides what is killed, and when |
+//! | `census` | finds living processes through `/proc` |
+//! | `verdict` | compares all records at the end |
+//! | [`lines`], [`journal`] | pure: find errors in a log and in a journal |
 //!
 //! ```text
-//! prepare ─▶ up ─▶ rage ─▶ calm ─▶ every service runs once ─▶ down ─▶ nobody is left ─▶ verdict
+//! prepare ─▶ up ─▶ rage ─▶ calm ─▶ every service runs once ─▶ down ─▶ no process left ─▶ verdict
 //!                   └──────── a thread looks whether two runs of one service live ┘
 //! ```
 
@@ -37,15 +37,15 @@ use crate::asked::now;
 use crate::place::Place;
 use crate::{Failure, binaries};
 
-/// Longer than a monitor's longest wait.
+/// Time limit for recovery, longer than a monitor's longest wait.
 const SETTLES_WITHIN: Duration = Duration::from_secs(90);
-/// How long nothing may come back after `down`.
+/// How long no process may reappear after `down`.
 const STAYS_DOWN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How often is said how far it is.
+/// Interval of progress messages.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
-/// Builds everything, and lets it storm; whether all was well.
+/// Builds everything and runs a storm; returns whether it passed.
 pub fn start(
     minutes: f64,
     seed: Option<u64>,
@@ -54,7 +54,7 @@ pub fn start(
     out: &mut dyn Write,
 ) -> Result<bool, Failure> {
     let place = Place::find()?;
-    // Beside the demo, in the target folder.
+    // The folder is beside the demo, in the target folder.
     let folder = place.bin().ancestors().nth(2).map(|target| target.join("storm")).unwrap_or_default();
     let storm = Storm {
         bin: folder.join("bin"),
@@ -65,7 +65,8 @@ pub fn start(
         cgroups,
     };
     if storm.config().exists() && storm.bin.join("ctl").exists() {
-        // What an earlier storm left when it was interrupted; who outlives even this is a stranger to the next one.
+        // Removes processes of an earlier, interrupted storm. A process that survives this is not
+        // recognized by the next storm.
         storm.ctl(&["down"])?;
         for seen in census::look(&storm.folder) {
             let start = census::start_of(seen.pid);
@@ -77,7 +78,7 @@ pub fn start(
     run(&storm, out)
 }
 
-/// Lets it storm; whether all was well. What was found is said on `out`, the last line being the sum of it.
+/// Runs a storm; returns whether it passed. Prints the findings to `out`, with a summary as the last line.
 pub fn run(storm: &Storm, out: &mut dyn Write) -> Result<bool, Failure> {
     let (seed, count) = (storm.seed, storm.services);
     let with = if storm.cgroups { "with" } else { "without" };
@@ -113,7 +114,7 @@ fn rage_and_settle(storm: &Storm, rage: &mut Rage<'_>, out: &mut dyn Write) -> R
         Ok(())
     })?;
     fs::write(storm.folder.join("calm"), "")?;
-    // Without another `up`: what is wanted up must have been remembered over all that.
+    // Does not run `up` again: the wanted state must have survived the storm.
     rage.revive()?;
     let began = now();
     loop {
@@ -137,7 +138,7 @@ fn rage_and_settle(storm: &Storm, rage: &mut Rage<'_>, out: &mut dyn Write) -> R
     }
 }
 
-/// `ctl down` is final: nobody is left, and nobody comes back.
+/// Runs `ctl down`, and checks that no process is left and none reappears.
 fn end(storm: &Storm, rage: &mut Rage<'_>) -> Result<(), Failure> {
     rage.note("ctl down");
     let answer = storm.ctl(&["down"])?;

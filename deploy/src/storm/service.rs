@@ -1,11 +1,11 @@
-//! The program that a storm keeps up: it writes numbered lines, and is as awkward as it is told to be.
+//! The program of a storm's services: writes numbered lines, and misbehaves as configured.
 //!
 //! ```text
 //! leader ── sN ──▶ stdout        middle (--orphan): setsid, starts child, ends
 //!    └─▶ middle ──▶ child ── sN+child ──▶ stderr
 //! ```
 //!
-//! Beside each line it notes in `counts/` how many it has written, so that also the last words of a run are known.
+//! For each line it also stores the number of lines in `counts/`, so that the last lines of a run are known too.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use super::{census, lines};
 
-/// What makes it end, and its orphan with it, when the storm is gone.
+/// When this folder disappears, the storm is over: the service and its orphan exit.
 const FOLDER_OF_RUNS: &str = "runs";
-/// While this file is there, nobody ends by himself.
+/// While this file exists, no service exits by itself.
 const CALM: &str = "calm";
-/// How many lines make a flood: more than a pipe holds.
+/// Number of lines of a flood: more than a pipe holds.
 const FLOOD: u64 = 4_000;
-/// It looks around only now and then.
+/// Number of lines between two checks of these files.
 const LOOK_EVERY: u64 = 8;
 
 /// How awkward it is.
@@ -68,7 +68,7 @@ enum Part {
     Child,
 }
 
-/// Runs until it is ended or ends itself.
+/// Runs until it is stopped or exits by itself.
 pub fn run(args: &Args) -> io::Result<ExitCode> {
     let incarnation = match args.incarnation {
         Some(incarnation) => incarnation,
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
         }
         Part::Middle => {
             rustix::process::setsid()?;
-            // Nobody waits for the child: that is what an orphan is.
+            // Does not wait for the child, which makes it an orphan.
             helper(args, incarnation, "child", args.forget)?.spawn()?;
             Ok(ExitCode::SUCCESS)
         }
@@ -100,12 +100,12 @@ fn mark() -> Option<u64> {
     std::env::var("SERENO_UNIT").ok()?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// Where a run says that it is there.
+/// Returns the file in which a run registers itself.
 pub(super) fn note_of(folder: &Path, name: &str, incarnation: u64) -> PathBuf {
     folder.join(FOLDER_OF_RUNS).join(format!("{name}.{incarnation}"))
 }
 
-/// Says who it is, and complains if this number has been somebody's, or if somebody of another run lives on.
+/// Registers this run. Complains if the incarnation was used before, or if a process of another run is still alive.
 fn register(args: &Args, incarnation: u64) -> io::Result<()> {
     let me = std::process::id();
     let note = note_of(&args.folder, &args.name, incarnation);
@@ -165,7 +165,7 @@ fn talk(args: &Args, name: &str, incarnation: u64, mut out: File) -> io::Result<
         let flood = args.flood && chance.u32(0..150) == 0;
         for _ in 0..if flood { FLOOD } else { chance.u64(1..12) } {
             number += 1;
-            // Shorter than what a pipe takes whole: one write, all of it or nothing.
+            // The line is shorter than a pipe's atomic write size: it is written as a whole or not at all.
             out.write_all(lines::line(name, incarnation, number).as_bytes())?;
             count.write_all_at(&number.to_le_bytes(), 0)?;
         }

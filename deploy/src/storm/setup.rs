@@ -1,4 +1,4 @@
-//! The place of a storm: its folder, its `sereno.toml`, and `ctl` for it.
+//! Sets up a storm: its folder, its `sereno.toml`, and its `ctl`.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::Failure;
 use crate::asked::{Answer, Asked, Ctl};
 
-/// So many rotated files are kept: all of them, for every line is to be found.
+/// Number of rotated files to keep: all of them, because every line is checked.
 pub const KEEP: u32 = 1_000;
 
-/// What every service has in common: no wait is so long that little would happen.
+/// Common settings of the services, with short delays so that much happens.
 const TOP: &str = r#"[supervisor]
 home = "home"
 
@@ -20,37 +20,38 @@ restart = { initial = "10ms", max_wait = "200ms", min_uptime = "1s", max = 10000
 stop = { timeout = "300ms" }
 "#;
 
-/// What a storm is made of.
+/// Parameters of a storm.
 #[derive(Debug, Clone)]
 pub struct Storm {
-    /// Where `supervisor`, its monitors, `ctl` and `deploy` are.
+    /// Folder of `supervisor`, the monitors, `ctl` and `deploy`.
     pub bin: PathBuf,
-    /// Where it takes place; made anew.
+    /// Folder of the storm; it is recreated.
     pub folder: PathBuf,
-    /// How long things are killed.
+    /// Duration of the killing.
     pub time: Duration,
-    /// What its chance begins with.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// How many services there are.
+    /// Number of services.
     pub services: usize,
     /// Whether the supervisor may use cgroups.
     pub cgroups: bool,
 }
 
 impl Storm {
-    /// The names of its services.
+    /// Returns the names of the services.
     pub fn names(&self) -> Vec<String> {
         (0..self.services).map(|number| format!("s{number}")).collect()
     }
 
-    /// A log is put aside at this size: every few seconds, and never so often that one is thrown away.
+    /// Returns the size at which a log is rotated: every few seconds, but never so often that a rotated
+    /// file is deleted.
     pub fn rotate_at(&self) -> u64 {
         const SMALL: u64 = 64 * 1024;
         const ENOUGH_FOR: u64 = 20 * 60;
         SMALL * (1 + self.time.as_secs() / ENOUGH_FOR)
     }
 
-    /// Makes the folder anew, with everything in it that the services need.
+    /// Recreates the folder, with everything that the services need.
     pub fn prepare(&self) -> Result<(), Failure> {
         let made = (|| {
             if self.folder.exists() {
@@ -68,12 +69,12 @@ impl Storm {
         })
     }
 
-    /// Its `sereno.toml`.
+    /// Returns the path of its `sereno.toml`.
     pub fn config(&self) -> PathBuf {
         self.folder.join("sereno.toml")
     }
 
-    /// Each service is awkward in its own way.
+    /// Returns the file. Each service misbehaves in a different way.
     fn file(&self) -> String {
         let mut text = TOP.to_string();
         for (number, name) in self.names().iter().enumerate() {
@@ -96,7 +97,7 @@ impl Storm {
                 vec![format!("{program} storm-service --name {name} --folder {folder} --seed {seed}")];
             words.extend(ways.into_iter().map(Into::into));
             let command = words.join(" ");
-            // Ignored signals stay ignored over an exec.
+            // Ignored signals stay ignored after an exec.
             let run = if stubborn {
                 format!("shell = \"trap '' TERM; exec {command}\"")
             } else {
@@ -109,7 +110,7 @@ impl Storm {
         text
     }
 
-    /// Its `ctl`.
+    /// Returns the `ctl` of this storm.
     pub fn control(&self) -> Ctl {
         Ctl {
             program: self.bin.join("ctl"),
@@ -119,18 +120,18 @@ impl Storm {
         }
     }
 
-    /// Asks `ctl` and waits for its answer.
+    /// Runs `ctl` and waits for its answer.
     pub fn ctl(&self, words: &[&str]) -> Result<Answer, Failure> {
         self.control().ask(words)?.answer()
     }
 
-    /// Asks `ctl`; others go on meanwhile.
+    /// Runs `ctl` in the background.
     pub fn ask(&self, words: &[&str]) -> Result<Asked, Failure> {
         self.control().ask(words)
     }
 }
 
-/// Every text of a log that is kept, oldest first, with the compressed ones unpacked; and what stands there twice.
+/// Returns the whole text of a log, oldest first, including compressed files; and the files that exist twice.
 pub fn log_of(folder: &Path, file: &str) -> io::Result<(Vec<u8>, Vec<String>)> {
     let path = folder.join("home/log").join(file);
     let (mut text, mut twice) = (Vec::new(), Vec::new());
@@ -138,7 +139,7 @@ pub fn log_of(folder: &Path, file: &str) -> io::Result<(Vec<u8>, Vec<String>)> {
         let plain = path.with_file_name(format!("{file}.{number}"));
         let zipped = path.with_file_name(format!("{file}.{number}.gz"));
         if zipped.exists() {
-            // The second is compressed a moment before it is removed; the next rotation sees to it.
+            // File 2 is compressed shortly before the plain file is removed; the next rotation completes that.
             if number > 2 && plain.exists() {
                 twice.push(format!("{file}.{number} is there twice, plain and compressed"));
             }

@@ -1,4 +1,4 @@
-//! When all is over: everything that was written down, held against everything else that was.
+//! Compares all records with each other after the storm.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,25 +10,25 @@ use super::journal;
 use super::lines::{Kept, Writer};
 use super::setup::{Storm, log_of};
 
-/// Clocks of files and of ours need not agree to the tick.
+/// Tolerance between the clocks of files and our own.
 const AROUND: Duration = Duration::from_millis(500);
 
-/// What was found.
+/// Result of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// Lines that are kept.
+    /// Number of lines in the logs.
     pub(super) lines: u64,
-    /// Runs that said they were there.
+    /// Number of runs that registered themselves.
     pub(super) runs: usize,
-    /// Starts and adoptions of the journal.
+    /// Number of starts and adoptions in the journal.
     pub(super) starts: (u64, u64),
-    /// Last words of runs that ended while nobody held their pipe.
+    /// Number of last lines that were lost because no process held the pipe.
     pub(super) unheard: u64,
-    /// What should not be.
+    /// Errors found.
     pub(super) wrong: Vec<String>,
 }
 
-/// A run, as it said itself.
+/// A run, as it registered itself.
 struct Run {
     name: String,
     incarnation: u64,
@@ -36,7 +36,7 @@ struct Run {
     start: u64,
 }
 
-/// Reads everything. `unread`: from when to when nobody supervised.
+/// Reads and compares all records. `unread` holds the periods without a supervisor.
 pub(super) fn find(storm: &Storm, unread: &[(SystemTime, SystemTime)]) -> io::Result<Verdict> {
     let mut found = Verdict::default();
     let runs = runs(&storm.folder)?;
@@ -91,7 +91,7 @@ fn runs(folder: &Path) -> io::Result<Vec<Run>> {
         let entry = entry?;
         let text = fs::read_to_string(entry.path())?;
         let of = writer_of(&entry.file_name().to_string_lossy());
-        // One that was killed before it had said who it is has said nothing.
+        // A run that was killed before it had registered left an empty file.
         let numbers = text
             .trim()
             .split_once(' ')

@@ -1,4 +1,4 @@
-//! Looks all the time whether two runs of one service live.
+//! Checks continuously that no two runs of one service are alive.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::{census, now};
 
-/// One that was killed a moment ago may still be on its way out; after this time it is no more.
+/// A run that was killed may still be exiting; after this time it counts as alive.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(60);
 
-/// Two runs of a service: its name, the older, the newer.
+/// Two runs of a service: name, older and newer incarnation.
 type Pair = (String, u64, u64);
 
-/// Looks until it is over; what was wrong.
+/// Checks until `over` is set; returns the errors found.
 pub(super) fn watch(folder: &Path, over: &AtomicBool) -> Vec<String> {
     let mut since = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -39,7 +39,7 @@ fn pairs(runs: &BTreeMap<&str, BTreeMap<u64, Vec<u32>>>) -> Vec<Pair> {
     runs.iter().flat_map(of).collect()
 }
 
-/// Remembers since when each pair is there; those that have been for too long, each once.
+/// Remembers since when each pair exists, and returns those that have existed for too long, each only once.
 fn overdue(since: &mut BTreeMap<Pair, Option<Instant>>, pairs: Vec<Pair>, now: Instant) -> Vec<Pair> {
     since.retain(|pair, _| pairs.contains(pair));
     let mut late = Vec::new();

@@ -1,4 +1,4 @@
-//! How what comes is written: bytes, lines with names, or JSON; all of it, or what matches.
+//! Writes log output: bytes, lines with names, or JSON; all of it, or only matching lines.
 
 use std::borrow::Cow;
 
@@ -15,33 +15,33 @@ use crate::render::lines::{Last, Lines, Matches, Prefixes};
 use crate::render::time::rfc3339;
 use crate::view::is_meant_by;
 
-/// Writes what comes.
+/// Writes the received log output.
 pub(super) struct Writer {
     form: Form,
     lines: Lines,
     matches: Option<Matches>,
-    /// While the last so many that match are looked for.
+    /// Set while only the last matching lines of the past are wanted.
     last: Option<Last<Vec<u8>>>,
-    /// The line that is being put together.
+    /// Buffer for the line that is being built.
     text: Vec<u8>,
-    /// An output could not be read; why has been said.
+    /// An output could not be read; the reason has been printed.
     troubled: bool,
 }
 
 enum Form {
-    /// One service: its bytes, until another one comes.
+    /// Output of one service: its bytes, until another service appears.
     Raw {
-        /// Whose they are; `None`: nothing has come yet.
+        /// The service; `None` before the first output.
         service: Option<String>,
         look: Look,
     },
-    /// Several: whole lines with names.
+    /// Several services: whole lines with names.
     Named(Prefixes),
-    /// Whole lines as JSON, one document a line.
+    /// Whole lines as JSON, one document per line.
     Json,
 }
 
-/// One line, for `--json`.
+/// One log line, for `--json`.
 #[derive(Serialize)]
 struct LineJson<'a> {
     service: &'a str,
@@ -67,7 +67,7 @@ impl Writer {
         })
     }
 
-    /// Writes only what matches, and of what is there already the last so many; `u32::MAX`: all.
+    /// Writes only matching lines, and of the past only the last `last` of them; `u32::MAX` means all.
     pub(super) fn matching(self, matches: Matches, last: u32) -> Self {
         let last = (last != u32::MAX).then(|| Last::new(last));
         Self { matches: Some(matches), last, ..self }
@@ -99,14 +99,14 @@ impl Writer {
         })
     }
 
-    /// All that was there has come.
+    /// Marks the end of the past output.
     pub(super) fn end_of_past(&mut self, out: &mut Out) -> Result<(), Failure> {
         self.last
             .take()
             .map_or(Ok(()), |last| last.into_iter().try_for_each(|text| out.written_by_service(&text)))
     }
 
-    /// Writes the lines that never got their end; `NotWell` where an output could not be read.
+    /// Writes the last lines that lack a line end. Returns `NotWell` if an output could not be read.
     pub(super) fn finish(&mut self, out: &mut Out) -> Result<Done, Failure> {
         let Self { form, lines, matches, text, troubled, .. } = self;
         lines.finish(|service, stream, line| {
@@ -131,7 +131,7 @@ impl Form {
         let selectors = request.selection.as_ref().map(|selection| selection.selectors.as_slice());
         let selectors = selectors.unwrap_or_default();
         let status = supervisor.status(false, UNARY_DEADLINE).await?;
-        // A name that is spelled out is one service; everything else may be several.
+        // A full name means one service; any other selector may match several.
         let meant = |selector: &String| {
             let services = status.services.iter();
             let own = services.filter(|service| is_meant_by(selector, &service.name, &service.tags));
@@ -154,7 +154,7 @@ impl Form {
         })
     }
 
-    /// Whoever follows may see a service come that was not there.
+    /// Switches to named lines when a second service appears while following.
     fn tell_apart(&mut self, service: &str) {
         let Self::Raw { service: one, look } = self else { return };
         match one {

@@ -1,4 +1,4 @@
-//! The selected one: why it is as it is, why it was restarted last, and what it writes.
+//! Draws the selected service: why it is in its state, why it was last restarted, and its log.
 
 use jiff::tz::TimeZone;
 use proto::time::unstamp;
@@ -21,7 +21,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect, zone: &Time
         lines.push(Line::from(text).yellow());
     }
     let chain = causes(model, zone, width);
-    // The newest causes matter most, and the log has at least half.
+    // The newest causes matter most, and the log gets at least half of the space.
     let room = (height / 2).saturating_sub(lines.len());
     lines.extend(chain.iter().skip(chain.len().saturating_sub(room)).cloned());
     lines.push(rule("log", width));

@@ -1,4 +1,4 @@
-//! The services, a line each.
+//! Draws the services, one per line.
 
 use proto::v1::{CheckState, ServiceState};
 use ratatui::Frame;
@@ -12,17 +12,17 @@ use crate::render::time::{size, span};
 use crate::render::{cut, explain, one_line, state_style};
 use crate::view::ServiceView;
 
-/// A CPU that is used less than this is drawn as little.
+/// Minimum full scale of the CPU bars, in percent, so that a low use is drawn as low.
 const LITTLE: f64 = 5.0;
-/// Memory that grows fills its bars; no memory is none.
+/// Minimum full scale of the memory bars, in bytes: growing memory fills its bars, and no memory is drawn as empty.
 const NOTHING: f64 = 1.0;
-/// A name has at most so many columns while there are others.
+/// Maximum width of the name column while other columns are shown.
 const LONGEST_NAME: usize = 24;
 
-/// What fails is worth so many columns.
+/// Width reserved for failing checks.
 const CHECKS: usize = 8;
 
-/// Which columns there is room for.
+/// The columns that fit.
 struct Columns {
     name: usize,
     bars: usize,
@@ -50,7 +50,7 @@ impl Columns {
             + if restarts { 5 } else { 0 }
             + if usage { 9 + 10 + numbers } else { 0 };
         let left = width.saturating_sub(fixed);
-        // The end of a long name goes before the checks do.
+        // A long name is cut before the checks are.
         let room = left.saturating_sub(if width >= 72 { CHECKS + 2 } else { 2 });
         let name = longest.clamp(8, LONGEST_NAME).min(room.max(4));
         Self { name, bars, uptime, restarts, usage, checks: left.saturating_sub(name + 2) }
@@ -74,7 +74,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     }
     let room = usize::from(area.height - 1);
     let at = rows.iter().position(|row| Some(&row.name) == model.selected.as_ref()).unwrap_or(0);
-    // The selected one stays in the middle, as far as there is something on both sides.
+    // The selected row stays in the middle while there are rows above and below.
     let first = at.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
     for (place, row) in rows.iter().enumerate().skip(first).take(room) {
         let line = service(model, row, &columns);
@@ -133,7 +133,7 @@ fn service(model: &Model, row: &ServiceView, columns: &Columns) -> Line<'static>
 }
 
 fn usage(model: &Model, row: &ServiceView, bars: usize, line: &mut Line<'static>) {
-    // Of one that does not run there is nothing to draw.
+    // A service that does not run has nothing to draw.
     let measured = model.measured(&row.name).filter(|_| row.pid.is_some());
     let blank = |bars: usize| " ".repeat(if bars > 0 { bars + 1 } else { 0 });
     let cpu = row.cpu_percent.map_or_else(String::new, |percent| format!("{percent:.1} %"));
@@ -148,7 +148,7 @@ fn usage(model: &Model, row: &ServiceView, bars: usize, line: &mut Line<'static>
     line.push_span(Span::raw(format!("{memory:>8}  ")));
 }
 
-/// What fails, else what is not known yet, else how many pass.
+/// Shows failing checks, else unknown ones, else the number of passing ones.
 fn checks(row: &ServiceView, room: usize, line: &mut Line<'static>) {
     if row.checks.is_empty() || !explain::alive(row.state) {
         if let Some(left) = row.next_start {

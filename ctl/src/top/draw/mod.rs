@@ -1,5 +1,5 @@
-//! The model as cells. From top to bottom: one line for everything, the daemons, the services, the selected one's
-//! causes and log, and what the keys do. What does not fit goes in that order: log, causes, daemons.
+//! Draws the model as cells. From top to bottom: a summary line, the daemons, the services, causes and log
+//! of the selected service, and the keys. When space is short, parts disappear in the order log, causes, daemons.
 
 mod detail;
 mod list;
@@ -20,7 +20,7 @@ use crate::render::time::span;
 use crate::render::{cut, one_line};
 use crate::view::{DaemonView, MonitorView, View};
 
-/// The selected one's part is at least so high, or not there at all.
+/// Minimum height of the selected service's part; below that it is hidden.
 const DETAIL: u16 = 8;
 
 const HELP: [(&str, &str); 13] = [
@@ -39,7 +39,7 @@ const HELP: [(&str, &str); 13] = [
     ("any key", "back"),
 ];
 
-/// Draws everything.
+/// Draws the whole screen.
 pub(super) fn screen(frame: &mut Frame<'_>, model: &Model) {
     draw(frame, model, &TimeZone::system());
 }
@@ -54,7 +54,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, zone: &TimeZone) {
     let detail = match left {
         _ if model.large => left,
         _ if left < DETAIL + 4 || rows == 0 => 0,
-        // What the list does not need.
+        // The rows that the list does not need.
         _ => left.saturating_sub(rows.saturating_add(1)).max(DETAIL.max(left * 2 / 5)),
     };
     let [top, middle, list, below, bottom] = Layout::vertical([
@@ -75,7 +75,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, zone: &TimeZone) {
     }
 }
 
-/// ` sereno  12 services: 10 running, 1 backoff, 1 failed          order: name `
+/// Draws the summary line: ` sereno  12 services: 10 running, 1 backoff, 1 failed          order: name `
 fn heading(model: &Model, width: u16) -> Line<'static> {
     let bar = Style::new().add_modifier(Modifier::REVERSED);
     let mut left = match &model.view {
@@ -210,7 +210,7 @@ fn help(frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(lines.to_vec()).block(Block::bordered().title(" keys ")), window);
 }
 
-/// The same colours as everywhere else.
+/// Converts a style of the other commands.
 fn colour(style: anstyle::Style) -> Style {
     let mut same = match style.get_fg_color() {
         Some(AnyColor::Ansi(AnsiColor::Green)) => Style::from(Color::Green),

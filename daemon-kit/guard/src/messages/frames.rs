@@ -1,4 +1,5 @@
-//! Messages of one length, over a stream: macOS has no sockets of this kind that keep their borders.
+//! Messages of a fixed length over a stream socket: macOS has no local sockets that keep message
+//! boundaries.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,14 +9,14 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, socket,
 
 use super::LONGEST;
 
-/// How a message is sent (a program of Rust is not ended by a pipe that breaks), and received.
+/// Flags for sending (Rust programs ignore SIGPIPE) and receiving.
 pub(super) const SEND: SendFlags = SendFlags::empty();
 pub(super) const RECEIVE: RecvFlags = RecvFlags::empty();
 
-/// Room for so many messages that wait: one that does not fit as a whole is an error.
+/// Buffer size, for 256 waiting messages; a message that does not fit as a whole is an error.
 const ROOM: usize = 256 * LONGEST;
 
-/// A new socket.
+/// Creates a socket.
 pub(super) fn made(family: AddressFamily) -> io::Result<OwnedFd> {
     let socket = socket(family, SocketType::STREAM, None)?;
     fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
@@ -24,13 +25,14 @@ pub(super) fn made(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A message as it is sent: zeros at its end, which no message has.
+/// Pads a message with zeros, which no message contains.
 pub(super) fn framed(mut text: Vec<u8>) -> Vec<u8> {
     text.resize(LONGEST, 0);
     text
 }
 
-/// Whether there is one to receive; `WouldBlock`: not all of it has come. Taken from the socket is only a whole one.
+/// Whether a message is available; `WouldBlock` if it has not fully arrived. Only a whole message is taken
+/// from the socket.
 pub(super) fn look(socket: impl AsFd) -> io::Result<bool> {
     let (there, _) = recv(socket, &mut [0_u8; LONGEST], RecvFlags::PEEK)?;
     match there {
@@ -40,7 +42,7 @@ pub(super) fn look(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Makes a file close-on-exec, which it is not when it arrives.
+/// Sets close-on-exec, which a received file does not have.
 pub(super) fn close_on_exec(file: OwnedFd) -> io::Result<OwnedFd> {
     fcntl_setfd(&file, FdFlags::CLOEXEC)?;
     Ok(file)

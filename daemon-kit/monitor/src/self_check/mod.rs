@@ -1,5 +1,5 @@
-//! Self-check: was this process stopped (SIGSTOP, suspend, a starved machine) while it believed to measure, or is
-//! its own network broken?
+//! Self-check: was this process stopped (SIGSTOP, suspend, an overloaded machine) during a measurement, or
+//! is its own network broken?
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,18 +14,18 @@ mod network;
 use network::NetworkCheck;
 pub(crate) use network::NetworkProbe;
 
-/// Less than this is a busy machine; more, and nothing measured across it says anything about a target.
+/// Largest delay that a busy machine explains. After a longer gap, measurements across it say nothing about a target.
 const TOLERATED: Duration = Duration::from_secs(2);
 
-/// Beats of the heart while a check is in flight.
+/// Shortest and longest period of the timer that measures event-loop delay while a check is in flight.
 const BEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
-/// An event loop that is late by less than this is not late.
+/// An event loop that is late by less than this counts as on time.
 const LATE: Duration = Duration::from_millis(100);
 
-/// The self-check that all targets of a monitor share.
+/// The self-check, shared by all targets of a monitor.
 #[derive(Debug, Clone)]
 pub(crate) struct SelfCheck {
-    /// How often this process was away: what one target notices holds for all of them.
+    /// Number of gaps so far: a gap noticed by one target holds for all.
     gaps: Arc<AtomicU64>,
     network: Arc<Mutex<NetworkCheck>>,
 }
@@ -35,17 +35,16 @@ impl SelfCheck {
         Self { gaps: Arc::default(), network: Arc::new(Mutex::new(NetworkCheck::new(canary))) }
     }
 
-    /// How often this process was away so far.
     pub(crate) fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
     }
 
-    /// It was away.
+    /// Counts a gap.
     pub(crate) fn was_away(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether a failure may be our own network's, and why.
+    /// Returns why a failure may be caused by our own network, or `None`.
     pub(crate) async fn own_network(&self) -> Option<String> {
         let canary = {
             let network = self.network.lock().expect("nobody panics with it");
@@ -59,14 +58,15 @@ impl SelfCheck {
     }
 }
 
-/// What came of a look, or `None` when its time was over, and how late this process's own event loop was meanwhile.
+/// Runs a check with a time limit. Returns its result (`None` at the limit) and how late this process's
+/// event loop was meanwhile.
 pub(crate) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> (Option<T>, Duration) {
     let mut look = pin!(look);
     let end = Instant::now() + time;
     let beat = (time / 10).clamp(BEAT.0, BEAT.1);
     let mut late = Duration::ZERO;
     loop {
-        // Only while something is in flight: an idle monitor sleeps.
+        // The timer runs only while a check is in flight: an idle monitor sleeps.
         let next = end.min(Instant::now() + beat);
         let ended = tokio::select! {
             biased;
@@ -81,12 +81,12 @@ pub(crate) async fn within<T>(time: Duration, look: impl Future<Output = T>) -> 
     }
 }
 
-/// Whether a look that ran out of time did so by our own lateness.
+/// Returns a reason if a check timed out because of this process's own delay.
 pub(crate) fn too_late(late: Duration, time: Duration) -> Option<String> {
     (late > LATE.max(time / 4)).then(|| format!("its own event loop was late by {:.1} s", late.as_secs_f64()))
 }
 
-/// The beginning of a wait or of a check, on both clocks.
+/// Beginning of a wait or of a check, on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     pub(crate) at: Instant,
@@ -98,7 +98,7 @@ impl Mark {
         Self { at: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// What was lost since the mark, if it should have lasted `allowed` at most.
+    /// Returns a description of the time lost since the mark, if the interval should have lasted at most `allowed`.
     pub(crate) fn gap(self, allowed: Duration) -> Option<String> {
         self.gap_at(Instant::now(), SystemTime::now(), allowed)
     }
@@ -109,8 +109,8 @@ impl Mark {
         if late > TOLERATED {
             return Some(format!("was stopped or starved for {:.1} s", late.as_secs_f64()));
         }
-        // The monotonic clock stands still while the machine sleeps. A wall clock that was set looks the same: then one
-        // result is thrown away for nothing. Set backwards it says nothing at all.
+        // The monotonic clock stops while the machine sleeps. A wall clock that was set forward looks the
+        // same, and costs one valid result. A wall clock that was set backwards shows no gap.
         let asleep = wall.duration_since(self.wall).unwrap_or_default().saturating_sub(lasted);
         (asleep > TOLERATED)
             .then(|| format!("the clock jumped by {:.1} s (suspended?)", asleep.as_secs_f64()))
@@ -128,7 +128,7 @@ mod tests {
         assert!(ended.is_none() && too_late(late, s(1)).is_none(), "{late:?}");
         let (ended, late) = within(s(1), tokio::time::sleep(s(1) / 2)).await;
         assert!(ended.is_some() && late < LATE, "{late:?}");
-        // Stopped for 0.7 s while the answer was on its way.
+        // Stopped for 0.7 s while the answer was pending.
         let away = async {
             tokio::task::yield_now().await;
             tokio::time::advance(s(1) * 7 / 10).await;

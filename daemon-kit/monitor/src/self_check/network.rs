@@ -1,5 +1,5 @@
-//! Does this process's own network work at all? Asked when a check failed: a connection to a listener of our own, over
-//! loopback, goes the way that a check goes. Where it does not come through, the fault is not the target's.
+//! Checks whether this process's own network works. Used when a check failed: a loopback connection to a
+//! listener of our own takes the same path as a check. If it fails, the fault is not the target's.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,27 +9,28 @@ use proto::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-/// On a machine that is merely busy it takes less than a millisecond.
+/// On a busy machine the connection still takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Many checks that fail together ask once.
+/// A good result is reused for this time, so that checks that fail together probe once.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
-/// How often the way to a supervisor elsewhere is tried, and how far apart.
+/// Number of attempts to reach a supervisor on another host, and the pause between them.
 const TURNS: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(150);
 
-/// How the question is answered.
+/// How the network is probed.
 #[derive(Debug, Clone)]
 pub(crate) enum NetworkProbe {
-    /// By a connection of our own.
+    /// By a loopback connection of our own.
     Loopback,
-    /// By one to the supervisor, which is elsewhere, and so is what it keeps up: the way there is part of every check.
+    /// By a connection to a supervisor on another host. Its services run there too, so the way there is
+    /// part of every check.
     Supervisor(Endpoint),
     /// By a test.
     #[cfg(test)]
     Told(tokio::sync::watch::Receiver<Option<String>>),
 }
 
-/// A network probe, and when it last succeeded.
+/// A network probe with the time of its last success.
 #[derive(Debug)]
 pub(crate) struct NetworkCheck {
     canary: NetworkProbe,
@@ -41,7 +42,7 @@ impl NetworkCheck {
         Self { canary, well_at: None }
     }
 
-    /// Whether it must be asked, or was well just now.
+    /// Whether the network must be probed again, because the last success is too old.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         self.well_at.is_none_or(|at| now.duration_since(at) >= KNOWN_FOR)
     }
@@ -51,7 +52,7 @@ impl NetworkCheck {
     }
 
     pub(crate) fn was_well(&mut self, now: Instant) {
-        // A network was well a second ago: that says nothing of now.
+        // A success over a real network a second ago says nothing about now.
         if !matches!(self.canary, NetworkProbe::Supervisor(_)) {
             self.well_at = Some(now);
         }
@@ -59,7 +60,7 @@ impl NetworkCheck {
 }
 
 impl NetworkProbe {
-    /// For a monitor of this supervisor.
+    /// Returns the probe for a monitor of this supervisor.
     pub(crate) fn of(supervisor: &Endpoint) -> Self {
         match supervisor {
             Endpoint::Https { .. } => Self::Supervisor(supervisor.clone()),
@@ -67,7 +68,7 @@ impl NetworkProbe {
         }
     }
 
-    /// What is wrong with this monitor's own network; `None`: nothing.
+    /// Returns what is wrong with this monitor's own network, or `None`.
     pub(crate) async fn trouble(&self) -> Option<String> {
         match self {
             Self::Loopback => loopback().await,
@@ -81,8 +82,8 @@ impl NetworkProbe {
     }
 }
 
-/// A supervisor that answers "nobody listens here" is on a machine that can be reached.
-/// One that comes through proves little on a line that comes and goes: several must, one after the other.
+/// Probes the way to a supervisor on another host. "Connection refused" also proves that the host is
+/// reachable. A single success proves little on an unstable line, so several attempts must succeed in a row.
 async fn elsewhere(endpoint: &Endpoint) -> Option<String> {
     for turn in 0..TURNS {
         if turn > 0 {
@@ -112,7 +113,8 @@ async fn loopback() -> Option<String> {
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         match timeout(PATIENCE, there_and_back(ip)).await {
             Ok(Ok(())) => return None,
-            // A host without this family. A host without either cannot be told from one whose network is broken.
+            // The host lacks this address family. A host that lacks both can not be told from a host with a
+            // broken network.
             Ok(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
             Ok(Err(error)) => return Some(format!("its loopback canary failed: {error}")),
             Err(_) => return Some(format!("its loopback canary did not come through within {PATIENCE:?}")),
@@ -125,7 +127,7 @@ async fn there_and_back(ip: IpAddr) -> io::Result<()> {
     let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await?;
     let at = listener.local_addr()?;
     let (there, (back, _)) = tokio::try_join!(TcpStream::connect(at), listener.accept())?;
-    // Reset, not closed: nothing of it is to linger in the system's table.
+    // Resets instead of closing, so that no TIME-WAIT entry stays in the system's table.
     back.set_zero_linger()?;
     drop(back);
     drop(there);

@@ -1,4 +1,4 @@
-//! What a monitor is sent, fed with bytes that nobody meant. `SERENO_FUZZ=1000000` feeds more.
+//! Feeds the decoders of a monitor with malformed bytes. `SERENO_FUZZ=1000000` sets how many.
 
 use crate::mutate;
 

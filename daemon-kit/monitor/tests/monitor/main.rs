@@ -1,4 +1,4 @@
-//! A whole monitor, with a made-up probe, against a made-up supervisor over a real Unix socket.
+//! A whole monitor with a fake probe, against a fake supervisor over a real Unix socket.
 #![cfg(unix)]
 
 mod hostile;
@@ -25,11 +25,11 @@ use tonic::transport::Channel;
 
 use supervisor::{Heard, Supervisor};
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 const CEILING: Duration = Duration::from_secs(30);
 const MS: Duration = Duration::from_millis(1);
 
-/// A service that is well or sick as the test says.
+/// A service that is healthy or failing as the test says.
 #[derive(Debug, Clone, Default)]
 struct Patient {
     sick: Arc<AtomicBool>,
@@ -58,7 +58,7 @@ impl Check for Patient {
     }
 }
 
-/// Incarnation 1 of `web`, checked every 20 ms, failing after 3.
+/// Returns a target for incarnation 1 of `web`, checked every 20 ms, failing after 3 failures.
 fn target() -> v1::Target {
     v1::Target {
         service: "web".into(),
@@ -108,7 +108,7 @@ impl Subject {
         self.client.get_monitor_status(v1::GetMonitorStatusRequest {}).await.expect("answers").into_inner()
     }
 
-    /// Watches the status until it is so.
+    /// Waits until the status satisfies `what`.
     async fn shows(&mut self, what: impl Fn(&v1::MonitorStatus) -> bool) -> v1::MonitorStatus {
         let watching = async {
             let request = v1::WatchMonitorStatusRequest {};
@@ -236,7 +236,7 @@ async fn who_is_told_to_ask_less_asks_later_and_stays() {
     supervisor.begin();
     let mut subject = Subject::begin(&dir, &supervisor.endpoint);
     supervisor.hears_attach().await;
-    // Refused, refused, taken: it does not hammer, and what it has to say is not lost.
+    // Two reports are refused, the third is taken: the monitor waits between them and loses no report.
     let began = Instant::now();
     supervisor.hears_of(|_| true).await;
     supervisor.hears_of(|_| true).await;
@@ -268,7 +268,7 @@ async fn a_lost_supervisor_stops_nothing_and_a_new_one_hears_everything() {
     let status = subject.shows(|status| !status.attached).await;
     assert!(!status.last_error.is_empty());
 
-    // It goes on: it sees the service fall sick with nobody to tell.
+    // Probing goes on without a supervisor: the monitor sees the service fail.
     subject.patient.is(true);
     let status = subject.shows(|status| status.results.iter().any(is(CheckState::Failing))).await;
     assert!(!status.attached);
@@ -286,7 +286,7 @@ async fn a_lost_supervisor_stops_nothing_and_a_new_one_hears_everything() {
 async fn a_supervisor_that_hangs_holds_nobody() {
     let dir = tempfile::tempdir().expect("a folder");
     let endpoint = Endpoint::unix(&dir.path().join("hung.sock")).expect("a short path");
-    // It listens, and will never accept.
+    // Listens but never accepts.
     let _hung = bind(&endpoint).expect("binds");
     let mut subject = Subject::begin(&dir, &endpoint);
     let status = subject.status().await;

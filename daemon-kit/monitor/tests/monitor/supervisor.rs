@@ -1,4 +1,4 @@
-//! A made-up supervisor that can be ended and begun again at the same place.
+//! A fake supervisor that can be stopped and started again at the same endpoint.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +28,7 @@ pub(crate) enum Heard {
     Ask(v1::RequestRestartRequest),
 }
 
-/// How many of the next calls come too fast.
+/// How many of the next calls are refused as too fast.
 #[derive(Debug, Default)]
 struct TooMany {
     reports: AtomicU32,
@@ -44,7 +44,7 @@ struct FakeArbiter {
     shutdown: Shutdown,
 }
 
-/// One call less that is too many, if there are any left.
+/// Refuses a call while the counter is above 0, and counts it down.
 fn counted(too_many: &AtomicU32) -> Result<(), Status> {
     let one_less = |left: u32| left.checked_sub(1);
     match too_many.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
@@ -86,7 +86,6 @@ impl Arbiter for FakeArbiter {
     }
 }
 
-/// A supervisor that can be ended and begun again at the same place.
 pub(crate) struct Supervisor {
     pub(crate) endpoint: Endpoint,
     targets: watch::Sender<v1::WatchTargetsResponse>,
@@ -133,12 +132,12 @@ impl Supervisor {
         *self.answer.lock().expect("not poisoned") = decision;
     }
 
-    /// The next so many reports come too fast for it.
+    /// Refuses the next `calls` reports as too fast.
     pub(crate) fn refuses_reports(&self, calls: u32) {
         self.too_many.reports.store(calls, Ordering::SeqCst);
     }
 
-    /// The next so many requests for a restart come too fast for it.
+    /// Refuses the next `calls` restart requests as too fast.
     pub(crate) fn refuses_asks(&self, calls: u32) {
         self.too_many.asks.store(calls, Ordering::SeqCst);
     }
@@ -162,7 +161,7 @@ impl Supervisor {
         }
     }
 
-    /// The next report in which the one target is so.
+    /// Returns the next report in which the target satisfies `is`.
     pub(crate) async fn hears_of(
         &mut self,
         is: impl Fn(&v1::CheckResult) -> bool,

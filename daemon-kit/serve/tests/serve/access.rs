@@ -1,4 +1,4 @@
-//! Who is let in at an endpoint on TCP, and who is not.
+//! Authentication at a TCP endpoint: which clients are admitted and which are refused.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,13 +23,13 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::pki::Authority;
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 const CEILING: Duration = Duration::from_secs(30);
 
 const OPERATOR: &[&str] = &["sereno://role/operator", "sereno://name/boss"];
 const MONITOR: &[&str] = &["sereno://role/monitor", "sereno://name/probe"];
 
-/// A daemon with one endpoint on TCP.
+/// A daemon with one TCP endpoint.
 struct Daemon {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<String>>>,
@@ -78,14 +78,14 @@ fn with_cert(files: &TlsFiles) -> Credentials {
     Credentials { tls: Some(files.clone()), token_file: None }
 }
 
-/// What a viewer may ask.
+/// Makes a call that a viewer may make.
 async fn view(channel: &Authorized) -> Result<(), Status> {
     let asked =
         async { HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.map(drop) };
     timeout(CEILING, asked).await.expect("in time")
 }
 
-/// What only an operator may.
+/// Makes a call that only an operator may make.
 async fn act(channel: &Authorized) -> Status {
     let asked = async { MonitorClient::new(channel.clone()).check_now(v1::CheckNowRequest::default()).await };
     timeout(CEILING, asked).await.expect("in time").expect_err("nobody serves it")
@@ -122,7 +122,7 @@ async fn a_token_says_who_calls_and_is_rotated_under_a_running_daemon() {
         error.message(),
         "CheckNow needs the role operator, token eyes (127.0.0.1) has the role viewer"
     );
-    // Rotated: the new one works, the old one does not any more, and nothing was restarted.
+    // After a rotation the new token works and the old one does not, without a restart.
     secret::write(&path, &Tokens(vec![line("hand", "operator", "second")]).to_text()).expect("written");
     assert_eq!(view(&viewer).await.expect_err("revoked").code(), Code::Unauthenticated);
     assert_eq!(act(&shows("second")).await.code(), Code::Unimplemented, "let through");
@@ -206,7 +206,7 @@ async fn a_new_certificate_is_used_from_the_next_connection_on() {
     let old = daemon.channel(&with_cert(&before));
     view(&old).await.expect("let in");
     view(&daemon.channel(&with_cert(&after))).await.expect_err("not yet");
-    // A key that is half written changes nothing.
+    // A half-written key changes nothing.
     std::fs::write(&served.cert, "-----BEGIN CERTIF").expect("written");
     view(&daemon.channel(&with_cert(&before))).await.expect("goes on with what it has");
     let fresh = two.issue("daemon", &[], 2999);
@@ -224,7 +224,7 @@ async fn who_does_nothing_keeps_nobody_out() {
     let daemon = Daemon::with_tls(&ours.issue("daemon", &[], 2999));
     let boss = daemon.channel(&with_cert(&ours.issue("boss", OPERATOR, 2999)));
     view(&boss).await.expect("let in");
-    // More than there are places for one peer: no handshake, half a handshake.
+    // Opens more connections than one peer has slots, without a handshake or with half of it.
     let mut idle = Vec::new();
     for n in 0..200 {
         let mut stream = TcpStream::connect(daemon.address).await.expect("connects");
@@ -235,7 +235,7 @@ async fn who_does_nothing_keeps_nobody_out() {
     }
     view(&boss).await.expect("still there");
     view(&daemon.channel(&with_cert(&ours.issue("late", OPERATOR, 2999)))).await.expect("there is room");
-    // The oldest of them was sent away.
+    // The oldest of them was closed.
     let gone = timeout(CEILING, idle[0].read(&mut [0; 16])).await.expect("in time");
     assert!(matches!(gone, Ok(0) | Err(_)), "{gone:?}");
 }

@@ -1,4 +1,4 @@
-//! Endpoints as they really are: sockets, TCP, TLS.
+//! Tests of real endpoints: sockets, TCP, TLS.
 #![cfg(unix)]
 
 mod access;

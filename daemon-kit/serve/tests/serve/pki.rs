@@ -1,4 +1,4 @@
-//! Certificates as a test wants them.
+//! Creates certificates for tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use sereno_auth::{TlsFiles, secret};
 
-/// An authority, and a folder with what it signed.
+/// An authority, and a folder with the certificates that it signed.
 pub(crate) struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -27,7 +27,7 @@ impl Authority {
         Self { folder: folder.into(), issuer: Issuer::new(params, key) }
     }
 
-    /// For somebody with these URIs, valid until the end of that year.
+    /// Issues a certificate with these URIs, valid until the end of that year.
     pub(crate) fn issue(&self, name: &str, uris: &[&str], until: i32) -> TlsFiles {
         let mut params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).expect("names");
         let uri = |uri: &&str| SanType::URI((*uri).try_into().expect("ascii"));

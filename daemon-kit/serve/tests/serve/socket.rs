@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-/// Longer than anything here takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 const CEILING: Duration = Duration::from_secs(30);
 
 fn endpoint(dir: &tempfile::TempDir) -> (Endpoint, std::path::PathBuf) {
@@ -132,7 +132,7 @@ async fn a_channel_finds_a_server_that_comes_later_and_one_that_comes_back() {
         let stop = Shutdown::new();
         let listener = bind(&endpoint).expect("binds");
         let served = tokio::spawn(serve(listener, Routes::default(), &[], stop.clone(), CEILING));
-        // The call that finds the old connection dead may fail; the next one connects anew.
+        // The call that finds the old connection dead may fail; the next call opens a new one.
         let answer = async { while health.check(asking("")).await.is_err() {} };
         tokio::time::timeout(CEILING, answer).await.expect("in time");
         stop.trigger();

@@ -1,5 +1,5 @@
-//! Pure: what is said to the kernel's `sock_diag`, and what it answers. Numbers are this machine's, but for ports and
-//! addresses.
+//! Pure: requests to the kernel's `sock_diag` and its answers. Numbers are in native byte order, except
+//! ports and addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,9 +8,9 @@ use crate::Listener;
 
 /// IPv4 and IPv6.
 pub(super) const FAMILIES: [u8; 2] = [INET, INET6];
-/// The groups that are told of closed TCP sockets, both families, as a mask.
+/// Multicast groups for closed TCP sockets of both families, as a mask.
 pub(super) const CLOSED_TCP: u32 = 1 | 1 << 2;
-/// Where in such a message the port of the peer stands.
+/// Offset of the peer's port in such a message.
 pub(super) const PEER_PORT_AT: u32 = 22;
 
 const INET: u8 = 2;
@@ -18,24 +18,25 @@ const INET6: u8 = 10;
 const TCP: u8 = 6;
 const LISTENING: u32 = 1 << 10;
 
-/// Of a message of netlink: length, type, flags, sequence, whose.
+/// Length of a netlink header: length, type, flags, sequence, port id.
 const HEADER: usize = 16;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const BY_FAMILY: u16 = 20;
 const ASK_FOR_ALL: u16 = 0x301;
 
-/// Of one that tells of a socket: family, state, …, ports at 4 and 6, address at 8, queue at 56, user and number at the end.
+/// Length of a socket message: family, state, …, ports at 4 and 6, address at 8, queue at 56, user and
+/// inode at the end.
 const SOCKET: usize = 72;
 
-/// Whether the answer is whole.
+/// Whether the answer is complete.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Yes,
     NotYet,
 }
 
-/// Asks for every listener of a family.
+/// Builds a request for every listener of a family.
 pub(super) fn question(family: u8) -> [u8; HEADER + 56] {
     let mut bytes = [0; HEADER + 56];
     let length = u32::try_from(bytes.len()).expect("some bytes");
@@ -48,7 +49,7 @@ pub(super) fn question(family: u8) -> [u8; HEADER + 56] {
     bytes
 }
 
-/// Reads one datagram. An error of the kernel, or one that is not as it should be, is an error.
+/// Parses one datagram. A kernel error or a malformed message is an error.
 pub(super) fn read(mut bytes: &[u8], found: &mut Vec<Listener>) -> io::Result<Ended> {
     while !bytes.is_empty() {
         let length = u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok());
@@ -63,7 +64,7 @@ pub(super) fn read(mut bytes: &[u8], found: &mut Vec<Listener>) -> io::Result<En
             BY_FAMILY => found.extend(socket(&message[HEADER..])),
             _ => {}
         }
-        // Each begins at a multiple of four.
+        // Each message begins at a multiple of four bytes.
         bytes = bytes.get(message.len().next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(Ended::NotYet)

@@ -1,4 +1,4 @@
-//! The same by `/proc/net`. Nothing here fails: what can not be read is not there.
+//! Reads listeners from `/proc/net`. Nothing here fails: unreadable entries are skipped.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use crate::Listener;
 const LISTEN: u8 = 0x0A;
 const SYN_RECV: u8 = 0x03;
 
-/// Every listener of this host. The tables have them first, and are not read further.
+/// Returns every listener of this host. The tables list them first and are not read further.
 pub(super) fn listeners() -> Vec<Listener> {
     let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -25,7 +25,7 @@ pub(super) fn listeners() -> Vec<Listener> {
     found
 }
 
-/// One line of the table: `sl local remote state tx:rx tr:when retransmits uid timeout inode …`.
+/// Parses one line of the table: `sl local remote state tx:rx tr:when retransmits uid timeout inode …`.
 fn row(line: &str) -> Option<(u8, Listener)> {
     let fields: Vec<_> = line.split_ascii_whitespace().take(10).collect();
     let [_, local, _, state, queues, _, _, user, _, inode] = fields[..] else { return None };
@@ -51,7 +51,7 @@ fn row(line: &str) -> Option<(u8, Listener)> {
     Some((u8::from_str_radix(state, 16).ok()?, listener))
 }
 
-/// Four bytes of an address, which the table prints as a number of this machine.
+/// Parses four bytes of an address, which the table prints as a number in native byte order.
 fn word(hex: &str) -> Option<[u8; 4]> {
     Some(u32::from_str_radix(hex, 16).ok()?.to_ne_bytes())
 }

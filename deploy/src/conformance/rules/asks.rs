@@ -1,4 +1,4 @@
-//! When a restart is asked for.
+//! Rules on when a restart is requested.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A supervisor that goes away, one that is newer, and the end.
+//! Rules on a supervisor that is gone, a newer supervisor, and the exit.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn says_who_it_is(play: &mut Play) -> Result<(), String> {
     })
 }
 
-/// A report since, of the session that attached last.
+/// Returns a report since a mark, of the session that attached.
 async fn full_report(play: &Play, mark: usize) -> Option<Heard> {
     let session = play.stage.first_hello().await?.session;
     let is = |heard: &Heard| match &heard.what {
@@ -62,7 +62,7 @@ async fn comes_back(play: &mut Play) -> Result<(), String> {
     let back = play.stage.mark();
     play.stage.down(false);
     hold(!attached, || "GetMonitorStatus says attached, and nobody is there".into())?;
-    // 100, 300, 700, 1500, 3100 ms; 80 % of that with jitter.
+    // Expected attempts at 100, 300, 700, 1500, 3100 ms; with jitter at 80 % of that.
     hold((2..=9).contains(&tries.len()), || {
         format!("{} tries in {} s: {tries:?}", tries.len(), AWAY.as_secs())
     })?;

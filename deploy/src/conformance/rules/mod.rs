@@ -1,11 +1,11 @@
-//! One act for each rule, in the order they are played.
+//! The rules, one function each, in the order in which they are tested.
 //!
-//! | module | which rules |
+//! | module | rules about |
 //! |---|---|
 //! | `says` | what is reported, and when |
-//! | `asks` | when a restart is asked for |
-//! | `serves` | what others may ask the monitor |
-//! | `link` | a supervisor that goes away, one that is newer, the end |
+//! | `asks` | when a restart is requested |
+//! | `serves` | what the monitor serves to other clients |
+//! | `link` | a supervisor that is gone, a newer supervisor, the exit |
 
 mod asks;
 mod link;
@@ -23,16 +23,16 @@ use super::monitor::Monitor;
 use super::stage::{Heard, Stage, What};
 use super::world::{State, World};
 
-/// The service of every target.
+/// Service of every target.
 pub(super) const SERVICE: &str = "played";
-/// Its check.
+/// Check of every target.
 const CHECK: &str = "look";
-/// Longer than a good monitor needs for anything, also on a machine that does other things.
+/// Time limit, longer than a correct monitor needs for anything, even on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
-/// Between checks, where they come often.
+/// Interval of frequent checks.
 const OFTEN: Duration = Duration::from_millis(300);
 
-/// Everything of one play.
+/// State of one test run.
 #[derive(Debug)]
 pub(super) struct Play {
     pub(super) stage: Stage,
@@ -43,7 +43,7 @@ pub(super) struct Play {
 
 type Act = for<'a> fn(&'a mut Play) -> Pin<Box<dyn Future<Output = Verdict> + 'a>>;
 
-/// Name, rule and act of each.
+/// Name, rule and function of each test.
 pub(super) const ALL: [(&str, &str, Act); 18] = [
     ("attach", "says who it is, and reports every target at once, of the generation it was sent", |p| {
         Box::pin(link::attach(p))
@@ -91,7 +91,7 @@ pub(super) const ALL: [(&str, &str, Act); 18] = [
     }),
 ];
 
-/// `Kept` if all is well, else the first complaint.
+/// Returns `Kept` for success, else the first complaint.
 fn verdict(found: Result<(), String>) -> Verdict {
     found.map_or_else(Verdict::Broken, |()| Verdict::Kept)
 }
@@ -101,7 +101,7 @@ fn hold(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 impl Play {
-    /// A target of a new incarnation, checked this often.
+    /// Returns a target of a new incarnation with this interval.
     fn target(&mut self, interval: Duration) -> v1::Target {
         self.incarnation += 1;
         v1::Target {
@@ -117,7 +117,7 @@ impl Play {
         }
     }
 
-    /// The first report since, in which the target is so.
+    /// Waits for the first report since a mark in which the target satisfies `is`.
     async fn sees(
         &self,
         mark: usize,
@@ -133,14 +133,14 @@ impl Play {
         self.stage.wait(mark, limit, found).await
     }
 
-    /// A well target of a new incarnation that was seen to be well; the mark from before.
+    /// Sets up a healthy target of a new incarnation and waits until it passes; returns the mark from before.
     async fn well(&mut self, interval: Duration) -> Result<usize, String> {
         if !self.world.be(State::Well).await {
             return Err("the play itself failed: nothing can be made well".into());
         }
         let target = self.target(interval);
         let mark = self.stage.mark();
-        // Starting, so that nobody waits for a long interval.
+        // The target begins as starting, so that the first check does not wait for a long interval.
         self.stage.set(vec![v1::Target { starting: true, ..target.clone() }]);
         let seen = self.sees(mark, SOON, |result| result.state() == CheckState::Passing).await;
         hold(seen.is_some(), || "a target that is well is not reported as passing".into())?;
@@ -148,7 +148,7 @@ impl Play {
         Ok(mark)
     }
 
-    /// A sick target of a new incarnation; `None`: there is no way to have one.
+    /// Sets up a failing target of a new incarnation. Returns `None` if no such target is possible.
     async fn sick(&mut self, change: impl FnOnce(&mut v1::Target)) -> Option<usize> {
         if !self.world.be(State::Sick).await {
             return None;
@@ -178,10 +178,10 @@ impl Play {
     }
 }
 
-/// Lets time pass, in which nothing should happen: what is waited for is that it does not.
+/// Waits during a period in which nothing should happen.
 async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// What to say where nothing can be made sick.
+/// Message if no target can be made to fail.
 const NO_SICKNESS: &str = "give --failing KEY=VALUE, an option with which a target fails";

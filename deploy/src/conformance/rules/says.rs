@@ -1,4 +1,4 @@
-//! What is reported, and when.
+//! Rules on what is reported, and when.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) async fn quiet(play: &mut Play) -> Verdict {
     if let Err(complaint) = play.well(Duration::from_secs(1)).await {
         return Verdict::Broken(complaint);
     }
-    // The set in which it is not starting any more may have crossed one report.
+    // A report may have crossed the set in which the target is no longer starting.
     pass(OFTEN).await;
     let mark = play.stage.mark();
     pass(TIME).await;
@@ -44,7 +44,7 @@ pub(super) async fn starting(play: &mut Play) -> Verdict {
         hold((3..=7).contains(&reports), || format!("{reports} reports in {} s", TIME.as_secs())).and_then(
             |()| {
                 let looked = play.world.looks().zip(looks).map(|(now, before)| now - before);
-                // 0, 250 ms, 750 ms, 1.75 s, 3.75 s
+                // Expected checks at 0, 250 ms, 750 ms, 1.75 s, 3.75 s.
                 hold(looked.is_none_or(|looked| (3..=12).contains(&looked)), || {
                     format!("{} looks in {} s", looked.unwrap_or(0), TIME.as_secs())
                 })
@@ -91,7 +91,7 @@ pub(super) async fn nothing_runs(play: &mut Play) -> Verdict {
     };
     let target = play.target(OFTEN);
     play.stage.set(vec![v1::Target { incarnation: 0, pid: 0, ..target }]);
-    // One look may have been on its way.
+    // One check may have been in progress.
     pass(OFTEN * 10).await;
     let looks = play.world.looks().unwrap_or(0) - before;
     verdict(hold(looks <= 1, || format!("{looks} looks at a target of incarnation 0")))
@@ -118,7 +118,7 @@ pub(super) async fn stale(play: &mut Play) -> Verdict {
         }
         pass(Duration::from_millis(50)).await;
     }
-    // The old run's check is under way; a new run begins, and then the old answer comes: sick.
+    // The old run's check is in progress; then a new run begins, and the old, failing answer arrives.
     play.incarnation += 1;
     let mark = play.stage.mark();
     let interval = Some(proto::time::to_wire(SOON));

@@ -1,4 +1,4 @@
-//! What others may ask the monitor.
+//! Rules on what the monitor serves to other clients.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) async fn check_now(play: &mut Play) -> Verdict {
 
 async fn looks_at_once(play: &mut Play) -> Result<(), String> {
     play.well(Duration::from_secs(600)).await?;
-    // What is known already is older than the question by this much.
+    // Known results are then older than the request by this time.
     pass(OFTEN).await;
     let (looks, asked) = (play.world.looks(), Instant::now());
     let results = play.monitor.check_now(SERVICE).await.map_err(|error| format!("CheckNow: {error}"))?;

@@ -1,4 +1,4 @@
-//! What it does with its own hands: kills, waits until somebody supervises again, asks `ctl`, and keeps a diary.
+//! Performs actions: kills, waits until a supervisor runs again, runs `ctl`, and writes a diary.
 
 use std::fs;
 use std::io::Write;
@@ -12,12 +12,12 @@ use crate::asked::{Answer, Asked};
 use crate::storm::service::note_of;
 use crate::storm::{census, now};
 
-/// Within this time a supervisor that was killed comes back by itself, or is brought back.
+/// A killed supervisor is given this time to be restarted by a monitor; then `ctl up` is run.
 const MOMENT: Duration = Duration::from_millis(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl Rage<'_> {
-    /// Kills the supervisor; the pid it had.
+    /// Kills the supervisor and returns its pid.
     pub(super) fn kill_supervisor(&mut self, how: &'static str) -> Option<u32> {
         let folder = self.storm.folder.clone();
         let pid = census::supervisor(&folder)?;
@@ -65,7 +65,7 @@ impl Rage<'_> {
         }
     }
 
-    /// Waits until somebody supervises again, and calls `ctl up` if nobody comes by himself.
+    /// Waits until a supervisor runs again, and runs `ctl up` if none is restarted by a monitor.
     pub(in crate::storm) fn revive(&mut self) -> Result<Back, Failure> {
         let Some((since, wall)) = self.down else { return Ok(Back::NeverGone) };
         let mut called = false;
@@ -99,7 +99,7 @@ impl Rage<'_> {
         }
     }
 
-    /// Nobody but us ends the supervisor.
+    /// Checks that the supervisor is alive: only we may end it.
     pub(super) fn must_live(&mut self) {
         if census::supervisor(&self.storm.folder).is_none() {
             self.wrong("the supervisor died, and nobody had killed it".into());
@@ -107,7 +107,7 @@ impl Rage<'_> {
         }
     }
 
-    /// `ctl up`, which must work whenever nobody is killed meanwhile.
+    /// Runs `ctl up`, which must succeed if nothing is killed meanwhile.
     pub(in crate::storm) fn up(&mut self) -> Result<(), Failure> {
         self.note("ctl up -d");
         let answer = self.storm.ctl(&["up", "-d"])?;
@@ -125,13 +125,13 @@ impl Rage<'_> {
         Ok(status["supervisor"]["state"] == "up")
     }
 
-    /// What `ctl status --json` says.
+    /// Returns the output of `ctl status --json`.
     pub(in crate::storm) fn status(&self) -> Result<Value, Failure> {
         let answer = self.storm.ctl(&["status", "--json"])?;
         Ok(serde_json::from_str(&answer.out).unwrap_or(Value::Null))
     }
 
-    /// Waits for a `ctl` that was under way; whatever it answers, it must not hang.
+    /// Waits for a running `ctl`. Any answer is allowed, but it must not hang.
     pub(super) fn heard(&mut self, asked: Asked, what: &str) -> Result<Answer, Failure> {
         let answer = asked.answer()?;
         let said = format!("{}{}", answer.out, answer.err);
@@ -142,7 +142,7 @@ impl Rage<'_> {
         Ok(answer)
     }
 
-    /// Up to so many microseconds.
+    /// Waits for a random time of at most `most` microseconds.
     pub(super) fn pause(&mut self, most: u64) {
         let micros = self.chance.u64(0..most);
         std::thread::park_timeout(Duration::from_micros(micros));
@@ -150,7 +150,7 @@ impl Rage<'_> {
 
     pub(in crate::storm) fn note(&mut self, what: &str) {
         let at = now().duration_since(self.began).as_secs_f64();
-        // A diary that can not be written is missed only by who reads it.
+        // A diary that can not be written does not affect the result.
         let _ = writeln!(self.diary, "{at:9.3}  {what}");
     }
 

@@ -1,5 +1,5 @@
-//! The storm itself: what is killed, and when. Chance decides, from the seed; what it hits is a matter of the moment.
-//! How it is done is in `hand`.
+//! Decides what is killed, and when: at random from the seed, but the effect depends on timing. `hand`
+//! performs the actions.
 
 mod hand;
 
@@ -13,38 +13,39 @@ use super::setup::Storm;
 use crate::Failure;
 use crate::asked::Answer;
 
-/// A guard loses patience with a supervisor that dies so often in a row before it has lived for so long.
+/// Number of short lives after which a guard delays the restart, and the lifetime after which a life no
+/// longer counts as short.
 const SHORT_LIVES: u32 = 8;
 const LONG_LIFE: Duration = Duration::from_secs(11);
-/// Nothing takes longer unless it is broken.
+/// Time limit for any operation that is not broken.
 const CEILING: Duration = Duration::from_secs(60);
 
-/// What is done to it.
+/// An action of the storm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
-    /// The supervisor, whatever it does.
+    /// Kills the supervisor, whatever it is doing.
     Supervisor,
-    /// A monitor.
+    /// Kills a monitor.
     Monitor,
-    /// The leader of a run.
+    /// Kills the leader of a run.
     Service,
-    /// A leader, and while its successor is started the supervisor.
+    /// Kills a leader, and the supervisor while it starts the successor.
     Spawn,
-    /// A `ctl stop` or `ctl restart`, and meanwhile the supervisor or the leader, or nobody.
+    /// Runs `ctl stop` or `ctl restart`, and meanwhile kills the supervisor, the leader, or nothing.
     Stop,
-    /// The supervisor, while a log is put aside.
+    /// Kills the supervisor during a log rotation.
     Rotation,
-    /// The supervisor, and while its successor takes everything over, that one.
+    /// Kills the supervisor, and its successor during adoption.
     Adoption,
-    /// A `ctl upgrade`, and meanwhile the supervisor, a leader, or nobody.
+    /// Runs `ctl upgrade`, and meanwhile kills the supervisor, a leader, or nothing.
     Upgrade,
-    /// Supervisor and leader at once.
+    /// Kills supervisor and leader at once.
     Both,
-    /// Supervisor and monitors at once.
+    /// Kills supervisor and monitors at once.
     Daemons,
 }
 
-/// Each as often as it stands here.
+/// The actions; an action that is listed more often is chosen more often.
 const BLOWS: [Blow; 18] = [
     Blow::Supervisor,
     Blow::Supervisor,
@@ -66,22 +67,22 @@ const BLOWS: [Blow; 18] = [
     Blow::Both,
 ];
 
-/// What a storm has done and seen.
+/// Record of a storm.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// How often what was killed.
+    /// Number of kills by kind.
     pub(super) blows: BTreeMap<&'static str, u64>,
-    /// For each death of the supervisor, how long nobody answered.
+    /// For each death of the supervisor, how long no supervisor answered.
     pub(super) without: Vec<Duration>,
-    /// How many of them it came back from by itself.
+    /// Number of these deaths after which a guard restarted it.
     pub(super) revived: u64,
-    /// From when to when nobody read what services wrote, and perhaps nobody held it either.
+    /// Periods in which no process read the services' output, and perhaps none held the pipes either.
     pub(super) unread: Vec<(SystemTime, SystemTime)>,
-    /// What should not have been.
+    /// Errors found so far.
     pub(super) wrong: Vec<String>,
 }
 
-/// One that rages.
+/// A running storm.
 #[derive(Debug)]
 pub(super) struct Rage<'a> {
     storm: &'a Storm,
@@ -89,31 +90,32 @@ pub(super) struct Rage<'a> {
     names: Vec<String>,
     began: Instant,
     diary: File,
-    /// Since when the supervisor is dead by our hand.
+    /// Time at which the supervisor was killed by us, while it is dead.
     down: Option<(Instant, SystemTime)>,
-    /// How often it has died in a row.
+    /// Number of short lives in a row.
     short_lives: u32,
-    /// Until when it is let live.
+    /// Time until which the supervisor is not killed.
     spared_until: Option<Instant>,
-    /// Whether a monitor keeps a copy of every pipe; if not, last words may go with a run that nobody supervises.
+    /// Whether a monitor holds a copy of every pipe. If not, the last output of a run that ends while no
+    /// supervisor runs may be lost.
     kept: bool,
-    /// What it has done and seen.
+    /// Record of this storm.
     pub(super) tally: Tally,
 }
 
-/// How a supervisor that was killed came back.
+/// How a killed supervisor came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {
-    /// It had not been killed.
+    /// The supervisor had not been killed.
     NeverGone,
-    /// A monitor started it.
+    /// A monitor restarted it.
     ByItself,
     /// `ctl up` was needed.
     Called,
 }
 
 impl<'a> Rage<'a> {
-    /// One that has not begun.
+    /// Creates a storm that has not begun.
     pub(super) fn new(storm: &'a Storm) -> Result<Self, Failure> {
         Ok(Self {
             storm,
@@ -129,7 +131,7 @@ impl<'a> Rage<'a> {
         })
     }
 
-    /// Strikes until the time is over, or too much is wrong to go on.
+    /// Acts until the time is over, or until there are too many errors to go on.
     pub(super) fn rage(
         &mut self,
         mut tell: impl FnMut(&Tally) -> Result<(), Failure>,
@@ -158,7 +160,7 @@ impl<'a> Rage<'a> {
         }
         if self.short_lives >= SHORT_LIVES {
             self.short_lives = 0;
-            // Else it goes on, and `ctl up` must do what the guard no longer does at once.
+            // Otherwise the storm goes on, and `ctl up` must do what the guard now delays.
             if self.chance.bool() {
                 self.spared_until = Some(now() + LONG_LIFE);
                 return Blow::Service;
@@ -167,7 +169,8 @@ impl<'a> Rage<'a> {
         if self.chance.u32(0..40) == 0 { Blow::Daemons } else { BLOWS[self.chance.usize(0..BLOWS.len())] }
     }
 
-    /// Before anything has been written down: the supervisor and the leader of a family, a moment after the first start.
+    /// Kills the supervisor and a leader with child processes shortly after the first start, before
+    /// anything has been written down.
     fn first_strike(&mut self) -> Result<(), Failure> {
         if let Some(name) = self.names.get(5).or(self.names.get(2)).cloned()
             && self.chance.bool()
@@ -248,7 +251,7 @@ impl<'a> Rage<'a> {
         self.heard(asked, &format!("ctl start {name}")).map(drop)
     }
 
-    /// Stopped means stopped.
+    /// Checks that a stopped service has no processes.
     fn nobody_left(&mut self, name: &str, answer: &Answer) {
         if answer.code != Some(0) {
             return self.wrong(format!("ctl stop {name}: {:?}, {}", answer.code, answer.err.trim()));
@@ -260,7 +263,7 @@ impl<'a> Rage<'a> {
         }
     }
 
-    /// What a person stopped is not started by a supervisor that a monitor started.
+    /// Checks that a supervisor restarted by a monitor does not start a service that the user stopped.
     fn stays_stopped(&mut self, name: &str) -> Result<(), Failure> {
         let status = self.status()?;
         let mut services = status["services"].as_array().into_iter().flatten();
