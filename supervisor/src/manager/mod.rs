@@ -4,7 +4,7 @@
 //!  exits, children ─┐                       ┌─▶ Unit::observe ─▶ poll ─▶ Action ─▶ service::driver
 //!  logs, notify    ─┼─▶ one loop, one turn ─┤
 //!  commands        ─┤                       └─▶ journal, write-ahead log, checkpoint
-//! |    deadline        ─┘                       ──▶ `changes` (a number): clients wait on it, then ask
+//!  deadline        ─┘                       ──▶ `changes` (a number): clients wait on it, then ask
 //! ```
 //!
 //! | file | what it handles |
