@@ -94,7 +94,7 @@ pub enum Fact {
 pub enum Action {
     /// Start a process as this incarnation; answer with `Spawned`, `SpawnFailed` or `Hindered`.
     Spawn(u64),
-    /// Ask the run to go, politely; answer with `NotTold` if that is not done.
+    /// Tell the run to end; answer with `NotTold` if that is not done.
     Terminate(WhyEnd),
     /// Kill every process of the run.
     Kill,

@@ -100,7 +100,7 @@ impl Mark {
 #[derive(Debug, Clone)]
 pub struct Readiness {
     since: BootInstant,
-    /// Conditions that were said once and hold from then on: notify and log.
+    /// Conditions that are met once and stay met: notify and log.
     said: Vec<bool>,
     /// When all conditions held for the first time.
     pub ready_at: Option<BootInstant>,
