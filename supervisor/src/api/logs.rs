@@ -42,7 +42,7 @@ struct Source {
     progress: Option<watch::Receiver<u64>>,
     /// Chunks that were read and not sent yet.
     read: VecDeque<Chunk>,
-    /// Why no more can be read, and not said yet.
+    /// Why no more can be read, if that was not sent yet.
     trouble: Option<String>,
 }
 

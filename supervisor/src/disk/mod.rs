@@ -3,12 +3,14 @@
 //!
 //! | file | where | written |
 //! |---|---|---|
-//! | [`wal`] | `home/run/wal` | around every spawn and before every answer, in blocks that it keeps; without fsync: a SIGKILL does not lose the page cache |
+//! | [`wal`] | `home/run/wal` | around every spawn and before every answer, in blocks that it keeps, without fsync |
 //! | `replay` | | the records read back from it |
 //! | [`state`] | `home/state/state.json` | its checkpoint, off the hot path: temporary file, fsync, rename |
 //! | [`applied`] | `home/state/applied.toml`, `.json` | at `up` and `apply` |
 //! | [`added`] | `home/state/added.json` | when a service that no file names is added or removed |
 //! | [`launch`] | `home/state/launch.json` | at each start, for the guard that starts it again |
+//!
+//! The write-ahead log needs no fsync: a SIGKILL does not lose the page cache.
 
 pub mod added;
 pub mod applied;
