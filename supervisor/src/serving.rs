@@ -91,7 +91,7 @@ impl Api {
 
     /// Begins to answer requests.
     pub(crate) fn serve(&self, manager: Handle, journal: PathBuf) {
-        // Fails only if its thread has panicked; supervision goes on without it.
+        // Fails only if its thread has panicked; supervision continues without it.
         if self.go.send((manager, journal)).is_err() {
             tracing::error!("the thread of the API is gone");
         }

@@ -39,7 +39,7 @@ struct Last {
 pub(crate) struct Sampler(Mutex<HashMap<String, Last>>);
 
 impl Sampler {
-    /// Samples services whose sample is due, and returns what each uses.
+    /// Samples the services that are due, and returns what each uses.
     pub(super) fn sample(&self, view: &View) -> HashMap<String, Sample> {
         let all = self.update(view);
         all.iter().filter_map(|(name, last)| Some((name.clone(), last.sample?))).collect()

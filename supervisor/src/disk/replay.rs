@@ -1,7 +1,7 @@
 //! What the write-ahead log adds to the checkpoint.
 //!
 //! A record is a line: a checksum of the rest, a growing number, and what happened. The first line that is incomplete,
-//! or whose number does not grow, ends the log: after it lie records from before the last checkpoint.
+//! or has a number that does not grow, ends the log: after it lie records from before the last checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub struct Replay {
     pub ends: BTreeMap<String, (u64, SavedEnd)>,
     /// By service: the run that a new run would replace once that is ready.
     pub reloads: BTreeMap<String, u64>,
-    /// Services whose counts were cleared.
+    /// Services with cleared counts.
     pub resets: BTreeSet<String>,
     /// By service: whether it was paused last.
     pub pauses: BTreeMap<String, Paused>,

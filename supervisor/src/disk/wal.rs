@@ -15,7 +15,7 @@ use crate::os::{self, Identity};
 pub(crate) use super::replay::hostile;
 pub use super::replay::{Intended, Paused, Replay};
 
-/// The first line of a log whose records are written in place.
+/// The first line of a log that is written in place.
 pub(super) const HEADER: &str = "sereno-wal 2\n";
 
 /// This many bytes of the file have disk blocks before they are needed, so that a start on a full disk needs none. A

@@ -240,7 +240,7 @@ impl Journal {
         &self.recent
     }
 
-    /// Subscribes to all future events; a slow subscriber misses some and is told how many.
+    /// Subscribes to all future events; a slow subscriber misses some, and receives their number.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.live.subscribe()
     }

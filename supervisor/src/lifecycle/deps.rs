@@ -1,4 +1,4 @@
-//! Which services may start, and which must stop first. Level-triggered: computed anew after every change, with no
+//! Which services may start, and which must stop first. Level-triggered: computed again after every change, with no
 //! memory.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ pub enum Exit {
     Code(i32),
     /// It was ended by a signal, such as `"SIGKILL"`.
     Signal(String),
-    /// Its exit was not seen: it was an adopted process whose status the kernel no longer gave.
+    /// Its exit was not seen: the kernel no longer gave the status of an adopted process.
     Unknown,
     /// It could not be started, for this reason.
     NotSpawned(String),

@@ -12,7 +12,7 @@ use super::BootInstant;
 /// The settings of a service that decide on readiness.
 #[derive(Debug, Clone)]
 pub struct ReadyRules {
-    /// All of these must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Ready>,
     /// A run that is not ready in this time has failed, if there is evidence.
     pub timeout: Duration,
@@ -117,7 +117,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Begins the readiness of a new run; `watched` are the checks whose monitors are attached.
+    /// Begins the readiness of a new run; `watched` are the checks with attached monitors.
     pub fn begin(rules: &ReadyRules, now: BootInstant, watched: &BTreeMap<Name, bool>) -> Self {
         let marks = rules.checks.keys().map(|id| {
             let watched = watched.get(id).copied().unwrap_or(false).then_some(now);

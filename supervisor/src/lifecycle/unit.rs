@@ -82,7 +82,7 @@ pub(super) enum Phase {
     Sweeping { last: Ended, asked: bool },
 }
 
-/// The end of the run whose leftover processes are being ended.
+/// The end of the run that left the processes that are being ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) end: WhyEnd,

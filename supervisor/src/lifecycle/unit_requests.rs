@@ -16,7 +16,7 @@ impl Unit {
             Phase::Stopping { end, .. }
             | Phase::Draining { last: Ended { end, .. }, .. }
             | Phase::Sweeping { last: Ended { end, .. }, .. } => {
-                // A job whose stop has finished would otherwise wait for its time.
+                // After a finished stop a job would otherwise wait for its time.
                 if self.rules.is_job {
                     *end = WhyEnd::Restart;
                 }

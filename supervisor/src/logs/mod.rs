@@ -44,9 +44,9 @@ pub use read::{Chunk, Limits, Place, Reader};
 /// An output of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Which {
-    /// Standard output.
+    /// The standard output.
     Out,
-    /// Standard error.
+    /// The standard error output.
     Err,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Pump {
     peeker: Peeker,
     streams: HashMap<u64, Stream>,
     keys: HashMap<Key, u64>,
-    /// The streams whose writers flood: not waited for, but emptied when their time has come.
+    /// The flooding streams: not waited for, but emptied when their time has come.
     floods: Vec<u64>,
     next: u64,
     tell: Box<dyn Fn(LogEvent) + Send>,

@@ -75,7 +75,7 @@ fn serves(monitor: &Monitor, kind: &str) -> bool {
     elsewhere || monitor.kinds.iter().any(|own| own == kind)
 }
 
-/// A monitor whose stream is open.
+/// A monitor with an open stream.
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) monitor: Name,

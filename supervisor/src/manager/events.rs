@@ -109,7 +109,7 @@ impl Manager {
         os::orphans(|pid| leaders.contains(&pid))
     }
 
-    /// Looks again at leftover processes whose next look is due.
+    /// Looks again at leftover processes, where the next look is due.
     pub(super) fn look_at_pending(&mut self, now: BootInstant) {
         let due =
             |(_, service): &(&Name, &Service)| service.pending.as_ref().is_some_and(|p| p.next_try <= now);

@@ -19,7 +19,7 @@ impl Manager {
         let users = self.services.values().filter(|service| service.is_users() && !service.is_second());
         let wanted: BTreeMap<Name, Wanted> = users
             .filter_map(|service| {
-                // A service whose user does not exist cannot be started either.
+                // Without its user the service cannot be started either.
                 let ids = file_ids(&service.spec).ok()?;
                 Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths(), ids)?))
             })

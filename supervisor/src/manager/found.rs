@@ -23,7 +23,7 @@ pub struct Found {
     pub(super) state: Option<State>,
     pub(super) replay: Replay,
     pub(super) marked: Vec<Marked>,
-    /// The entries of `marked` whose mark is trusted to say which process leads a run, and which run.
+    /// The entries of `marked` with a mark that is trusted to say which process leads a run, and which run.
     pub(super) believed: Vec<Marked>,
     /// The last child that was started, as far as it wrote its pid down.
     pub(super) born: Born,
@@ -91,7 +91,7 @@ impl Found {
         }
     }
 
-    /// Returns a leader that lives, or that has ended meanwhile and whose exit an fd store can still tell.
+    /// Returns a leader that lives, or that has ended meanwhile if an fd store can still tell its exit.
     pub(super) fn take_hold(
         &self,
         name: &Name,
@@ -167,7 +167,7 @@ impl Found {
         self.same_boot && self.replay.begins.contains(name.as_str())
     }
 
-    /// Returns whether a new run was to replace this run.
+    /// Returns whether a reload of this run was requested, so that a new run must replace it.
     pub(super) fn is_to_reload(&self, name: &Name, incarnation: u64) -> bool {
         let asked = self.replay.reloads.get(name.as_str()) == Some(&incarnation);
         let under_way =

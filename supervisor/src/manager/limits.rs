@@ -25,7 +25,7 @@ pub(super) struct Seen {
 }
 
 impl Manager {
-    /// Examines every run whose next look is due.
+    /// Examines every run that is due for a look.
     pub(super) fn look_at_limits(&mut self, now: BootInstant) {
         let due = self.services.iter_mut().filter_map(|(key, service)| {
             let to_look_at = service.due_to_be_looked_at(now)?;

@@ -16,7 +16,7 @@
 //! | `limits` | runs that use too much memory, runs that are frozen |
 //! | `notify` | messages of services over their notify sockets |
 //! | `operate` | requests of operators |
-//! | `daemons` | its own daemons that it runs: managed monitors, the guard |
+//! | `daemons` | Sereno's own daemons that this supervisor runs: managed monitors, the guard |
 //! | `attachments` | which monitors are attached, and which callers may speak for a monitor |
 //! | `monitors` | what monitors watch and what they report |
 //! | `restart_requests` | restarts that monitors ask for, and the decisions |
@@ -26,7 +26,7 @@
 //! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
-//! | `begin` | going on from what an earlier supervisor left |
+//! | `begin` | continuing from what an earlier supervisor left |
 //! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
@@ -96,7 +96,7 @@ use generation::Generation;
 enum Happened {
     /// A line of output matched a readiness pattern.
     Log(LogEvent),
-    /// Files of a service have changed, or can not be watched.
+    /// Files of a service have changed, or cannot be watched.
     Files(News),
     /// Runs were examined for memory use and freezes.
     Seen(Vec<limits::Seen>),
@@ -115,7 +115,7 @@ enum Happened {
 enum Ended {
     /// The leader of a run, with its incarnation.
     Leader(Name, u64),
-    /// A `stop.command`.
+    /// The `stop.command` of a service.
     Stopper(Name),
     /// The trial run of a new program.
     Trial,
@@ -171,7 +171,7 @@ pub struct Manager {
     /// Services that the next scan looks for, and whether a scan is under way.
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
-    /// Files whose changes restart services.
+    /// Watched files, which restart services when they change.
     watches: Watches,
     /// Wakes the loop at a wall-clock time.
     alarm: os::Alarm,

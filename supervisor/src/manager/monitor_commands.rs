@@ -59,7 +59,7 @@ pub struct Target {
     pub starting: bool,
     /// The check's settings.
     pub check: Check,
-    /// For a command whose service is confined: how the command is confined, or why it cannot be run.
+    /// For a command of a confined service: how the command is confined, or why it cannot be run.
     pub restricted: Option<Result<Restricted, String>>,
 }
 

@@ -50,7 +50,7 @@ impl Manager {
         let now = os::now();
         let Reported { monitor, session, speaker, generation, blind, results } = reported;
         let kinds = &self.attached_as(&monitor, &session, &speaker)?.kinds;
-        // A report that answers an older target set may contain a check whose kind has changed since.
+        // A report that answers an older target set may contain a check that has another kind by now.
         let is_current = generation == self.targets.number();
         let kind_of_another = |result: &CheckResult| {
             let check = self.services.get(&result.service)?.spec.checks.get(&result.check)?;

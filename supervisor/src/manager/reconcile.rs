@@ -200,7 +200,7 @@ impl Manager {
         }
     }
 
-    /// Updates which services may start. Level-triggered: computed anew each time.
+    /// Updates which services may start. Level-triggered: computed again each time.
     fn open_and_close_gates(&mut self, now: BootInstant) {
         let missing: Vec<(Name, Option<String>)> = self
             .graph

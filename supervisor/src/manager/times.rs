@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::service::timer::{LATE, Timer};
 
 impl Manager {
-    /// Runs services whose time has come and ends runs that take too long. Then sets the alarm for the next time.
+    /// Runs services when their time has come and ends runs that take too long. Then sets the alarm for the next time.
     pub(super) fn look_at_times(&mut self, now: BootInstant) {
         let timed = |(_, service): &(&Name, &Service)| service.timer.is_some() || service.is_overdue(now);
         let names: Vec<Name> = self.services.iter().filter(timed).map(|(key, _)| key.clone()).collect();

@@ -29,7 +29,7 @@ pub struct Run {
 /// Leftover processes that have been told to end, and are looked at again.
 #[derive(Debug)]
 pub struct Pending {
-    /// What must be true to go on.
+    /// The condition that must become true.
     pub what: Waiting,
     /// When to look again even if nothing happened.
     pub next_try: BootInstant,

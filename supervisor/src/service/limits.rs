@@ -21,7 +21,7 @@ pub struct Limits {
     every: Duration,
     /// Whether `memory_max` must be measured because the kernel does not enforce it.
     memory: bool,
-    /// What the watchdog has seen.
+    /// The watchdog's observations, if it is configured.
     pub watch: Option<Watch>,
     /// Why it counts as frozen, if that has been reported.
     pub frozen: Option<String>,

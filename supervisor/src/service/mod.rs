@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
-//! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`driver`] | performs the unit's actions: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
@@ -60,7 +60,7 @@ pub enum Role {
     Daemon,
     /// A second run of a service, which will replace the first.
     Successor,
-    /// A run that was replaced, or a successor whose reload was cancelled.
+    /// A run that was replaced, or the successor of a cancelled reload.
     Retired,
 }
 
@@ -76,7 +76,7 @@ pub enum Fifos {
     Nameless,
 }
 
-/// One service.
+/// A service as it runs.
 #[derive(Debug)]
 pub struct Service {
     /// The service's name.
@@ -95,7 +95,7 @@ pub struct Service {
     pub plan: Option<Plan>,
     /// Whether it is wanted up, as last written down.
     pub written_wanted: bool,
-    /// The run whose end is written down, if any.
+    /// The run that has its end written down, if any.
     pub written_end: Option<u64>,
     /// The current run's process.
     pub run: Option<Run>,

@@ -24,13 +24,13 @@ const MOST_LINES: usize = 64;
 /// A line of a message that Sereno understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word<'a> {
-    /// `READY=1`
+    /// `READY=1`: it is ready.
     Ready,
-    /// `STATUS=`
+    /// `STATUS=`: a status text.
     Status(&'a str),
-    /// `STOPPING=1`
+    /// `STOPPING=1`: it is about to end.
     Stopping,
-    /// `WATCHDOG=1`
+    /// `WATCHDOG=1`: it is alive.
     Alive,
     /// `MAINPID=`: ignored, as Sereno keeps to the process that it started.
     MainPid(&'a str),

@@ -21,7 +21,7 @@ pub const LATE: Duration = Duration::from_secs(60);
 pub struct Timer {
     /// The next time; `None` if the time zone is unknown on this host.
     next: Option<SystemTime>,
-    /// The last time that came.
+    /// The latest scheduled time that has come.
     came: Option<SystemTime>,
     looked: SystemTime,
     /// Whether its time came during the last run, so that a run waits for that run's end.

@@ -26,7 +26,7 @@ impl fmt::Display for Changed {
     }
 }
 
-/// Services whose files are changing.
+/// Services with changing files.
 #[derive(Debug, Default)]
 pub struct Debouncer {
     busy: BTreeMap<Name, Burst>,
@@ -69,7 +69,7 @@ impl Debouncer {
         self.busy.values().map(Burst::end).min()
     }
 
-    /// Takes the services whose files are quiet by now.
+    /// Takes the services with files that are quiet by now.
     pub fn take_quiet(&mut self, now: BootInstant) -> Vec<(Name, Changed)> {
         let quiet: Vec<Name> =
             self.busy.iter().filter(|(_, burst)| burst.end() <= now).map(|(name, _)| name.clone()).collect();

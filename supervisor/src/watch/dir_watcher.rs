@@ -52,7 +52,7 @@ impl DirWatcher {
         Self { watcher, open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
-    /// Creates a watcher whose every look returns this error.
+    /// Creates a watcher that returns this error at every look.
     pub(super) fn shut_by(error: &io::Error) -> Self {
         let why = format!("the rights of its user can not be taken: {}", plain(error));
         Self { watcher: Err(why), open: BTreeSet::new(), counts: BTreeMap::new() }

@@ -1,6 +1,6 @@
 //! Watches the files that services are restarted for. There is one thread for each user that services run as, with that
-//! user's rights, so that links cannot lead to other files. The manager only hears of a service whose files have
-//! changed and are quiet again.
+//! user's rights, so that links cannot lead to other files. The manager hears of a service only once its files
+//! have changed and are quiet again.
 //!
 //! ```text
 //!  notify (inotify, …) ──▶ rules: which service, does it count? ──▶ debouncer: quiet again? ──▶ News ──▶ manager
@@ -36,7 +36,7 @@ use crate::os::{self, Ids};
 pub enum News {
     /// Files of a service have changed, and are quiet again.
     Changed(Name, Changed),
-    /// What of a service cannot be watched, and what to do about it; `None` if everything is watched.
+    /// Tells which files of a service cannot be watched, and what to do about it; `None` if all are watched.
     Trouble(Name, Option<String>),
 }
 

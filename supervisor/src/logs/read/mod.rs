@@ -35,7 +35,7 @@ pub struct Chunk {
 pub struct Place {
     /// The number of the file: neither a rotation nor compressing changes it.
     pub file: u64,
-    /// Bytes from its beginning.
+    /// The offset in bytes from its beginning.
     pub offset: u64,
 }
 

@@ -137,7 +137,7 @@ impl Tree {
         {
             return true;
         }
-        // Zombies count as gone. A group whose number belongs to other processes by now must not be waited for.
+        // Zombies count as gone. If the group number belongs to other processes by now, they must not be waited for.
         !orphans.iter().copied().flat_map(proc::descendants).any(|pid| self.is_member(pid))
     }
 

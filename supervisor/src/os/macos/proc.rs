@@ -160,7 +160,7 @@ pub(super) fn sysctl(numbers: &[c_int]) -> Option<Vec<u8>> {
 pub(super) fn sysctl_text(name: &CStr) -> Option<String> {
     let mut bytes = [0_u8; 256];
     let mut length = bytes.len();
-    // SAFETY: a NUL-terminated name, and a buffer whose length the call is given.
+    // SAFETY: a NUL-terminated name, and a buffer with the length that the call is given.
     let read = unsafe {
         libc::sysctlbyname(name.as_ptr(), bytes.as_mut_ptr().cast(), &raw mut length, ptr::null_mut(), 0)
     };

@@ -115,7 +115,7 @@ impl Tree {
         self.members().is_empty()
     }
 
-    /// Returns the living processes of the group. A group whose number belongs to other processes by now is ignored.
+    /// Returns the living processes of the group. Other processes that got the group number later are ignored.
     fn members(&self) -> Vec<u32> {
         proc::group(self.leader.pid).into_iter().filter(|pid| self.is_member(*pid)).collect()
     }

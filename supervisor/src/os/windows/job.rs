@@ -79,7 +79,7 @@ impl Job {
         Ok(job)
     }
 
-    /// Returns the service of this home whose job a process is in, among the jobs that this supervisor has open.
+    /// Returns the service of this home that a process belongs to, among the jobs that this supervisor has open.
     pub(super) fn owner(instance: &str, pid: u32) -> Option<String> {
         let open: Vec<(String, Arc<Self>)> = {
             let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -268,7 +268,7 @@ impl Drop for Watch {
 }
 
 /// Returns whether a path still names an open file, so that a follower notices a rotation. Not compared by times: a new
-/// file gets the times of the file whose name it took over.
+/// file gets the times of the file that had its name before.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let current = OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES).open(path)?;
     Ok(id_of(file)? == id_of(&current)?)
