@@ -7,7 +7,8 @@ use crate::service::notify::{Word, words};
 use crate::service::{Notification, Service};
 
 impl Manager {
-    /// Listens to runs that an earlier supervisor began, and to runs with deleted sockets; a start binds its own socket.
+    /// Listens to runs that an earlier supervisor began, and to runs with deleted sockets; a start binds its own
+    /// socket.
     pub(super) fn listen_to_running(&mut self) {
         let Self { services, world, kept, .. } = self;
         for (name, service) in services.iter().filter(|(_, service)| !service.is_second()) {

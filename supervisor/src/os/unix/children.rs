@@ -23,9 +23,9 @@ impl Children {
     }
 }
 
-/// Reaps every dead child that leads no run: orphans that became children of this process. `is_known` tells leaders,
-/// whose status is read by [`reap`](crate::os::Process::reap). Returns how many were reaped, and a dead leader that is
-/// next in line.
+/// Reaps every dead child that leads no run: orphans that became children of this process. `is_known` tells leaders;
+/// their status is read by [`reap`](crate::os::Process::reap). Returns how many were reaped, and the dead leader that
+/// is next in line, if any.
 pub fn orphans_reaped(is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
     let mut reaped = 0;
     loop {
