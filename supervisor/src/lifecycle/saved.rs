@@ -9,7 +9,7 @@ use super::ready::Readiness;
 use super::unit::{Phase, Rest, Rules, Stage};
 use super::{BootInstant, Exit, Unit, WhyEnd};
 
-/// The written form. Fields may be added; an older version leaves fields that it does not know at their defaults.
+/// The written form. Fields may be added: a field that an older version did not write gets its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// Whether it is wanted up.

@@ -91,7 +91,7 @@ struct Log {
 
 impl Log {
     fn new(keep: RotationPolicy) -> Self {
-        // Bytes from an earlier supervisor's time were counted by that supervisor.
+        // What was written under an earlier supervisor is not counted here: the allowance is for a single file.
         Self { allowance: keep.largest(), keep, said: false }
     }
 

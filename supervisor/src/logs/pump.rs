@@ -89,7 +89,7 @@ impl Pump {
         self.floods.iter().map(|id| self.visit(*id)).min()
     }
 
-    /// Switches between waiting for a stream and visiting it, as its writer has begun or stopped to flood.
+    /// Switches between waiting for a stream and visiting it, as its writer has begun or stopped flooding.
     fn wait_or_visit(&mut self, id: u64) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let is_visited = self.floods.contains(&id);

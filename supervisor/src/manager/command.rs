@@ -90,7 +90,7 @@ pub enum Command {
         why: bool,
         /// With `why`: explain the restart that began this run.
         incarnation: u64,
-        /// The largest number of events, newest first.
+        /// How many events at most: the newest.
         limit: usize,
         /// Only events with smaller numbers; 0 for all.
         before: u64,
@@ -118,7 +118,7 @@ pub enum Command {
         keep: bool,
         /// The caller, for the journal.
         who: String,
-        /// Sent when the shutdown has begun; the next supervisor would finish it.
+        /// Sent once the shutdown is certain: the next supervisor would finish it.
         reply: Reply<()>,
     },
 }
