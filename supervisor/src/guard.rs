@@ -1,5 +1,6 @@
-//! `supervisor --guard`: the guard as a process of its own, which a supervisor runs where no built-in monitor guards it.
-//! It has one thread, and one more that waits for the supervisor's end; it asks nothing but whether the supervisor hangs.
+//! `supervisor --guard`: the guard as a separate process, which a supervisor runs where no built-in monitor guards it.
+//! It has a thread of its own, and another that waits for the supervisor's end; the only request that it sends checks
+//! whether the supervisor hangs.
 
 use std::path::Path;
 
@@ -12,9 +13,9 @@ use crate::os;
 use crate::serving;
 use crate::start::{StartError, step};
 
-/// Guards until it is told to end.
+/// Guards the supervisor until told to end.
 pub(crate) fn run(home: &Path) -> Result<(), StartError> {
-    // A second one would take the place of the first, and hold nothing.
+    // A second guard would take the first guard's place and hold no files.
     if std::env::var_os(os::MARK).is_none() {
         return Err(StartError::Guard(home.into()));
     }
@@ -31,7 +32,7 @@ pub(crate) fn run(home: &Path) -> Result<(), StartError> {
             home.root().display()
         );
         Guard::new(home, GUARD).spawn(shutdown.clone());
-        // The supervisor connects to the fd store as soon as it hears that this process is ready.
+        // The supervisor connects to the fd store once this process reports readiness.
         if let Some(init) = SdNotify::of(&std::env::vars_os().collect()) {
             init.report(shutdown.clone());
         }
@@ -39,7 +40,7 @@ pub(crate) fn run(home: &Path) -> Result<(), StartError> {
         shutdown.triggered().await;
         Ok(())
     });
-    // A supervisor that is just being started must not hold the exit.
+    // Starting a supervisor must not delay the exit.
     runtime.shutdown_background();
     ran
 }

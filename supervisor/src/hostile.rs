@@ -1,5 +1,5 @@
-//! Bytes from outside, each with the code that takes them: what fuzzers and `tests/hostile.rs` call. Whatever the bytes
-//! are, nothing here panics, hangs, or keeps more than a small multiple of them.
+//! Decoders of bytes from outside, for the fuzzers and `tests/hostile.rs`. Whatever the bytes are, no decoder panics,
+//! hangs, or keeps more than a small multiple of them.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use sereno_config::Env;
 
 use crate::{api, disk, journal, logs, service};
 
-/// What takes one kind of bytes.
+/// A function that decodes one kind of bytes.
 pub type Target = fn(&[u8]);
 
-/// Name and code of each; the name is that of its folder in `fuzz/corpus`.
+/// The name and function of each target; the name is also its folder in `fuzz/corpus`.
 pub const TARGETS: [(&str, Target); 8] = [
     ("state", disk::state::hostile),
     ("wal", disk::wal::hostile),
@@ -22,13 +22,13 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("wire", api::hostile::message),
 ];
 
-/// Feeds one input to the target of that name.
+/// Feeds an input to the target of that name.
 pub fn feed(name: &str, bytes: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this list");
     target(bytes);
 }
 
-/// `state/added.json`, and the services in it.
+/// Decodes `state/added.json`, and the services in it.
 fn added(bytes: &[u8]) {
     let Ok(added) = serde_json::from_slice::<disk::added::Added>(bytes) else { return };
     let text = "[services.web]\ncommand = \"sleep 1\"\n";
@@ -37,7 +37,7 @@ fn added(bytes: &[u8]) {
     }
 }
 
-/// `state/applied.toml` and what lies beside it.
+/// Decodes `state/applied.toml` and the files beside it.
 fn applied(bytes: &[u8]) {
     let _ = serde_json::from_slice::<disk::applied::About>(bytes);
     let _ = serde_json::from_slice::<sereno_guard::launch::Launch>(bytes);
@@ -45,7 +45,7 @@ fn applied(bytes: &[u8]) {
     let _ = sereno_config::load(Path::new("/h/applied.toml"), &text, &Env::new());
 }
 
-/// What a service says into its notify socket.
+/// Decodes a message on a service's notify socket.
 fn notify(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         service::notify::words(text).for_each(drop);

@@ -1,4 +1,4 @@
-//! Owns the processes of Sereno's services, and is the only one that decides.
+//! Owns the processes of Sereno's services; only the supervisor decides about them.
 //!
 //! ```text
 //!  sereno.toml ─▶ start ─▶ manager (one task, one thread)          os: every system call
@@ -9,7 +9,7 @@
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
-//! Who may use whom: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure;
+//! Allowed dependencies: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure;
 //! [`os`] is the only module that names system calls, and the only one where `unsafe` is allowed.
 
 pub mod api;

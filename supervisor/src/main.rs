@@ -1,4 +1,4 @@
-//! Wires: arguments → run → exit code.
+//! Entry point: arguments → run → exit code.
 
 use std::process::ExitCode;
 

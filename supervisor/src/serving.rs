@@ -1,4 +1,4 @@
-//! The API's thread: bound before anything is taken up, serving once there is a manager to ask.
+//! The API's thread: bound before anything is adopted, serving once there is a manager.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::manager::command::Command;
 use crate::metrics;
 use crate::start::{StartError, step};
 
-/// How long clients may take to hear that it is over.
+/// How long to wait until clients have received the end of their streams.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// One thread does everything, and four what would block it.
+/// Returns the runtime: a single thread, and up to four for blocking work.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     sereno_runtime::runtime(4)
 }
@@ -33,7 +33,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Binds the supervisor's own socket, and what the file names besides.
+    /// Binds the supervisor's own socket, and the endpoints that the file names.
     pub(crate) fn bind(
         home: &Home,
         table: &SupervisorTable,
@@ -64,10 +64,10 @@ impl Api {
                     Err(error) => return drop(bound.send(Err(error.into()))),
                 };
                 drop(bound.send(Ok(())));
-                // Ends without a word only if the supervisor could not be built.
+                // Ends silently only if the supervisor could not be built.
                 let Ok((manager, journal)) = going.recv() else { return };
                 let ears = manager.clone();
-                // If the manager is that busy, the log has it at least.
+                // If the manager's queue is full, the log still has the line.
                 access.report(move |line| ears.try_tell(Command::Refused(line)));
                 let eyes = api::ApiContext { sampler: Arc::default(), access };
                 if let Some(page) = page {
@@ -89,15 +89,15 @@ impl Api {
         }
     }
 
-    /// From now on it answers.
+    /// Begins to answer requests.
     pub(crate) fn serve(&self, manager: Handle, journal: PathBuf) {
-        // Fails only if its thread has panicked; supervision goes on without it.
+        // Fails only if its thread has panicked; supervision continues without it.
         if self.go.send((manager, journal)).is_err() {
             tracing::error!("the thread of the API is gone");
         }
     }
 
-    /// Waits until clients have heard that it is over.
+    /// Waits until clients have received the end, or the time for that is over.
     pub(crate) fn end(self) {
         if self.thread.join().is_err() {
             tracing::error!("the thread of the API had panicked");

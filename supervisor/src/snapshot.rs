@@ -1,4 +1,4 @@
-//! What others see: a picture of everything at one moment, made when somebody asks.
+//! The view that clients see: a snapshot of everything, made on request.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,123 +12,123 @@ use crate::os::Cgroup;
 use crate::service::Reload;
 use crate::service::reports::Report;
 
-/// Everything the supervisor knows.
+/// A snapshot of everything that the supervisor knows.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Grows with every change.
+    /// A number that grows with every change.
     pub generation: u64,
     /// How long this supervisor has run.
     pub uptime: Duration,
-    /// Of this home.
+    /// The instance name of this home.
     pub instance: String,
     /// The file that was applied.
     pub about: Arc<About>,
-    /// Everything is about to stop.
+    /// Whether the supervisor is shutting down.
     pub going: bool,
     /// Why restarts are held for the whole host.
     pub brake: Option<String>,
-    /// Why nobody would start this supervisor again if it died.
+    /// Why nothing would restart this supervisor if it died.
     pub unguarded: Option<&'static str>,
-    /// What happened to the supervisor itself, until the next `up` or `apply`.
+    /// An event of the supervisor itself to show until the next `up` or `apply`.
     pub notice: Option<String>,
-    /// In the order of their names.
+    /// Monitors in the order of their names.
     pub monitors: Vec<MonitorView>,
-    /// The guard, where this supervisor runs one of its own.
+    /// The guard, if this supervisor runs one.
     pub guard: Option<ServiceView>,
-    /// In the order of their names.
+    /// Services in the order of their names.
     pub services: Vec<ServiceView>,
 }
 
 impl View {
-    /// The processes of Sereno's own daemons that this supervisor runs.
+    /// Returns the processes of Sereno's own daemons that this supervisor runs.
     pub fn daemons(&self) -> impl Iterator<Item = &ServiceView> {
         self.monitors.iter().filter_map(|monitor| monitor.process.as_ref()).chain(&self.guard)
     }
 }
 
-/// A monitor.
+/// The view of a monitor.
 #[derive(Debug, Clone)]
 pub struct MonitorView {
-    /// Its name.
+    /// The monitor's name.
     pub name: Name,
     /// The check kind it serves.
     pub kind: String,
-    /// Where it serves.
+    /// The endpoint that it serves on.
     pub endpoint: String,
-    /// Run by this supervisor.
+    /// Whether this supervisor runs it.
     pub managed: bool,
-    /// The program that the file gives it; empty: the one of its name that comes with the supervisor.
+    /// The program in the file; empty for the program of that name that comes with the supervisor.
     pub program: String,
-    /// Its stream is open.
+    /// Whether its stream is open.
     pub attached: bool,
-    /// Why it doubts itself.
+    /// Why it does not trust its own measurements.
     pub blind: Option<String>,
     /// Its process, if managed.
     pub process: Option<ServiceView>,
 }
 
-/// A service.
+/// The view of a service.
 #[derive(Debug, Clone)]
 pub struct ServiceView {
-    /// Its name.
+    /// The service's name.
     pub name: Name,
-    /// Wanted up.
+    /// Whether it is wanted up.
     pub wanted: bool,
     /// What it is doing.
     pub state: State,
     /// Why it is not simply running or stopped.
     pub reason: Option<String>,
-    /// Its leader; 0: nothing runs.
+    /// The pid of its leader; 0 if nothing runs.
     pub pid: u32,
-    /// Where its processes are counted, if it has one.
+    /// The cgroup that counts its processes, if it has one.
     pub cgroup: Option<Arc<Cgroup>>,
-    /// Of the current or the last run.
+    /// The incarnation of the current or the last run.
     pub incarnation: u64,
-    /// Starts after the first.
+    /// The number of starts after the first.
     pub restarts: u64,
-    /// Unstable runs in a row.
+    /// The number of unstable runs in a row.
     pub streak: u32,
-    /// Of the current run.
+    /// How long the current run has been up.
     pub uptime: Option<Duration>,
-    /// Until the next start.
+    /// The time until the next start.
     pub next_start: Option<Duration>,
-    /// It runs by its schedule and ends.
+    /// Whether it is a job: it runs by its schedule and ends.
     pub job: bool,
-    /// When it is run or restarted by the clock of the wall.
+    /// The wall-clock time at which it is run or restarted next.
     pub next_run: Option<SystemTime>,
-    /// Until it is killed.
+    /// The time until it is killed.
     pub kill_in: Option<Duration>,
     /// How the last run ended, and when.
     pub last_exit: Option<(Exit, Option<SystemTime>)>,
-    /// As configured.
+    /// The tags in its settings.
     pub tags: Vec<String>,
-    /// A person paused it; how much longer.
+    /// Set if a person paused it: the remaining time, `None` if it has no end.
     pub paused: Option<Option<Duration>>,
-    /// A restart that waits: answer, why, how long at least.
+    /// A held restart: the answer, the reason, and how long it is held at least.
     pub held: Option<(Decision, String, Option<Duration>)>,
     /// Bytes of output that could not be written.
     pub dropped: u64,
-    /// It lives and does nothing, as far as the watchdog can tell.
+    /// Whether it is frozen, as far as the watchdog can tell.
     pub frozen: bool,
-    /// What it said over its notify socket.
+    /// The status text from its notify socket.
     pub status_text: String,
-    /// A new run is to take the place of this one, or could not.
+    /// A reload that is under way or has failed.
     pub reload: Option<Reload>,
-    /// Its checks.
+    /// The views of its checks.
     pub checks: Vec<CheckView>,
 }
 
-/// A check.
+/// The view of a check.
 #[derive(Debug, Clone)]
 pub struct CheckView {
-    /// Which.
+    /// The check's name.
     pub id: Name,
-    /// Who serves its kind.
+    /// The monitor that serves its kind.
     pub monitor: String,
-    /// Its kind.
+    /// The check's kind.
     pub kind: String,
-    /// URL or addresses.
+    /// The URL or addresses that it checks.
     pub target: String,
-    /// What was said of it last, and how long ago the check behind it ended.
+    /// The last report of it, and how long ago the reported check ended.
     pub report: Option<(Report, Duration)>,
 }

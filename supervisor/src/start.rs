@@ -1,4 +1,4 @@
-//! From arguments to a running supervisor: what can fail comes here, before anything is served.
+//! From arguments to a running supervisor: whatever can fail happens here, before anything is served.
 
 mod anew;
 mod supervise;
@@ -26,7 +26,7 @@ use crate::manager::{self, Over, Start, Wanted};
 use crate::os::{self, Cgroups, Lock, StoredFds};
 use crate::service::{TooFewDescriptors, sockets};
 
-/// How long another supervisor of this home may take to go.
+/// How long to wait for another supervisor of this home to end.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Keeps services up, for ever. Usually started by `ctl up`.
@@ -63,46 +63,47 @@ pub struct Args {
     pub detach: bool,
 }
 
-/// Why it does not run.
+/// Why the supervisor does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no file, or there are errors in it.
+    /// There is no file, or it has errors.
     #[error("{0}")]
     Problems(Problems),
-    /// It can not be taken.
+    /// The file is refused.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// What another file started still runs.
+    /// Services that another file started still run.
     #[error("{0}")]
     OtherFile(OtherFile),
-    /// It may not open as many files as it must.
+    /// It may not open as many files as it needs.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
-    /// Others could write what is in it.
+    /// Other users could write in home.
     #[error("home {0} {1}")]
     Home(PathBuf, String),
-    /// Somebody else supervises this home.
+    /// Another supervisor runs for this home.
     #[error("already running: {0} is held by pid {1}")]
     AlreadyRunning(PathBuf, String),
-    /// Nobody but a supervisor starts a guard.
+    /// Only a supervisor starts a guard.
     #[error("cannot guard {0}: the supervisor starts its guard itself, where no built-in monitor guards it")]
     Guard(PathBuf),
-    /// Home was deleted or moved, and could not be made anew.
+    /// Home was deleted or moved, and could not be made again.
     #[error("home {0} was deleted or moved and can not be made anew: {1}; everything has been stopped")]
     HomeLost(PathBuf, HomeError),
-    /// The log can not be written.
+    /// The log cannot be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
-    /// Nothing listens.
+    /// The endpoints cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The system refuses.
+    /// The system refuses a step.
     #[error("{0}: {1}")]
     Io(String, io::Error),
 }
 
 impl StartError {
-    /// 2: usage or configuration; 4: another file's services run in this home; 1: anything else.
+    /// Returns the exit code: 2 for usage or configuration, 4 if another file's services run in this home, 1 for
+    /// anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OtherFile(_) => OTHER_FILE,
@@ -112,14 +113,14 @@ impl StartError {
     }
 }
 
-/// A step that the system may refuse, in words.
+/// Names the step in the error that the system returned for it.
 pub(crate) fn step<T>(what: &str, result: io::Result<T>) -> Result<T, StartError> {
     result.map_err(|error| StartError::Io(what.into(), error))
 }
 
 /// Runs until told to end.
 pub fn run(args: &Args) -> Result<Over, StartError> {
-    // The image before this one hands its lock and sockets over as open files.
+    // The previous image of this process hands its lock and sockets over as open files.
     if args.lock.is_none() {
         os::close_inherited_files();
     }
@@ -140,7 +141,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     }
     os::one_heap();
     let env = own_env();
-    // Launchd says nothing of itself: what "ctl startup" writes for it does.
+    // Launchd sets no variable of its own, so "ctl startup" writes one for it.
     let under_init = ["NOTIFY_SOCKET", "SERENO_INIT"].iter().any(|name| std::env::var_os(name).is_some());
     let (mut config, applied, wanted) = match &args.resume {
         None => {
@@ -188,7 +189,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let cgroups =
         Cgroups::probe(&instance).map_err(|why| tracing::info!("goes on without cgroups: {why}")).ok();
     let sockets_path = home.run().join("sockets.json");
-    // What this process has itself from the image before it nobody else needs to hand over.
+    // After an exec this process still has its files: the fd stores need not hand them over.
     let mut kept = if args.lock.is_some() { StoredFds::default() } else { StoredFds::ask(&home) };
     let host = os::raise_descriptor_limit();
     if wanted == Wanted::Up {
@@ -224,7 +225,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     lost.map_or(Ok(over), |why| Err(StartError::HomeLost(root, why)))
 }
 
-/// Becomes the new program; if it will not have it after all, the one that runs now goes on.
+/// Executes the new program in this process; if that fails, executes the current program again.
 fn hand_over(binary: &Path, home: &Path, lock: &Lock) -> StartError {
     let number = match lock.hand_over() {
         Ok(number) => number,
@@ -237,7 +238,7 @@ fn hand_over(binary: &Path, home: &Path, lock: &Lock) -> StartError {
     StartError::Io(format!("executing {}", binary.display()), again)
 }
 
-/// Whether this program understands what the running one would hand over: reads it, and says its own version.
+/// Checks whether this program understands the state that the running program would hand over, and prints its version.
 fn check_state(home: &Path) -> Result<Over, StartError> {
     resume(home)?;
     let path = Home::at(home).state().join("state.json");
@@ -249,7 +250,7 @@ fn check_state(home: &Path) -> Result<Over, StartError> {
     Ok(Over::Kept)
 }
 
-/// This process's environment, less what is meant for it alone.
+/// Returns this process's environment without the variables that are addressed to it alone.
 fn own_env() -> Env {
     let own =
         |name: &str| name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_");
@@ -265,7 +266,7 @@ fn source(file: Option<&Path>, env: Env) -> Result<Source, StartError> {
     Ok(Source { path, text, env })
 }
 
-/// No repository holds what lies here. Written once: whoever starts us again on a full disk means services that run.
+/// Keeps git from tracking home. Written only once, so that a restart on a full disk does not fail for it.
 fn ignored_by_git(root: &Path) {
     let path = root.join(".gitignore");
     if !path.exists()
@@ -276,9 +277,10 @@ fn ignored_by_git(root: &Path) {
     }
 }
 
-/// Sockets and state are ours alone, also where somebody has opened them since.
+/// Creates the folders of home. Only the owner can enter those of sockets and state, even if they were opened to others
+/// since.
 fn make_folders(home: &Home, wanted: Wanted) -> Result<(), StartError> {
-    // Whoever starts us again means services that run: that others could write here by now does not stop that.
+    // A restart must continue the running services even if other users can write here by now.
     if wanted == Wanted::Up {
         trusted_home(home.root())?;
     }
@@ -297,8 +299,8 @@ fn trusted_home(path: &Path) -> Result<(), StartError> {
     sereno_config::of_home(path).map_err(|why| StartError::Home(path.into(), why))
 }
 
-/// Leaves alone what another file started, as long as that file exists and any of it runs. Judged before the lock is
-/// taken: a monitor that is about to revive the supervisor of that file must not find another name in it.
+/// Refuses to replace what another file started, as long as that file exists and any of it runs. Checked before the
+/// lock is taken: a monitor that is about to revive that file's supervisor must not find another pid in the lock.
 fn refuse_other_file(home: &Home, applied: &Applied) -> Result<(), StartError> {
     let Ok(before) = applied::load(&home.state()) else { return Ok(()) };
     let Err(other) = OtherFile::judge(&before.about, &applied.about.source, home) else { return Ok(()) };
@@ -306,24 +308,25 @@ fn refuse_other_file(home: &Home, applied: &Applied) -> Result<(), StartError> {
     if os::scan(&instance, &BTreeMap::new()).is_empty() { Ok(()) } else { Err(StartError::OtherFile(other)) }
 }
 
-/// No problems, or all of them.
+/// Returns an error if there are any problems.
 fn trusted(problems: Problems) -> Result<(), StartError> {
     if problems.0.is_empty() { Ok(()) } else { Err(StartError::Problems(problems)) }
 }
 
-/// The copy of the file that was applied last: never the newer file, and no error of the world stops it.
+/// Reads the copy of the applied file: never the newer source file, and without checks of the host that could fail.
 fn resume(home: &Path) -> Result<(Config, Applied), StartError> {
     let state = Home::at(home).state();
     let path = applied::path_in(&state);
-    // It says what runs: not one that somebody else wrote. That its folder was opened since is no reason to leave
-    // services alone; it is closed again below.
+    // The copy must not be written by another user, as it says what to run. If only its folder was opened to others,
+    // the services must still continue; the folder is closed again below.
     trusted_home(&path)?;
     let applied = step(&format!("reading {}", path.display()), applied::load(&state))?;
     let config = sereno_config::load(&path, &applied.text, &BTreeMap::new()).map_err(StartError::Problems)?;
     Ok((config, applied))
 }
 
-/// `dead`: a guard started us in place of this one; if there has been another since, it is for nothing.
+/// Takes the lock. `dead` is the supervisor that a guard replaces: if another has started since, this start is
+/// superfluous.
 fn take_lock(path: &Path, dead: Option<u32>) -> Result<Lock, StartError> {
     let what = format!("locking {}", path.display());
     let until = os::now() + LOCK_WITHIN;
@@ -344,7 +347,7 @@ fn take_lock(path: &Path, dead: Option<u32>) -> Result<Lock, StartError> {
     }
 }
 
-/// The name of this home: where it is, and a random id in it, so that a copy of it is another.
+/// Returns the name of this home: its place and a random id in it, so that a copy of the home gets another name.
 fn instance(home: &Home) -> io::Result<String> {
     let path = home.state().join("instance");
     let id = match std::fs::read_to_string(&path) {
@@ -363,7 +366,8 @@ fn instance(home: &Home) -> io::Result<String> {
     })
 }
 
-/// The name of a home that was made anew, after the name that it would have: what runs in it is marked with the former.
+/// Returns the path of the file that holds the name of a home that was made again: running processes are marked with
+/// that name.
 fn named_path(home: &Home) -> PathBuf {
     home.state().join("instance.named")
 }

@@ -1,4 +1,4 @@
-//! What monitors talk to.
+//! The `Arbiter` service, which monitors call.
 
 use futures_util::StreamExt;
 use proto::v1;
@@ -23,7 +23,7 @@ impl Arbiter {
     }
 }
 
-/// Says that a monitor is gone when its stream is dropped, however that came about.
+/// Detaches a monitor when its stream is dropped, for whatever reason.
 struct Attached {
     manager: Handle,
     id: u64,
@@ -32,7 +32,7 @@ struct Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         let (manager, id) = (self.manager.clone(), self.id);
-        // The manager may be busy; a task can wait, a drop can not.
+        // The manager may be busy; a task can wait for it, `drop` cannot.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { manager.tell(Command::Detach(id)).await });
         } else {
@@ -45,7 +45,7 @@ impl Drop for Attached {
 struct Targets {
     attached: Attached,
     kind: String,
-    /// Who watches, and so what is shown.
+    /// The caller, which decides which targets are shown.
     caller: Caller,
     generation: watch::Receiver<u64>,
     replaced: watch::Receiver<bool>,
@@ -68,7 +68,7 @@ impl Targets {
         let set = self.attached.manager.ask(|reply| Command::Targets(kind, reply)).await;
         let own = |mut set: TargetSet| {
             set.targets.retain(|target| {
-                // A command comes with its service's environment, secrets and all: that goes over no network.
+                // The environment of a command's service, with its secrets, must not go over a network.
                 let stays_here = matches!(target.check.spec, CheckSpec::Exec { .. });
                 is_for(&self.caller, target.service.as_str())
                     && !(stays_here && self.caller.identity.is_some())
@@ -83,7 +83,7 @@ fn is_for(caller: &Caller, service: &str) -> bool {
     caller.identity.as_ref().is_none_or(|identity| identity.is_for(service))
 }
 
-/// Who is for some services has no say in the others.
+/// Refuses a caller that is limited to other services.
 fn only_own(caller: &Caller, service: &str) -> Result<(), Status> {
     if is_for(caller, service) {
         return Ok(());

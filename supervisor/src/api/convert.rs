@@ -1,4 +1,4 @@
-//! Domain → wire.
+//! Converts domain types to wire types.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
 use sereno_config::{Check, CheckSpec, GUARD, HttpCheck, OnFailure};
 
-/// Everything, with what was measured of each service.
+/// Converts a view, with what was measured of each service.
 pub(super) fn status(
     view: View,
     unbound: &BTreeMap<String, String>,
@@ -164,7 +164,7 @@ fn result(
     }
 }
 
-/// A set of targets.
+/// Converts a set of targets.
 pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
     v1::WatchTargetsResponse {
         instance: set.instance,
@@ -231,7 +231,7 @@ fn spec(spec: CheckSpec) -> v1::target::Spec {
     }
 }
 
-/// A command with the rights and the environment of its service; its own variables count more than those.
+/// Combines a command with the rights and the environment of its service; the command's own variables win.
 fn restricted_exec(
     command: v1::RestrictedExec,
     restricted: Result<Restricted, String>,
@@ -270,18 +270,18 @@ fn http_check(http: HttpCheck) -> v1::HttpCheck {
     }
 }
 
-/// What became of a command.
+/// Converts the outcomes of a command.
 pub(super) fn outcomes(outcomes: Vec<Outcome>) -> Vec<v1::Outcome> {
     outcomes.into_iter().map(outcome).collect()
 }
 
-/// The same for one.
+/// Converts an outcome.
 pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
     let Outcome { service, ok, message, incarnation } = outcome;
     v1::Outcome { service, ok, message: short(message), incarnation }
 }
 
-/// What a file does.
+/// Converts the steps of a plan.
 pub(super) fn steps(steps: impl Iterator<Item = Step>) -> Vec<v1::Step> {
     let convert = |step: Step| v1::Step {
         service: step.service.to_string(),
@@ -291,13 +291,13 @@ pub(super) fn steps(steps: impl Iterator<Item = Step>) -> Vec<v1::Step> {
     steps.map(convert).collect()
 }
 
-/// A text for a person, as long as an answer with thousands of them can afford.
+/// Shortens a text for people, so that an answer can hold thousands of them.
 fn short(text: String) -> String {
     const LONGEST: usize = 1_024;
     proto::bounds::cut(text, LONGEST)
 }
 
-/// Something that happened.
+/// Converts an event.
 pub(super) fn event(event: Event) -> v1::Event {
     v1::Event {
         time: Some(stamp(event.when())),

@@ -1,4 +1,4 @@
-//! Messages as they come over the wire, up to what the manager is told.
+//! Decodes wire messages, up to the commands that the manager would get.
 
 use prost::{Message, Name};
 use proto::{bounds, v1};
@@ -7,7 +7,7 @@ use tonic::Status;
 use super::requests;
 use crate::manager::command::Speaker;
 
-/// The first byte says which message it is, the rest is one.
+/// Decodes a message; the first byte chooses its type.
 pub(crate) fn message(bytes: &[u8]) {
     let Some((which, rest)) = bytes.split_first() else { return };
     match which % 6 {
@@ -31,7 +31,7 @@ fn take<M: Message + Name + Default, T>(bytes: &[u8], to_domain: impl FnOnce(M) 
     if bounds::check(&M::full_name(), bytes).is_ok()
         && let Ok(wire) = M::decode(bytes)
     {
-        // A refusal says which field; it must be text that can be sent.
+        // A refusal names the field, as text that can be sent.
         if let Err(status) = to_domain(wire) {
             assert!(!status.message().is_empty());
         }

@@ -1,4 +1,4 @@
-//! `ReadLogs`: what services wrote, from the files, merged by time as far as it is known.
+//! `ReadLogs`: reads what services wrote, from the files, merged by time as far as it is known.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,22 +17,22 @@ use crate::manager::command::{Command, LogFile, Selection};
 
 type Sender = mpsc::Sender<Result<v1::ReadLogsResponse, Status>>;
 
-/// How often a log is looked at that tells nobody of its progress.
+/// How often a log without progress messages is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What is read of one output before the others have their turn.
+/// How many bytes of an output are read before the other outputs have their turn.
 const AT_ONCE: usize = 64 * 1024;
 
-/// What even the smallest read weighs.
+/// The least that a read counts for, in bytes.
 const LEAST: usize = 128;
 
-/// What is read.
+/// A request to read logs.
 pub(super) struct Request {
     pub(super) files: Vec<LogFile>,
     pub(super) lines: u32,
     pub(super) since: Option<Duration>,
     pub(super) follow: bool,
-    /// Where a follower was when its stream was cut off.
+    /// Where a follower had got to when its stream was cut off.
     pub(super) after: Vec<(String, Which, Place)>,
 }
 
@@ -40,16 +40,16 @@ struct Source {
     file: LogFile,
     reader: Reader,
     progress: Option<watch::Receiver<u64>>,
-    /// Read, and not sent yet.
+    /// Chunks that were read and not sent yet.
     read: VecDeque<Chunk>,
-    /// Why no more can be read, and not said yet.
+    /// Why no more can be read, if that was not sent yet.
     trouble: Option<String>,
 }
 
-/// Reads until all is said, or for ever; ends when the client is gone.
+/// Sends the past, then follows if asked to; ends when the client is gone.
 pub(super) async fn read(request: Request, newcomers: Newcomers, to: Sender) {
     let follow = request.follow;
-    // Looking for the beginning may mean reading compressed files.
+    // Finding the beginning may mean reading compressed files.
     let Ok(sources) = tokio::task::spawn_blocking(move || sources(request)).await else { return };
     let Some(sources) = past(sources, &to).await else { return };
     if follow {
@@ -57,19 +57,19 @@ pub(super) async fn read(request: Request, newcomers: Newcomers, to: Sender) {
     }
 }
 
-/// Outputs of services that have come since.
+/// Outputs of services that appear while a client follows.
 pub(super) struct Newcomers {
     pub(super) manager: Handle,
     pub(super) selection: Selection,
     pub(super) stream: v1::LogStream,
-    /// Since when they are asked for; taken before the first look at them.
+    /// Changes since they were asked for; taken before the first look.
     pub(super) changes: watch::Receiver<u64>,
-    /// Something has changed since the last look.
+    /// Whether something has changed since the last look.
     pub(super) due: bool,
 }
 
 impl Newcomers {
-    /// What is asked for, as it is now.
+    /// Returns the requested outputs as they are now.
     pub(super) async fn files(&self) -> Result<Vec<LogFile>, Status> {
         let selection = self.selection.clone();
         let files = self.manager.ask(|reply| Command::LogFiles(selection, reply)).await?;
@@ -82,18 +82,18 @@ impl Newcomers {
         Ok(files)
     }
 
-    /// Waits until something has changed, and what it began with is over: a hundred changes are one look.
+    /// Waits for a change and then a while longer, so that a hundred changes cause one look.
     async fn come(&mut self) -> Vec<LogFile> {
         const AT_MOST_EVERY: Duration = Duration::from_millis(300);
         if !self.due && self.changes.changed().await.is_err() {
             return std::future::pending().await;
         }
-        // Kept where it outlives that this wait is broken off.
+        // Stored in `self`, so that it survives when this wait is cancelled.
         self.due = true;
         tokio::time::sleep(AT_MOST_EVERY).await;
         self.changes.mark_unchanged();
         self.due = false;
-        // Nobody is meant any more, or the supervisor goes: either is said elsewhere.
+        // If nothing is selected any more or the supervisor ends, that is reported elsewhere.
         self.files().await.unwrap_or_default()
     }
 }
@@ -111,12 +111,12 @@ async fn follow_all(sources: Vec<Source>, mut newcomers: Newcomers, to: Sender) 
     let mut tasks: FuturesUnordered<_> = sources.into_iter().map(follow).collect();
     loop {
         tokio::select! {
-            // One of that name may come again.
+            // An output with the same key may appear again.
             Some(gone) = tasks.next() => drop(known.remove(&gone)),
             () = to.closed() => return,
             files = newcomers.come() => {
                 for file in files {
-                    // From its first byte on: nobody has seen any of it.
+                    // From its first byte: none of it has been sent yet.
                     let source = Source::new(file, true, |path, limits| {
                         Reader::tail(path, limits, u32::MAX, None)
                     });
@@ -134,7 +134,7 @@ impl Source {
         (self.file.service.clone(), self.file.path.clone())
     }
 
-    /// A response that holds nothing yet but whose output it is about.
+    /// Returns a response without content that names its output.
     fn response(&self) -> v1::ReadLogsResponse {
         let stream = match self.file.which {
             Which::Out => v1::LogStream::Stdout,
@@ -145,7 +145,7 @@ impl Source {
     }
 
     fn new(file: LogFile, follow: bool, reader: impl FnOnce(&Path, Limits) -> Reader) -> Self {
-        // Subscribed before the first read: what comes in between is not missed.
+        // Subscribed before the first read, so that nothing in between is missed.
         let progress = file.shared.as_ref().filter(|_| follow).map(Shared::progress_of);
         let reader = reader(&file.path, file.limits);
         Self { file, reader, progress, read: VecDeque::new(), trouble: None }
@@ -168,7 +168,7 @@ fn sources(request: Request) -> Vec<Source> {
     request.files.into_iter().map(source).collect()
 }
 
-/// What is there already, in order of time over all outputs.
+/// Sends what is there already, in order of time over all outputs.
 async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
     // A chunk without a time stays with what came before it.
     let mut times: Vec<SystemTime> = vec![SystemTime::UNIX_EPOCH; sources.len()];
@@ -193,7 +193,7 @@ async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
     }
 }
 
-/// What comes, as it comes.
+/// Sends new output as it arrives.
 async fn go_on(mut source: Source, to: Sender) {
     source.reader.follow();
     let mut sources = vec![source];
@@ -216,7 +216,7 @@ async fn go_on(mut source: Source, to: Sender) {
             if let Some(progress) = &mut source.progress {
                 return progress.changed().await.is_ok();
             }
-            // A daemon writes its own log: looked at again while somebody follows it.
+            // A daemon writes its own log, which is polled while a client follows it.
             tokio::time::sleep(LOOK_AGAIN).await;
             true
         };
@@ -227,7 +227,7 @@ async fn go_on(mut source: Source, to: Sender) {
     }
 }
 
-/// A few reads of one of them, where a slow disk delays nobody.
+/// Reads a few chunks of a source on a blocking thread, so that a slow disk delays no other task.
 async fn step(mut sources: Vec<Source>, number: usize) -> Option<Vec<Source>> {
     let read = tokio::task::spawn_blocking(move || {
         let source = &mut sources[number];
@@ -261,7 +261,7 @@ async fn send(source: &Source, chunk: Chunk, to: &Sender) -> Option<()> {
     to.send(Ok(response)).await.ok()
 }
 
-/// Says once why no more can be read.
+/// Sends once why no more can be read.
 async fn send_trouble(source: &mut Source, to: &Sender) -> Option<()> {
     let Some(trouble) = source.trouble.take() else { return Some(()) };
     to.send(Ok(v1::ReadLogsResponse { trouble, ..source.response() })).await.ok()

@@ -1,16 +1,16 @@
-//! The wire: what comes in is checked and becomes a command, what goes out is made from what the manager says.
+//! The wire border: requests are checked and become commands, answers are made from the manager's view.
 //!
 //! | file | what it serves |
 //! |---|---|
-//! | `operator` | `Supervisor`: people and `ctl` |
-//! | `arbiter` | `Arbiter`: monitors |
+//! | `operator` | `Supervisor`, for people and `ctl` |
+//! | `arbiter` | `Arbiter`, for monitors |
 //! | `logs` | `ReadLogs`, from the files |
-//! | `convert` | domain → wire |
-//! | `pages` | answers that do not fit into one message |
-//! | `requests` | wire → domain, errors name the field |
+//! | `convert` | domain types to wire types |
+//! | `pages` | answers that do not fit into a single message |
+//! | `requests` | wire types to domain types; errors name the field |
 //! | `usage` | CPU and memory, sampled when asked for |
 //!
-//! It runs on a thread of its own: what clients do never delays an exit and the start after it.
+//! It runs on its own thread: requests of clients never delay an exit and the next start.
 
 mod arbiter;
 mod convert;
@@ -41,16 +41,16 @@ pub const SERVICES: [&str; 2] = ["sereno.v1.Supervisor", "sereno.v1.Arbiter"];
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// What is seen beside what the manager says.
+/// What the API knows beside the manager's view.
 #[derive(Clone)]
 pub(crate) struct ApiContext {
-    /// What services use.
+    /// Measures what services use.
     pub(crate) sampler: Arc<usage::Sampler>,
-    /// Which endpoints can not be bound.
+    /// Which endpoints cannot be bound.
     pub(crate) access: Arc<Access>,
 }
 
-/// Everything that is served.
+/// Returns the routes of all services.
 pub(crate) fn routes(
     manager: &Handle,
     journal: std::path::PathBuf,
@@ -74,7 +74,7 @@ impl From<Gone> for Status {
     }
 }
 
-/// Who calls, in words. What they may has been judged before they came here.
+/// Returns the authenticated caller. Its roles have been checked before.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     request
         .extensions()
@@ -83,7 +83,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
         .ok_or_else(|| Status::internal("nobody has asked who you are"))
 }
 
-/// The same, as the journal has it.
+/// Returns the caller's name as the journal has it.
 fn who<T>(request: &Request<T>) -> Result<String, Status> {
     caller(request).map(|caller| caller.who)
 }

@@ -1,4 +1,4 @@
-//! What people and `ctl` talk to.
+//! The `Supervisor` service, which people and `ctl` call.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
 use crate::os::signal;
 
-/// Changes that come within this time come as one.
+/// Changes within this time are sent as one.
 const TOGETHER: Duration = Duration::from_millis(5);
 
 pub(super) struct Operator {
@@ -45,7 +45,7 @@ impl Operator {
     }
 }
 
-/// The newest status, with usage if it is asked for.
+/// Returns the newest status, with usage if asked for.
 async fn status(manager: &Handle, eyes: &ApiContext, usage: bool) -> Result<v1::Status, Status> {
     let view = manager.ask(Command::View).await?;
     let unbound = eyes.access.unbound();
@@ -68,7 +68,7 @@ struct Watch {
     usage: bool,
     changes: watch::Receiver<u64>,
     first: bool,
-    /// Of the last status: what did not fit into the messages before.
+    /// The messages of the last status that are not sent yet.
     rest: VecDeque<v1::WatchStatusResponse>,
 }
 
@@ -101,7 +101,7 @@ impl Events {
             None => loop {
                 match self.live.recv().await {
                     Ok(event) => break event,
-                    // Who reads slowly misses some: the numbers show it, and GetTimeline has them.
+                    // A slow reader misses events: the numbers show the gap, and GetTimeline has them.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
@@ -310,7 +310,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         let newcomers =
             logs::Newcomers { manager: self.manager.clone(), selection, stream, changes, due: false };
         let files = newcomers.files().await?;
-        // A client that does not read holds this many chunks and no more.
+        // The channel holds at most this many chunks for a client that does not read.
         let (sender, receiver) = mpsc::channel(4);
         let (lines, follow, after) = (request.lines, request.follow, requests::places(&request.after));
         tokio::spawn(logs::read(logs::Request { files, lines, since, follow, after }, newcomers, sender));
@@ -343,7 +343,7 @@ impl v1::supervisor_server::Supervisor for Operator {
     }
 }
 
-/// Whether an event belongs to the page that ends before a number; 0: all do.
+/// Returns whether an event has a number below `before`; 0 means no limit.
 fn is_before(event: &Event, before: u64) -> bool {
     before == 0 || event.seq < before
 }

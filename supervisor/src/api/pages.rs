@@ -1,13 +1,13 @@
-//! Answers that do not fit into one message go out in pages.
+//! Splits answers that do not fit into a single message into pages.
 
 use prost::Message;
 use proto::{Name, v1};
 use tonic::Status;
 
-/// What a page holds at most, in encoded bytes, unless a single entry has more: a quarter of what a message may have.
+/// The most encoded bytes of a page, unless a single entry has more: a quarter of the largest message.
 const PAGE: usize = proto::MAX_MESSAGE / 4;
 
-/// How many of the entries, from the front, one page holds.
+/// Returns how many of the first entries fit into a page.
 fn fitting<M: Message>(entries: impl Iterator<Item = M>) -> usize {
     let mut bytes = 0;
     let fits = |entry: &M| {
@@ -17,7 +17,8 @@ fn fitting<M: Message>(entries: impl Iterator<Item = M>) -> usize {
     entries.take_while(fits).count().max(1)
 }
 
-/// The page of a status that begins after a service; empty: the first, which alone has more than services.
+/// Returns the page of a status that begins after a service. Empty means the first page, the only page with more than
+/// services.
 pub(super) fn status(mut status: v1::Status, after: &str) -> Result<v1::GetStatusResponse, Status> {
     if !after.is_empty() {
         let after = super::requests::name("after", after)?;
@@ -33,7 +34,7 @@ pub(super) fn status(mut status: v1::Status, after: &str) -> Result<v1::GetStatu
     Ok(v1::GetStatusResponse { status: Some(status), more })
 }
 
-/// A status as the messages of a stream, in order.
+/// Returns a status as the messages of a stream, in order.
 pub(super) fn messages(mut status: v1::Status) -> Vec<v1::WatchStatusResponse> {
     let mut messages = Vec::new();
     loop {
@@ -48,7 +49,7 @@ pub(super) fn messages(mut status: v1::Status) -> Vec<v1::WatchStatusResponse> {
     }
 }
 
-/// The newest events that fit, oldest first, and whether there are older ones.
+/// Returns the newest events that fit, oldest first, and whether there are older events.
 pub(super) fn events(mut events: Vec<v1::Event>) -> v1::GetTimelineResponse {
     let fit = fitting(events.iter().rev().cloned());
     let more = fit < events.len();

@@ -1,4 +1,4 @@
-//! Wire → domain. Errors name the field.
+//! Converts wire types to domain types. Errors name the field.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::manager::command::{
     Ask, CheckResult, ConfigError, Hello, MonitorError, NewService, Report, Selection, Source, Speaker,
 };
 
-/// A name in a field.
+/// Checks a name in a field.
 pub(super) fn name(field: &str, text: &str) -> Result<Name, Status> {
     Name::new(text).map_err(|error| Status::invalid_argument(format!("{field}: {error}")))
 }
 
-/// Whom a command means; it must mean somebody.
+/// Converts a selection that must select something.
 pub(super) fn selection(wire: Option<v1::Selection>) -> Result<Selection, Status> {
     let selection = some_selection(wire);
     if selection.selectors.is_empty() && !selection.all {
@@ -27,13 +27,13 @@ pub(super) fn selection(wire: Option<v1::Selection>) -> Result<Selection, Status
     Ok(selection)
 }
 
-/// Whom a command means, or nobody in particular.
+/// Converts a selection that may be empty.
 pub(super) fn some_selection(wire: Option<v1::Selection>) -> Selection {
     let wire = wire.unwrap_or_default();
     Selection { selectors: wire.selectors, all: wire.all }
 }
 
-/// A duration in a field; absent is `None`.
+/// Converts a duration in a field; absent is `None`.
 pub(super) fn duration(
     field: &'static str,
     wire: Option<prost_types::Duration>,
@@ -45,7 +45,7 @@ pub(super) fn duration(
     read.map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-/// A configuration file.
+/// Converts a configuration file.
 pub(super) fn source(wire: Option<v1::Source>) -> Result<Source, Status> {
     let wire = wire.ok_or_else(|| Status::invalid_argument("source: is missing"))?;
     let path = PathBuf::from(&wire.path);
@@ -55,7 +55,7 @@ pub(super) fn source(wire: Option<v1::Source>) -> Result<Source, Status> {
     Ok(Source { path, text: wire.text, env: wire.env.into_iter().collect() })
 }
 
-/// A service that no file names.
+/// Converts a service that no file names.
 pub(super) fn new_service(wire: v1::AddServiceRequest) -> Result<NewService, Status> {
     let folder = PathBuf::from(&wire.folder);
     if !folder.is_absolute() {
@@ -65,7 +65,8 @@ pub(super) fn new_service(wire: v1::AddServiceRequest) -> Result<NewService, Sta
     Ok(NewService { name, toml: wire.toml, folder, env: wire.env.into_iter().collect() })
 }
 
-/// Where a follower was; what makes no sense is passed over, and read from its end as if nothing had been said.
+/// Converts the positions of a follower. Invalid positions are ignored, so that those logs are read from their end as
+/// without a position.
 pub(super) fn places(wire: &[v1::LogPosition]) -> Vec<(String, Which, Place)> {
     let place = |position: &v1::LogPosition| {
         let which = match position.stream() {
@@ -79,13 +80,13 @@ pub(super) fn places(wire: &[v1::LogPosition]) -> Vec<(String, Which, Place)> {
     wire.iter().filter_map(place).collect()
 }
 
-/// Who calls in a monitor's name.
+/// Returns the caller that speaks in a monitor's name.
 pub(super) fn speaker(caller: &Caller) -> Speaker {
     let name = caller.identity.as_ref().map(|identity| identity.name.clone());
     Speaker { who: caller.who.clone(), pid: caller.pid, name }
 }
 
-/// A monitor that attaches.
+/// Converts a monitor's request to attach.
 pub(super) fn hello(wire: v1::WatchTargetsRequest, speaker: Speaker) -> Result<Hello, Status> {
     let monitor = name("monitor", &wire.monitor)?;
     for (field, text) in [("kind", &wire.kind), ("session", &wire.session)] {
@@ -96,7 +97,7 @@ pub(super) fn hello(wire: v1::WatchTargetsRequest, speaker: Speaker) -> Result<H
     Ok(Hello { monitor, kind: wire.kind, session: wire.session, endpoint: wire.endpoint, speaker })
 }
 
-/// What a monitor reports. Services and checks that we do not know are passed over later: the set may just have changed.
+/// Converts a monitor's report. Unknown services and checks are ignored later: the target set may just have changed.
 pub(super) fn report(wire: v1::ReportHealthRequest, speaker: Speaker) -> Result<Report, Status> {
     let results = wire.results.iter().map(result).collect::<Result<_, _>>()?;
     let blind = wire.blind.then(|| one_line(&wire.blind_reason));
@@ -130,7 +131,7 @@ fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
     })
 }
 
-/// A monitor asks.
+/// Converts a monitor's restart request.
 pub(super) fn ask(wire: v1::RequestRestartRequest, speaker: Speaker) -> Result<Ask, Status> {
     let evidence = wire.evidence.unwrap_or_default();
     let mut more = Vec::new();
@@ -160,7 +161,7 @@ pub(super) fn ask(wire: v1::RequestRestartRequest, speaker: Speaker) -> Result<A
     })
 }
 
-/// A file that is not taken.
+/// Returns the status for a file that is refused.
 pub(super) fn config_error(error: &ConfigError) -> Status {
     let text = error.to_string();
     match error {
@@ -178,7 +179,7 @@ pub(super) fn config_error(error: &ConfigError) -> Status {
     }
 }
 
-/// A monitor that is not heard.
+/// Returns the status for a monitor's message that is not accepted.
 pub(super) fn monitor_error(error: &MonitorError) -> Status {
     let text = error.to_string();
     match error {
@@ -191,7 +192,7 @@ pub(super) fn monitor_error(error: &MonitorError) -> Status {
     }
 }
 
-/// What is shown in a table must not break it, whoever wrote it. How long it may be was looked at when it was decoded.
+/// Replaces characters that would break a table. The length was checked when the message was decoded.
 fn one_line(text: &str) -> String {
     text.chars().map(proto::text::printable).collect()
 }

@@ -1,4 +1,5 @@
-//! CPU and memory of whole trees: sampled when asked for, at most once a second, and never on the manager's time.
+//! CPU and memory of whole process trees: sampled when asked for, at most once a second, and never on the manager's
+//! task.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -8,17 +9,17 @@ use crate::lifecycle::BootInstant;
 use crate::os;
 use crate::snapshot::{ServiceView, View};
 
-/// What a service uses.
+/// What a service uses now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sample {
     pub(super) cpu_percent: f64,
     pub(super) memory_bytes: u64,
 }
 
-/// What a service has used, and uses.
+/// What a service has used in total, and its current memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Total {
-    /// CPU time of this run; never less than before.
+    /// CPU time of this run; never decreases.
     pub(crate) cpu_seconds: f64,
     pub(crate) memory_bytes: u64,
     pub(crate) processes: usize,
@@ -29,7 +30,7 @@ struct Last {
     at: BootInstant,
     cpu_seconds: f64,
     total: Total,
-    /// Absent at the first: CPU is a difference.
+    /// `None` at the first sample: CPU usage is a difference.
     sample: Option<Sample>,
 }
 
@@ -38,13 +39,13 @@ struct Last {
 pub(crate) struct Sampler(Mutex<HashMap<String, Last>>);
 
 impl Sampler {
-    /// Samples who is due, and says what each uses.
+    /// Samples the services that are due, and returns what each uses.
     pub(super) fn sample(&self, view: &View) -> HashMap<String, Sample> {
         let all = self.update(view);
         all.iter().filter_map(|(name, last)| Some((name.clone(), last.sample?))).collect()
     }
 
-    /// The same as totals, from the first sample on.
+    /// Does the same and returns totals, available from the first sample on.
     pub(crate) fn totals(&self, view: &View) -> HashMap<String, Total> {
         self.update(view).iter().map(|(name, last)| (name.clone(), last.total)).collect()
     }
@@ -77,10 +78,10 @@ fn measure(all: &mut HashMap<String, Last>, service: &ServiceView) {
     let (cpu_seconds, memory_bytes) = os::usage_of(&pids);
     let sample = before.map(|last| {
         let passed = now.since(last.at).as_secs_f64();
-        // A child that ended took its time with it: less than before is no usage below zero.
+        // A child that ended takes its CPU time with it: the difference must not be negative.
         Sample { cpu_percent: 100.0 * (cpu_seconds - last.cpu_seconds).max(0.0) / passed, memory_bytes }
     });
-    // What ended since took its time with it: only what is more counts.
+    // Processes that ended take their CPU time with them: only increases count.
     let used =
         before.map_or(cpu_seconds, |last| last.total.cpu_seconds + (cpu_seconds - last.cpu_seconds).max(0.0));
     let total = Total { cpu_seconds: used, memory_bytes, processes: pids.len() };

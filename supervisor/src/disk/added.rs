@@ -11,25 +11,25 @@ use sereno_config::{Config, Env, Problems, Service};
 
 use super::{replace, set_aside};
 
-/// One of them, as it was asked for.
+/// An added service, as it was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its table, as in a file.
+    /// Its TOML table, as in a file.
     pub toml: String,
-    /// What its relative paths are relative to.
+    /// The folder that its relative paths are relative to.
     pub folder: PathBuf,
     /// The caller's environment.
     pub env: Env,
 }
 
 impl Entry {
-    /// What it says, beside the services of a file.
+    /// Parses the service, next to the services of a configuration.
     pub fn service(&self, name: &Name, config: &Config) -> Result<Service, Problems> {
         sereno_config::load_service(name, &self.toml, &self.folder, &self.env, config)
     }
 }
 
-/// All of them.
+/// All added services.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Added {
     services: BTreeMap<String, Entry>,
@@ -40,7 +40,7 @@ fn path_in(state: &Path) -> PathBuf {
 }
 
 impl Added {
-    /// Reads them; a damaged file is set aside.
+    /// Reads the added services; a damaged file is set aside.
     pub fn load(state: &Path) -> Self {
         let path = path_in(state);
         let bytes = match fs::read(&path) {
@@ -57,36 +57,36 @@ impl Added {
         })
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
     }
 
-    /// Writes them.
+    /// Writes the added services to disk.
     pub fn save(&self, state: &Path) -> io::Result<()> {
         replace(&path_in(state), &serde_json::to_vec_pretty(self)?)
     }
 
-    /// One more.
+    /// Adds a service to the set.
     pub fn insert(&mut self, name: &Name, entry: Entry) {
         self.services.insert(name.to_string(), entry);
     }
 
-    /// One less; whether there was one.
+    /// Removes a service. Returns whether it was there.
     pub fn remove(&mut self, name: &Name) -> bool {
         self.services.remove(name.as_str()).is_some()
     }
 
-    /// The environment that a service was added in.
+    /// Returns the environment that a service was added in.
     pub fn env_of(&self, name: &Name) -> Option<Env> {
         self.services.get(name.as_str()).map(|entry| entry.env.clone())
     }
 
-    /// All of them beside the services of a file; the file's own win. Who was left out, and why.
+    /// Adds all of them to the services of a file; the file's own services win. Returns which were left out, and why.
     pub fn join(&self, config: &mut Config) -> Vec<(String, String)> {
         let mut left_out = Vec::new();
         let mut waiting: Vec<(&String, &Entry)> = self.services.iter().collect();
-        // They may depend on each other: whoever is not understood yet has another turn after the others.
+        // They may depend on each other: a service that cannot be parsed yet is tried again after the others.
         loop {
             let before = waiting.len();
             left_out.clear();

@@ -1,4 +1,5 @@
-//! The file that was applied, with the environment it was applied in: what a supervisor runs that nobody called by hand.
+//! The applied file, with the environment it was applied in: the configuration of a supervisor that starts without a
+//! caller.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +11,10 @@ use sereno_config::Home;
 
 use super::replace;
 
-/// A configuration file together with what it means where it stood.
+/// A configuration file with the path and environment that give it its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The expanded text: complete in itself, nothing in it is relative or `${…}`.
+    /// The expanded text: complete, without relative paths or `${…}`.
     pub text: String,
     /// Where it came from.
     pub about: About,
@@ -30,7 +31,7 @@ pub struct About {
     pub env: BTreeMap<String, String>,
 }
 
-/// Another file than the applied one was to be applied in its home.
+/// The error for applying another file than the applied one in its home.
 #[derive(Debug, thiserror::Error)]
 #[error("home {} runs {}: applying {} would end what that file started", home.display(), applied.display(), wanted.display())]
 pub struct OtherFile {
@@ -40,7 +41,7 @@ pub struct OtherFile {
 }
 
 impl OtherFile {
-    /// Refuses a file that is not the applied one, unless that one no longer exists.
+    /// Refuses a file other than the applied file, unless the applied file's source no longer exists.
     pub fn judge(about: &About, wanted: &Path, home: &Home) -> Result<(), Self> {
         if !about.is_of_another_file(wanted) {
             return Ok(());
@@ -49,19 +50,19 @@ impl OtherFile {
     }
 }
 
-/// Checksum of a file's text.
+/// Returns the checksum of a file's text.
 pub fn checksum(text: &str) -> u32 {
     let mut sum = flate2::Crc::new();
     sum.update(text.as_bytes());
     sum.sum()
 }
 
-/// Where the copy is.
+/// Returns the path of the copy's text.
 pub fn path_in(state: &Path) -> PathBuf {
     state.join("applied.toml")
 }
 
-/// All the files of the copy: its text, and where that came from.
+/// Returns all files of the copy: its text, and where that came from.
 pub fn paths_in(state: &Path) -> [PathBuf; 2] {
     [path_in(state), about_in(state)]
 }
@@ -70,27 +71,27 @@ fn about_in(state: &Path) -> PathBuf {
     state.join("applied.json")
 }
 
-/// Reads the copy.
+/// Reads the copy of the applied file.
 pub fn load(state: &Path) -> io::Result<Applied> {
     let text = fs::read_to_string(path_in(state))?;
     let about = serde_json::from_slice(&fs::read(about_in(state))?)?;
     Ok(Applied { text, about })
 }
 
-/// Writes the copy.
+/// Writes the copy of the applied file.
 pub fn save(state: &Path, applied: &Applied) -> io::Result<()> {
     replace(&about_in(state), &serde_json::to_vec_pretty(&applied.about)?)?;
     replace(&path_in(state), applied.text.as_bytes())
 }
 
 impl About {
-    /// Whether the file it was made from has changed since.
+    /// Returns whether the source file has changed since.
     pub fn is_older_than_its_source(&self) -> bool {
         fs::read_to_string(&self.source).is_ok_and(|text| checksum(&text) != self.checksum)
     }
 
-    /// Whether the file at this path is another one than the one it was made from. Where that one no longer exists, its
-    /// project was moved or its file renamed, and any file goes on with it.
+    /// Returns whether a path is another file than the source. If the source no longer exists, its project was moved or
+    /// the file renamed, and any file may replace it.
     pub fn is_of_another_file(&self, path: &Path) -> bool {
         let gone = |error: &io::Error| {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -10,7 +10,7 @@ use sereno_guard::launch::Launch;
 use super::replace;
 use crate::os;
 
-/// Writes down how this process was started. To be called before it changes its limits.
+/// Writes down how this process was started. Must be called before it changes its limits.
 pub fn record(home: &Home, config: &Config, under_init: bool) -> io::Result<()> {
     let text = |text: std::ffi::OsString| text.into_string().ok();
     let vars = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
@@ -25,7 +25,7 @@ pub fn record(home: &Home, config: &Config, under_init: bool) -> io::Result<()> 
     write(home, launch, config)
 }
 
-/// Writes down what a changed file says about the guard.
+/// Writes down the guard settings of a changed file.
 pub fn update(home: &Home, config: &Config) -> io::Result<()> {
     write(home, Launch::read(home)?, config)
 }
@@ -34,7 +34,7 @@ fn write(home: &Home, launch: Launch, config: &Config) -> io::Result<()> {
     let guard = &config.supervisor.guard;
     let own_guard = config.needs_guard().then(|| GUARD.to_owned());
     let mut monitors: Vec<_> = config.monitors.iter().filter(|(_, monitor)| monitor.managed).collect();
-    // Ours guard; one of somebody else's may not, and would only be waited for.
+    // The built-in monitors guard; others may not, and the supervisor would only wait for them.
     monitors.sort_by_key(|(name, monitor)| !monitor.guards(name));
     let monitors = monitors.into_iter().map(|(name, _)| name.to_string());
     let launch = Launch {
@@ -46,12 +46,12 @@ fn write(home: &Home, launch: Launch, config: &Config) -> io::Result<()> {
     replace(&Launch::path(home), &launch.to_bytes()?)
 }
 
-/// The path of this program, also where its file has been replaced since it was started.
+/// Returns the path of this program, even if its file has been replaced since it was started.
 pub fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe().map(named)
 }
 
-/// The path of a program that was replaced since it was started: what stands there now is what is started next.
+/// Returns the path of a program, without the mark of a replaced file: the file there now is the one started next.
 fn named(program: PathBuf) -> PathBuf {
     let text = program.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
     text.map(PathBuf::from).unwrap_or(program)

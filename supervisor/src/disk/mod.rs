@@ -1,13 +1,16 @@
-//! What survives: the state of every service, the write-ahead log beyond it, and the file that was applied.
+//! What survives the supervisor: the state of every service, the write-ahead log that continues it, and the applied
+//! file.
 //!
 //! | file | where | written |
 //! |---|---|---|
-//! | [`wal`] | `home/run/wal` | around every spawn and before every answer, in blocks that it keeps; without fsync: a SIGKILL does not lose the page cache |
-//! | `replay` | | what is read of it |
+//! | [`wal`] | `home/run/wal` | around every spawn and before every answer, in blocks that it keeps, without fsync |
+//! | `replay` | | the records read back from it |
 //! | [`state`] | `home/state/state.json` | its checkpoint, off the hot path: temporary file, fsync, rename |
 //! | [`applied`] | `home/state/applied.toml`, `.json` | at `up` and `apply` |
-//! | [`added`] | `home/state/added.json` | when a service is added or removed that no file names |
-//! | [`launch`] | `home/state/launch.json` | at each start, for whoever starts it again |
+//! | [`added`] | `home/state/added.json` | when a service that no file names is added or removed |
+//! | [`launch`] | `home/state/launch.json` | at each start, for the guard that starts it again |
+//!
+//! The write-ahead log needs no fsync: a SIGKILL does not lose the page cache.
 
 pub mod added;
 pub mod applied;
@@ -22,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::os;
 
-/// Writes a file that only its owner can read, complete or not at all.
+/// Writes a file that only its owner can read, completely or not at all.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".part");
@@ -39,7 +42,7 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Puts a file that can not be used out of the way, where a person can look at it.
+/// Renames an unusable file, so that a person can look at it.
 pub fn set_aside(path: &Path, why: &str) {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".damaged");

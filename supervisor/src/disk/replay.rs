@@ -1,7 +1,7 @@
-//! What the write-ahead log says beyond the checkpoint.
+//! What the write-ahead log adds to the checkpoint.
 //!
-//! A record is a line: a checksum of the rest, a number that grows, and what happened. The first line that is not
-//! complete, or whose number does not grow, ends the log: behind it lies what was written before the last checkpoint.
+//! A record is a line: a checksum of the rest, a growing number, and what happened. The first line that is incomplete,
+//! or has a number that does not grow, ends the log: after it lie records from before the last checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,56 +10,56 @@ use super::wal::HEADER;
 use crate::lifecycle::saved::SavedEnd;
 use crate::os::Identity;
 
-/// The last run of a service that the log knows of.
+/// The last run of a service in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intended {
-    /// Its number.
+    /// The run's incarnation.
     pub incarnation: u64,
-    /// Its process, if it came about.
+    /// The process, if it was started.
     pub identity: Option<Identity>,
     /// When it became ready, since boot.
     pub ready: Option<Duration>,
-    /// The number of the intent.
+    /// The number of the record of the intent.
     pub intent: u64,
 }
 
-/// Whether a person paused a service since the checkpoint, or resumed it.
+/// Whether a person paused or resumed a service since the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
     /// It was resumed.
     No,
-    /// It was paused, without an end or until then, since boot.
+    /// It was paused, until this time since boot, or without an end.
     Until(Option<Duration>),
 }
 
-/// What the log says beyond the checkpoint.
+/// What the log adds to the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replay {
-    /// The last number used.
+    /// The last record number used.
     pub seq: u64,
     /// By service: the last run that was intended.
     pub runs: BTreeMap<String, Intended>,
     /// Runs of the checkpoint that have become ready since.
     pub ready: BTreeMap<String, (u64, Option<Duration>)>,
-    /// By service: the last number taken out for a run beside another.
+    /// By service: the last incarnation reserved for a run beside another.
     pub beside: BTreeMap<String, u64>,
-    /// By service: whether it was wanted up in the end.
+    /// By service: whether it was wanted last.
     pub wants: BTreeMap<String, bool>,
-    /// Services that a person started and that have not begun since.
+    /// Services that a person started and that have no run since.
     pub begins: BTreeSet<String>,
-    /// By service: the run that was to go so that another follows, and why.
+    /// By service: the run that was told to end so that another follows, and why.
     pub ends: BTreeMap<String, (u64, SavedEnd)>,
-    /// By service: the run that a new one was to replace once it is ready.
+    /// By service: the run that a new run would replace once that is ready.
     pub reloads: BTreeMap<String, u64>,
-    /// Services whose counts were cleared.
+    /// Services with cleared counts.
     pub resets: BTreeSet<String>,
-    /// By service: whether it was paused in the end.
+    /// By service: whether it was paused last.
     pub pauses: BTreeMap<String, Paused>,
-    /// A `down` was under way: it is to be finished.
+    /// Whether a `down` was under way and must be finished.
     pub down: bool,
 }
 
-/// One record of the log, as it is written.
+/// Formats a record as a line of the log.
 pub(super) fn line(seq: u64, record: &str) -> String {
     let text = format!("{seq} {record}");
     format!("{:08x} {text}\n", checksum(&text))
@@ -75,9 +75,9 @@ fn checksum(text: &str) -> u32 {
 #[derive(Debug, Default)]
 pub(super) struct Records<'a> {
     pub(super) all: Vec<(u64, &'a str)>,
-    /// Where the last one ends.
+    /// The offset after the last record.
     pub(super) end: u64,
-    /// It has the form that is written now. Version 0.1.0 appended lines without a checksum.
+    /// Whether the file has the current form. Version 0.1.0 appended lines without a checksum.
     pub(super) in_place: bool,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A complete line of the form that is written now.
+/// Parses a complete line of the current form.
 fn checked(line: &[u8]) -> Option<(u64, &str)> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (sum, text) = line.split_once(' ')?;
@@ -121,14 +121,14 @@ pub(super) fn replay(records: &Records<'_>, after: u64) -> Replay {
             replay.seq = replay.seq.max(*seq);
         }
     }
-    // A number that was used is not used again, whatever it stood for.
+    // A used number is never used again, whatever it stood for.
     replay.seq =
         records.all.iter().map(|(seq, _)| *seq).filter(|_| records.in_place).fold(replay.seq, u64::max);
     replay
 }
 
 impl Replay {
-    /// One record more; `None`: it says nothing.
+    /// Applies a record; `None` if it has no meaning.
     fn take(&mut self, seq: u64, record: &str) -> Option<()> {
         let fields: Vec<&str> = record.split(' ').collect();
         match fields[..] {
@@ -183,7 +183,7 @@ impl Replay {
         Some(())
     }
 
-    /// A run begins: what was asked for before has come about.
+    /// Records that a run begins, which fulfils the earlier requests.
     fn begun(&mut self, service: &str, incarnation: u64, identity: Option<Identity>, seq: u64) {
         self.begins.remove(service);
         self.reloads.remove(service);
@@ -192,7 +192,7 @@ impl Replay {
     }
 }
 
-/// Bytes that may be a write-ahead log, of this version or an earlier one; also with the right checksums.
+/// Parses bytes that may be a write-ahead log of this or an earlier version; also with correct checksums.
 pub(crate) fn hostile(bytes: &[u8]) {
     let signed = |seq: u64, text: &str| line(seq + 1, text).into_bytes();
     let text = String::from_utf8_lossy(bytes);
@@ -211,7 +211,7 @@ pub(crate) fn hostile(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// A log of the form before this one.
+    /// Replays a log of the earlier form.
     fn replay(text: &str, after: u64) -> Replay {
         super::replay(&Records::read(text.as_bytes()), after)
     }

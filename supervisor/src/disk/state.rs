@@ -12,56 +12,56 @@ use super::{replace, set_aside};
 use crate::lifecycle::saved::Saved;
 use crate::os::Identity;
 
-/// What this version writes. It reads every one up to here.
+/// The version that is written. All versions up to it can be read.
 const VERSION: u32 = 1;
 
-/// Everything the next supervisor wants to know.
+/// Everything that the next supervisor needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
-    /// Which boot it is about.
+    /// The id of the boot that it belongs to.
     pub boot: String,
-    /// The last record of the write-ahead log that is part of it.
+    /// The last record of the write-ahead log that it includes.
     pub seq: u64,
-    /// By name, monitors too.
+    /// Services by name, including daemons.
     pub services: BTreeMap<String, Entry>,
 }
 
-/// One service.
+/// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What it was doing.
+    /// The state of its unit.
     pub unit: Saved,
-    /// The process that led its run, if one did.
+    /// The process that led its run, if any.
     #[serde(default)]
     pub process: Option<Identity>,
-    /// The cgroup its run is in.
+    /// The cgroup that its run is in.
     #[serde(default)]
     pub cgroup: Option<String>,
-    /// A person paused it.
+    /// The pause, if a person paused it.
     #[serde(default)]
     pub paused: Option<Pause>,
-    /// The time of the wall clock that it waited for, in seconds since the epoch.
+    /// The wall-clock time that it waited for, in seconds since the epoch.
     #[serde(default)]
     pub next_run: Option<u64>,
-    /// Its time came while its last run went.
+    /// Whether a run waits because its time came during the last run.
     #[serde(default)]
     pub queued: bool,
-    /// A person stopped it, and it waits until those that depend on it are down.
+    /// Whether a person stopped it and it waits until its dependants are down.
     #[serde(default)]
     pub stopping: bool,
-    /// A new run is to take its place once it is ready.
+    /// Whether a new run will replace it once that is ready.
     #[serde(default)]
     pub reloading: bool,
 }
 
-/// A pause.
+/// A pause set by a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Since boot; `None`: without an end.
+    /// When it ends, since boot; `None` if it has no end.
     pub until: Option<std::time::Duration>,
 }
 
-/// Reads it. A file that is damaged or from the future is set aside and counts as none.
+/// Reads the state. A file that is damaged or from a newer version is set aside and counts as missing.
 pub fn load(path: &Path) -> Option<State> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -80,32 +80,32 @@ pub fn load(path: &Path) -> Option<State> {
     }
 }
 
-/// Whether it can be read; touches nothing.
+/// Returns whether the state can be read; changes nothing.
 pub fn check(path: &Path) -> Result<(), String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     parse(&bytes).map(|_| ())
 }
 
-/// Writes it.
+/// Writes the state to disk.
 pub fn save(path: &Path, state: &State) -> io::Result<()> {
     replace(path, &render(state))
 }
 
-/// Writes states one after the other, whoever asks: an older one never lies over a newer one.
+/// Writes states from any thread in order: an older state never replaces a newer one.
 #[derive(Debug)]
 pub struct Saver {
     path: PathBuf,
-    /// The number of the newest that was written.
+    /// The number of the newest state written.
     newest: Mutex<u64>,
 }
 
 impl Saver {
-    /// To a file.
+    /// Creates a saver for a file.
     pub fn new(path: PathBuf) -> Self {
         Self { path, newest: Mutex::new(0) }
     }
 
-    /// Writes the state with this number, unless a newer one is there.
+    /// Writes the state with this number, unless a newer state is there.
     pub fn save(&self, number: u64, state: &State) -> io::Result<()> {
         let mut newest = self.newest.lock().expect("nobody panics while holding it");
         if number > *newest {
@@ -141,7 +141,7 @@ fn parse(bytes: &[u8]) -> Result<State, String> {
     serde_json::from_slice(body).map_err(|error| format!("the state can not be read: {error}"))
 }
 
-/// Bytes that may be a state; also where the checksum is right, which chance alone would never find.
+/// Parses bytes that may be a state; also with a correct checksum, which chance alone would never produce.
 pub(crate) fn hostile(bytes: &[u8]) {
     let _ = parse(bytes);
     let mut signed = format!("sereno-state {VERSION} {:08x}\n", checksum(bytes)).into_bytes();
@@ -223,7 +223,7 @@ mod tests {
         assert!(parse(future.as_bytes()).is_err_and(|why| why.contains("version 2")));
     }
 
-    /// A state as version 0.1.0 wrote it; it must be readable for ever.
+    /// A state as version 0.1.0 wrote it; it must stay readable.
     #[test]
     fn the_first_version_is_still_read() {
         let body = r#"{"boot":"b","seq":3,"services":{"web":{"unit":{"wanted":true,"incarnation":2,"streak":0,"starts":2,"last_exit":{"code":1},"phase":{"is":"alive","since":{"secs":5,"nanos":0},"ready_at":null,"stable":false}},"process":{"pid":41,"start":7}}}}"#;

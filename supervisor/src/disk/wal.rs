@@ -1,6 +1,6 @@
-//! The write-ahead log: a line before each spawn and one after it, and one for whatever a person asked, before it is done
-//! and answered. A supervisor that is killed in between leaves neither a process nobody knows nor a number used twice,
-//! and forgets nothing that it said it would do.
+//! The write-ahead log: a record before each spawn and another after it, and a record for each request of a person
+//! before it is carried out and answered. If the supervisor is killed in between, no process is unknown, no number is
+//! used twice, and no answered request is forgotten.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,34 +15,34 @@ use crate::os::{self, Identity};
 pub(crate) use super::replay::hostile;
 pub use super::replay::{Intended, Paused, Replay};
 
-/// The first line of a log whose records are written in place.
+/// The first line of a log that is written in place.
 pub(super) const HEADER: &str = "sereno-wal 2\n";
 
-/// So many bytes of the file have blocks on the disk before they are needed: a start on a full disk needs none. A start
-/// writes about 80 bytes, so this is some 3,000 starts without a checkpoint.
+/// This many bytes of the file have disk blocks before they are needed, so that a start on a full disk needs none. A
+/// start writes about 80 bytes, so this is some 3,000 starts without a checkpoint.
 const ALLOCATED: u64 = 256 * 1024;
 
-/// Above this the log is cut even while things happen.
+/// Above this size the log is cut even while events keep coming.
 const LARGE: u64 = ALLOCATED / 2;
 
 /// The open log. Records are written one after the other from the header on; a checkpoint moves the position back to
-/// the header and leaves the file as long as it is, so that its blocks stay allocated.
+/// the header and does not shorten the file, so that its blocks stay allocated.
 #[derive(Debug)]
 pub struct Wal {
     file: File,
-    /// Where the next record goes.
+    /// The offset of the next record.
     position: u64,
-    /// Up to here the file has its blocks.
+    /// The length up to which the file has its disk blocks.
     allocated: u64,
     seq: u64,
     /// The last number before `down`, while that is under way.
     before_down: Option<u64>,
-    /// The last record could not be written.
+    /// Whether the last record could not be written.
     failing: bool,
 }
 
 impl Wal {
-    /// Reads what is beyond `seq`, and opens the log for more.
+    /// Reads the records after `seq`, and opens the log for more.
     pub fn open(path: &Path, seq: u64) -> io::Result<(Self, Replay)> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -68,14 +68,15 @@ impl Wal {
         Ok((wal, replay))
     }
 
-    /// A new file, or one of an earlier version: what the checkpoint does not hold is written again in this form.
+    /// Begins a new file, or converts a file of an earlier version: records that the checkpoint does not include are
+    /// written again in the current form.
     fn convert(&mut self, records: &Records<'_>, after: u64) -> io::Result<()> {
         let newer = records.all.iter().filter(|(number, _)| *number > after);
         let text: String = newer.map(|(number, record)| line(*number, record)).collect();
         let text = format!("{HEADER}{text}");
         self.file.seek(SeekFrom::Start(0))?;
         match self.file.write_all(text.as_bytes()) {
-            // It gets its blocks when there are some again.
+            // It gets its blocks once the disk has space.
             Err(error) if os::is_shortage(&error) && records.all.is_empty() => {}
             written => written?,
         }
@@ -83,8 +84,8 @@ impl Wal {
         Ok(())
     }
 
-    /// Fills the rest of the file with zeros: it has its blocks then, and nothing that an earlier supervisor wrote is
-    /// ever read after what this one writes. Where the disk is full, it is tried again at each checkpoint.
+    /// Fills the rest of the file with zeros: it has its blocks then, and no record of an earlier supervisor is read
+    /// after the records of this one. On a full disk this is tried again at each checkpoint.
     fn allocate(&mut self, length: u64) {
         let end = length.max(ALLOCATED);
         let zeros = vec![0; usize::try_from(end.saturating_sub(self.position)).unwrap_or(0)];
@@ -96,67 +97,69 @@ impl Wal {
         }
     }
 
-    /// The last number that a checkpoint may hold: while a `down` is under way it stays in the log.
+    /// Returns the last number that a checkpoint may include: a `down` that is under way stays in the log.
     pub fn seq(&self) -> u64 {
         self.before_down.unwrap_or(self.seq)
     }
 
-    /// The last number used.
+    /// Returns the last number used.
     pub fn last(&self) -> u64 {
         self.seq
     }
 
-    /// A process of this incarnation is about to be started.
+    /// Records that a process of this incarnation is about to be started.
     pub fn intend(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
         self.append(format_args!("start {service} {incarnation}"))
     }
 
-    /// A number is taken out for a run beside the one that is there: until it takes its place, that one counts.
+    /// Records an incarnation reserved for a run beside the current run, which stays the current run until it is
+    /// replaced.
     pub fn beside(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
         self.append(format_args!("beside {service} {incarnation}"))
     }
 
-    /// It was.
+    /// Records that the process was started.
     pub fn started(&mut self, service: &str, incarnation: u64, identity: Identity) -> io::Result<()> {
         self.append(format_args!("pid {service} {incarnation} {} {}", identity.pid, identity.start))
     }
 
-    /// The current run became ready. Readiness that is said once would else be lost with the supervisor.
+    /// Records that the current run became ready. Readiness that is notified once would otherwise be lost with the
+    /// supervisor.
     pub fn ready(&mut self, service: &str, incarnation: u64, at: Duration) -> io::Result<()> {
         self.append(format_args!("ready {service} {incarnation} {}", at.as_millis()))
     }
 
-    /// From now on it is wanted up, or no longer: what a person was told to be so must not be forgotten.
+    /// Records whether a service is wanted, so that an answered request is not forgotten.
     pub fn wanted(&mut self, service: &str, up: bool) -> io::Result<()> {
         self.append(format_args!("want {service} {}", if up { "up" } else { "down" }))
     }
 
-    /// A person started it: also where it was wanted up before and had failed or completed.
+    /// Records that a person started it, also if it was wanted before and had failed or completed.
     pub fn start(&mut self, service: &str) -> io::Result<()> {
         self.append(format_args!("begin {service}"))
     }
 
-    /// This run is about to be told to go, for that reason, and another follows.
+    /// Records that this run is about to be told to end, for this reason, and that another run follows.
     pub fn ending(&mut self, service: &str, incarnation: u64, why: SavedEnd) -> io::Result<()> {
         self.append(format_args!("end {service} {incarnation} {}", why.word()))
     }
 
-    /// This run is not told to go after all.
+    /// Records that this run is not told to end after all.
     pub fn stays(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
         self.append(format_args!("stays {service} {incarnation}"))
     }
 
-    /// A new run is to take the place of this one once it is ready.
+    /// Records that a new run will replace this run once it is ready.
     pub fn reload(&mut self, service: &str, incarnation: u64) -> io::Result<()> {
         self.append(format_args!("reload {service} {incarnation}"))
     }
 
-    /// A person cleared its counts.
+    /// Records that a person cleared its counts.
     pub fn reset(&mut self, service: &str) -> io::Result<()> {
         self.append(format_args!("reset {service}"))
     }
 
-    /// A person paused it, without an end or until then.
+    /// Records that a person paused it, until a time or without an end.
     pub fn pause(&mut self, service: &str, until: Option<BootInstant>) -> io::Result<()> {
         match until {
             Some(until) => self.append(format_args!("pause {service} {}", until.elapsed().as_millis())),
@@ -164,37 +167,37 @@ impl Wal {
         }
     }
 
-    /// A person resumed it.
+    /// Records that a person resumed it.
     pub fn resume(&mut self, service: &str) -> io::Result<()> {
         self.append(format_args!("resume {service}"))
     }
 
-    /// All services are to go, and the supervisor after them.
+    /// Records that all services will be stopped, and then the supervisor.
     pub fn down(&mut self) -> io::Result<()> {
         self.before_down.get_or_insert(self.seq);
         self.append(format_args!("down"))
     }
 
-    /// They are gone: the next checkpoint holds it all.
+    /// Ends the `down`: all services are stopped, and the next checkpoint includes everything.
     pub fn is_down(&mut self) {
         self.before_down = None;
     }
 
-    /// A person wants them up again: a `down` that was interrupted is not finished.
+    /// Records that a person starts the services again: an interrupted `down` is not finished.
     pub fn up(&mut self) -> io::Result<()> {
         self.append(format_args!("up"))
     }
 
-    /// Whether it is time to make a checkpoint although things go on happening.
+    /// Returns whether a checkpoint is due because of the log's size.
     pub fn is_large(&self) -> bool {
         self.position > LARGE
     }
 
-    /// A checkpoint holds everything up to `seq`: what is older is written over from now on.
+    /// Marks everything up to `seq` as included in a checkpoint: older records are overwritten from now on.
     pub fn checkpointed(&mut self, seq: u64) -> io::Result<()> {
         if seq == self.seq && self.position > header_length() {
             self.position = header_length();
-            // A line that is none: nothing is read from here on.
+            // An invalid line: nothing after it is read.
             self.write(b"\0")?;
         }
         if self.allocated < ALLOCATED {
@@ -206,12 +209,12 @@ impl Wal {
     fn append(&mut self, record: std::fmt::Arguments<'_>) -> io::Result<()> {
         let line = line(self.seq + 1, &record.to_string());
         if self.allocated == 0 && self.position == header_length() {
-            // The disk was full when it was opened: the header may not be there yet.
+            // The disk was full when the log was opened: the header may not be there yet.
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(HEADER.as_bytes())?;
         }
         if let Err(error) = self.write(line.as_bytes()) {
-            // Said once: on a full disk it fails again and again.
+            // Reported once: on a full disk it fails again and again.
             if !std::mem::replace(&mut self.failing, true) {
                 tracing::error!(%error, "writing the write-ahead log failed");
             }
@@ -313,7 +316,7 @@ mod tests {
         }
         wal.checkpointed(wal.seq()).expect("cut");
         wal.wanted("z", true).expect("written");
-        // Also where the state is lost: the checkpoint has held the rest.
+        // Also if the state is lost: the checkpoint had the rest.
         let (mut wal, replay) = Wal::open(&path, 0).expect("opened");
         assert_eq!(replay.wants, BTreeMap::from([("z".to_string(), true)]));
         wal.wanted("y", true).expect("written");

@@ -1,4 +1,4 @@
-//! How many events a monitor may cause: one that says too much must not push out what the journal is for.
+//! How many events a monitor may cause, so that a monitor with many messages does not push out the others.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use proto::Name;
 
 use crate::lifecycle::BootInstant;
 
-/// Events at once and for each minute, of a monitor without a check, and for each of its checks on top.
+/// How many events at once and per minute: for each monitor, plus for each of its checks.
 const BURST: f64 = 100.0;
 const BURST_FOR_EACH_CHECK: f64 = 4.0;
 const A_MINUTE: f64 = 6.0;
 const A_MINUTE_FOR_EACH_CHECK: f64 = 1.0;
 
-/// Monitors that are counted apart; those that no file names, which are few at a time, may come under ever new names.
+/// How many monitors are counted separately. Monitors that no file names are few at a time, but may use ever new names.
 const MONITORS: usize = 256;
 
-/// What each monitor may still cause.
+/// The remaining allowance of each monitor.
 #[derive(Debug, Default)]
 pub struct Allowances {
     by_monitor: BTreeMap<Name, Allowance>,
@@ -31,17 +31,17 @@ struct Allowance {
 /// Whether an event may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It may, and so many could not be since the last one.
+    /// It may be written; tells how many were left out since the last one.
     Yes {
-        /// How many.
+        /// The number of events left out.
         left_out: u64,
     },
-    /// It is left out, and counted.
+    /// It is left out and counted.
     No,
 }
 
 impl Allowances {
-    /// Takes one event of a monitor that has so many checks.
+    /// Takes one event from the allowance of a monitor that has `checks` checks.
     pub fn take(&mut self, monitor: &Name, checks: usize, now: BootInstant) -> Taken {
         #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52 checks")]
         let checks = checks as f64;

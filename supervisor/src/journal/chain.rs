@@ -1,13 +1,13 @@
-//! `why`: the chain of causes behind the newest thing that happened to a service, oldest first.
+//! `why`: the chain of causes behind the newest event of a service, oldest first.
 
 use std::collections::BTreeSet;
 
 use super::{Event, Kind};
 
-/// The chain that ends in the newest run (or with `incarnation`, in the beginning of that one): everything that led to
-/// it, what else was said on the way, and what became of it.
+/// Returns the chain that ends in the newest run (or, with `incarnation`, in the start of that run): everything that
+/// led to it, what was reported on the way, and what followed from it.
 ///
-/// Events are in order of their numbers. Causes decide what belongs; numbers only decide the order of lines.
+/// Events are in the order of their numbers. Causes decide what belongs to the chain; numbers only order the lines.
 pub fn chain<'a>(
     events: &(impl Iterator<Item = &'a Event> + Clone),
     service: &str,
@@ -25,13 +25,13 @@ pub fn chain<'a>(
     let mut cause = anchor.cause;
     while cause != 0 {
         let Some(event) = events.clone().find(|event| event.seq == cause) else { break };
-        // What happened in the run before led here; how that run came to be is the story of another restart.
+        // The chain ends at the start of the previous run: why that run began belongs to another restart.
         if event.kind == Kind::Start || !line.insert(cause) {
             break;
         }
         cause = event.cause;
     }
-    // Without a number asked for nothing follows the anchor but what became of it, however indirectly.
+    // Without a requested incarnation, only direct and indirect effects of the anchor follow it.
     let mut fate = BTreeSet::from([anchor.seq]);
     if incarnation == 0 {
         for event in of_service().filter(|event| event.seq > anchor.seq) {
@@ -42,15 +42,15 @@ pub fn chain<'a>(
     }
     let belongs = |event: &&Event| {
         line.contains(&event.seq)
-            // What else was said: the reasons of other monitors, signals, the kill after them.
+            // Other events with a cause in the line: other monitors' reasons, signals, the kill after them.
             || line.contains(&event.cause) && event.seq < anchor.seq && event.service == service
-            // What became of it.
+            // Effects of the anchor.
             || fate.contains(&event.cause) && event.seq > anchor.seq && event.service == service
     };
     with_last_words(events.clone().filter(belongs).cloned().collect(), events)
 }
 
-/// What a run said before its end stands with its end, although it is found out later.
+/// Adds the last output of a run to its exit event, although it is recorded later.
 fn with_last_words<'a>(
     mut chain: Vec<Event>,
     events: &(impl Iterator<Item = &'a Event> + Clone),

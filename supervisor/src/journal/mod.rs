@@ -1,6 +1,6 @@
-//! Everything that happened, with what led to it: one line of JSON an event, bounded, kept over restarts.
+//! The journal: every event with its cause, one line of JSON each, bounded, kept over restarts.
 //!
-//! The newest events are also held in memory, for `why`, `events` and those who follow them.
+//! The newest events are also held in memory, for `why`, `events` and subscribers.
 
 pub mod allowance;
 pub mod chain;
@@ -15,17 +15,17 @@ use proto::{Name, bounds};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-/// Events held in memory.
+/// How many events are held in memory.
 const RECENT: usize = 1_000;
 
-/// A file of events is put aside at this size, and so many are kept.
+/// The size at which a file of events is rotated, and how many files are kept.
 const FILE_SIZE: u64 = 4 * 1024 * 1024;
 const FILES: u32 = 4;
 
-/// The longest evidence that is kept.
+/// The longest evidence that is kept, in bytes.
 const LONGEST: usize = 4 * 1024;
 
-/// What kind of thing happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -35,33 +35,33 @@ pub enum Kind {
     Ready,
     /// A process ended.
     Exit,
-    /// A check changed its mind, or a monitor said why it asks.
+    /// A check's result changed, or a monitor gave the reason of its request.
     Check,
-    /// The arbiter answered.
+    /// The arbiter answered a request.
     Decision,
-    /// Processes were told to go.
+    /// Processes were told to end.
     Signal,
     /// A service was given up, or will be tried again later.
     GiveUp,
-    /// Files of a service changed that it is restarted for.
+    /// Files that a service is restarted for have changed.
     Change,
-    /// The time of a job or of a restart came.
+    /// The time of a job or of a scheduled restart came.
     Schedule,
     /// A file was applied.
     Config,
-    /// A person asked for something.
+    /// A person requested something.
     Operator,
-    /// What a run wrote before its end, which is its cause.
+    /// What a run wrote before its end; the cause is the exit.
     Output,
-    /// A daemon came, went, or has something to say.
+    /// A daemon came, went, or reports something.
     Daemon,
-    /// What a newer version wrote.
+    /// A kind that a newer version wrote.
     #[serde(other)]
     Other,
 }
 
 impl Kind {
-    /// The word of the contract.
+    /// Returns the word of the contract.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -82,53 +82,53 @@ impl Kind {
     }
 }
 
-/// Something that happened.
+/// An event in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Only grows.
+    /// The event's number, which only grows.
     pub seq: u64,
-    /// What led to it; 0: nothing we know.
+    /// The number of the event that caused it; 0 if none is known.
     pub cause: u64,
-    /// Wall clock, milliseconds since the epoch: for a person.
+    /// Wall clock, in milliseconds since the epoch: for people.
     pub time: u64,
-    /// Which daemon says so.
+    /// The daemon that reports it.
     pub source: String,
-    /// Whom it is about; empty: the supervisor itself.
+    /// The service it is about; empty for the supervisor itself.
     pub service: String,
-    /// Which run; 0: none.
+    /// The incarnation it is about; 0 for none.
     pub incarnation: u64,
-    /// What kind of thing.
+    /// The kind of event.
     pub kind: Kind,
-    /// One line for a person.
+    /// A line of text for people.
     pub message: String,
-    /// More, for a person.
+    /// More detail for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub evidence: String,
 }
 
 impl Event {
-    /// When it happened.
+    /// Returns when it happened.
     pub fn when(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.time)
     }
 }
 
-/// What is to be written down; the journal adds number and time.
+/// An event before the journal adds its number and time.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
-    /// What led to it.
+    /// The number of the event that caused it; 0 if none is known.
     pub cause: u64,
-    /// Which daemon says so.
+    /// The daemon that reports it.
     pub source: &'a str,
-    /// Whom it is about.
+    /// The service it is about.
     pub service: Option<&'a Name>,
-    /// Which run.
+    /// The incarnation it is about; 0 for none.
     pub incarnation: u64,
-    /// What kind of thing.
+    /// The kind of event.
     pub kind: Kind,
-    /// One line for a person.
+    /// A line of text for people.
     pub message: String,
-    /// More, for a person.
+    /// More detail for people.
     pub evidence: String,
 }
 
@@ -140,13 +140,13 @@ pub struct Journal {
     length: u64,
     next: u64,
     recent: VecDeque<Event>,
-    /// Written down with the next flush: not between an exit and the next start.
+    /// Lines for the next flush, which never comes between an exit and the next start.
     pending: Vec<u8>,
     live: broadcast::Sender<Event>,
 }
 
 impl Journal {
-    /// Goes on with the journal in a folder. One that can not be written is no reason not to supervise.
+    /// Continues the journal in a folder. The supervisor runs even if it cannot be written.
     pub fn open(folder: &Path) -> Self {
         let mut recent = VecDeque::new();
         let mut next = 1;
@@ -170,7 +170,7 @@ impl Journal {
         journal
     }
 
-    /// Writes an event down; its number.
+    /// Adds an event; returns its number.
     pub fn add(&mut self, entry: Entry<'_>) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let event = Event {
@@ -189,7 +189,7 @@ impl Journal {
         self.pending.push(b'\n');
         let seq = event.seq;
         if self.live.receiver_count() > 0 {
-            // Fails only if the last of them has just gone.
+            // Fails only if the last subscriber has just gone.
             let _ = self.live.send(event.clone());
         }
         if self.recent.len() == RECENT {
@@ -199,7 +199,7 @@ impl Journal {
         seq
     }
 
-    /// Puts what is pending on disk. Without fsync: a SIGKILL does not lose the page cache.
+    /// Writes pending lines to disk. Without fsync: a SIGKILL does not lose the page cache.
     pub fn flush(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -220,7 +220,7 @@ impl Journal {
         self.pending.clear();
     }
 
-    /// Its files are gone: what is in memory is written again, with the next flush.
+    /// Writes the events in memory again with the next flush, because the files are gone.
     pub fn write_again(&mut self) {
         self.file = None;
         self.pending.clear();
@@ -230,17 +230,17 @@ impl Journal {
         }
     }
 
-    /// The number of the next event.
+    /// Returns the number of the next event.
     pub fn next_seq(&self) -> u64 {
         self.next
     }
 
-    /// The newest events, oldest first.
+    /// Returns the newest events, oldest first.
     pub fn recent(&self) -> &VecDeque<Event> {
         &self.recent
     }
 
-    /// Every event from now on; who is too slow misses some and is told.
+    /// Subscribes to all future events; a slow subscriber misses some, and receives their number.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.live.subscribe()
     }
@@ -256,13 +256,13 @@ impl Journal {
     fn rotate(&mut self) {
         self.file = None;
         for number in (0..FILES - 1).rev() {
-            // One that is not there yet need not be moved.
+            // A file that does not exist yet need not be moved.
             let _ = fs::rename(file_in(&self.folder, number), file_in(&self.folder, number + 1));
         }
     }
 }
 
-/// Every event that is on disk, oldest first; lines that can not be read are passed over.
+/// Returns every event on disk, oldest first; unreadable lines are skipped.
 pub fn read_all(folder: &Path) -> Vec<Event> {
     let mut events = Vec::new();
     for number in (0..FILES).rev() {
@@ -277,7 +277,7 @@ fn parse(text: &[u8]) -> impl Iterator<Item = Event> {
     lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok())
 }
 
-/// Bytes that may be a journal.
+/// Parses bytes that may be a journal.
 pub(crate) fn hostile(bytes: &[u8]) {
     for event in parse(bytes) {
         let _ = event.when();
@@ -292,7 +292,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut file = crate::os::open_append(path, 0o644)?;
     let length = file.metadata()?.len();
     if length > 0 && !ends_with_newline(path)? {
-        // The end of a line that was cut off.
+        // Ends a line that was cut off.
         file.write_all(b"\n")?;
     }
     Ok((file, length))

@@ -1,6 +1,6 @@
-//! The answer to a monitor that asks for a restart. Monitors count; this decides.
+//! Decides on a monitor's request for a restart. Monitors count failures; the arbiter decides.
 //!
-//! The order of the rules is part of the contract: the first that holds is the answer.
+//! The order of the rules is part of the contract: the first rule that applies gives the answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,32 +12,32 @@ use sereno_config::{Brake, Budget};
 use super::BootInstant;
 pub use super::case::{Case, Standing};
 
-/// An answer, with its reason.
+/// An answer with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// What the monitor is told.
+    /// The answer that the monitor receives.
     pub decision: Decision,
-    /// For a person.
+    /// The reason, for the operator.
     pub message: String,
     /// When asking again makes sense.
     pub retry_after: Option<Duration>,
 }
 
 impl Ruling {
-    /// An answer without a time.
+    /// Creates an answer without a time.
     pub fn new(decision: Decision, message: String) -> Self {
         Self { decision, message, retry_after: None }
     }
 }
 
-/// What monitors may still ask of one service.
+/// The restarts that monitors were granted for a service, to enforce its budget.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     granted: VecDeque<BootInstant>,
 }
 
 impl Ledger {
-    /// Forgets what was granted.
+    /// Forgets the granted restarts.
     pub fn clear(&mut self) {
         self.granted.clear();
     }
@@ -50,32 +50,32 @@ impl Ledger {
     }
 }
 
-/// Suspects the host when many services go bad at once.
+/// Suspects the host when many services become unhealthy at once.
 #[derive(Debug, Clone, Default)]
 pub struct HostBrake {
-    /// When each checked service last went bad: its first failed check after a good one.
+    /// When each checked service last became unhealthy: its first failed check after a good one.
     went_bad: BTreeMap<Name, BootInstant>,
     /// When a restart was let through although the brake held.
     let_through: Option<BootInstant>,
 }
 
 impl HostBrake {
-    /// A service went bad. The run that was bad before may have ended without ever being well again.
+    /// Records that a service became unhealthy. The run that was unhealthy before may have ended without recovering.
     pub fn bad(&mut self, service: &Name, now: BootInstant) {
         self.went_bad.insert(service.clone(), now);
     }
 
-    /// Whether a service went bad and has not been well since.
+    /// Returns whether a service became unhealthy and has not recovered since.
     pub fn has(&self, service: &Name) -> bool {
         self.went_bad.contains_key(service)
     }
 
-    /// A service is well again, or gone.
+    /// Records that a service has recovered, or is gone.
     pub fn well(&mut self, service: &Name) {
         self.went_bad.remove(service);
     }
 
-    /// Why restarts are held now; `None`: they are not.
+    /// Returns why restarts are held now; `None` if they are not held.
     pub fn holds(
         &self,
         brake: &Brake,
@@ -96,7 +96,7 @@ impl HostBrake {
         })
     }
 
-    /// One restart per window is let through, so that a real outage still heals.
+    /// Lets one restart per window through, so that a real outage still heals. The error is the time to wait.
     fn lets_through(&mut self, window: Duration, now: BootInstant) -> Result<(), Duration> {
         match self.let_through {
             Some(at) if now.since(at) < window => Err(window.saturating_sub(now.since(at))),
@@ -108,7 +108,7 @@ impl HostBrake {
     }
 }
 
-/// Decides; an accepted request is entered into the ledger.
+/// Decides on a request; an accepted request is entered into the ledger.
 pub fn decide(
     case: &Case,
     ledger: &mut Ledger,
@@ -175,7 +175,7 @@ pub fn decide(
     ruling(Decision::Accepted, message, None)
 }
 
-/// A duration as a person writes it: `1h`, `90s`, `1h 30m`.
+/// Formats a duration for people: `1h`, `90s`, `1h 30m`.
 pub fn words(duration: Duration) -> String {
     let total = duration.as_secs();
     if total == 0 {
@@ -187,7 +187,7 @@ pub fn words(duration: Duration) -> String {
     shown.join(" ")
 }
 
-/// How long something took, as a person says it: `0.3 s`, `17 s`, `2h 4m`.
+/// Formats how long something took, for people: `0.3 s`, `17 s`, `2h 4m`.
 pub fn took(duration: Duration) -> String {
     match duration.as_secs() {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(ask(&mut host, at(33.0)), Decision::Accepted);
         assert_eq!(holds(&host, at(40.0)), None, "no longer within the window");
         assert_eq!(host.holds(&brake, 3, Duration::ZERO, at(2.0)), None, "too few to judge");
-        // Restarted, never reported well again, and bad once more.
+        // Restarted, never reported healthy again, and unhealthy once more.
         for service in ["a", "b", "c"] {
             host.bad(&name(service), at(100.0));
         }

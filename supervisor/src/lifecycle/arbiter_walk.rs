@@ -14,12 +14,12 @@ use super::super::{Action, BootInstant, Exit, Fact, Request, WhyEnd};
 use super::{Case, HostBrake, Ledger, Ruling, Standing, decide};
 
 const INCARNATIONS: u64 = 100;
-/// Of each incarnation, by four monitors that know nothing of each other.
+/// Requests for each incarnation, by four monitors that do not know of each other.
 const REQUESTS: usize = 100;
 const BUDGET: Budget = Budget { max: 5, within: Duration::from_secs(600) };
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// A request on its way: it may arrive long after what it is about is gone.
+/// A request under way: it may arrive long after its incarnation has ended.
 #[derive(Clone)]
 struct OnItsWay {
     check: Name,
@@ -27,7 +27,7 @@ struct OnItsWay {
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "reasons to say no, each on its own")]
-/// What stands between a request and its restart, besides the unit itself.
+/// Conditions that prevent a restart, besides the unit itself.
 #[derive(Default)]
 struct Weather {
     paused: bool,
@@ -44,7 +44,8 @@ struct Scene {
     chance: fastrand::Rng,
     now: BootInstant,
     leader: bool,
-    /// Of each incarnation: requests accepted, ends handed out, and whether anybody may have ended it.
+    /// By incarnation: how many requests were accepted, which ends were handed out, and whether anything else may have
+    /// ended it.
     accepted: BTreeMap<u64, u32>,
     ended: BTreeMap<u64, Vec<WhyEnd>>,
     spawned: Vec<u64>,
@@ -92,7 +93,7 @@ fn invariant_held_says_what_releases_it(ruling: &Ruling) {
 impl Scene {
     fn new(seed: u64) -> Self {
         let conditions = ["port", "health"].map(|id| Ready::Check(name(id)));
-        // Backing off is another story; here restarts are to follow each other closely.
+        // Backoff is tested elsewhere; here restarts must follow each other closely.
         let restart = RestartPolicy {
             max: 1_000_000,
             initial: Duration::from_millis(10),
@@ -138,7 +139,7 @@ impl Scene {
         self.unit.take_notes();
     }
 
-    /// One thing that is not a request happens; only a run that is `about` is touched by people and crashes.
+    /// Makes one random event other than a request; only a run that is `about` is touched by people and crashes.
     fn something_happens(&mut self, about: u64) {
         self.now = self.now + Duration::from_millis(self.chance.u64(0..300));
         let current = self.unit.incarnation() == about && self.unit.is_started();
@@ -153,7 +154,7 @@ impl Scene {
                 self.unit.request(self.now, Request::Restart);
             }
             19 if current && self.chance.u32(0..20) == 0 => self.exit(),
-            // Two people: one stops it, the other starts it before it is gone.
+            // Two people act: the first stops it, the second starts it before it has ended.
             20 if current && self.chance.u32(0..20) == 0 => {
                 self.unit.request(self.now, Request::Stop);
                 self.unit.request(self.now, Request::Start);
@@ -163,7 +164,7 @@ impl Scene {
         self.run_until_quiet();
     }
 
-    /// What was told to go goes, and what is left behind is swept, each in its own time.
+    /// Ends the process that was told to end, and sweeps what it left behind, each after a random time.
     fn process_goes_on(&mut self) {
         if self.unit.ends_because().is_none() {
             return;
@@ -189,7 +190,7 @@ impl Scene {
         }
     }
 
-    /// A request arrives. What follows is what the manager does with the answer.
+    /// Delivers a request, and acts on the answer as the manager does.
     fn ask(&mut self, request: &OnItsWay) -> Ruling {
         let current = self.unit.incarnation();
         let standing = Standing {
@@ -214,7 +215,7 @@ impl Scene {
         ruling
     }
 
-    /// Everything that comes about by itself has come about: a run is ready.
+    /// Runs until everything pending has happened: a run is ready.
     fn calm(&mut self) {
         self.weather = Weather::default();
         for _ in 0..1_000 {
@@ -233,7 +234,7 @@ impl Scene {
         panic!("it never is ready: {:?}", self.unit);
     }
 
-    /// Requests about one incarnation, and about its neighbours, in any order, while other things happen.
+    /// Sends requests about an incarnation and its neighbours, in any order, while other events happen.
     fn storm(&mut self, about: u64) {
         let mut sent: Vec<OnItsWay> = (0..REQUESTS)
             .map(|number| OnItsWay {
@@ -251,13 +252,13 @@ impl Scene {
         self.weather =
             Weather { paused: rare(), dependency_sick: rare(), brake_holds: rare(), budget_counts: rare() };
         for request in &sent {
-            // Of the next run only what comes while it starts: once it is ready, a finding is a new fault.
+            // Requests about the next run only while it starts: once it is ready, a failure is a new fault.
             if request.incarnation != about + 1 || !self.unit.is_ready() {
                 self.ask(request);
             }
             self.something_happens(about);
         }
-        // Whoever was held asks again at the next failed check: when nothing is in the way any more, it is granted.
+        // Held monitors ask again at the next failed check: once nothing prevents the restart any more, it is granted.
         for _ in 0..20 {
             self.weather = Weather::default();
             if self.unit.incarnation() != about || self.unit.ends_because().is_some() {
@@ -287,7 +288,7 @@ fn ten_thousand_racing_requests_make_one_restart_each() {
             *answers.entry(answer).or_insert(0) += count;
         }
     }
-    // A walk that never meets an answer holds nothing about it.
+    // A walk that never meets an answer tests nothing about it.
     let met: Vec<&str> = answers.keys().copied().collect();
     let expected =
         ["ACCEPTED", "HELD_BRAKE", "HELD_BUDGET", "HELD_DEPENDENCY", "IN_GRACE", "MERGED", "PAUSED", "STALE"];

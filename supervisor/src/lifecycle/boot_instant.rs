@@ -1,25 +1,25 @@
-//! The core's time: since boot, not since some `Instant` of this process, so that a deadline written down by one
-//! supervisor means the same to the next.
+//! The core's time, measured since boot and not by an `Instant` of this process, so that a deadline that a supervisor
+//! has written down means the same to the next supervisor.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// A moment of this boot.
+/// An instant of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootInstant(Duration);
 
 impl BootInstant {
-    /// So long after boot.
+    /// Creates an instant from the time since boot.
     pub const fn since_boot(elapsed: Duration) -> Self {
         Self(elapsed)
     }
 
-    /// How long after boot.
+    /// Returns the time since boot.
     pub const fn elapsed(self) -> Duration {
         self.0
     }
 
-    /// How long after another moment; zero if before it.
+    /// Returns the time since another instant; zero if this instant is earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

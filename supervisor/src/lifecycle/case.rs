@@ -1,4 +1,4 @@
-//! One service as the arbiter sees it, at the moment of a request.
+//! A service as the arbiter sees it at the time of a request.
 
 use std::time::Duration;
 
@@ -7,44 +7,46 @@ use sereno_config::Policy;
 
 use super::{BootInstant, Unit};
 
-/// What the arbiter needs to know of a service, now.
+/// The facts about a service that the arbiter needs.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Of the run that is current.
+    /// The incarnation of the current run.
     pub incarnation: u64,
-    /// Of the run that the monitor judged.
+    /// The incarnation that the monitor judged.
     pub asked: u64,
-    /// A person wants it down, it ended well, was given up, never restarts, or the supervisor shuts down; in words.
+    /// Why no run is wanted, in words: a person stopped it, it has completed, it was given up, it never restarts, it is
+    /// a job that waits, or the supervisor shuts down.
     pub not_wanted: Option<&'static str>,
-    /// It ends in order to be started again, or waits for its next start.
+    /// Whether it is ending to be started again, or waits for its next start.
     pub restarting: bool,
-    /// The check is only to be reported.
+    /// Whether failures of the check are only reported.
     pub report_only: bool,
-    /// Why what the monitor reported does not bear the request out.
+    /// Why the monitor's reports do not support the request.
     pub no_evidence: Option<&'static str>,
-    /// A person paused it.
+    /// Whether a person paused it.
     pub paused: bool,
-    /// It is not ready yet, or this check has not passed yet and its start period runs: until then.
+    /// The remaining time in which failures do not count: it is not ready yet, or the check's start period runs and the
+    /// check has not passed yet.
     pub grace: Option<Duration>,
-    /// A dependency that is to be restarted first.
+    /// A dependency that must be restarted first.
     pub suspect: Option<Name>,
 }
 
-/// What a unit does not know of itself.
+/// Facts about a service that its unit does not know.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// It is about to be stopped, in words.
+    /// Why it is about to be stopped, in words.
     pub leaving: Option<&'static str>,
-    /// A person paused it.
+    /// Whether a person paused it.
     pub paused: bool,
     /// How long failures of the check do not count before its first success.
     pub start_period: Duration,
-    /// A dependency that is not well.
+    /// A dependency that is unhealthy.
     pub suspect: Option<Name>,
 }
 
 impl Case {
-    /// Of a request about the run `asked`, because of a check.
+    /// Builds the case for a request about the run `asked`, because of a check.
     pub fn of(unit: &Unit, asked: u64, check: &Name, standing: Standing, now: BootInstant) -> Self {
         let Standing { leaving, paused, start_period, suspect } = standing;
         let not_wanted = leaving.or_else(|| {
@@ -66,7 +68,7 @@ impl Case {
             incarnation: unit.incarnation(),
             asked,
             not_wanted,
-            // Wanted up, and no run that could be asked to go: a new one is on its way.
+            // It is wanted, and no run can be told to end: a new run follows.
             restarting: !unit.is_started(),
             report_only: false,
             no_evidence: None,
@@ -77,7 +79,7 @@ impl Case {
     }
 }
 
-/// How much longer a run has to start, as far as one of its checks goes.
+/// Returns for how much longer failures of the check do not count.
 fn grace(unit: &Unit, check: &Name, start_period: Duration, now: BootInstant) -> Option<Duration> {
     const NOT_READY: Duration = Duration::from_secs(1);
     if !unit.is_ready() {

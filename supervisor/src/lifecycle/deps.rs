@@ -1,4 +1,5 @@
-//! Who may start, and who must stop first. Level-triggered: asked anew after every change, nothing is remembered.
+//! Which services may start, and which must stop first. Level-triggered: computed again after every change, with no
+//! memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +8,10 @@ use sereno_config::{Dependency, DependencyOn};
 
 use super::{BootInstant, Unit};
 
-/// `depends_on` of every service.
+/// The `depends_on` of every service.
 pub type Graph = BTreeMap<Name, BTreeMap<Name, Dependency>>;
 
-/// The first dependency that is not there yet, with the words for it; `None`: the gate is open.
+/// Returns the first dependency that is missing, in words; `None` if the service may start.
 pub fn missing<'a>(
     edges: &BTreeMap<Name, Dependency>,
     unit: impl Fn(&Name) -> Option<&'a Unit>,
@@ -35,20 +36,20 @@ pub fn missing<'a>(
     })
 }
 
-/// When a monitor looked at a run, as far as that is known.
+/// A monitor's failed check of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Finding {
     /// When the run began.
     pub run: BootInstant,
-    /// No earlier than this did the look begin that failed.
+    /// The earliest time at which the failed check may have begun.
     pub look: BootInstant,
 }
 
-/// A dependency that a monitor's finding should be blamed on first: not ready, being restarted, bad at its last check,
-/// or back only since the look that failed may have begun.
+/// Returns a dependency that should be restarted before a service that a monitor judged: it is not ready, is being
+/// restarted, failed its last check, or became ready only after the failed check may have begun.
 ///
-/// `is_bad` says whether one of its checks that may restart it failed at its last try: what is only reported restarts
-/// nobody, and must not keep its dependants from it for ever.
+/// `is_bad` returns whether a check that may restart the service failed at its last try. A check that only reports
+/// restarts nothing, and must not hold the dependants' restarts for ever.
 pub fn suspect<'a>(
     edges: &'a BTreeMap<Name, Dependency>,
     unit: impl Fn(&Name) -> Option<&'a Unit>,
@@ -68,12 +69,13 @@ pub fn suspect<'a>(
     })
 }
 
-/// Everybody who depends on a service directly.
+/// Returns every service that depends directly on a service.
 pub fn dependants<'a>(graph: &'a Graph, on: &'a Name) -> impl Iterator<Item = &'a Name> {
     graph.iter().filter(move |(_, edges)| edges.contains_key(on)).map(|(name, _)| name)
 }
 
-/// Dependencies before dependants. Names in a cycle (refused when the file is read) come last.
+/// Returns the services in order, dependencies before dependants. Names in a cycle (refused when the file is read) come
+/// last.
 pub fn order(graph: &Graph) -> Vec<Name> {
     let mut done: BTreeSet<&Name> = BTreeSet::new();
     let mut order = Vec::with_capacity(graph.len());

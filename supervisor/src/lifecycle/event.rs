@@ -1,4 +1,4 @@
-//! What goes into a unit and what comes out of it: closed enums, so that one can see everything that can happen.
+//! The inputs and outputs of a unit: closed enums, so that everything that can happen is listed here.
 
 use std::time::Duration;
 
@@ -9,92 +9,92 @@ use super::{CheckFact, Exit};
 /// Why a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhyEnd {
-    /// By itself.
+    /// It ended by itself.
     Exit,
     /// It is not wanted any more.
     Stop,
-    /// Whoever wants it up wants a new run of it: a person, a changed file, a dependency that restarted.
+    /// A new run was requested: by a person, a changed file, or a dependency that restarted.
     Restart,
-    /// A monitor asked, and the arbiter agreed.
+    /// A monitor asked for a restart, and the arbiter granted it.
     Asked,
-    /// It was not ready in time, with evidence.
+    /// It was not ready in time, and there is evidence for that.
     NotReady,
-    /// It used more memory than it may: no crash, and nobody's doubt either.
+    /// It used more memory than it may. Counts neither as a crash nor as a monitor's request.
     Memory,
-    /// A job that was not done in time.
+    /// It is a job's run that took too long.
     Overdue,
 }
 
-/// What people (and the arbiter, for a monitor) want.
+/// A request of a person, or of the supervisor's own rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Up, and begin the count of crashes anew.
+    /// Start it, and reset the streak.
     Start,
-    /// Up; but a job waits for its time.
+    /// Want it up: a job waits for its time, any other service is started.
     Arm,
-    /// Down.
+    /// Stop the service.
     Stop,
-    /// A new run, without delay.
+    /// Start a new run without delay.
     Restart,
-    /// A new run, by policy: the arbiter accepted a monitor's request.
+    /// Start a new run, by policy: the arbiter granted a monitor's request.
     Ask,
-    /// A new run, by policy, as it uses more memory than it may.
+    /// Start a new run, by policy: it uses more memory than it may.
     Unburden,
-    /// The run of a job is to end, as it takes too long.
+    /// End a job's run that takes too long.
     Overdue,
-    /// Clears streak and restarts; a given-up service that is wanted up is tried again.
+    /// Clear streak and restarts; a wanted service that was given up is tried again.
     Reset,
 }
 
-/// What a request came to. A repeat is never an error.
+/// The result of a request. A repeat is never an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// It changes what is done.
+    /// The request changes what is done.
     Accepted,
-    /// It was so already.
+    /// The request changes nothing.
     Already,
 }
 
-/// What happened.
+/// A fact about what happened.
 #[derive(Debug, Clone)]
 pub enum Fact {
     /// The spawn that was handed out succeeded.
     Spawned,
     /// The spawn that was handed out failed.
     SpawnFailed(String),
-    /// The spawn that was handed out could not be tried, for want of something that the supervisor needs: space on the
-    /// disk, a descriptor, memory. That is no failure of the service.
+    /// The spawn that was handed out could not be tried, because the supervisor lacks disk space, a descriptor or
+    /// memory. This is no failure of the service.
     Hindered(String),
-    /// The run was not told to go after all: what was to be written down before could not be.
+    /// The run was not told to end after all: the record that must come first could not be written.
     NotTold,
-    /// The leader ended.
+    /// The leader has ended.
     Exited(Exit),
-    /// The kernel ended it, as it used more memory than it may.
+    /// The kernel killed it because it used more memory than it may.
     OutOfMemory(Exit),
     /// No process of the group is left.
     Drained,
     /// No process of the last run is left.
     Swept,
-    /// `READY=1` came.
+    /// `READY=1` came over the notify socket.
     Notified,
-    /// A line of output matched.
+    /// A line of output matched the readiness pattern.
     Logged,
     /// A monitor reported on the current incarnation.
     Check(Name, CheckFact),
-    /// The monitor of a check came (and is not blind), or went.
+    /// The monitor of a check attached (and is not blind), or detached.
     Watched(Name, bool),
-    /// Dependencies hold, or do not.
+    /// Its dependencies hold, or do not.
     Gate(bool),
     /// A person paused or resumed the service.
     Paused(bool),
 }
 
-/// What is to be done next.
+/// The next thing to do for a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Start a process as this incarnation; answer with `Spawned`, `SpawnFailed` or `Hindered`.
     Spawn(u64),
-    /// Ask the run to go, politely; answer with `NotTold` if that is not done.
+    /// Tell the run to end; answer with `NotTold` if that is not done.
     Terminate(WhyEnd),
     /// Kill every process of the run.
     Kill,
@@ -104,42 +104,42 @@ pub enum Action {
     Sweep,
 }
 
-/// Something worth telling, in the order it happened.
+/// An event to report, in the order it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
-    /// All of `ready` holds, so long after the start.
+    /// All of `ready` holds, this long after the start.
     Ready(Duration),
-    /// The streak is over.
+    /// The run is stable: the streak is over.
     Stable,
-    /// Not ready in time, and what it was waiting for.
+    /// It was not ready in time; lists what it was waiting for.
     NotReady(String),
-    /// The next start is so far away, because of a streak of this length.
+    /// The next start follows after this time, because of a streak of this length.
     Backoff(Duration, u32),
-    /// The supervisor can not start it now, for this reason, and tries again.
+    /// The supervisor cannot start it now, for this reason, and tries again.
     Hindered(String),
-    /// Nothing more will be tried, for this reason.
+    /// It was given up, for this reason.
     GaveUp(String),
-    /// It ended well, and that is the end.
+    /// It ended well and will not run again.
     Completed,
 }
 
-/// What a unit shows the world.
+/// The visible state of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not wanted up, nothing runs.
+    /// Not wanted, and nothing runs.
     Stopped,
-    /// Wanted up; a dependency is not there yet.
+    /// Wanted, but a dependency is missing.
     Waiting,
-    /// Spawned, not ready yet.
+    /// Spawned and not ready yet.
     Starting,
-    /// Ready.
+    /// Its run is ready.
     Running,
-    /// Started again at a known time.
+    /// It will be started again at a known time.
     Backoff,
-    /// Told to go.
+    /// It was told to end.
     Stopping,
-    /// Ended well, and that is the end.
+    /// It ended well and will not run again.
     Completed,
-    /// Given up.
+    /// It was given up.
     Failed,
 }

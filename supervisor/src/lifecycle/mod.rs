@@ -1,7 +1,7 @@
-//! The pure core: what a service is doing, what is to be done next, and whether a monitor gets the restart it asks for.
+//! The pure core: what a service is doing, what must be done next, and whether a monitor gets the restart it asks for.
 //!
 //! No clock, no IO, no async: `now` is an argument, facts come in, at most one [`Action`] goes out per poll, and
-//! [`Unit::deadline`] says when to poll again although nothing happened. What is *wanted* is kept apart from what *is*;
+//! [`Unit::deadline`] says when to poll again even if nothing happens. What is *wanted* is separate from what *is*;
 //! there is no state "restarting", only a run that ends while the service is wanted up.
 //!
 //! ```text
@@ -19,16 +19,16 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | [`moment`] | the core's time: since boot, so that it can be written down |
+//! | [`boot_instant`] | the core's time: since boot, so that it can be written down |
 //! | [`policy`] | how long to wait, and whether an end is a success |
 //! | [`ready`] | whether a run is ready, stable, or too late |
-//! | [`event`] | what goes into a unit and what comes out |
-//! | `unit` | one service |
+//! | [`event`] | the inputs and outputs of a unit |
+//! | `unit` | a service: what is wanted, what it is doing, what must be done next |
 //! | [`saved`] | a unit written down and read back |
-//! | [`deps`] | who may start and who must stop first |
-//! | [`arbiter`] | the answer to a monitor |
-//! | [`case`] | what the answer depends on |
-//! | [`watchdog`] | whether a run that lives is frozen |
+//! | [`deps`] | which services may start and which must stop first |
+//! | [`arbiter`] | the answer to a monitor's request |
+//! | [`case`] | the facts that the answer depends on |
+//! | [`watchdog`] | whether a living run is frozen |
 
 pub mod arbiter;
 pub mod boot_instant;

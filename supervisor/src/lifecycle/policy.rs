@@ -8,13 +8,13 @@ use sereno_config::{Policy, RestartPolicy, Success};
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself.
+    /// It exited with this code.
     Code(i32),
-    /// By a signal, `"SIGKILL"`.
+    /// It was ended by a signal, such as `"SIGKILL"`.
     Signal(String),
-    /// Nobody was there to see it: an adopted process whose status the kernel no longer gave.
+    /// Its exit was not seen: the kernel no longer gave the status of an adopted process.
     Unknown,
-    /// It never began, for this reason.
+    /// It could not be started, for this reason.
     NotSpawned(String),
 }
 
@@ -29,18 +29,18 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What policy makes of an end that nobody asked for.
+/// What the restart policy decides after an end that was not requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is to run again.
+    /// It must run again.
     Again,
-    /// It ended well and that is the end.
+    /// It ended well and will not run again.
     Completed,
-    /// It ended badly and that is the end.
+    /// It ended badly and will not run again.
     Failed,
 }
 
-/// Whether an end counts as a success.
+/// Returns whether an end counts as a success.
 pub fn is_success(policy: &RestartPolicy, exit: &Exit) -> bool {
     policy.success.iter().any(|success| match (success, exit) {
         (Success::Code(good), Exit::Code(code)) => good == code,
@@ -49,7 +49,7 @@ pub fn is_success(policy: &RestartPolicy, exit: &Exit) -> bool {
     })
 }
 
-/// What follows an end that nobody asked for.
+/// Returns what follows an end that was not requested.
 pub fn verdict(policy: &RestartPolicy, exit: &Exit) -> Verdict {
     match (policy.policy, exit) {
         (Policy::Always, _) | (Policy::OnFailure, Exit::NotSpawned(_)) => Verdict::Again,
@@ -61,9 +61,9 @@ pub fn verdict(policy: &RestartPolicy, exit: &Exit) -> Verdict {
     }
 }
 
-/// The wait before the next start, counted from the end of the last run.
+/// Returns the wait before the next start, counted from the end of the last run.
 ///
-/// `chance` from -1 to 1 decides what jitter adds or takes.
+/// `chance`, from -1 to 1, scales how much jitter is added or taken.
 pub fn wait(policy: &RestartPolicy, streak: u32, chance: f64) -> Duration {
     if streak < 2 {
         return policy.delay;

@@ -1,4 +1,5 @@
-//! Whether a run is ready, stable, or too late: from marks that the checks, the log and the notify socket leave.
+//! Decides whether a run is ready, stable, or too late, from marks that the checks, the log and the notify socket
+//! leave.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,31 +9,31 @@ use sereno_config::{Ready, Service};
 
 use super::BootInstant;
 
-/// What readiness needs to know of a service's settings.
+/// The settings of a service that decide on readiness.
 #[derive(Debug, Clone)]
 pub struct ReadyRules {
-    /// All of these must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Ready>,
-    /// A run that is not ready by then has failed, if there is evidence.
+    /// A run that is not ready in this time has failed, if there is evidence.
     pub timeout: Duration,
-    /// A run is stable once ready and up for so long, its checks passing.
+    /// A run is stable once it is ready and has been up this long, with its checks passing.
     pub min_uptime: Duration,
     /// Every declared check.
     pub checks: BTreeMap<Name, CheckRule>,
 }
 
-/// What readiness needs to know of one check.
+/// The settings of a check that decide on readiness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckRule {
-    /// Interval and time-out together: a monitor reports flips only, so a check of which nothing was heard for so
-    /// long has passed again meanwhile.
+    /// Interval plus timeout. A monitor reports only changes, so a check that was not reported for this long has passed
+    /// again.
     pub period: Duration,
-    /// Failures before the first success do not count until it is over.
+    /// Failures before the first success do not count until this time is over.
     pub start_period: Duration,
 }
 
 impl ReadyRules {
-    /// Of a service.
+    /// Returns the rules of a service.
     pub fn of(service: &Service) -> Self {
         let checks = service.checks.iter().map(|(id, check)| {
             let rule = CheckRule { period: check.interval + check.timeout, start_period: check.start_period };
@@ -47,34 +48,34 @@ impl ReadyRules {
     }
 }
 
-/// What a monitor reported of one check of the current incarnation.
+/// A monitor's report of a check of the current incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFact {
-    /// Whether it counts as passing; `None`: not known yet.
+    /// Whether the check passes; `None` if not known yet.
     pub passing: Option<bool>,
-    /// Failures so far, also while it still counts as passing.
+    /// How many failures in a row, also while it still counts as passing.
     pub failures: u32,
-    /// The port belongs to somebody else: no reason to end the run.
+    /// The port belongs to another process: no reason to end the run.
     pub foreign: bool,
     /// When the check behind the report ended.
     pub at: BootInstant,
-    /// How often it runs now.
+    /// The interval of the check now.
     pub every: Duration,
 }
 
-/// What is known of one check of the current incarnation.
+/// The known facts about a check of the current incarnation.
 #[derive(Debug, Clone, Default)]
 pub struct Mark {
     /// The last report.
     pub last: Option<CheckFact>,
     /// Whether it has passed in this incarnation.
     pub passed: bool,
-    /// Since when its monitor is attached and not blind; `None`: it is not.
+    /// Since when its monitor is attached and not blind; `None` if it is not.
     pub watched: Option<BootInstant>,
 }
 
 impl Mark {
-    /// Its last result was a failure, whether or not that made it fail.
+    /// Returns whether its last result was a failure, even if the check still counts as passing.
     pub fn is_bad(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.passing == Some(false) || last.failures > 0)
     }
@@ -83,9 +84,9 @@ impl Mark {
         self.last.as_ref().is_some_and(|last| last.passing == Some(true))
     }
 
-    /// A recent failure that its monitor stands by.
+    /// Returns whether this is a recent failure, reported by a monitor that is attached and not blind.
     fn is_evidence(&self, now: BootInstant) -> bool {
-        // A monitor of a starting service reports every 2 s, so a result can be that old and still be the newest.
+        // A monitor of a starting service reports every 2 s, so the newest result can be that old.
         const REPORT_EVERY: Duration = Duration::from_secs(2);
         self.watched.is_some()
             && self.last.as_ref().is_some_and(|last| {
@@ -95,28 +96,28 @@ impl Mark {
     }
 }
 
-/// How ready one run is.
+/// How ready a run is.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     since: BootInstant,
-    /// Conditions that were said once and hold from then on: notify and log.
+    /// Conditions that are met once and stay met: notify and log.
     said: Vec<bool>,
     /// When all conditions held for the first time.
     pub ready_at: Option<BootInstant>,
-    /// It has been stable; the streak is over.
+    /// Whether it has been stable, so that the streak is over.
     pub stable: bool,
-    /// Time that counts against `ready_timeout`: only while whoever could say "ready" is watching.
+    /// The time that counts against `ready_timeout`: only while the sources that could report readiness are watching.
     spent: Duration,
     counting: Option<BootInstant>,
     paused: bool,
-    /// The time-out is over, without evidence so far.
+    /// Whether the timeout is over, so far without evidence.
     pub overdue: bool,
-    /// By check.
+    /// The facts about each check.
     pub marks: BTreeMap<Name, Mark>,
 }
 
 impl Readiness {
-    /// Of a run that begins now; `watched` are the checks whose monitors are there.
+    /// Begins the readiness of a new run; `watched` are the checks with attached monitors.
     pub fn begin(rules: &ReadyRules, now: BootInstant, watched: &BTreeMap<Name, bool>) -> Self {
         let marks = rules.checks.keys().map(|id| {
             let watched = watched.get(id).copied().unwrap_or(false).then_some(now);
@@ -137,22 +138,22 @@ impl Readiness {
         readiness
     }
 
-    /// When the run began.
+    /// Returns when the run began.
     pub fn since(&self) -> BootInstant {
         self.since
     }
 
-    /// Moves the beginning to where it really was, for an adopted run.
+    /// Sets when the run really began, for an adopted run.
     pub fn began(&mut self, since: BootInstant) {
         self.since = since;
     }
 
-    /// `READY=1` came.
+    /// Handles `READY=1`.
     pub fn notified(&mut self, rules: &ReadyRules) {
         self.say(rules, |condition| matches!(condition, Ready::Notify));
     }
 
-    /// A line matched.
+    /// Handles a matched line of output.
     pub fn logged(&mut self, rules: &ReadyRules) {
         self.say(rules, |condition| matches!(condition, Ready::Log(_)));
     }
@@ -163,7 +164,7 @@ impl Readiness {
         }
     }
 
-    /// A monitor reported.
+    /// Handles a monitor's report.
     pub fn reported(&mut self, rules: &ReadyRules, check: &Name, fact: CheckFact, now: BootInstant) {
         let Some(mark) = self.marks.get_mut(check) else { return };
         mark.passed |= fact.passing == Some(true);
@@ -171,7 +172,7 @@ impl Readiness {
         self.recount(rules, now);
     }
 
-    /// A monitor came, went, or began to doubt itself.
+    /// Handles that a check's monitor attached, detached or became blind.
     pub fn watched(&mut self, rules: &ReadyRules, check: &Name, watched: bool, now: BootInstant) {
         let Some(mark) = self.marks.get_mut(check) else { return };
         if watched != mark.watched.is_some() {
@@ -180,7 +181,7 @@ impl Readiness {
         }
     }
 
-    /// A person paused or resumed the service: `ready_timeout` stands still meanwhile.
+    /// Handles a pause or its end: `ready_timeout` stands still during a pause.
     pub fn pause(&mut self, rules: &ReadyRules, paused: bool, now: BootInstant) {
         if paused != self.paused {
             self.paused = paused;
@@ -188,7 +189,7 @@ impl Readiness {
         }
     }
 
-    /// Marks the run ready or stable if it has become so; says which.
+    /// Marks the run ready or stable if it has become so, and returns which.
     pub fn advance(&mut self, rules: &ReadyRules, now: BootInstant) -> Option<Progress> {
         if self.ready_at.is_none() {
             if !self.holds(rules, now) {
@@ -205,7 +206,7 @@ impl Readiness {
         None
     }
 
-    /// Whether the run has failed because it is not ready in time; remembers a time-out without evidence.
+    /// Returns whether the run has failed because it is not ready in time; remembers a timeout without evidence.
     pub fn is_too_late(&mut self, rules: &ReadyRules, now: BootInstant) -> bool {
         let over = self.overdue || self.patience_ends(rules).is_some_and(|end| end <= now);
         if self.ready_at.is_some() || self.paused || !over {
@@ -213,7 +214,7 @@ impl Readiness {
         }
         self.overdue = true;
         rules.conditions.iter().zip(&self.said).any(|(condition, said)| match condition {
-            // What only the supervisor itself can hear: silence is the evidence.
+            // The supervisor itself receives these signs, so silence is evidence.
             Ready::Notify | Ready::Log(_) => !said,
             Ready::Check(id) => {
                 self.marks.get(id).is_some_and(|mark| !mark.passes() && mark.is_evidence(now))
@@ -222,7 +223,7 @@ impl Readiness {
         })
     }
 
-    /// What it still waits for, for a person.
+    /// Returns what it still waits for, in words.
     pub fn waits_for(&self, rules: &ReadyRules, now: BootInstant) -> Vec<String> {
         let unmet =
             rules.conditions.iter().zip(&self.said).filter(|(c, said)| !self.condition_holds(c, **said, now));
@@ -241,7 +242,7 @@ impl Readiness {
             .collect()
     }
 
-    /// When something may change although nothing happens.
+    /// Returns when something may change even if nothing happens.
     pub fn deadline(&self, rules: &ReadyRules) -> Option<BootInstant> {
         if self.ready_at.is_some() {
             return if self.stable { None } else { self.stable_at(rules) };
@@ -250,7 +251,7 @@ impl Readiness {
             Ready::Delay(delay) => Some(self.since + *delay),
             _ => None,
         });
-        // A delay that is over holds; only those to come are worth waking for.
+        // A delay that is over holds; only future delays are worth waking for.
         let pending = if self.holds_but_delay(rules) { delays.max() } else { None };
         let patience = if self.overdue { None } else { self.patience_ends(rules) };
         [pending, patience].into_iter().flatten().min()
@@ -279,7 +280,7 @@ impl Readiness {
         })
     }
 
-    /// When the run will be stable if nothing else is heard; `None`: not as things are.
+    /// Returns when the run will be stable if no more reports come; `None` if it will not be as things are.
     fn stable_at(&self, rules: &ReadyRules) -> Option<BootInstant> {
         let old_enough = (self.since + rules.min_uptime).max(self.ready_at?);
         rules.checks.iter().try_fold(old_enough, |latest, (id, rule)| {
@@ -314,8 +315,8 @@ impl Readiness {
 /// What a run has become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// All conditions hold.
+    /// All readiness conditions hold.
     Ready,
-    /// It has been ready and well for `min_uptime`.
+    /// It has been ready and healthy for `min_uptime`.
     Stable,
 }

@@ -1,4 +1,4 @@
-//! A unit written down and read back: what the next supervisor needs to go on where this one ended.
+//! A unit written down and read back: what the next supervisor needs to continue.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::ready::Readiness;
 use super::unit::{Phase, Rest, Rules, Stage};
 use super::{BootInstant, Exit, Unit, WhyEnd};
 
-/// The written form. Fields may be added; what an older version does not know it leaves at its default.
+/// The written form. Fields may be added: a field that an older version did not write gets its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// Whether it is wanted up.
     pub wanted: bool,
-    /// Of the current or the last run.
+    /// The incarnation of the current or the last run.
     pub incarnation: u64,
-    /// The highest number that was taken out for a run beside it.
+    /// The highest incarnation that was reserved for a run beside it.
     #[serde(default)]
     pub reserved: u64,
     /// Runs in a row that ended before they were stable.
@@ -30,17 +30,17 @@ pub struct Saved {
     pub phase: SavedPhase,
 }
 
-/// [`Exit`], written down.
+/// [`Exit`] in its written form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SavedExit {
-    /// By itself.
+    /// It exited with this code.
     Code(i32),
-    /// By a signal.
+    /// It was ended by this signal.
     Signal(String),
-    /// Nobody saw it.
+    /// Its exit was not seen.
     Unknown,
-    /// It never began.
+    /// It could not be started.
     NotSpawned(String),
 }
 
@@ -48,51 +48,51 @@ pub enum SavedExit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum SavedPhase {
-    /// Not wanted.
+    /// It was not wanted.
     Stopped,
-    /// Ended well.
+    /// It had ended well.
     Completed,
-    /// Given up.
+    /// It was given up.
     Failed {
-        /// Why.
+        /// Why it was given up.
         reason: String,
     },
-    /// To be started.
+    /// It was about to be started.
     Due {
-        /// When.
+        /// When it was due.
         at: Duration,
     },
     /// Its process ran.
     Alive {
-        /// Since when.
+        /// When the run began.
         since: Duration,
-        /// Since when it was ready.
+        /// When it became ready, if it was.
         ready_at: Option<Duration>,
         /// Whether it had been stable.
         stable: bool,
     },
-    /// Its process was to go, or was gone and its leftovers were to go.
+    /// Its process was told to end, or had ended and left processes to end.
     Ending {
-        /// Since when it ran.
+        /// When the run began.
         since: Duration,
-        /// Why it ends.
+        /// Why the run ends.
         why: SavedEnd,
     },
 }
 
-/// [`WhyEnd`], written down.
+/// [`WhyEnd`] in its written form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SavedEnd {
-    /// By itself.
+    /// It ended by itself.
     Exit,
-    /// Not wanted any more.
+    /// It was not wanted any more.
     Stop,
-    /// A new run is wanted.
+    /// A new run was wanted.
     Restart,
-    /// A monitor asked.
+    /// A monitor asked for a restart.
     Asked,
-    /// Not ready in time.
+    /// It was not ready in time.
     NotReady,
     /// It used more memory than it may.
     Memory,
@@ -108,19 +108,20 @@ impl SavedEnd {
         (Self::Memory, "memory"),
     ];
 
-    /// One word for it, as in the write-ahead log.
+    /// Returns its word in the write-ahead log.
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(end, _)| *end == self).map_or("exit", |(_, word)| word)
     }
 
-    /// What a word stands for.
+    /// Returns the end that a word stands for.
     pub fn of_word(text: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(_, word)| *word == text).map(|(end, _)| *end)
     }
 }
 
 impl Saved {
-    /// Of a service of which only a running process is known: the state is lost, and it was wanted up.
+    /// Returns the state to assume for a service of which only a running process is known: the state is lost, and it
+    /// was wanted.
     pub fn unknown() -> Self {
         Self {
             wanted: true,
@@ -135,15 +136,15 @@ impl Saved {
 }
 
 impl Unit {
-    /// Writes it down.
+    /// Returns its written form.
     pub fn save(&self) -> Saved {
         let phase = match &self.phase {
-            // Told from a stopped one by what is wanted: an older version knows no more.
+            // An armed unit differs from a stopped one by `wanted`: older versions know no other form.
             Phase::Idle(Rest::Stopped | Rest::Armed) => SavedPhase::Stopped,
             Phase::Idle(Rest::Completed) => SavedPhase::Completed,
             Phase::Idle(Rest::Failed(reason)) => SavedPhase::Failed { reason: reason.clone() },
             Phase::Due { at } => SavedPhase::Due { at: at.elapsed() },
-            // Whether it came about is told by the write-ahead log and by what runs.
+            // The write-ahead log and the running processes tell whether the spawn happened.
             Phase::Spawning => SavedPhase::Due { at: Duration::ZERO },
             Phase::Alive(run) => SavedPhase::Alive {
                 since: run.since().elapsed(),
@@ -168,8 +169,8 @@ impl Unit {
         }
     }
 
-    /// Reads it back. `runs`: its process was found alive, so that it goes on; else what ran counts as gone, and the
-    /// next poll sweeps what it left.
+    /// Restores a unit. `runs` means that its process was found alive, so that the run continues; else the run counts
+    /// as ended, and the next poll sweeps what it left behind.
     pub fn restore(rules: Rules, saved: &Saved, runs: bool, now: BootInstant, seed: u64) -> Self {
         let mut unit = Self::new(rules, seed);
         unit.wanted = saved.wanted;
@@ -198,7 +199,7 @@ impl Unit {
             }
         };
         match (runs, &unit.phase) {
-            // Spawned, and killed before it was written down that it was.
+            // It was spawned, and the supervisor was killed before it wrote that down.
             (true, Phase::Idle(_) | Phase::Due { .. }) => {
                 let run = Readiness::begin(&unit.rules.ready, now, &unit.watched);
                 unit.phase = Phase::Alive(run);
@@ -214,8 +215,8 @@ impl Unit {
         unit
     }
 
-    /// What is known of the readiness of an adopted run. Where only the supervisor that is gone could have heard it,
-    /// it counts as ready: a healthy service must not be ended for what was said to the dead.
+    /// Sets the known readiness of an adopted run. If only the earlier supervisor could have received its readiness,
+    /// the run counts as ready: a healthy service must not be ended because its message was lost.
     pub fn was_ready(&mut self, at: Option<BootInstant>) {
         let rules = &self.rules.ready;
         if let Phase::Alive(run) = &mut self.phase
@@ -226,7 +227,7 @@ impl Unit {
         }
     }
 
-    /// What a reboot leaves of it: nothing runs, and what was wanted up is wanted up again.
+    /// Returns the unit after a reboot: nothing runs, and wanted services are wanted again.
     pub fn after_boot(rules: Rules, saved: &Saved, now: BootInstant, seed: u64) -> Self {
         let mut unit = Self::new(rules, seed);
         unit.wanted = saved.wanted;
@@ -234,7 +235,7 @@ impl Unit {
         unit.last_exit = saved.last_exit.clone().map(Into::into);
         unit.phase = match &saved.phase {
             SavedPhase::Failed { reason } if saved.wanted => Phase::Idle(Rest::Failed(reason.clone())),
-            // Its time decides, not the boot; what ran then did not come to its end.
+            // Its schedule decides and not the boot; a run at that time did not finish.
             SavedPhase::Stopped if saved.wanted && unit.rules.is_job => Phase::Idle(Rest::Armed),
             SavedPhase::Completed if saved.wanted && unit.rules.is_job => Phase::Idle(Rest::Completed),
             SavedPhase::Alive { .. } | SavedPhase::Ending { .. } if saved.wanted && unit.rules.is_job => {
@@ -276,7 +277,7 @@ impl From<WhyEnd> for SavedEnd {
             WhyEnd::Stop => Self::Stop,
             WhyEnd::Restart => Self::Restart,
             WhyEnd::Asked => Self::Asked,
-            // An older version knows no more; to it, too, the run failed.
+            // Older versions do not know this word; to them, too, the run failed.
             WhyEnd::NotReady | WhyEnd::Overdue => Self::NotReady,
             WhyEnd::Memory => Self::Memory,
         }

@@ -1,4 +1,4 @@
-//! One service: what is wanted of it, what it is doing, and what is to be done next.
+//! A service: what is wanted of it, what it is doing, and what must be done next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use super::ready::{Progress, Readiness, ReadyRules};
 use super::{BootInstant, Exit};
 use hindrance::Hindrance;
 
-/// What a unit needs to know of a service's settings.
+/// The settings of a service that a unit needs.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// When and how often it is started again.
+    /// When and how often it is restarted.
     pub restart: RestartPolicy,
-    /// When it is ready.
+    /// When it counts as ready.
     pub ready: ReadyRules,
-    /// How long a polite stop may take.
+    /// How long it may take to end after the stop signal.
     pub stop_timeout: Duration,
-    /// It is a job: wanted up, it waits for its time.
+    /// Whether it is a job: if wanted, it waits for its time.
     pub is_job: bool,
 }
 
 impl Rules {
-    /// Of a service.
+    /// Returns the rules of a service.
     pub fn of(service: &Service) -> Self {
         Self {
             restart: service.restart.clone(),
@@ -37,18 +37,17 @@ impl Rules {
     }
 }
 
-/// One service, decided on without a clock or IO.
+/// The state of a service, decided on without a clock or IO.
 #[derive(Debug, Clone)]
 pub struct Unit {
     pub(super) rules: Rules,
-    /// Whether it is wanted up.
     pub(super) wanted: bool,
     pub(super) phase: Phase,
     /// Whether its dependencies hold.
     pub(super) gate: bool,
-    /// Of the current or the last run.
+    /// The incarnation of the current or the last run.
     pub(super) incarnation: u64,
-    /// The highest number that was taken out for a run beside this unit's.
+    /// The highest incarnation that was reserved for a run beside this unit's.
     pub(super) reserved: u64,
     pub(super) streak: u32,
     /// Spawns since the last reset.
@@ -56,9 +55,9 @@ pub struct Unit {
     pub(super) last_exit: Option<Exit>,
     /// Why the supervisor could not try the start that is due.
     pub(super) hindrance: Option<Hindrance>,
-    /// Whether `ready_timeout` is suspended, because a person paused the service.
+    /// Whether `ready_timeout` is suspended because a person paused the service.
     paused: bool,
-    /// Checks whose monitors are there, for runs to come.
+    /// Whether each check's monitor is attached, for future runs.
     pub(super) watched: BTreeMap<Name, bool>,
     pub(super) chance: fastrand::Rng,
     notes: Vec<Note>,
@@ -69,21 +68,21 @@ pub struct Unit {
 pub(super) enum Phase {
     /// Nothing runs and nothing is due.
     Idle(Rest),
-    /// Wanted up: spawned at `at`, once the gate is open.
+    /// Wanted: will be spawned at `at`, once its dependencies hold.
     Due { at: BootInstant },
-    /// The spawn was handed out; its fact follows.
+    /// The spawn was handed out; a fact about it follows.
     Spawning,
     /// A process runs.
     Alive(Readiness),
-    /// It has to go.
+    /// The run must end.
     Stopping { run: Readiness, stage: Stage, end: WhyEnd },
-    /// The leader is gone; the rest of its group was told too, and has until then.
+    /// The leader has ended; the rest of its group was told to end too, and has until `kill_at`.
     Draining { last: Ended, kill_at: BootInstant, asked: bool },
-    /// What the run left behind is being ended.
+    /// The processes that the run left behind are being ended.
     Sweeping { last: Ended, asked: bool },
 }
 
-/// How the run ended whose leftovers are being ended.
+/// The end of the run that left the processes that are being ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) end: WhyEnd,
@@ -91,12 +90,12 @@ pub(super) struct Ended {
     pub(super) at: BootInstant,
 }
 
-/// How far a stop has come.
+/// How far a stop has progressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The next poll hands the signal out.
     Untold,
-    /// It was told, and has until then.
+    /// It was told to end, and has until `kill_at`.
     Told { kill_at: BootInstant },
     /// It was killed.
     Killed,
@@ -113,7 +112,7 @@ pub(super) enum Rest {
 }
 
 impl Unit {
-    /// A service that has never run and is not wanted yet.
+    /// Creates a service that has never run and is not wanted yet.
     pub fn new(rules: Rules, seed: u64) -> Self {
         Self {
             rules,
@@ -133,12 +132,12 @@ impl Unit {
         }
     }
 
-    /// Takes new settings over; what runs goes on.
+    /// Takes new settings over; the run continues.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
 
-    /// What people want. Facts decide whether and when it comes about.
+    /// Handles a request. Facts decide whether and when it is fulfilled.
     pub fn request(&mut self, now: BootInstant, request: Request) -> Answer {
         match request {
             Request::Start => self.start(now),
@@ -152,7 +151,7 @@ impl Unit {
         }
     }
 
-    /// What happened. A fact that does not fit (a check of a run that has ended) is let go.
+    /// Handles a fact. A fact that does not fit (a check of a run that has ended) is ignored.
     pub fn observe(&mut self, now: BootInstant, fact: Fact) {
         match fact {
             Fact::Spawned => self.spawned(now),
@@ -180,7 +179,7 @@ impl Unit {
         }
     }
 
-    /// What is to be done next; ask until there is nothing.
+    /// Returns the next thing to do; call it until it returns `None`.
     pub fn poll(&mut self, now: BootInstant) -> Option<Action> {
         match &mut self.phase {
             Phase::Due { at } => {
@@ -237,7 +236,7 @@ impl Unit {
         }
     }
 
-    /// When to poll again although nothing happened.
+    /// Returns when to poll again even if nothing happens.
     pub fn deadline(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Due { at } => self.gate.then_some(*at),
@@ -249,7 +248,7 @@ impl Unit {
         }
     }
 
-    /// What happened that is worth telling, since the last call.
+    /// Returns the events to report since the last call.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
@@ -260,7 +259,7 @@ impl Unit {
             run.pause(&self.rules.ready, self.paused, now);
             self.phase = Phase::Alive(run);
             self.hindrance = None;
-            // A stop that came between is not forgotten.
+            // A stop that was requested meanwhile must not be forgotten.
             if !self.wanted {
                 self.end_run(WhyEnd::Stop);
             }
@@ -276,14 +275,14 @@ impl Unit {
                 return;
             }
         };
-        // A monitor's request spends the crash budget; a person's does not, and memory is a cause of its own.
+        // A monitor's request spends the crash budget. A person's request does not, and memory is a separate cause.
         if !run.stable && !matches!(end, WhyEnd::Stop | WhyEnd::Restart | WhyEnd::Memory) {
             self.streak = self.streak.saturating_add(1);
         }
         self.last_exit = Some(exit.clone());
         let last = Ended { end, exit, at: now };
         self.phase = match stage {
-            // The rest of its group was told as well, and may take as long.
+            // The rest of its group was told to end as well, and has the same time.
             Some(Stage::Told { kill_at }) => Phase::Draining { last, kill_at, asked: false },
             _ => Phase::Sweeping { last, asked: false },
         };
@@ -302,7 +301,7 @@ impl Unit {
         }
     }
 
-    /// Nothing runs any more: decides what comes next.
+    /// Decides what comes next, now that nothing runs any more.
     fn conclude(&mut self, now: BootInstant, last: Ended, ran: bool) {
         let Ended { end, exit, at: ended } = last;
         if !self.wanted {
@@ -323,7 +322,7 @@ impl Unit {
             _ if self.rules.restart.policy == Policy::Never => Verdict::Failed,
             _ => Verdict::Again,
         };
-        // What ended well, however soon, is no crash; nor is the run of a job that is not tried again.
+        // A run that ended well, however soon, is no crash; nor is a job's run that is not tried again.
         if verdict == Verdict::Completed || verdict == Verdict::Failed && self.rules.is_job {
             self.streak = 0;
         }

@@ -1,11 +1,11 @@
-//! A start that failed; one that the supervisor itself can not try, and a run that it can not tell to go: those two are
-//! not the service's failure.
+//! A start that failed, a start that the supervisor cannot try, and a run that it cannot tell to end: the last two are
+//! no failure of the service.
 
 use std::time::Duration;
 
 use super::{BootInstant, Ended, Exit, Note, Phase, Rest, Stage, Unit, WhyEnd};
 
-/// The wait after the first try, and the longest between two.
+/// The wait after the first try, and the longest wait between two tries.
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -13,12 +13,12 @@ const LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::lifecycle) struct Hindrance {
     pub(in crate::lifecycle) reason: String,
-    /// Until the next try.
+    /// The wait until the next try.
     wait: Duration,
 }
 
 impl Unit {
-    /// The start is tried again by itself, sooner at first. It counts as no start and no failure.
+    /// Schedules the start again, sooner at first. It counts neither as a start nor as a failure.
     pub(super) fn hindered(&mut self, now: BootInstant, reason: String) {
         if !matches!(self.phase, Phase::Spawning) {
             return;
@@ -30,7 +30,7 @@ impl Unit {
         }
         let before = self.hindrance.take();
         let wait = before.as_ref().map_or(FIRST, |before| (before.wait * 2).min(LONGEST));
-        // Told once: a disk that is full for hours would fill the journal with it.
+        // Reported once for each reason: a disk that is full for hours would fill the journal.
         if before.is_none_or(|before| before.reason != reason) {
             self.notes.push(Note::Hindered(reason.clone()));
         }
@@ -46,7 +46,7 @@ impl Unit {
         }
     }
 
-    /// A healthy run that was to be replaced goes on as it was.
+    /// Lets a healthy run that would have been replaced continue.
     pub(super) fn not_told(&mut self) {
         match std::mem::replace(&mut self.phase, Phase::Spawning) {
             Phase::Stopping { run, stage: Stage::Told { .. }, end: WhyEnd::Restart | WhyEnd::Asked } => {

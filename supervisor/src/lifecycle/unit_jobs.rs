@@ -1,4 +1,4 @@
-//! Stories of jobs: wanted up, they wait for their time; what ends is no crash.
+//! Tests of jobs: a wanted job waits for its time, and the end of a run is no crash.
 
 use sereno_config::{Policy, Ready, RestartPolicy};
 
@@ -11,7 +11,7 @@ fn job(kind: Policy) -> Unit {
     Unit::new(Rules { is_job: true, ..rules(restart, vec![Ready::Started]) }, 7)
 }
 
-/// Begins a run at a moment, which ends like this.
+/// Begins a run at `now`, which ends with `exit`.
 fn run(unit: &mut Unit, now: BootInstant, exit: Exit) {
     unit.request(now, Request::Restart);
     assert!(matches!(unit.poll(now), Some(Action::Spawn(_))));

@@ -1,4 +1,4 @@
-//! What people want, and what that changes at once.
+//! Requests, and what they change at once.
 
 use super::{Answer, BootInstant, Ended, Phase, Rest, Stage, Unit, WhyEnd};
 
@@ -9,14 +9,14 @@ impl Unit {
             Phase::Alive(_) | Phase::Spawning => return Answer::Already,
             Phase::Idle(_) => self.phase = Phase::Due { at: now },
             Phase::Due { at } => *at = now.min(*at),
-            // The stop is finished first; `swept` sees that it is wanted up again.
+            // The stop is finished first; `swept` sees that the service is wanted again.
             Phase::Stopping { .. } | Phase::Draining { .. } | Phase::Sweeping { .. } if was_wanted => {
                 return Answer::Already;
             }
             Phase::Stopping { end, .. }
             | Phase::Draining { last: Ended { end, .. }, .. }
             | Phase::Sweeping { last: Ended { end, .. }, .. } => {
-                // A job whose stop is finished would wait for its time.
+                // After a finished stop a job would otherwise wait for its time.
                 if self.rules.is_job {
                     *end = WhyEnd::Restart;
                 }
@@ -26,7 +26,7 @@ impl Unit {
         Answer::Accepted
     }
 
-    /// A job waits for its time; anything else is started.
+    /// Makes a job wait for its time; any other service is started.
     pub(super) fn arm(&mut self, now: BootInstant) -> Answer {
         if !self.rules.is_job {
             return self.start(now);
@@ -42,7 +42,7 @@ impl Unit {
         matches!(self.phase, Phase::Idle(Rest::Stopped))
     }
 
-    /// What was counted before is over; the runs of a job are no restarts of each other.
+    /// Resets the counts; the runs of a job are not restarts of each other.
     fn begin_anew(&mut self) {
         self.streak = 0;
         if self.rules.is_job {
@@ -53,7 +53,7 @@ impl Unit {
     pub(super) fn stop(&mut self) -> Answer {
         let was_wanted = std::mem::replace(&mut self.wanted, false);
         match &mut self.phase {
-            // Given up or ended well, a person's stop still says: not wanted any more.
+            // Also after it was given up or ended well, a person's stop means that it is not wanted any more.
             Phase::Idle(_) | Phase::Due { .. } => {
                 self.hindrance = None;
                 self.phase = Phase::Idle(Rest::Stopped);
@@ -62,7 +62,8 @@ impl Unit {
             Phase::Stopping { end, .. }
             | Phase::Draining { last: Ended { end, .. }, .. }
             | Phase::Sweeping { last: Ended { end, .. }, .. } => {
-                // A job that is ended for its next run: there is none, also if it is armed again meanwhile.
+                // A job that is ending for its next run: that run is cancelled, even if the job is armed again
+                // meanwhile.
                 if self.rules.is_job && *end == WhyEnd::Restart {
                     *end = WhyEnd::Stop;
                 }
@@ -99,7 +100,7 @@ impl Unit {
         Answer::Accepted
     }
 
-    /// Begins to end what runs; the signal goes out with the next poll.
+    /// Begins to end the current run; the signal goes out with the next poll.
     pub(crate) fn end_run(&mut self, end: WhyEnd) -> Answer {
         match std::mem::replace(&mut self.phase, Phase::Spawning) {
             Phase::Alive(run) => {

@@ -1,4 +1,4 @@
-//! A run that takes the place of another one of the same service while that one still runs.
+//! A run that replaces another run of the same service while that run is still alive.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::super::ready::Readiness;
 use super::{Phase, Unit};
 
 impl Unit {
-    /// Takes a number out for a run beside the current one: no later run gets it, whatever becomes of that one.
+    /// Reserves an incarnation for a run beside the current run: no later run gets it, whatever happens to that run.
     pub fn reserve_incarnation(&mut self) -> u64 {
         self.reserved = self.reserved.max(self.incarnation) + 1;
         self.reserved
     }
 
-    /// How long the current run took until it was ready.
+    /// Returns how long the current run took to become ready.
     pub fn took(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Alive(run) => run.ready_at.map(|at| at.since(run.since())),
@@ -20,7 +20,7 @@ impl Unit {
         }
     }
 
-    /// This unit, with the ready run of `by` for its own. What became of the run before is no longer its business.
+    /// Returns this unit with the ready run of `by` as its own. It no longer follows what happens to the previous run.
     #[must_use]
     pub fn renewed(&self, by: &Unit) -> Self {
         let mut unit = self.clone();

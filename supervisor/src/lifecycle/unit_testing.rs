@@ -1,4 +1,4 @@
-//! Vocabulary for tests of the core: made-up services and a made-up clock.
+//! Helpers for tests of the core: made-up services and a made-up clock.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use sereno_config::{Ready, RestartPolicy};
 use super::super::ready::{CheckFact, CheckRule, ReadyRules};
 use super::{BootInstant, Rules, Unit};
 
-/// The defaults of the contract.
 pub(crate) fn policy() -> RestartPolicy {
     RestartPolicy::default()
 }
 
-/// Rules with these conditions; each check among them has an interval of 10 s and a time-out of 2 s.
+/// Returns rules with these conditions; each check among them has an interval of 10 s and a timeout of 2 s.
 pub(crate) fn rules(restart: RestartPolicy, conditions: Vec<Ready>) -> Rules {
     let checks = conditions.iter().filter_map(|condition| match condition {
         Ready::Check(id) => Some((
@@ -31,22 +30,21 @@ pub(crate) fn rules(restart: RestartPolicy, conditions: Vec<Ready>) -> Rules {
     Rules { restart, ready, stop_timeout: Duration::from_secs(10), is_job: false }
 }
 
-/// A unit that is ready once started.
+/// Returns a unit that is ready once started.
 pub(crate) fn plain(restart: RestartPolicy) -> Unit {
     Unit::new(rules(RestartPolicy { jitter: 0.0, ..restart }, vec![Ready::Started]), 7)
 }
 
-/// So many seconds after boot.
+/// Returns the instant at this many seconds after boot.
 pub(crate) fn at(seconds: f64) -> BootInstant {
     BootInstant::since_boot(Duration::from_secs_f64(seconds))
 }
 
-/// A checked name.
 pub(crate) fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// A report of a check that ended just now and runs every second.
+/// Returns a report of a check that ended just now and runs every second.
 pub(crate) fn check(passing: bool, now: BootInstant) -> CheckFact {
     CheckFact {
         passing: Some(passing),

@@ -1,4 +1,4 @@
-//! Stories of one service.
+//! Tests of a single service.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn spawn(unit: &mut Unit, now: BootInstant) {
     assert_eq!(unit.poll(now), None);
 }
 
-/// The run ends by itself, and nothing of it is left.
+/// Ends the run by itself, with nothing of it left.
 #[track_caller]
 fn crash(unit: &mut Unit, now: BootInstant) {
     exit(unit, now, Exit::Code(1));
@@ -35,7 +35,7 @@ fn exit(unit: &mut Unit, now: BootInstant, exit: Exit) {
     unit.observe(now, Fact::Swept);
 }
 
-/// The run ends because it was told to, and nothing of it is left.
+/// Ends a run that was told to end, with nothing of it left.
 #[track_caller]
 fn end(unit: &mut Unit, now: BootInstant, exit: Exit, why: WhyEnd) {
     unit.observe(now, Fact::Exited(exit));
@@ -102,7 +102,7 @@ fn a_run_with_checks_is_stable_only_after_each_passed_beyond_min_uptime() {
     unit.observe(at(1.0), Fact::Check(port.clone(), check(true, at(1.0))));
     assert_eq!(unit.poll(at(1.0)), None);
     assert_eq!(unit.state(at(1.0)), State::Running);
-    // Old enough at 30 s; no news for interval and time-out after that means it passed again.
+    // It is old enough at 30 s; no report for interval and timeout after that means that the check passed again.
     assert_eq!(unit.deadline(), Some(at(42.0)));
 
     let first_failure = CheckFact { failures: 1, ..check(true, at(35.0)) };
@@ -213,12 +213,12 @@ fn not_ready_in_time_is_a_failure_only_on_evidence() {
         up(&mut unit, at(0.0));
         unit
     };
-    // Nobody watches: it starts for ever.
+    // No monitor watches: it starts for ever.
     let mut unit = fresh(false);
     assert_eq!((unit.deadline(), unit.poll(at(1_000.0))), (None, None));
     assert_eq!(unit.reason(at(1_000.0)).as_deref(), Some("waits for port (no monitor watches it)"));
 
-    // Watched, but silent, or foreign, or old: no evidence.
+    // Watched, but without a report, with a foreign port, or with an old report: no evidence.
     let mut unit = fresh(true);
     assert_eq!(unit.deadline(), Some(at(60.0)));
     assert_eq!((unit.poll(at(60.0)), unit.deadline()), (None, None));
@@ -228,7 +228,7 @@ fn not_ready_in_time_is_a_failure_only_on_evidence() {
     unit.observe(at(70.0), Fact::Check(port.clone(), check(false, at(62.0))));
     assert_eq!(unit.poll(at(70.0)), None);
 
-    // A fresh failure is.
+    // A fresh failure is evidence.
     unit.observe(at(71.0), Fact::Check(port.clone(), check(false, at(71.0))));
     assert_eq!(unit.poll(at(71.0)), Some(Action::Terminate(WhyEnd::NotReady)));
     assert_eq!(unit.take_notes(), [Note::NotReady("port (failing)".into())]);

@@ -1,4 +1,4 @@
-//! What a unit shows the world: its state and the words that go with it.
+//! The visible side of a unit: its state and the words that describe it.
 
 use super::super::ready::Mark;
 use super::{BootInstant, Exit, Name, Phase, Rest, Stage, State, Unit, WhyEnd};
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Unit {
-    /// Whether it is wanted up.
+    /// Returns whether it is wanted up.
     pub fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    /// What it is doing.
+    /// Returns what it is doing.
     pub fn state(&self, now: BootInstant) -> State {
         match &self.phase {
             Phase::Idle(Rest::Stopped) => State::Stopped,
@@ -25,12 +25,12 @@ impl Unit {
         }
     }
 
-    /// Changes whenever something changes that others see.
+    /// Returns a value that changes whenever its visible state changes.
     pub fn fingerprint(&self, now: BootInstant) -> (State, u64, u32) {
         (self.state(now), self.incarnation, self.streak)
     }
 
-    /// Why it is not simply running or stopped; what a dependency is missing is not known here.
+    /// Returns why it is not simply running or stopped. A missing dependency is not known here.
     pub fn reason(&self, now: BootInstant) -> Option<String> {
         match &self.phase {
             Phase::Idle(Rest::Failed(reason)) => Some(reason.clone()),
@@ -54,62 +54,62 @@ impl Unit {
         }
     }
 
-    /// Of the current or the last run; 0: it never ran.
+    /// Returns the incarnation of the current or the last run; 0 if it never ran.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// Keeps the number growing over what an earlier supervisor used.
+    /// Raises the incarnation to at least what an earlier supervisor used, so that it keeps growing.
     pub fn skip_incarnations(&mut self, used: u64) {
         self.incarnation = self.incarnation.max(used);
     }
 
-    /// Starts after the first since the last reset.
+    /// Returns the number of starts since the last reset, without the first.
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
     }
 
-    /// Runs in a row that ended before they were stable.
+    /// Returns the number of runs in a row that ended before they were stable.
     pub fn streak(&self) -> u32 {
         self.streak
     }
 
-    /// How the last run ended.
+    /// Returns how the last run ended.
     pub fn last_exit(&self) -> Option<&Exit> {
         self.last_exit.as_ref()
     }
 
-    /// A process of it runs.
+    /// Returns whether its process runs.
     pub fn is_alive(&self) -> bool {
         matches!(self.phase, Phase::Alive(_) | Phase::Stopping { .. })
     }
 
-    /// Nothing of it runs, and nothing of it is being ended.
+    /// Returns whether nothing of it runs and nothing of it is being ended.
     pub fn is_down(&self) -> bool {
         matches!(self.phase, Phase::Idle(_) | Phase::Due { .. })
     }
 
-    /// It ran and ended well.
+    /// Returns whether it ran and ended well.
     pub fn is_completed(&self) -> bool {
         matches!(self.phase, Phase::Idle(Rest::Completed))
     }
 
-    /// A job that waits for its first time.
+    /// Returns whether it is a job that waits for its first run.
     pub fn is_armed(&self) -> bool {
         matches!(self.phase, Phase::Idle(Rest::Armed))
     }
 
-    /// It was given up.
+    /// Returns whether it was given up.
     pub fn is_failed(&self) -> bool {
         matches!(self.phase, Phase::Idle(Rest::Failed(_)))
     }
 
-    /// Its process is ready.
+    /// Returns whether its process is ready.
     pub fn is_ready(&self) -> bool {
         matches!(&self.phase, Phase::Alive(run) if run.ready_at.is_some())
     }
 
-    /// When its process became ready.
+    /// Returns when its process became ready.
     pub fn ready_at(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Alive(run) => run.ready_at,
@@ -117,17 +117,17 @@ impl Unit {
         }
     }
 
-    /// Its process was spawned and was not told to go.
+    /// Returns whether its process was spawned and was not told to end.
     pub fn is_started(&self) -> bool {
         matches!(self.phase, Phase::Alive(_))
     }
 
-    /// It ends in order to be started again, whoever wanted that.
+    /// Returns whether it ends in order to be started again, for any reason.
     pub fn is_restarting(&self) -> bool {
         self.wanted && self.ends_because().is_some()
     }
 
-    /// Why the run ends that is ending.
+    /// Returns why the current run is ending, if it is.
     pub fn ends_because(&self) -> Option<WhyEnd> {
         match &self.phase {
             Phase::Stopping { end, .. } => Some(*end),
@@ -136,7 +136,7 @@ impl Unit {
         }
     }
 
-    /// How long the current run has been up.
+    /// Returns how long the current run has been up.
     pub fn uptime(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Alive(run) | Phase::Stopping { run, .. } => Some(now.since(run.since())),
@@ -144,7 +144,7 @@ impl Unit {
         }
     }
 
-    /// When the current run began.
+    /// Returns when the current run began.
     pub fn began(&self) -> Option<BootInstant> {
         match &self.phase {
             Phase::Alive(run) | Phase::Stopping { run, .. } => Some(run.since()),
@@ -152,7 +152,7 @@ impl Unit {
         }
     }
 
-    /// How long until the next start, where one is due at a known time.
+    /// Returns the time until the next start, if a start is due at a known time.
     pub fn next_start(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Due { at } if *at > now => Some(at.since(now)),
@@ -160,7 +160,7 @@ impl Unit {
         }
     }
 
-    /// How long until it is killed.
+    /// Returns the time until it is killed, if it was told to end.
     pub fn kill_in(&self, now: BootInstant) -> Option<Duration> {
         match &self.phase {
             Phase::Stopping { stage: Stage::Told { kill_at }, .. } | Phase::Draining { kill_at, .. } => {
@@ -170,7 +170,7 @@ impl Unit {
         }
     }
 
-    /// What is known of its checks in the current run.
+    /// Returns the facts about its checks in the current run.
     pub fn marks(&self) -> Option<&BTreeMap<Name, Mark>> {
         match &self.phase {
             Phase::Alive(run) => Some(&run.marks),

@@ -8,7 +8,7 @@ use sereno_config::{Policy, Ready, RestartPolicy};
 use super::testing::{check, name, policy, rules};
 use super::{Action, BootInstant, Exit, Fact, Request, Rules, State, Unit, WhyEnd};
 
-/// The processes of one service, as the operating system would have them.
+/// The processes of a service, as the operating system would have them.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts about a made-up world, each on its own")]
 struct World {

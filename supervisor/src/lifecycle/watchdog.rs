@@ -1,4 +1,5 @@
-//! Whether a run that lives is frozen: it uses no CPU time although work is waiting, or does not say what it promised.
+//! Decides whether a living run is frozen: it uses no CPU time although work is waiting, or does not send its
+//! `WATCHDOG=1`.
 
 use std::time::Duration;
 
@@ -7,33 +8,33 @@ use sereno_config::Watchdog;
 use super::BootInstant;
 use super::arbiter::took;
 
-/// What was seen of one run.
+/// What was seen of a run.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// What its processes had used when it was last looked at; any change is life.
+    /// The CPU time of its processes at the last look; any change shows that it works.
     used: Option<u64>,
-    /// When that last changed.
+    /// When that CPU time last changed.
     moved: BootInstant,
-    /// When it last said `WATCHDOG=1`.
+    /// When the run last sent `WATCHDOG=1`.
     said: BootInstant,
     /// When it was last looked at.
     looked: BootInstant,
 }
 
 impl Watch {
-    /// Of a run of which nothing has been seen.
+    /// Begins to watch a run of which nothing has been seen.
     pub fn begin(now: BootInstant) -> Self {
         Self { used: None, moved: now, said: now, looked: now }
     }
 
-    /// `WATCHDOG=1` came.
+    /// Handles `WATCHDOG=1` from the run.
     pub fn said(&mut self, now: BootInstant) {
         self.said = now;
     }
 
-    /// It was looked at. `used` stands for all the CPU time of all its processes, and for who they are.
+    /// Records a look. `used` is a digest of the CPU time of all its processes and of which processes they are.
     pub fn looked(&mut self, rules: &Watchdog, used: u64, now: BootInstant) {
-        // Who looked was stopped itself, or much too late: nothing that was not seen meanwhile counts.
+        // The watcher was itself stopped, or is much too late: silence in that time does not count.
         let asleep = now.since(self.looked) > 2 * pace(rules) + LATE;
         if asleep {
             *self = Self::begin(now);
@@ -44,7 +45,7 @@ impl Watch {
         self.looked = now;
     }
 
-    /// Why it counts as frozen; `None`: it does not. `evidence`: what shows that work is waiting.
+    /// Returns why it counts as frozen; `None` if it does not. `evidence` is what shows that work is waiting.
     pub fn judge(&self, rules: &Watchdog, evidence: Option<&str>) -> Option<String> {
         let (idle, silent) = (self.looked.since(self.moved), self.looked.since(self.said));
         if rules.notify.is_some_and(|promised| silent > promised) {
@@ -61,10 +62,10 @@ impl Watch {
     }
 }
 
-/// How late a look may be on a machine that has other things to do.
+/// How late a look may be on a busy machine.
 const LATE: Duration = Duration::from_secs(2);
 
-/// How often a run is looked at: a few times within the shortest time that matters.
+/// Returns how often to look at a run: a few times within the shortest limit.
 pub fn pace(rules: &Watchdog) -> Duration {
     const MOST: Duration = Duration::from_secs(5);
     const LEAST: Duration = Duration::from_millis(200);

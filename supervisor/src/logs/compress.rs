@@ -1,5 +1,6 @@
-//! Compressing rotated logs, on a thread of its own: rotating and opening wait for none of it. Logs take turns, a file
-//! each, and each pays with the bytes that were written to it, as its folder may be full of files that no service wrote.
+//! Compresses rotated logs on its own thread: rotating and opening do not wait for it. Logs take turns, one file at a
+//! time. Each log may have at most as many bytes compressed as its service wrote, because its folder may be full of
+//! files that no service wrote.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -12,20 +13,19 @@ use super::RotationPolicy;
 use super::rotate::{number_of, numbered};
 use crate::os::{LogDir, LogRights};
 
-/// Compressing wants more than the other threads do: 256 KiB are too little for it where nothing is optimised.
+/// Compressing needs more stack than the other threads: 256 KiB are too little in an unoptimised build.
 const STACK: usize = 2 * 1024 * 1024;
 
-/// This log was rotated; its service wrote so many bytes since it last was.
+/// A log that was rotated, and how many bytes its service has written since the previous rotation.
 struct Job {
     keep: RotationPolicy,
     written: u64,
 }
 
-/// The handle of the thread.
 pub(super) struct Compressor(mpsc::Sender<Job>);
 
 impl Compressor {
-    /// `renaming` is held by whoever renames rotated files.
+    /// Starts the thread. `renaming` is locked while rotated files are renamed.
     pub(super) fn start(renaming: Arc<Mutex<()>>) -> io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
         thread::Builder::new()
@@ -74,28 +74,28 @@ impl Queue {
     fn turn(&mut self, renaming: &Mutex<()>) {
         let Some(path) = self.turns.pop_front() else { return };
         if self.logs.get_mut(&path).is_some_and(|log| log.compress_next(renaming)) {
-            // There may be more, after all others.
+            // More files may follow, after all other logs.
             self.turns.push_back(path);
         }
     }
 }
 
-/// One log, and what of it may be compressed.
+/// A log, and how much of it may be compressed.
 struct Log {
     keep: RotationPolicy,
-    /// Bytes that may be read. Each that its service wrote buys one.
+    /// Bytes that may still be read. Each byte that its service wrote adds one.
     allowance: u64,
-    /// It was said that one of its files is not compressed.
+    /// Whether it was logged that a file is not compressed.
     said: bool,
 }
 
 impl Log {
     fn new(keep: RotationPolicy) -> Self {
-        // What an earlier supervisor has left was paid to that one.
+        // What was written under an earlier supervisor is not counted here: the allowance is for a single file.
         Self { allowance: keep.largest(), keep, said: false }
     }
 
-    /// Compresses the newest file that can be; whether there may be another one.
+    /// Compresses the newest file that can be compressed. Returns whether there may be another.
     fn compress_next(&mut self, renaming: &Mutex<()>) -> bool {
         let Ok(folder) = LogDir::of(&self.keep.path) else { return false };
         for number in 2..=self.keep.keep {
@@ -140,7 +140,7 @@ impl Log {
         done
     }
 
-    /// Once for each log: its service may have as many such files as it likes.
+    /// Logged once for each log: its service may have any number of such files.
     fn say(&mut self, number: u32, error: &io::Error) {
         if !std::mem::replace(&mut self.said, true) {
             let path = numbered(&self.keep.path, number, false);
@@ -149,7 +149,7 @@ impl Log {
     }
 }
 
-/// What is written first: a log of that name is complete or not there.
+/// Returns the path that is written first, so that a compressed log is either complete or missing.
 fn partial(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
     name.push(".gz.part");
@@ -160,13 +160,13 @@ fn comment(number: u64) -> String {
     format!("sereno file {number}")
 }
 
-/// The number that a compressed file had before.
+/// Returns the number that a compressed file had before.
 pub(super) fn number_in(comment: &[u8]) -> Option<u64> {
     std::str::from_utf8(comment).ok()?.strip_prefix("sereno file ")?.parse().ok()
 }
 
 fn write(folder: &LogDir, partial: &Path, source: &File, size: u64) -> io::Result<()> {
-    // Who was reading it finds it again by its number.
+    // A reader of the file finds it again by its number.
     let builder = flate2::GzBuilder::new().comment(comment(number_of(source)?));
     let file = folder.replace(partial, LogRights::of(source)?)?;
     let mut encoder = builder.write(file, flate2::Compression::fast());
@@ -179,7 +179,8 @@ fn write(folder: &LogDir, partial: &Path, source: &File, size: u64) -> io::Resul
     }
 }
 
-/// Puts the compressed file in place of what it was made from, which may have moved up meanwhile; whether it is there.
+/// Replaces the source by the compressed file; the source may have moved to a higher number meanwhile. Returns whether
+/// it did.
 fn finish(
     folder: &LogDir,
     keep: &RotationPolicy,
@@ -198,7 +199,7 @@ fn finish(
     Ok(true)
 }
 
-/// Compresses one rotated file, as the thread would.
+/// Compresses a rotated file, as the thread does.
 #[cfg(test)]
 pub(super) fn compress(keep: &RotationPolicy, number: u32) {
     let keep = RotationPolicy { keep: number.max(keep.keep), ..keep.clone() };

@@ -1,26 +1,26 @@
-//! Pure: whether a writer floods, and how soon its pipe is to be seen to then.
+//! Pure: decides whether a writer floods, and how soon its pipe must be emptied then.
 //!
-//! Whoever waits for a pipe is woken by each write, and it is the writer who pays for that. One that floods is not waited
-//! for: its pipe is made large, and emptied now and then, before it is full. So the writer gets as far as if nobody read,
-//! and the reader moves much at a time.
+//! A thread that waits for a pipe is woken by each write, and the writer pays for that. A flooding writer's pipe is not
+//! waited for: it is made large and emptied periodically, before it is full. So the writer gets as far as if nothing
+//! read, and the reader moves many bytes at a time.
 
 use std::time::Duration;
 
 use crate::lifecycle::BootInstant;
 
-/// A move so soon after the one before found bytes that came while it was under way …
+/// A move this soon after the previous one found bytes that came while that was under way.
 const AT_ONCE: Duration = Duration::from_micros(20);
-/// … and one of so many bytes found its pipe nearly full.
+/// A move of this many bytes found its pipe nearly full.
 const MUCH: usize = 48 * 1024;
-/// So many such moves in a row are a flood.
+/// This many such moves in a row are a flood.
 const FLOODS_AFTER: u32 = 16;
 
-/// So little at a visit is no flood …
+/// A visit that finds at most this many bytes does not look like a flood.
 const LITTLE: usize = 512;
-/// … after so many such visits in a row.
+/// After this many such visits in a row the flood is over.
 const CALM_AFTER: u32 = 8;
 
-/// A pipe of this size is seen to before it is half full, and not long before.
+/// The size of a flooding writer's pipe. It is emptied when it is between a quarter and half full.
 pub(super) const LARGE_PIPE: usize = 1024 * 1024;
 const MORE_THAN_WANTED: usize = LARGE_PIPE / 2;
 const LESS_THAN_WANTED: usize = LARGE_PIPE / 4;
@@ -28,13 +28,13 @@ const LESS_THAN_WANTED: usize = LARGE_PIPE / 4;
 const SHORTEST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(1);
 
-/// How one writer writes.
+/// How a writer writes.
 #[derive(Debug)]
 pub(super) struct Flood {
     last: BootInstant,
-    /// Moves in a row that look like a flood; while it floods, visits in a row that do not.
+    /// While it does not flood: moves in a row that look like a flood. While it floods: visits in a row that do not.
     in_a_row: u32,
-    /// How long its pipe is left alone, if it floods.
+    /// How long its pipe is left alone; `None` if it does not flood.
     pause: Option<Duration>,
 }
 
@@ -43,12 +43,12 @@ impl Flood {
         Self { last: BootInstant::default(), in_a_row: 0, pause: None }
     }
 
-    /// One that may be over: it is told again in a while.
+    /// Returns a flood that may be over: a few more visits decide.
     pub(super) fn ebbing(now: BootInstant) -> Self {
         Self { last: now, in_a_row: 0, pause: Some(LONGEST) }
     }
 
-    /// A move at this moment found so many bytes.
+    /// Records a move of `bytes` at `now`.
     pub(super) fn moved(&mut self, now: BootInstant, bytes: usize) {
         let since = now.since(self.last);
         self.last = now;
@@ -73,7 +73,7 @@ impl Flood {
         };
     }
 
-    /// When its pipe is to be seen to; `None`: it is waited for.
+    /// Returns when its pipe must be emptied; `None` if it does not flood and is waited for.
     pub(super) fn visit(&self) -> Option<BootInstant> {
         self.pause.map(|pause| self.last + pause)
     }
@@ -87,7 +87,7 @@ mod tests {
         BootInstant::since_boot(Duration::from_micros(micros))
     }
 
-    /// The moments of the moves after which a writer of so many bytes a microsecond is done, and what each moved.
+    /// Plays a writer of this many bytes per microsecond. Returns its flood, and the time and size of each move.
     fn play(bytes_per_micro: usize, visits: usize) -> (Flood, Vec<(u64, usize)>) {
         let (mut flood, mut now, mut moves) = (Flood::none(), 0_u64, Vec::new());
         for _ in 0..visits {
@@ -109,12 +109,12 @@ mod tests {
             flood.moved(at(line * 50), 4_000);
             assert_eq!(flood.visit(), None);
         }
-        // Nor are long ones.
+        // Long lines are no flood either.
         for line in 0..1_000 {
             flood.moved(at(60_000 + line * 1_000), 32 * 1024);
             assert_eq!(flood.visit(), None);
         }
-        // A burst of a few lines neither.
+        // Nor is a burst of a few lines.
         for line in 0..u64::from(FLOODS_AFTER) - 1 {
             flood.moved(at(2_000_000 + line), 100);
         }

@@ -1,4 +1,4 @@
-//! When what was written: pairs of offset and time beside each log file, so that the log itself stays byte for byte
+//! When bytes were written: pairs of offset and time beside each log file, so that the log itself stays byte for byte
 //! what the service wrote.
 
 use std::fs::File;
@@ -9,16 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::times::Record;
 use crate::os::{LogDir, pipe};
 
-/// Offset and milliseconds since the epoch, both little-endian.
+/// The size of a record: offset and milliseconds since the epoch, both little-endian.
 pub(super) const RECORD: u64 = 16;
 
-/// Reads that follow each other faster share a record.
+/// Reads closer together than this share a record.
 const GRAIN: Duration = Duration::from_millis(10);
 
 /// The folder of the indexes, beside the logs.
 pub(super) const FOLDER: &str = ".index";
 
-/// What the index of a log file is called; compressing the log does not rename it.
+/// Returns the name of a log file's index; compressing the log does not rename the index.
 pub(super) fn name_of(log: &Path) -> PathBuf {
     let unzipped = if log.extension().is_some_and(|ending| ending == "gz") { log.file_stem() } else { None };
     unzipped.or(log.file_name()).unwrap_or_default().into()
@@ -31,13 +31,13 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Goes on with the index of a log file that ends there, or begins one. Without one, times are unknown and nothing
-    /// else is lost.
+    /// Continues the index of a log file with this length, or begins one. Without an index, times are unknown and
+    /// nothing else is lost.
     pub(super) fn open(log: &Path, end: u64) -> Self {
         Self::of(log, open(log, end))
     }
 
-    /// Goes on with the next file. If there was none for the last one, that there is none now is nothing new.
+    /// Continues with the next file. A failure is logged only if the previous file had an index.
     pub(super) fn reopen(&mut self, log: &Path, end: u64) {
         *self = match open(log, end) {
             Err(_) if self.file.is_none() => Self { file: None, last: None },
@@ -52,7 +52,7 @@ impl Index {
         Self { file: opened.ok(), last: None }
     }
 
-    /// Bytes arrived at this offset.
+    /// Records that bytes arrived at this offset.
     pub(super) fn note(&mut self, offset: u64, now: SystemTime) {
         let Some(file) = &mut self.file else { return };
         if self.last.is_some_and(|last| now.duration_since(last).is_ok_and(|since| since < GRAIN)) {
@@ -65,7 +65,7 @@ impl Index {
         record[..8].copy_from_slice(&offset.to_le_bytes());
         record[8..].copy_from_slice(&millis.to_le_bytes());
         if file.write_all(&record).is_err() {
-            // A full disk: half a record may be in it, so it is opened anew, at a border, when there is room.
+            // The disk is full and half a record may be in the file: it is opened again later, at a record boundary.
             self.file = None;
         }
     }
@@ -73,7 +73,7 @@ impl Index {
 
 fn open(log: &Path, end: u64) -> io::Result<File> {
     let folder = LogDir::made_for(log)?;
-    // It tells no more people when something was written than the log tells what.
+    // The index must not be readable for more users than the log.
     let rights = folder.rights(log);
     let (indexes, name) = (folder.folder(FOLDER, true)?, name_of(log));
     let file = indexes.append(&name, rights)?;
@@ -89,7 +89,7 @@ fn open(log: &Path, end: u64) -> io::Result<File> {
         return indexes.append(&name, rights);
     }
     if length != whole {
-        // Cut off in the middle of a record.
+        // The last record was cut off.
         file.set_len(whole)?;
     }
     Ok(file)

@@ -1,13 +1,13 @@
-//! Pure: the last lines of one run, for whoever asks why it ended.
+//! Pure: the last lines of a run, as evidence of why it ended.
 
 use std::collections::VecDeque;
 
-/// So much of a log is looked at.
+/// How many bytes of a log are looked at.
 pub(super) const TAIL: u64 = 16 * 1024;
-/// Characters of a line that are kept.
+/// How many characters of a line are kept.
 const LONGEST: usize = 190;
 
-/// The last lines of these bytes. `cut`: they may begin in the middle of one.
+/// Returns the last lines of these bytes. `cut` means that the bytes may begin in the middle of a line.
 pub fn last_lines(bytes: &[u8], cut: bool, count: usize) -> Vec<String> {
     let begin = if cut { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) } else { 0 };
     let mut lines = VecDeque::with_capacity(count);

@@ -1,8 +1,9 @@
-//! What services write, from their FIFOs into files: bytes, never strings, and never through our hands.
+//! Moves the services' output from their FIFOs into files: as bytes, never as strings, and without copying them through
+//! this process.
 //!
 //! ```text
 //!  service ──▶ FIFO ──splice──▶ NAME.out.log          thread `logs`  (pump.rs: all streams, one epoll; flood.rs: those
-//!                     │                 │                              that are not waited for, as they write so much)
+//!                     │                 │                              that write too much to be waited for)
 //!                     │                 └─▶ .index/NAME.out.log       (index.rs: offset and time of a read)
 //!                     └ tee, pread: line borders, `ready = { log = … }`
 //!                                  NAME.out.log.1, .2.gz, …           threads `rotate` (rotate.rs), `compress` (compress.rs)
@@ -10,10 +11,11 @@
 //!  ctl why  ◀── last.rs, the last lines of one run, handed out when it ends
 //! ```
 //!
-//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may be the service's. Nothing that is
-//! read there is read to its end: the index is searched, files are compressed and shown up to a size (`RotationPolicy::largest`).
+//! Files are opened by [`LogDir`](crate::os::LogDir), never through a link: the folder may belong to the service's
+//! user. Reads in it are bounded: the index is searched, and files are compressed and shown up to a size
+//! (`RotationPolicy::largest`).
 //!
-//! Nothing here waits for the control loop, and the control loop waits for nothing here.
+//! No thread here waits for the control loop, and the control loop waits for no thread here.
 
 mod compress;
 mod flood;
@@ -39,20 +41,20 @@ use crate::os::pipe::{Output, Waker};
 pub use last::last_lines;
 pub use read::{Chunk, Limits, Place, Reader};
 
-/// Which of its outputs a service wrote to.
+/// An output of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Which {
-    /// Standard output.
+    /// The standard output.
     Out,
-    /// Standard error.
+    /// The standard error output.
     Err,
 }
 
 impl Which {
-    /// Both, in order.
+    /// Both outputs, in order.
     pub const BOTH: [Self; 2] = [Self::Out, Self::Err];
 
-    /// The descriptor that a service has it as.
+    /// Returns its descriptor number in the service.
     pub const fn number(self) -> i32 {
         match self {
             Self::Out => 1,
@@ -60,7 +62,7 @@ impl Which {
         }
     }
 
-    /// As in a file name.
+    /// Returns its word in file names.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Out => "out",
@@ -69,40 +71,40 @@ impl Which {
     }
 }
 
-/// One output of one service.
+/// The key of an output of a service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Whose.
+    /// The service's name.
     pub service: Name,
-    /// Which.
+    /// Which output it is.
     pub which: Which,
 }
 
-/// Where and how one output is kept.
+/// Where an output is stored, and when it is rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RotationPolicy {
-    /// The current file; rotated ones stand beside it.
+    /// The current file; rotated files are beside it.
     pub path: PathBuf,
-    /// A file is rotated at this size.
+    /// The size at which a file is rotated, in bytes.
     pub max_size: u64,
-    /// So many rotated files are kept.
+    /// The number of rotated files that are kept.
     pub keep: u32,
     /// Whether rotated files from the second on are compressed.
     pub compress: bool,
 }
 
-/// A file grows beyond its `max_size` by at most so much until it is rotated: the rest of a line, and what a flood writes
+/// The most by which a file exceeds its `max_size` before it is rotated: the rest of a line, and what a flood writes
 /// meanwhile.
 const OVER: u64 = 64 * 1024 * 1024;
 
 impl RotationPolicy {
-    /// No file of it is larger than this, unless somebody else has made it so.
+    /// Returns the largest size of its files, unless another program has made a file larger.
     fn largest(&self) -> u64 {
         self.max_size.saturating_add(OVER)
     }
 }
 
-/// What others may know of a stream, also before anything was written to it.
+/// The public state of a stream, available before anything was written to it.
 #[derive(Debug)]
 pub struct Shared {
     dropped: AtomicU64,
@@ -117,17 +119,17 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// Bytes that could not be written.
+    /// Returns how many bytes could not be written.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Why bytes can not be written now.
+    /// Returns why bytes cannot be written now.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().expect("nobody panics while holding it").clone()
     }
 
-    /// Changes whenever something was written.
+    /// Returns a receiver that changes whenever something was written.
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()
     }
@@ -147,28 +149,28 @@ impl Shared {
     }
 }
 
-/// The end of what a run wrote.
+/// The end of a run's output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
-    /// The bytes.
+    /// The last bytes of the output.
     pub bytes: Vec<u8>,
-    /// There was more before.
+    /// Whether there was more output before.
     pub cut: bool,
 }
 
-/// What the threads tell the control loop.
+/// An event that the threads send to the control loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEvent {
-    /// A line matched what `ready = { log = … }` of this run waits for.
+    /// A line matched the pattern in `ready = { log = … }` of this run.
     Matched {
-        /// Whose line.
+        /// The service that wrote the line.
         service: Name,
-        /// The run that was waiting.
+        /// The incarnation that was waiting.
         incarnation: u64,
     },
 }
 
-/// What the control loop asks of the threads.
+/// A command of the control loop to the threads.
 enum Command {
     Open {
         key: Key,
@@ -181,27 +183,27 @@ enum Command {
         key: Key,
         keep: RotationPolicy,
     },
-    /// Moves what is left, then forgets the stream.
+    /// Moves the remaining bytes, then forgets the stream.
     Close {
         key: Key,
     },
-    /// Looks for a line; `None` no longer does.
+    /// Looks for a matching line; `None` stops looking.
     Look {
         key: Key,
         pattern: Option<(regex::bytes::Regex, u64)>,
     },
-    /// Moves what is left now: the end of a run. What it said last is handed out.
+    /// Moves the remaining bytes at the end of a run, and passes on its last output.
     Settle {
         key: Key,
         since: SystemTime,
         done: Box<dyn FnOnce(Said) + Send>,
     },
     Rotated(rotate::Rotated),
-    /// Moves what is left in every pipe, then ends.
+    /// Moves the remaining bytes of every pipe, then ends.
     End,
 }
 
-/// The handle: cheap to clone, never blocks.
+/// The handle of the threads: cheap to clone, never blocks.
 #[derive(Clone)]
 pub struct Logs {
     commands: mpsc::Sender<Command>,
@@ -231,22 +233,22 @@ impl Logs {
         Ok((logs, Threads(thread)))
     }
 
-    /// Begins to keep one output. `fresh`: nobody has written to it yet.
+    /// Begins to store an output. `fresh` means that no run has written to it yet.
     pub fn open(&self, key: Key, output: Output, keep: RotationPolicy, shared: Arc<Shared>, fresh: bool) {
         self.send(Command::Open { key, output, keep, shared, fresh });
     }
 
-    /// Keeps it differently from now on.
+    /// Changes how an output is stored from now on.
     pub fn change(&self, key: Key, keep: RotationPolicy) {
         self.send(Command::Change { key, keep });
     }
 
-    /// Moves what is left and forgets the stream.
+    /// Moves the remaining bytes and forgets the stream.
     pub fn close(&self, key: Key) {
         self.send(Command::Close { key });
     }
 
-    /// Tells when a line of this run matches; `None` no longer does.
+    /// Reports when a line of this run matches; `None` stops looking.
     pub fn look_for(&self, key: Key, pattern: Option<(&regex::Regex, u64)>) {
         let pattern = pattern.map(|(regex, incarnation)| {
             let bytes =
@@ -256,12 +258,13 @@ impl Logs {
         self.send(Command::Look { key, pattern });
     }
 
-    /// A run that began at `since` has ended: moves what it wrote, and calls `done`, on the thread, with the end of it.
+    /// Handles the end of a run that began at `since`: moves what it wrote, and calls `done` on the thread with the end
+    /// of its output.
     pub fn last_lines(&self, key: Key, since: SystemTime, done: impl FnOnce(Said) + Send + 'static) {
         self.send(Command::Settle { key, since, done: Box::new(done) });
     }
 
-    /// Moves what is left in every pipe and ends the threads.
+    /// Moves the remaining bytes of every pipe and ends the threads.
     pub fn end(&self, threads: Threads) {
         self.send(Command::End);
         if threads.0.join().is_err() {
@@ -270,13 +273,13 @@ impl Logs {
     }
 
     fn send(&self, command: Command) {
-        // Only after `end` is nobody there to hear.
+        // Fails only after `end`, when the threads are gone.
         if self.commands.send(command).is_ok() {
             self.waker.wake();
         }
     }
 }
-/// Bytes that may be an index of times.
+/// Parses bytes that may be an index of times.
 pub(crate) fn hostile(bytes: &[u8]) {
     times::hostile(bytes);
 }

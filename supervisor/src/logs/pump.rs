@@ -20,7 +20,7 @@ pub(super) struct Pump {
     peeker: Peeker,
     streams: HashMap<u64, Stream>,
     keys: HashMap<Key, u64>,
-    /// Those whose writers flood: not waited for, but seen to when their time has come.
+    /// The flooding streams: not waited for, but emptied when their time has come.
     floods: Vec<u64>,
     next: u64,
     tell: Box<dyn Fn(LogEvent) + Send>,
@@ -80,7 +80,7 @@ impl Pump {
         }
     }
 
-    /// When one that floods is to be seen to; at once, if it has ceased meanwhile.
+    /// Returns when a flooding stream must be emptied; at once if its flood has ended meanwhile.
     fn visit(&self, id: u64) -> BootInstant {
         self.streams.get(&id).and_then(Stream::visit).unwrap_or_default()
     }
@@ -89,7 +89,7 @@ impl Pump {
         self.floods.iter().map(|id| self.visit(*id)).min()
     }
 
-    /// Its writer has begun to flood, or floods no more.
+    /// Switches between waiting for a stream and visiting it, as its writer has begun or stopped flooding.
     fn wait_or_visit(&mut self, id: u64) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let is_visited = self.floods.contains(&id);
@@ -163,7 +163,7 @@ impl Pump {
     }
 }
 
-/// Moves what is left now; a writer that goes on writing is not waited for.
+/// Moves what is there now, without waiting for a writer that keeps writing.
 fn drain(stream: &mut Stream, rotator: &Rotator, peeker: &mut Peeker, tell: &dyn Fn(LogEvent)) {
     const ROUNDS: usize = 64;
     for _ in 0..ROUNDS {

@@ -1,5 +1,5 @@
-//! Rotation, on a thread of its own: renaming, opening and deleting never stand between a service and its log. The stream
-//! goes on with the old file until the new one is there.
+//! Rotates logs on its own thread, so that renaming, opening and deleting do not delay a service's log. The stream
+//! continues with the old file until the new file exists.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use super::compress::Compressor;
 use super::{Command, Key, Logs, RotationPolicy, index};
 use crate::os::{LogDir, pipe};
 
-/// The next file of a stream; its old one has been renamed and may still be written to.
+/// The next file of a stream; the old file has been renamed and may still be written to.
 pub(super) struct Rotated {
     pub(super) key: Key,
     pub(super) file: io::Result<(File, u64)>,
@@ -23,11 +23,11 @@ enum Job {
         key: Key,
         keep: RotationPolicy,
     },
-    /// Closing a large file that is no longer linked frees its blocks: not on the stream's time.
+    /// Closes a large file that is no longer linked, which frees its blocks and would delay the stream.
     Close(File),
 }
 
-/// The handle of the thread, and of the one that compresses.
+/// The handle of this thread, and of the compressing thread.
 pub(super) struct Rotator {
     jobs: mpsc::Sender<Job>,
     compressor: Compressor,
@@ -53,7 +53,8 @@ impl Rotator {
         let _ = self.jobs.send(Job::Close(file));
     }
 
-    /// Its files but the newest two are no longer written to; so many bytes were, since it was last said.
+    /// Lets a log's files be compressed, except the newest two, which may be written to. `written` counts the bytes
+    /// since the last call.
     pub(super) fn compress(&self, keep: &RotationPolicy, written: u64) {
         if keep.compress {
             self.compressor.compress(keep.clone(), written);
@@ -77,7 +78,7 @@ fn run(jobs: &mpsc::Receiver<Job>, renaming: &Mutex<()>, answers: &Logs) {
     }
 }
 
-/// `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and the oldest is gone.
+/// Renames `log` → `log.1`, `log.1` → `log.2`, `log.2.gz` → `log.3.gz`, … and removes the oldest.
 pub(super) fn shift(keep: &RotationPolicy) -> io::Result<()> {
     let folder = LogDir::of(&keep.path)?;
     // Without indexes only the times are unknown.
@@ -89,7 +90,8 @@ pub(super) fn shift(keep: &RotationPolicy) -> io::Result<()> {
                 continue;
             }
             if number > 0 && !zipped && folder.has(&numbered(&keep.path, number, true)) {
-                // Killed between the two: what has been compressed is whole, and must not be there twice.
+                // A supervisor was killed between writing and removing: the compressed file is complete, and the plain
+                // file is a duplicate.
                 folder.remove(&from)?;
             } else if number == keep.keep {
                 folder.remove(&from)?;
@@ -105,7 +107,7 @@ pub(super) fn shift(keep: &RotationPolicy) -> io::Result<()> {
     Ok(())
 }
 
-/// The path of a rotated file.
+/// Returns the path of a rotated file.
 pub(super) fn numbered(path: &Path, number: u32, zipped: bool) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
@@ -115,7 +117,7 @@ pub(super) fn numbered(path: &Path, number: u32, zipped: bool) -> PathBuf {
     name.into()
 }
 
-/// A number that only this file has and keeps: the system's own is used again as soon as a file is gone.
+/// Returns a number that stays unique to this file: the system's inode number is used again as soon as a file is gone.
 pub(super) fn number_of(file: &File) -> io::Result<u64> {
     let born = file.metadata()?.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(u64::MAX));

@@ -1,4 +1,4 @@
-//! One output of one service: from its FIFO into its file, whatever the disk does.
+//! An output of a service: from its FIFO into its file, whatever the disk does.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,19 +16,19 @@ use crate::os;
 use crate::os::LogDir;
 use crate::os::pipe::{Output, Peeker};
 
-/// The pipe of a stream that does not flood.
+/// The pipe size of a stream that does not flood.
 pub(super) const SMALL_PIPE: usize = 64 * 1024;
 
 /// A line longer than this may be cut in two by a rotation.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
-/// How much of an unfinished line is remembered while looking for a pattern.
+/// How much of an unfinished line is kept while looking for a pattern.
 const LONGEST_CARRY: usize = 64 * 1024;
 
-/// So much older may be the first that a run wrote, as times are kept, than its beginning.
+/// The recorded time of a run's first output may be earlier than its beginning by at most this.
 const BORN: Duration = Duration::from_secs(1);
 
-/// How often a disk that refused is asked again.
+/// How often a failed disk is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Stream {
@@ -36,32 +36,32 @@ pub(super) struct Stream {
     output: Output,
     keep: RotationPolicy,
     shared: Arc<Shared>,
-    /// What comes first is the first that the present run wrote.
+    /// Whether the first bytes will be the first of the current run.
     fresh: bool,
     sink: Sink,
     flood: Flood,
     look: Option<Look>,
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Sink {
-    /// Into a file.
+    /// Bytes go into a file.
     File(Open),
-    /// Nowhere yet: nothing has come.
+    /// No file is open: nothing has come yet.
     Unopened,
-    /// Nowhere: dropped and counted until the disk takes them again.
+    /// Bytes are dropped and counted until the disk accepts them again.
     Broken { dropped: u64, retry_at: BootInstant },
 }
 
 struct Open {
     file: File,
     position: u64,
-    /// Bytes that were moved into it and those before it, and have not bought any compressing yet.
+    /// Bytes written to this and earlier files that were not reported to the compressor yet.
     written: u64,
     index: Index,
     rotation: Rotation,
     checked: BootInstant,
-    /// Where in it the present run begins, if it was seen to begin.
+    /// The offset at which the current run begins, if its beginning was seen.
     begins: Option<u64>,
 }
 
@@ -93,17 +93,17 @@ impl Stream {
         &self.output
     }
 
-    /// When its pipe is to be seen to, as its writer floods; `None`: it is waited for.
+    /// Returns when its pipe must be emptied because its writer floods; `None` if it is waited for.
     pub(super) fn visit(&self) -> Option<BootInstant> {
         self.flood.visit()
     }
 
-    /// Its pipe can not be made large: it is waited for, flood or not.
+    /// Waits for its pipe in any case, because the pipe cannot be made large.
     pub(super) fn stays_small(&mut self) {
         self.flood = Flood::none();
     }
 
-    /// It can not be waited for now: it is visited for a while longer.
+    /// Keeps visiting it for a while, because it cannot be waited for now.
     pub(super) fn goes_on(&mut self) {
         self.flood = Flood::ebbing(os::now());
     }
@@ -112,7 +112,7 @@ impl Stream {
         matches!(self.sink, Sink::Broken { .. })
     }
 
-    /// Keeps it differently from now on; another path begins with the next byte.
+    /// Changes how it is stored from now on; another path takes effect with the next byte.
     pub(super) fn change(&mut self, keep: RotationPolicy, rotator: &Rotator) {
         if keep.path != self.keep.path
             && let Sink::File(open) = std::mem::replace(&mut self.sink, Sink::Unopened)
@@ -120,7 +120,7 @@ impl Stream {
             rotator.close(open.file);
         }
         if let Sink::File(open) = &mut self.sink {
-            // Looked at with the next bytes, whether it is still there.
+            // The next bytes check whether the file still exists.
             open.checked = BootInstant::default();
         }
         self.keep = keep;
@@ -130,7 +130,7 @@ impl Stream {
         self.look = pattern.map(|(pattern, incarnation)| Look { pattern, incarnation, carry: Vec::new() });
     }
 
-    /// The next file is there.
+    /// Takes the next file after a rotation.
     pub(super) fn rotated(&mut self, next: io::Result<(File, u64)>, rotator: &Rotator) {
         let Sink::File(open) = &mut self.sink else { return };
         open.rotation = match next {
@@ -138,7 +138,7 @@ impl Stream {
                 rotator.compress(&self.keep, std::mem::take(&mut open.written));
                 Rotation::Ready(file, end)
             }
-            // Asked again when the file has grown by as much once more.
+            // Asked again when the file has grown by the same amount.
             Err(error) => {
                 tracing::warn!(path = %self.keep.path.display(), %error, "rotating a log failed");
                 self.keep.max_size = open.position + self.keep.max_size.max(LONGEST_LINE);
@@ -147,7 +147,7 @@ impl Stream {
         };
     }
 
-    /// Moves what waits, up to one pipe full.
+    /// Moves waiting bytes, up to one full pipe.
     pub(super) fn pump(&mut self, rotator: &Rotator, peeker: &mut Peeker, tell: &dyn Fn(LogEvent)) {
         let now = os::now();
         match &mut self.sink {
@@ -177,7 +177,7 @@ impl Stream {
         }
     }
 
-    /// A run that began at `since` has ended; the end of what it wrote into this file.
+    /// Returns the end of the output of a run that began at `since` and has ended.
     pub(super) fn last_lines(&mut self, since: SystemTime) -> Said {
         match &mut self.sink {
             Sink::File(open) => open.last_lines(&self.keep, since),
@@ -185,7 +185,7 @@ impl Stream {
         }
     }
 
-    /// A broken stream whose writer is silent recovers too.
+    /// Lets a broken stream recover even if its writer is silent.
     pub(super) fn tick(&mut self) {
         let now = os::now();
         if let Sink::Broken { retry_at, .. } = &self.sink
@@ -213,7 +213,7 @@ impl Stream {
         self.sink = Sink::Broken { dropped, retry_at: now + RETRY };
     }
 
-    /// Asks the disk again; the gap is marked in the log.
+    /// Tries the disk again; the gap is marked in the log.
     fn retry(&mut self, now: BootInstant) {
         let Sink::Broken { dropped, .. } = self.sink else { return };
         let mark = format!("[sereno: {dropped} bytes could not be written here]\n");
@@ -223,7 +223,7 @@ impl Stream {
             }
             let written = file.write_all(mark.as_bytes()).map(|()| u64::try_from(mark.len()).unwrap_or(0));
             if written.is_err() {
-                // Not half a mark at each try.
+                // Removes half a mark, so that tries do not add up.
                 let _ = file.set_len(position);
             }
             Ok((file, position + written?))
@@ -237,7 +237,7 @@ impl Stream {
         }
     }
 
-    /// Throws away what waits, up to one pipe full.
+    /// Drops waiting bytes, up to one full pipe.
     fn discard(&mut self, now: BootInstant) {
         let mut all = 0;
         while all < LARGE_PIPE
@@ -253,7 +253,7 @@ impl Stream {
         self.flood.moved(now, all);
     }
 
-    /// Looks at what has just been written, in the file.
+    /// Looks for the pattern in what has just been written, in the file.
     fn look(&mut self, moved: usize, tell: &dyn Fn(LogEvent)) {
         let (Some(look), Sink::File(open)) = (&mut self.look, &self.sink) else { return };
         let mut at = open.position.saturating_sub(u64::try_from(moved).unwrap_or(0));
@@ -273,13 +273,13 @@ impl Stream {
     }
 }
 
-/// Opens a log at its end; makes it and its folder if need be.
+/// Opens a log at its end; creates it and its folder if needed.
 fn open_log(keep: &RotationPolicy) -> io::Result<(File, u64)> {
     LogDir::made_for(&keep.path)?.log(&keep.path)
 }
 
 impl Look {
-    /// Whether a line, finished or not, matches with these bytes.
+    /// Returns whether a line, finished or not, matches with these bytes.
     fn matches(&mut self, bytes: &[u8]) -> bool {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let room = LONGEST_CARRY.saturating_sub(self.carry.len());
@@ -337,7 +337,7 @@ impl Open {
         Ok(moved)
     }
 
-    /// How many of the waiting bytes still belong to the line that the old file ends in; 0: none, change now.
+    /// Returns how many waiting bytes still belong to the last line of the old file; 0 means change now.
     fn to_line_end(&self, output: &Output, keep: &RotationPolicy, peeker: &mut Peeker) -> io::Result<usize> {
         let mut last = [0];
         let ends = self.position == 0
@@ -361,7 +361,7 @@ impl Open {
     }
 
     fn last_lines(&mut self, keep: &RotationPolicy, since: SystemTime) -> Said {
-        // The first that ends here may have begun under another supervisor: its time says where.
+        // The run may have begun under another supervisor: its time tells the offset.
         let begins = self.begins.replace(self.position).unwrap_or_else(|| {
             match Times::of(&keep.path).since(since - BORN) {
                 Since::From(offset) => offset.min(self.position),
@@ -371,20 +371,20 @@ impl Open {
         });
         let from = begins.max(self.position.saturating_sub(TAIL));
         let mut bytes = vec![0; usize::try_from(self.position.saturating_sub(from)).unwrap_or(0)];
-        // What can not be read is not there: the exit is told without it.
+        // Unreadable bytes are left out: the exit is reported without them.
         let read = os::pipe::read_at(&self.file, &mut bytes, from).unwrap_or(0);
         bytes.truncate(read);
         Said { bytes, cut: from > begins }
     }
 
-    /// Somebody removed the file: a new one is begun instead of writing where nobody can read.
+    /// Begins a new file if the file was removed, instead of writing where nothing can read.
     fn follow_a_removed_file(&mut self, keep: &RotationPolicy, rotator: &Rotator) -> io::Result<()> {
         let now = os::now();
         if now.since(self.checked) < RETRY || !matches!(self.rotation, Rotation::None) {
             return Ok(());
         }
         self.checked = now;
-        // Deleted, or moved with its folder.
+        // It was deleted, or moved with its folder.
         if os::pipe::is_removed(&self.file) || !keep.path.exists() {
             let (file, position) = open_log(keep)?;
             rotator.close(std::mem::replace(&mut self.file, file));

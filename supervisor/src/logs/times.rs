@@ -1,5 +1,5 @@
-//! When what was written, read back from an index. It is searched, never read through: an index may be as long as a
-//! service's user likes, where its folder is theirs.
+//! When bytes were written, read back from an index. The index is searched, never read as a whole: the service's user
+//! may make it as long as they like, where they own the folder.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,32 +8,33 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::index::{self, RECORD};
 use crate::os::{LogDir, pipe};
 
-/// Records that are read at once.
+/// How many records are read at once.
 const BLOCK: u64 = 256;
 
-/// The index of one log file. Its offsets and times grow, or what is found of it is wrong, and found as soon.
+/// The index of a log file. Its offsets and times must grow; if they do not, the results are wrong but found equally
+/// fast.
 #[derive(Debug)]
 pub(super) struct Times {
     file: Option<File>,
     block: Vec<u8>,
     /// The number of the first record in the block.
     first: u64,
-    /// Records that do not lie behind the offset that was last asked for.
+    /// The number of records at or before the offset that was last asked for.
     passed: u64,
 }
 
-/// What of a log file is not older than a time.
+/// Which part of a log file is not older than a time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// From this offset on.
+    /// The bytes from this offset on.
     From(u64),
-    /// Nothing.
+    /// No byte of it.
     Older,
-    /// There are no times.
+    /// Unknown, as there are no times.
     Unknown,
 }
 
-/// From this offset on, bytes were seen at this time.
+/// A record: bytes from this offset on were seen at this time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     pub(super) offset: u64,
@@ -59,12 +60,13 @@ impl Times {
         Self { file: opened().ok(), ..Self::none() }
     }
 
-    /// Nothing is known.
+    /// Returns an index without times.
     pub(super) fn none() -> Self {
         Self { file: None, block: Vec::new(), first: 0, passed: 0 }
     }
 
-    /// When the byte at this offset was seen, and where the next time begins. Offsets must not go back.
+    /// Returns when the byte at this offset was seen, and where the next time begins. Offsets must not decrease from
+    /// call to call.
     pub(super) fn at(&mut self, offset: u64) -> (Option<SystemTime>, Option<u64>) {
         self.passed = self.find(self.passed, |record| record.offset > offset);
         let last = self.passed.checked_sub(1).and_then(|last| self.record(last));
@@ -72,7 +74,7 @@ impl Times {
         (last.and_then(Record::time), next.filter(|next| *next > offset))
     }
 
-    /// What was seen at this time or later.
+    /// Returns what was seen at this time or later.
     pub(super) fn since(mut self, since: SystemTime) -> Since {
         let number = self.find(0, |record| record.time().is_none_or(|time| time >= since));
         match self.record(number) {
@@ -82,8 +84,9 @@ impl Times {
         }
     }
 
-    /// The number of the first record from this one on that is so, if all after it are. It looks at the next few, then
-    /// farther and farther ahead, then halves: 128 records at most, of an index as long as a file can be.
+    /// Returns the number of the first record from `from` on for which `is_so` holds, if it holds for all records after
+    /// it. Looks at the next few records, then farther and farther ahead, then halves the range: at most 128 records,
+    /// however long the index.
     fn find(&mut self, from: u64, is_so: impl Fn(Record) -> bool) -> u64 {
         let mut high = self.count();
         let mut low = from.min(high);
@@ -124,7 +127,7 @@ impl Times {
     }
 }
 
-/// Bytes that may be an index.
+/// Parses bytes that may be an index.
 pub(super) fn hostile(bytes: &[u8]) {
     let times = || Times { block: bytes.to_vec(), ..Times::none() };
     let mut read = times();
@@ -146,7 +149,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// A log with one record a second, ten bytes each, and its index.
+    /// Makes a log with one record per second, ten bytes each, and its index.
     fn indexed(folder: &Path, records: u64) -> (std::path::PathBuf, Index) {
         let log = folder.join("web.out.log");
         let mut index = Index::open(&log, 0);
@@ -181,7 +184,7 @@ mod tests {
         let (log, _) = indexed(folder.path(), 3);
         let index = fs::OpenOptions::new().write(true).open(folder.path().join(".index/web.out.log"));
         index.and_then(|index| index.set_len(4 << 40)).expect("a sparse file");
-        // Reading it through would take hours.
+        // Reading it as a whole would take hours.
         assert_eq!(Times::of(&log).since(at(1_000)), Since::Older);
         assert_eq!(Times::of(&log).at(99).1, None);
         assert_eq!(Times::of(&log).at(u64::MAX).1, None);

@@ -1,4 +1,4 @@
-//! Services that no file names: added and removed by hand, one at a time.
+//! Services that no file names: added and removed by hand, individually.
 
 use proto::Name;
 use sereno_config::{Config, Places};
@@ -9,7 +9,7 @@ use crate::disk::added::Entry;
 use crate::journal::Kind;
 
 impl Manager {
-    /// A changed file with them beside its services: it may not name one that is there already.
+    /// Joins a changed file with the services added by hand. The file may not name a service that was added.
     pub(super) fn with_added(&self, mut config: Config) -> Result<Config, ConfigError> {
         match self.added.join(&mut config).into_iter().next() {
             None => Ok(config),
@@ -32,7 +32,7 @@ impl Manager {
         let service = entry.service(&name, &self.config).map_err(ConfigError::Problems)?;
         let mut config = self.config.clone();
         config.services.insert(name.clone(), service.clone());
-        // Of the world only what this one needs is asked: the others run already.
+        // Only the new service is checked against the host: the others run already.
         let alone = Config {
             services: [(name.clone(), service)].into(),
             monitors: std::collections::BTreeMap::new(),
@@ -74,7 +74,7 @@ impl Manager {
         Ok(self.adopt(config, &name, message, "removed"))
     }
 
-    /// Goes on with one service more or less.
+    /// Continues with a configuration that has one service more or less.
     fn adopt(&mut self, config: Config, name: &Name, event: String, done: &str) -> Outcome {
         let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
         let seq = self.world.tell_own(Kind::Config, event);

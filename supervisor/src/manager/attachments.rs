@@ -1,4 +1,4 @@
-//! Which monitors are attached, and who may speak for one of them.
+//! Which monitors are attached, and which callers may speak for a monitor.
 
 use std::collections::BTreeSet;
 
@@ -11,83 +11,86 @@ use super::command::{Hello, Speaker};
 use crate::lifecycle::BootInstant;
 use crate::os;
 
-/// Streams of monitors that no file names: enough to try some out, too few to fill `status` or memory.
+/// The most open streams of monitors that no file names: enough to try some monitors, too few to fill `status` or
+/// memory.
 const UNCONFIGURED: usize = 16;
 
-/// What the supervisor calls itself in the journal.
+/// The supervisor's own name in the journal.
 pub(super) const SUPERVISOR: &str = "supervisor";
 
-/// Why a monitor is not heard.
+/// Why a monitor's message is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MonitorError {
     /// No stream of this session is open.
     #[error("session: attach first, by WatchTargets with this session")]
     NotAttached,
-    /// The name belongs to somebody else.
+    /// The caller may not use this monitor name.
     #[error("monitor: {who} is not {monitor}: {why}")]
     Impostor {
-        /// Who calls.
+        /// The caller that sent the request.
         who: String,
-        /// The name that was claimed.
+        /// The monitor name that was claimed.
         monitor: Name,
-        /// What it would take.
+        /// Why the caller may not use the name.
         why: &'static str,
     },
-    /// It is configured with other kinds.
+    /// The monitor is configured with other check kinds.
     #[error("kind: {monitor} serves {kinds} in the configuration, and not {kind:?}")]
     Kind {
-        /// Its name.
+        /// The monitor's configured name.
         monitor: Name,
-        /// What it serves.
+        /// The kinds it is configured to serve.
         kinds: String,
-        /// What it claimed to serve.
+        /// The kind it claimed to serve.
         kind: String,
     },
-    /// No file names it.
+    /// No file names this monitor.
     #[error(
         "monitor: {0} is not configured: it may watch targets and no more until the file has [monitors.{0}]"
     )]
     Unconfigured(Name),
-    /// No file names it, nor the many others that are attached.
+    /// No file names this monitor, and the limit for such streams is reached.
     #[error("monitor: {0} is not configured, and {UNCONFIGURED} streams of such monitors are open already")]
     TooMany(Name),
     /// The check belongs to another monitor.
     #[error("{field}: {service}/{check} is of the kind {kind:?}, which {monitor} does not serve")]
     NotItsCheck {
-        /// The field that named it.
+        /// The request field that named the check.
         field: &'static str,
-        /// Whose check it is.
+        /// The service of the check.
         service: Name,
-        /// Which.
+        /// The name of the check.
         check: Name,
-        /// Its kind.
+        /// The kind of the check.
         kind: String,
-        /// Who spoke of it.
+        /// The monitor that named the check.
         monitor: Name,
     },
 }
 
-/// Whether a monitor may watch targets of a kind. A health-monitor that runs elsewhere asks for `exec` too and sees none.
+/// Returns whether a monitor may watch targets of a kind. A health-monitor that runs on another host asks for `exec`
+/// too, and is given no targets of that kind.
 fn serves(monitor: &Monitor, kind: &str) -> bool {
     let elsewhere = kind == "exec" && !monitor.managed && monitor.kinds.iter().any(|own| own == "http");
     elsewhere || monitor.kinds.iter().any(|own| own == kind)
 }
 
-/// A monitor whose stream is open.
+/// A monitor with an open stream.
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) monitor: Name,
     pub(super) kind: String,
     pub(super) session: String,
     pub(super) endpoint: String,
-    /// Why it doubts itself.
+    /// Why the monitor does not trust its own measurements.
     pub(super) blind: Option<String>,
     /// Ends the stream when a newer process of the monitor attaches.
     replaced: watch::Sender<bool>,
 }
 
 impl Manager {
-    /// Opens a stream of a monitor. Returns its number, and what ends it when a newer process of the monitor attaches.
+    /// Opens a stream of a monitor. Returns its number, and a receiver that ends the stream when a newer process of the
+    /// monitor attaches.
     pub(super) fn attach(&mut self, hello: Hello) -> Result<(u64, watch::Receiver<bool>), MonitorError> {
         self.identify(&hello.monitor, &hello.speaker)?;
         match self.config.monitors.get(&hello.monitor) {
@@ -141,7 +144,7 @@ impl Manager {
         self.changes.grow();
     }
 
-    /// Whether whoever calls may use this name at all.
+    /// Checks whether the caller may use this monitor name.
     pub(super) fn identify(&self, monitor: &Name, speaker: &Speaker) -> Result<(), MonitorError> {
         let impostor =
             |why| Err(MonitorError::Impostor { who: speaker.who.clone(), monitor: monitor.clone(), why });
@@ -155,7 +158,7 @@ impl Manager {
                 _ => Ok(()),
             };
         }
-        // Systems that do not tell the process leave it at the user.
+        // Some systems do not tell the process of a connection: there the check of the user must do.
         let Some(pid) = speaker.pid else { return Ok(()) };
         if self.config.monitors.get(monitor).is_some_and(|monitor| monitor.managed) {
             if self.services.get(monitor).is_some_and(|own| own.has_process(pid)) {
@@ -171,7 +174,7 @@ impl Manager {
         Ok(())
     }
 
-    /// The configuration of a monitor that speaks of checks in an attached session, if it may.
+    /// Returns the configuration of a monitor that names checks in an attached session, if it may.
     pub(super) fn attached_as(
         &self,
         monitor: &Name,
@@ -189,28 +192,28 @@ impl Manager {
         self.attachments.values().any(|attachment| attachment.monitor == *monitor)
     }
 
-    /// Whether a monitor says that it can not trust what it measures.
+    /// Returns whether a monitor says that it cannot trust what it measures.
     pub(super) fn is_blind(&self, monitor: &Name) -> bool {
         self.attachments.values().any(|a| a.monitor == *monitor && a.blind.is_some())
     }
 
-    /// Streams of monitors that no file names.
+    /// Returns the streams of monitors that no file names.
     pub(super) fn unconfigured(&self) -> impl Iterator<Item = &Attachment> {
         self.attachments.values().filter(|a| !self.config.monitors.contains_key(&a.monitor))
     }
 
-    /// The check kinds that somebody looks after now, who is configured to and does not doubt himself.
+    /// Returns the check kinds that an attached, configured monitor serves now, and that does not doubt itself.
     pub(super) fn watched_kinds(&self) -> BTreeSet<String> {
         let trusted = |a: &&Attachment| a.blind.is_none() && self.config.monitors.contains_key(&a.monitor);
         self.attachments.values().filter(trusted).map(|a| a.kind.clone()).collect()
     }
 
-    /// How long nothing has been heard of a monitor that is not attached; `None`: it is, or never was.
+    /// Returns how long a monitor has been detached; `None` if it is attached or never was.
     pub(super) fn silent_for(&self, monitor: &Name, now: BootInstant) -> Option<std::time::Duration> {
         self.last_seen.get(monitor).map(|at| now.since(*at))
     }
 
-    /// Enters something about a monitor itself into the journal, within what it may cause there.
+    /// Enters an event about a monitor itself into the journal, within the monitor's allowance of events.
     pub(super) fn tell_of_monitor(&mut self, monitor: &Name, message: String) {
         if self.may_cause_event(monitor) {
             self.world.tell_of(monitor.as_str(), message);

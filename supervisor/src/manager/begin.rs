@@ -1,5 +1,5 @@
-//! The state an earlier supervisor left, and going on from there: what runs is adopted, what is gone is started again
-//! by policy, and nothing is started twice.
+//! Reads the state that an earlier supervisor left and continues from there: running processes are adopted, ended ones
+//! are started again by policy, and nothing is started twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,50 +29,50 @@ use crate::service::sockets::Inherited;
 use crate::service::{NotifySockets, Role, Service, World};
 use crate::watch::Watches;
 
-/// What a manager is made of.
+/// What a manager is built from.
 #[derive(Debug)]
 pub struct Start {
-    /// The file to run.
+    /// The configuration to run.
     pub config: Config,
-    /// Those of its services that no file names.
+    /// The services of `config` that no file names.
     pub added: Added,
-    /// The same, as kept.
+    /// The applied file, as stored on disk.
     pub applied: Applied,
-    /// Where everything lies; the caller holds its lock.
+    /// The home directory and its paths; the caller holds its lock.
     pub home: Home,
-    /// The name of this home in marks.
+    /// The name of this home in process marks.
     pub instance: String,
-    /// What this process found when it began.
+    /// Facts about the host, read when this process began.
     pub host: Host,
-    /// Where cgroups are made.
+    /// The folder for cgroups, if there is one.
     pub cgroups: Option<Cgroups>,
     /// Stdin of every service.
     pub null: File,
-    /// Sockets that the image of this process before this one left open.
+    /// Sockets that the previous image of this process left open.
     pub inherited: Inherited,
-    /// What the monitors kept for us.
+    /// File descriptors that the monitors' fd stores kept for the supervisor.
     pub kept: StoredFds,
-    /// What it is started for.
+    /// Why the supervisor was started.
     pub wanted: Wanted,
-    /// An init system started it, and will again.
+    /// Whether an init system started it, and will start it again.
     pub under_init: bool,
 }
 
-/// What a supervisor is started for.
+/// Why a supervisor was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// `up`: autostart services are started, also those stopped by hand.
+    /// By `up`: autostart services are started, also those stopped by hand.
     Up,
-    /// By a guard or at boot: what was wanted goes on.
+    /// By a guard or at boot: the services that were wanted continue.
     AsBefore,
-    /// By the image of this process before this one, which has just written down everything there is.
+    /// By the previous image of this process, which has just written the whole state to disk.
     HandedOver,
-    /// `down`, while nobody supervised: what is left is ended.
+    /// By `down` while no supervisor ran: the remaining processes are ended.
     Down,
 }
 
 impl Manager {
-    /// Makes one. Everything that can fail comes here; running does not fail.
+    /// Builds the manager. Everything that can fail happens here; `run` does not fail.
     pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
         let (birth, born) = Birth::open(&start.home.run().join("birth"))?;
         let (found, wal) =
@@ -142,7 +142,7 @@ impl Manager {
         };
         manager.take_up(&found, start.wanted);
         manager.kept = found.kept;
-        // Only now that all is named that is to be kept: what is not named is let go.
+        // Connects only now that everything to keep has been named: an fd store drops what is not named.
         manager.world.fd_stores.connect_all();
         Ok((manager, handle, threads))
     }
@@ -165,10 +165,10 @@ impl Manager {
             let caller_env = self.added.env_of(&name);
             let service = self.services.get_mut(&name).expect("it was just put in");
             service.set_caller_env(caller_env);
-            // After a boot or a crash only what was wanted is; `up` wants every autostart service.
+            // After a boot or a crash only services that were wanted are started; `up` starts every autostart service.
             let goes_on = service.unit.is_alive() && service.unit.is_wanted();
             if autostart && (called_by_up || !known) && !goes_on {
-                // Nothing ran, and a person begins anew: what was counted before is over.
+                // Nothing ran, and `up` is a fresh start: the earlier counts are cleared.
                 if service.spec.schedule.is_none() {
                     service.unit.request(now, Request::Reset);
                 }
@@ -183,13 +183,13 @@ impl Manager {
             if called_by_up && !service.unit.is_alive() {
                 service.unit.request(now, Request::Reset);
             }
-            // The guard is this program, and this program is a new one: an upgrade is one of both.
+            // The guard is this same program, and the program is a new one: an upgrade replaces both.
             let is_old = wanted == Wanted::HandedOver && name.as_str() == GUARD && service.unit.is_alive();
             service.unit.request(now, if is_old { Request::Restart } else { Request::Start });
         }
         self.go_on(found, seq, now);
         if called_by_up {
-            // A person begins anew: what was stopped is started again.
+            // `up` is a fresh start: stopped services are started again.
             self.stop_queue.retain(|name| !self.config.services.get(name).is_some_and(|spec| spec.autostart));
         }
         for stray in found.strays(&self.services) {
@@ -203,7 +203,7 @@ impl Manager {
         } else if wanted == Wanted::Down {
             self.shut_down(false, "`ctl down` while nobody supervised");
         } else if found.replay.down {
-            // Killed in the middle of `down`: started again only to finish it.
+            // The supervisor was killed during `down`, and is started again only to finish it.
             self.shut_down(false, "a `down` that was interrupted");
         }
     }
@@ -238,7 +238,7 @@ impl Manager {
         if ran && leader.is_none() {
             unit.observe(now, Fact::Exited(Exit::Unknown));
         } else if not_born && unit.is_wanted() {
-            // It was about to be started, so that is what is done.
+            // It was about to be started, so it is started now.
             unit.request(now, Request::Start);
         }
         let was_wanted = entry.is_none_or(|entry| entry.unit.wanted);
@@ -258,7 +258,7 @@ impl Manager {
             service.pause = Some(pause);
             service.unit.observe(now, Fact::Paused(true));
         }
-        // Begun since it was written down: that was the run of that time.
+        // A run has begun since the planned time was written: it was the run for that time.
         let planned = entry.and_then(|entry| entry.next_run).filter(|_| !found.began_since(name));
         service.wait_for_times(planned.map(|since| UNIX_EPOCH + Duration::from_secs(since)));
         if entry.is_some_and(|entry| entry.queued) && found.same_boot && !found.began_since(name) {
@@ -279,27 +279,27 @@ impl Manager {
             let message = format!("{how} pid {} (incarnation {incarnation})", process.pid());
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
-            // Its output has waited in the FIFO for somebody to come.
+            // Its output has waited in the FIFO for a reader.
             if let Err(error) = self.world.open_outputs(&mut service, None, false) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
             service.began = self.world.tell(&service, Kind::Start, seq, message);
         } else if saved.is_some() && found.same_boot {
-            // What it wrote last has waited in the FIFO as well.
+            // Its last output has waited in the FIFO as well.
             if let Err(error) = self.world.open_outputs(&mut service, None, false) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
-            // Its leader is gone: what it left behind is found by its mark.
+            // Its leader is gone: processes that it left behind are found by their mark.
             service.needs_scan(now);
         }
         self.services.insert(name.clone(), service);
         self.watch_exit(name);
     }
 
-    /// The cgroup that an adopted run is in; the next run of any other gets a new one.
+    /// Returns the cgroup that an adopted run is in; any other next run gets a new cgroup.
     fn find_cgroup(&self, entry: Option<&Entry>, leader: Option<u32>) -> Option<Arc<Cgroup>> {
         let cgroups = self.world.cgroups.as_ref()?;
-        // What was written down may be of the run before: killed before the next checkpoint.
+        // The saved path may belong to the previous run, if the supervisor was killed before the next checkpoint.
         if let Some(cgroup) = leader.and_then(|leader| cgroups.of(leader)) {
             return Some(Arc::new(cgroup));
         }
@@ -307,12 +307,12 @@ impl Manager {
         Cgroup::open(path).ok().filter(Cgroup::is_populated).map(Arc::new)
     }
 
-    /// What needs the runtime: once, before the first turn.
+    /// Does what needs the runtime: called once, before the first turn.
     pub fn begin(&mut self) {
         self.watch_home();
         self.listen_to_running();
         self.watch_files();
-        // Who ended while one image of this process handed over to the next is waited for by nobody else.
+        // Nothing else reaps children that ended while one image of this process handed over to the next.
         self.children_ended();
         self.changes.grow();
         self.targets.grow();

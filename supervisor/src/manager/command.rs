@@ -1,4 +1,4 @@
-//! What the API asks of the manager, as a closed enum, and the handle it asks through.
+//! The API's requests to the manager, as a closed enum, and the handle that sends them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,239 +18,239 @@ pub use super::attachments::MonitorError;
 pub use super::configure::ConfigError;
 pub use super::monitor_commands::{Ask, CheckResult, Hello, Report, Speaker, Target, TargetSet};
 
-/// Where an answer goes.
+/// The channel that carries an answer back.
 pub type Reply<T> = oneshot::Sender<T>;
 
-/// What the API asks.
+/// A request from the API.
 #[derive(Debug)]
 pub enum Command {
-    /// What there is to see.
+    /// Returns the current view of all services.
     View(Reply<View>),
-    /// What a person wants.
+    /// Does what an operator asks for some services.
     Operate {
-        /// What.
+        /// What to do with them.
         operation: Operation,
-        /// Of whom.
+        /// The services it applies to.
         selection: Selection,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// What became of it, for each.
+        /// The outcome for each service.
         reply: Reply<Vec<Outcome>>,
     },
-    /// What a file would do.
+    /// Returns what a file would change.
     Plan(Source, Reply<Result<Plan, ConfigError>>),
-    /// Makes a file the one that runs.
+    /// Makes a file the applied file.
     Apply {
-        /// The file.
+        /// The file and its environment.
         source: Source,
-        /// Only if this plan still holds; empty: whatever holds now.
+        /// Apply only if this plan still holds; empty applies in any case.
         plan: String,
-        /// Also starts what is down.
+        /// Also start services that are down.
         start: bool,
-        /// Also in the place of another file.
+        /// Also replace another applied file.
         replace: bool,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// What was done.
+        /// The plan that was applied.
         reply: Reply<Result<Plan, ConfigError>>,
     },
     /// Adds a service that no file names.
     Add {
-        /// Which.
+        /// The service to add.
         new: NewService,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// What became of it.
+        /// The outcome of the request.
         reply: Reply<Result<Outcome, ConfigError>>,
     },
-    /// Stops and forgets one that was added.
+    /// Stops and forgets a service that was added by hand.
     Remove {
-        /// Which.
+        /// The service to remove.
         name: Name,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// What became of it.
+        /// The outcome of the request.
         reply: Reply<Result<Outcome, ConfigError>>,
     },
-    /// A monitor attaches: the number of its stream, and what ends it.
+    /// Attaches a monitor. Answers with the number of its stream, and a receiver that ends the stream.
     Attach(Hello, Reply<Result<(u64, watch::Receiver<bool>), MonitorError>>),
-    /// The stream with this number has ended.
+    /// Reports that the stream with this number has ended.
     Detach(u64),
-    /// The targets of one check kind, now.
+    /// Returns the current targets of one check kind.
     Targets(String, Reply<TargetSet>),
-    /// A monitor reports.
+    /// Delivers a monitor's report.
     Report(Report, Reply<Result<(), MonitorError>>),
-    /// A monitor asks for a restart.
+    /// Delivers a monitor's restart request.
     Ask(Ask, Reply<Result<(Ruling, u64), MonitorError>>),
-    /// Events: of one service, or all.
+    /// Returns events of one service, or of all.
     Timeline {
-        /// Empty: all.
+        /// The service name; empty for all services.
         service: String,
-        /// Only the chain of causes.
+        /// Only return the chain of causes.
         why: bool,
-        /// With `why`: of the restart that began this run.
+        /// With `why`: explain the restart that began this run.
         incarnation: u64,
-        /// The newest so many.
+        /// How many events at most: the newest.
         limit: usize,
-        /// Only of those with smaller numbers; 0: all.
+        /// Only events with smaller numbers; 0 for all.
         before: u64,
-        /// Oldest first, and whether older ones are on disk only.
+        /// The events, oldest first, and whether older events are on disk only.
         reply: Reply<(Vec<Event>, bool)>,
     },
-    /// Every event from now on, and what was kept in memory before.
+    /// Subscribes to all future events; the answer includes the events kept in memory.
     Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
-    /// Where the outputs of services are kept.
+    /// Returns where the outputs of services are stored.
     LogFiles(Selection, Reply<Result<Vec<LogFile>, String>>),
-    /// Another program takes this process over: its version, once it is sure that it can.
+    /// Hands this process over to another program. Answers with its version, once the new program has passed its trial.
     Upgrade {
-        /// Its path; `None`: where the running one was started from.
+        /// The path of the new program; `None` means the path that the running program was started from.
         binary: Option<PathBuf>,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// Its version.
+        /// The version of the new program.
         reply: Reply<Result<String, UpgradeError>>,
     },
-    /// Somebody was refused, in words.
+    /// Reports a refused call, as a line for the journal.
     Refused(String),
     /// Ends the supervisor.
     Shutdown {
-        /// The services stay.
+        /// Whether the services keep running.
         keep: bool,
-        /// Who wants it.
+        /// The caller, for the journal.
         who: String,
-        /// It will be done, also by the next supervisor.
+        /// Sent once the shutdown is certain: the next supervisor would finish it.
         reply: Reply<()>,
     },
 }
 
-/// What a person wants.
+/// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Up.
+    /// Start the service.
     Start,
-    /// Down.
+    /// Stop the service.
     Stop,
-    /// A new run.
+    /// Replace the run by a new run.
     Restart,
-    /// A new run beside the old one, which goes when the new one is ready.
+    /// Begin a new run beside the old run, which ends when the new run is ready.
     Reload,
-    /// Counts cleared.
+    /// Clear the failure counts.
     Reset,
-    /// A signal sent.
+    /// Send a signal to it.
     Signal {
-        /// Which.
+        /// The signal's number.
         number: i32,
-        /// Only to the leader.
+        /// Send it to the leader only.
         main_only: bool,
     },
-    /// Monitors not acted on.
+    /// Stop acting on monitors, for this time or until resumed.
     Pause(Option<Duration>),
-    /// Monitors acted on again.
+    /// Act on monitors again.
     Resume,
 }
 
-/// Whom a command means.
+/// Which services a command applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
-    /// Names, globs, `tag:x`.
+    /// Names, globs or `tag:x`.
     pub selectors: Vec<String>,
-    /// Every service.
+    /// Select every service.
     pub all: bool,
 }
 
-/// What became of a command for one service.
+/// The outcome of a command for one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whom it is about.
+    /// The service's name, or the selector.
     pub service: String,
-    /// `false`: refused.
+    /// `false` if it was refused.
     pub ok: bool,
-    /// For a person.
+    /// A message for the operator.
     pub message: String,
-    /// That was current when the command was taken.
+    /// The incarnation that was current when the command was taken.
     pub incarnation: u64,
 }
 
-/// A file together with what it means where it stands.
+/// A file with the path and environment that give it its meaning.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Absolute.
+    /// The file's absolute path.
     pub path: PathBuf,
-    /// The file as it is.
+    /// The file's text, unchanged.
     pub text: String,
-    /// Of the caller.
+    /// The caller's environment.
     pub env: Env,
 }
 
 /// A service that no file names.
 #[derive(Debug, Clone)]
 pub struct NewService {
-    /// Its name.
+    /// The service's name.
     pub name: Name,
-    /// Its table, as in a file.
+    /// Its TOML table, as in a file.
     pub toml: String,
-    /// What its relative paths are relative to.
+    /// The folder that its relative paths are relative to.
     pub folder: PathBuf,
-    /// Of the caller.
+    /// The caller's environment.
     pub env: Env,
 }
 
-/// What a file would do.
+/// What a file would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Hash of the file and generation of the supervisor.
     pub id: String,
-    /// In order.
+    /// The steps for services, in order.
     pub steps: Vec<Step>,
-    /// What it does to monitors that it changes.
+    /// The steps for the monitors that change.
     pub monitors: Vec<Step>,
-    /// What of the file is not in force before an upgrade, and whose place it takes.
+    /// Keys that take effect only after an upgrade, and which file would be replaced.
     pub notes: Vec<String>,
 }
 
-/// What a file does to one service.
+/// What a file changes in one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Whom.
+    /// The service that changes.
     pub service: Name,
-    /// What.
+    /// The effect on it.
     pub effect: Effect,
-    /// Which keys.
+    /// The keys that changed.
     pub changes: Vec<String>,
 }
 
-/// Why the running program goes on.
+/// Why an upgrade was refused and the running program continues.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
-    /// Something else is under way.
+    /// An upgrade or a shutdown is under way.
     #[error("an upgrade or a shutdown is under way already")]
     Busy,
-    /// The new program can not start, or does not understand the state.
+    /// The new program cannot start, or does not understand the state.
     #[error("the new program is refused, the running one goes on: {0}")]
     Refused(String),
 }
 
-/// Where one output of a service is kept.
+/// Where one output of a service is stored.
 #[derive(Debug, Clone)]
 pub struct LogFile {
-    /// Whose.
+    /// The service's name.
     pub service: Name,
-    /// Which.
+    /// Which output it is.
     pub which: Which,
-    /// Where.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How much of it is read.
+    /// How much of the file is read.
     pub limits: Limits,
-    /// Progress; a daemon's own log has none that we see.
+    /// The reading progress; `None` for a daemon's own log, which the supervisor does not read.
     pub shared: Option<Arc<Shared>>,
 }
 
-/// The supervisor no longer answers: it is going.
+/// The supervisor no longer answers, because it is shutting down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the supervisor is shutting down")]
 pub struct Gone;
 
-/// How the API reaches the manager.
+/// The API's connection to the manager.
 #[derive(Debug, Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
@@ -267,29 +267,29 @@ impl Handle {
         Self { commands, changes, targets }
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a command and waits for the answer.
     pub async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Gone> {
         let (reply, answer) = oneshot::channel();
         self.tell(command(reply)).await?;
         answer.await.map_err(|_| Gone)
     }
 
-    /// Says something that has no answer.
+    /// Sends a command that has no answer.
     pub async fn tell(&self, command: Command) -> Result<(), Gone> {
         self.commands.send(command).await.map_err(|_| Gone)
     }
 
-    /// Says something from where nobody can wait; lost if the manager is that far behind.
+    /// Sends a command without waiting; the command is lost if the manager's queue is full.
     pub fn try_tell(&self, command: Command) {
         let _ = self.commands.try_send(command);
     }
 
-    /// Changes with everything that can be seen.
+    /// Returns a receiver that changes whenever anything visible changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         (*self.changes).clone()
     }
 
-    /// Changes with every target.
+    /// Returns a receiver that changes whenever a target changes.
     pub fn targets(&self) -> watch::Receiver<u64> {
         (*self.targets).clone()
     }

@@ -1,4 +1,4 @@
-//! A changed file: what it would do, and doing it.
+//! A changed file: what it would change, and applying it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,51 +19,51 @@ use crate::lifecycle::{BootInstant, Fact, Request};
 use crate::os;
 use crate::service::{Role, Service, TooFewDescriptors};
 
-/// Why a file is not taken.
+/// Why a file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// What is wrong with it.
+    /// The file has errors.
     #[error("{0}")]
     Problems(sereno_config::Problems),
     /// The plan no longer holds.
     #[error("the plan no longer holds: the file or the services have changed since; plan again")]
     Moved,
-    /// One that was added by hand can not stand beside it.
+    /// A service that was added by hand conflicts with the file.
     #[error("{0} was added by \"ctl run\": {1}; \"ctl remove {0}\" takes it away")]
     Added(String, String),
-    /// There is one of that name.
+    /// The name is already taken.
     #[error("{0} is there already; take another name, or take it away first")]
     Exists(Name),
-    /// One of that name is on its way out.
+    /// A service with this name is still being stopped.
     #[error("{0} is still being stopped: try again when it is gone")]
     Leaving(Name),
-    /// Only what was added by hand is removed by hand.
+    /// The service is named by the file; only services added by hand are removed by hand.
     #[error("{0} stands in the file: take it out there, then \"ctl apply\"")]
     OfFile(Name),
-    /// Nobody has that name.
+    /// No service has this name.
     #[error("no service has the name {0}")]
     Unknown(Name),
-    /// Another one depends on it.
+    /// Another service depends on it.
     #[error("{0} can not be removed: {1} depends on it")]
     Needed(Name, Name),
-    /// It is about another home.
+    /// The file is for another home.
     #[error("the file's home is {0}, this supervisor's is {1}")]
     OtherHome(PathBuf, PathBuf),
     /// Another file is applied here.
     #[error(transparent)]
     OtherFile(#[from] applied::OtherFile),
-    /// There are too many services for the descriptors that the supervisor may have.
+    /// The services need more descriptors than the supervisor may have.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
-    /// It could not be kept.
+    /// The applied file could not be saved.
     #[error("keeping the applied file: {0}")]
     Disk(#[from] std::io::Error),
-    /// Everything is about to stop.
+    /// The supervisor is shutting down.
     #[error("the supervisor is shutting down")]
     Going,
 }
 
-/// Reads a file and checks it against form and world; what is to be kept of it.
+/// Reads a file and checks its form and what it needs of the host. Returns the configuration and what to store of it.
 pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
     let config =
         sereno_config::load(&source.path, &source.text, &source.env).map_err(ConfigError::Problems)?;
@@ -81,7 +81,7 @@ pub(crate) fn read(source: &Source) -> Result<(Config, Applied), ConfigError> {
     Ok((config, Applied { text, about }))
 }
 
-/// Who depends on whom; monitors depend on nobody.
+/// Returns the dependency graph of the services; monitors have no dependencies.
 pub(super) fn graph(config: &Config) -> Graph {
     config.services.iter().map(|(name, service)| (name.clone(), service.depends_on.clone())).collect()
 }
@@ -143,8 +143,8 @@ impl Manager {
         Ok(Plan { steps, ..now_plan })
     }
 
-    /// The file is the applied one from now on, also for a supervisor that is started in the next moment: who runs with
-    /// settings from before is restarted by that one too.
+    /// Makes the file the applied file, also for a supervisor that is started a moment later: it too restarts the
+    /// services that still run with the previous settings.
     fn keep(&mut self, applied: &Applied, steps: &[Step]) -> std::io::Result<()> {
         let runs = |step: &&Step| {
             let service = self.services.get(&step.service);
@@ -161,7 +161,8 @@ impl Manager {
         written
     }
 
-    /// What the file would do, stops first (dependants before what they depend on), then the rest (the other way round).
+    /// Returns what the file would change: stops first (dependants before their dependencies), then the rest in the
+    /// opposite order.
     pub(super) fn steps(&self, config: &Config) -> Vec<Step> {
         let users = self.services.values().filter(|service| service.is_users());
         let old: BTreeMap<&Name, &Service> = users
@@ -184,11 +185,12 @@ impl Manager {
                 None if new.autostart => (Effect::Start, Vec::new()),
                 None => (Effect::Live, vec!["added, not started (autostart = false)".into()]),
                 Some(service) => match diff(&service.spec, new) {
-                    // No job any more: it is to run, and not to wait.
+                    // It is no longer a job: it must run now instead of waiting.
                     (Effect::Restart, changes) if waits_for_its_time(service) && new.schedule.is_none() => {
                         (if new.autostart { Effect::Start } else { Effect::Live }, changes)
                     }
-                    // What does not run reads it at its next start; the run of a job is not broken off for it.
+                    // A stopped service reads the change at its next start, and a change does not interrupt a job's
+                    // run.
                     (Effect::Restart, changes) if !service.unit.is_alive() || is_job(service, new) => {
                         (Effect::Live, changes)
                     }
@@ -228,7 +230,7 @@ impl Manager {
                     let becomes_job = spec.schedule.is_some() && service.spec.schedule.is_none();
                     service.change(spec);
                     if becomes_job && service.unit.is_wanted() {
-                        // What runs was no run of the job, and what was to be started is to wait.
+                        // The current run is not a run of the job, and a pending start must wait for the schedule.
                         service.cause = seq;
                         service.unit.request(now, Request::Stop);
                         service.unit.request(now, Request::Arm);
@@ -270,7 +272,7 @@ impl Manager {
         self.cause(name, seq);
         if let Some(service) = self.services.get_mut(name) {
             if service.spec.schedule.is_none() && !service.unit.is_alive() {
-                // Also one that was wanted up before, and had failed.
+                // Applies also to a service that was wanted before and had failed.
                 let _ = self.world.wal.start(name.as_str());
             }
             service.unit.request(now, request);
@@ -283,7 +285,7 @@ impl Manager {
         }
     }
 
-    /// Tells every unit whose checks have a monitor now.
+    /// Tells every unit which of its checks have a monitor now.
     pub(super) fn watched_again(&mut self, now: BootInstant) {
         let kinds = self.watched_kinds();
         for service in self.services.values_mut() {
@@ -295,7 +297,7 @@ impl Manager {
     }
 }
 
-/// Which keys are read at the start only and are not what they were then.
+/// Returns a note for each key that is only read at startup and has changed since.
 fn notes(in_force: &SupervisorTable, new: &SupervisorTable) -> Vec<String> {
     let changed = [
         ("listen", in_force.listen != new.listen),
@@ -307,17 +309,17 @@ fn notes(in_force: &SupervisorTable, new: &SupervisorTable) -> Vec<String> {
     changed.into_iter().filter(|(_, changed)| *changed).map(note).collect()
 }
 
-/// A job that is to run at its time, and does not run now.
+/// Returns whether this is a job that waits for its time and does not run now.
 fn waits_for_its_time(service: &Service) -> bool {
     service.spec.schedule.is_some() && service.unit.is_wanted() && !service.unit.is_alive()
 }
 
-/// A job, before and after.
+/// Returns whether this is a job both before and after the change.
 fn is_job(service: &Service, new: &sereno_config::Service) -> bool {
     service.spec.schedule.is_some() && new.schedule.is_some()
 }
 
-/// A seed for the chance of one service's backoff: services that crash together do not come back together.
+/// Returns a seed for the random part of a service's backoff: services that crash together must not restart together.
 pub(super) fn seed(name: &Name, now: BootInstant) -> u64 {
     let bytes = name.as_str().bytes().map(u64::from);
     bytes.fold(u64::from(now.elapsed().subsec_nanos()), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte))

@@ -1,5 +1,5 @@
-//! Sereno's own daemons that this supervisor runs: the managed monitors, and where none of them guards the supervisor, a
-//! guard of its own.
+//! Sereno's own daemons that this supervisor runs: the managed monitors, and a guard where no monitor guards the
+//! supervisor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::service::{Role, Service};
 /// A daemon as a service, and its environment.
 type Daemon = (sereno_config::Service, Env);
 
-/// A managed monitor, as a service.
+/// Returns a managed monitor as a service.
 pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> Daemon {
     let beside = |name: &str| {
         let own = std::env::current_exe().ok()?;
@@ -44,12 +44,12 @@ pub(super) fn monitor_service(name: &Name, monitor: &Monitor, home: &Home) -> Da
     (service, env.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
 }
 
-/// Where a monitor serves.
+/// Returns the endpoint that a monitor serves on.
 pub(super) fn monitor_endpoint(name: &Name, monitor: &Monitor, home: &Home) -> String {
     monitor.endpoint.clone().unwrap_or_else(|| home.endpoint(name.as_str()).to_string())
 }
 
-/// The guard, as a service: this program under another name. It says when its fd store listens.
+/// Returns the guard as a service: this program with `--guard`. It notifies readiness when its fd store listens.
 fn guard_service(home: &Home) -> Daemon {
     let program = launch::own_program().unwrap_or_else(|_| os::own_program());
     let argv = [program.display().to_string(), "--guard".into(), home.root().display().to_string()];
@@ -60,13 +60,12 @@ fn guard_service(home: &Home) -> Daemon {
     (service, Env::new())
 }
 
-/// The name of the guard.
 pub(super) fn guard_name() -> Name {
     Name::new(GUARD).expect("it is a name")
 }
 
 impl Manager {
-    /// Every daemon that a file wants this supervisor to run.
+    /// Returns every daemon that a file wants this supervisor to run.
     pub(super) fn daemons_of(&self, config: &Config) -> BTreeMap<Name, Daemon> {
         let home = &self.world.home;
         let managed = config.monitors.iter().filter(|(_, monitor)| monitor.managed);
@@ -75,17 +74,17 @@ impl Manager {
         monitors.chain(guard).collect()
     }
 
-    /// Whether a guard of its own belongs to a file: an init system needs none.
+    /// Returns whether a file calls for a guard process. Under an init system none is needed.
     pub(super) fn runs_guard(&self, config: &Config) -> bool {
         !self.under_init && config.needs_guard()
     }
 
-    /// The guard, where it runs or is to run.
+    /// Returns the guard, if it runs or will run.
     pub(super) fn guard(&self) -> Option<&Service> {
         self.services.get(GUARD).filter(|service| service.role == Role::Daemon)
     }
 
-    /// Why nobody would start this supervisor again if it died.
+    /// Returns why nothing would restart this supervisor if it died; `None` if something would.
     pub(super) fn unguarded(&self) -> Option<&'static str> {
         let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
         let guards = |(name, monitor): (&Name, &Monitor)| monitor.guards(name) && runs(name);
@@ -103,7 +102,7 @@ impl Manager {
         }
     }
 
-    /// Whether a guard that a file no longer wants stays for a while: until a monitor that guards has attached.
+    /// Returns whether a guard that a file no longer wants must stay until a monitor that guards has attached.
     pub(super) fn is_guard_still_needed(&self) -> bool {
         let guards = |(name, monitor): (&Name, &Monitor)| monitor.guards(name) && self.is_attached(name);
         self.going.is_none()
@@ -112,7 +111,7 @@ impl Manager {
             && !self.config.monitors.iter().any(guards)
     }
 
-    /// Daemons that are new, changed, or no longer managed.
+    /// Updates the daemons that are new, changed, or no longer managed.
     pub(super) fn change_daemons(&mut self, config: &Config, now: BootInstant) {
         let wanted = self.daemons_of(config);
         let old: BTreeSet<Name> = self

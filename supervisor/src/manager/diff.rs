@@ -1,9 +1,10 @@
-//! What a changed file does to one service: which keys changed, and whether the process must be a new one for it.
+//! What a changed file changes in one service: which keys, and whether they need a new process.
 
 use proto::v1::Effect;
 use sereno_config::Service;
 
-/// Compares; each change in words. Keys that only the next start reads want a new process, all others are live.
+/// Compares two versions of a service and describes each change in words. Keys that are read only at a start need a new
+/// process, all others take effect live.
 pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
     let mut changes = Vec::new();
     let mut restart = false;
@@ -19,10 +20,10 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
     compare!(true: command, cwd, env, env_file, env_inherit, user, group, umask, nice, limits, sockets);
     compare!(true: capabilities, no_new_privileges);
     compare!(false: autostart, depends_on, restart, ready, ready_timeout, stop, checks, log, tags, memory_max, watchdog, watch, schedule);
-    // What it was told in WATCHDOG_USEC, and where to say so.
+    // The process was given this timeout in WATCHDOG_USEC at its start, and the socket to report to.
     let promise = |service: &Service| service.watchdog.as_ref().and_then(|watchdog| watchdog.notify);
     restart |= promise(old) != promise(new);
-    // From a service to a job, or back: what runs is not what it was.
+    // A service became a job, or the reverse: the current run no longer fits.
     restart |= old.schedule.is_some() != new.schedule.is_some();
     let effect = match (restart, changes.is_empty()) {
         (true, _) => Effect::Restart,
@@ -32,7 +33,8 @@ pub(super) fn diff(old: &Service, new: &Service) -> (Effect, Vec<String>) {
     (effect, changes)
 }
 
-/// Only plain values are shown: those of env may be secrets, and a structure tells nobody anything.
+/// Describes one change. Only plain values are shown: values of env may be secrets, and the debug form of a structure
+/// does not help the reader.
 fn change(key: &str, before: &str, after: &str) -> String {
     const LONGEST: usize = 60;
     let plain = |text: &str| {

@@ -1,5 +1,5 @@
-//! What was asked is written down before it is done and before it is answered: a supervisor that is killed in the next
-//! moment is followed by one that goes on with it.
+//! Requests are written to the write-ahead log before they are carried out and before they are answered: if the
+//! supervisor is killed a moment later, the next one continues with them.
 
 use std::io;
 
@@ -11,10 +11,10 @@ use crate::lifecycle::{BootInstant, Request, WhyEnd};
 use crate::service::{Role, Service};
 
 impl Manager {
-    /// Whether each service is wanted up, as far as that has changed. Tried again each turn until it is written.
+    /// Writes down whether each service is wanted, where that has changed. Retried each turn until it is written.
     pub(super) fn write_down_wants(&mut self) {
         if self.going.is_some() {
-            // A `down` is a word of its own, and leaves what is wanted to the next `up`.
+            // A `down` has its own record, and leaves what is wanted to the next `up`.
             return;
         }
         let Self { services, world, stop_queue, .. } = self;
@@ -26,7 +26,7 @@ impl Manager {
         }
     }
 
-    /// Which runs were told to go so that another follows, as far as that is not written down yet.
+    /// Writes down which runs were told to end so that another follows, where that is not written down yet.
     pub(super) fn write_down_ends(&mut self) {
         let Self { services, world, .. } = self;
         for service in services.values_mut().filter(|service| service.unit.is_alive()) {
@@ -36,7 +36,7 @@ impl Manager {
         }
     }
 
-    /// Something that was asked for a service; what to add to the answer where it could not be written down.
+    /// Writes down a request for a service. Returns what to add to the answer if that failed.
     pub(super) fn remember(
         &mut self,
         name: &Name,
@@ -48,8 +48,8 @@ impl Manager {
         }
     }
 
-    /// A run is about to be replaced by another. Where that can not be written down the next start could not be either:
-    /// then the run is not to be touched.
+    /// Writes down that a run will be replaced by another. If that fails, the next start could not be written down
+    /// either, so the caller must leave the run alone.
     pub(super) fn remember_restart(&mut self, name: &Name) -> io::Result<()> {
         let Self { services, world, .. } = self;
         let Some(service) = services.get_mut(name).filter(|service| !service.is_second()) else {
@@ -63,7 +63,7 @@ impl Manager {
         Ok(())
     }
 
-    /// What was remembered of a restart holds no longer.
+    /// Cancels a restart that was written down.
     pub(super) fn forget_restart(&mut self, name: &Name) {
         if let Some(service) = self.services.get_mut(name)
             && let Some(incarnation) = service.written_end.take()
@@ -72,7 +72,7 @@ impl Manager {
         }
     }
 
-    /// Goes on with what an earlier supervisor was asked, once everything is taken up.
+    /// Continues with the requests that an earlier supervisor had accepted, once everything is adopted.
     pub(super) fn go_on(&mut self, found: &super::Found, by: u64, now: BootInstant) {
         for name in self.services.keys().cloned().collect::<Vec<_>>() {
             let service = &self.services[&name];
@@ -81,12 +81,12 @@ impl Manager {
             }
             let (alive, incarnation) = (service.unit.is_alive(), service.unit.incarnation());
             if found.is_to_stop(&name) {
-                // Also one that was told already: what it depends on waits until it is down.
+                // Also if it was told to stop already: its dependencies wait until it is down.
                 if service.unit.is_wanted() || !service.unit.is_down() {
                     self.stop_queue.insert(name);
                 }
             } else if found.is_to_begin(&name) {
-                // One that came and went unseen must not be judged by how it ended: it is to run.
+                // A run that began and ended unseen must not be judged by its exit: the service is wanted.
                 let request = if alive { Request::Start } else { Request::Restart };
                 self.services.get_mut(&name).expect("it was just looked at").unit.request(now, request);
             } else if alive && found.is_to_reload(&name, incarnation) {
@@ -102,10 +102,10 @@ impl Manager {
     }
 }
 
-/// A run is about to be told to go, and why; once for each run.
+/// Writes down that a run is about to be told to end, and why; once for each run.
 pub(super) fn write_down_end(service: &mut Service, wal: &mut Wal, why: WhyEnd) -> io::Result<()> {
     let run = service.unit.incarnation();
-    // A stop is written down as such, and a run beside another leaves nothing behind.
+    // A stop has its own record, and a run beside another leaves nothing to write down.
     if why == WhyEnd::Stop || service.is_second() || service.written_end == Some(run) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What happened: exits, children, output, scans.
+//! Handles events: exits, children, output, scans.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::service::Service;
 use crate::service::driver::Waiting;
 
 impl Manager {
-    /// From now on the end of this run is heard.
+    /// Begins to watch for the end of this run.
     pub(super) fn watch_exit(&mut self, name: &Name) {
         let Some(run) = self.services.get(name).and_then(|service| service.run.as_ref()) else { return };
         let ended = Ended::Leader(name.clone(), run.incarnation);
         match run.process.exited() {
             Ok(exited) => self.exits.push(Box::pin(exited.map(move |()| ended))),
-            // Its own children still are heard by SIGCHLD.
+            // The supervisor still hears of its own children by SIGCHLD.
             Err(error) => tracing::error!(service = %name, %error, "watching its process failed"),
         }
     }
@@ -37,7 +37,7 @@ impl Manager {
         match ended {
             Ended::Leader(name, incarnation) => {
                 let Some(service) = self.services.get_mut(name) else { return };
-                // Both its pidfd and SIGCHLD tell of it; the first has reaped it.
+                // Both the pidfd and SIGCHLD report it; the first report has already reaped it.
                 if service.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
                     return;
                 }
@@ -65,7 +65,7 @@ impl Manager {
         }
     }
 
-    /// Children have ended: runs, and orphans that nobody else would reap.
+    /// Reaps ended children: runs, and orphans that no other process would reap.
     pub(super) fn children_ended(&mut self) {
         loop {
             let (_, leader) = os::orphans_reaped(|pid| self.leads(pid).is_some());
@@ -80,14 +80,14 @@ impl Manager {
         if names.is_empty() {
             return;
         }
-        // Looked up once for all of them: a hundred that stop together are a hundred who ask.
+        // Looked up once for all services: a hundred services that stop together would each need it.
         let orphans = self.orphans();
         for name in names {
             self.look_again(&name, &orphans, now);
         }
     }
 
-    /// The run or command that a child of ours leads.
+    /// Returns the run or command that a child of this process leads.
     fn leads(&self, pid: u32) -> Option<Ended> {
         if self.trial.as_ref().is_some_and(|trial| trial.run.process.pid() == pid) {
             return Some(Ended::Trial);
@@ -101,7 +101,7 @@ impl Manager {
         })
     }
 
-    /// Children of ours that lead no run.
+    /// Returns the children of this process that lead no run.
     fn orphans(&self) -> Vec<u32> {
         let runs =
             self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
@@ -109,7 +109,7 @@ impl Manager {
         os::orphans(|pid| leaders.contains(&pid))
     }
 
-    /// Leftovers whose time to look again has come.
+    /// Looks again at leftover processes, where the next look is due.
     pub(super) fn look_at_pending(&mut self, now: BootInstant) {
         let due =
             |(_, service): &(&Name, &Service)| service.pending.as_ref().is_some_and(|p| p.next_try <= now);
@@ -162,7 +162,7 @@ impl Manager {
         }
     }
 
-    /// One look at everybody serves all who wait for one.
+    /// Requests a scan of all processes; a single scan serves every service that waits for one.
     fn want_scan(&mut self, name: &Name, now: BootInstant) {
         if let Some(pending) = self.services.get_mut(name).and_then(|service| service.pending.as_mut()) {
             pending.again(now);
@@ -170,7 +170,7 @@ impl Manager {
         self.scan_wanted.insert(name.clone());
     }
 
-    /// Begins the look that was asked for, on a thread of its own: on a large host it takes milliseconds.
+    /// Begins the requested scan, on its own thread: on a large host it takes milliseconds.
     pub(super) fn begin_scan(&mut self) {
         if self.scanning || self.scan_wanted.is_empty() {
             return;
@@ -193,7 +193,7 @@ impl Manager {
             let two = self.services.get(name).is_some_and(Service::is_second)
                 || self.services.contains_key(&name.beside());
             let Some(service) = self.services.get_mut(name) else { continue };
-            // A run that has begun meanwhile is not what was looked for.
+            // A run that has begun meanwhile is not a leftover.
             if service.run.is_some() {
                 continue;
             }
@@ -208,7 +208,7 @@ impl Manager {
             if let Some(fact) = service.scanned(of_it.len(), now) {
                 service.unit.observe(now, fact);
             } else if of_it.is_empty() {
-                // The second look follows at once; what was killed gets a moment.
+                // The second look follows at once; killed processes get a moment to end.
                 self.scan_wanted.insert(name.clone());
             }
         }
@@ -244,7 +244,7 @@ impl Manager {
                     Ok(()) => {}
                     Err(error) => {
                         tracing::error!("writing the state failed: {error}");
-                        // Its record stays in the write-ahead log meanwhile.
+                        // Its records stay in the write-ahead log meanwhile.
                         self.checkpoint.due.get_or_insert(now + CHECKPOINT_AGAIN);
                     }
                 }

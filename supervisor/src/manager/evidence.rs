@@ -1,5 +1,5 @@
-//! What can be found out beside a run, off the path between an exit and the next start: who holds its port, and what it
-//! said last.
+//! Evidence about a run, gathered off the path between an exit and the next start: which process holds its port, and
+//! what the run wrote last.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,12 @@ use crate::os::{self, Stranger};
 use crate::service::Service;
 use crate::service::world::key;
 
-/// Lines of stderr that are kept with an exit.
+/// How many lines of stderr are stored with an exit.
 const LINES: usize = 20;
 
 impl Manager {
-    /// A run has begun: does somebody else have its port? Said at once, not after fifty crashes.
+    /// Looks whether another process holds the port of a run that has just begun, so that this is reported at once and
+    /// not after fifty crashes.
     pub(super) fn look_for_stranger(&mut self, name: &Name) {
         let Some(service) = self.services.get_mut(name) else { return };
         service.obstacle = None;
@@ -45,7 +46,8 @@ impl Manager {
             return;
         }
         let words = format!("port {port} is held by {stranger}");
-        // It stands between the start and the exit, or, if that was faster, between the exit and the next start.
+        // The event belongs between the start and the exit or, if the exit was faster, between the exit and the next
+        // start.
         let cause = if service.run.is_some() { service.began } else { service.cause };
         let seq = world.tell(service, Kind::Check, cause, words.clone());
         if service.unit.ends_because().is_none() || service.run.is_none() {
@@ -55,12 +57,13 @@ impl Manager {
         self.changes.grow();
     }
 
-    /// A run has ended: what did it say last? `exit` is the event. Told only if nobody wanted it to end.
+    /// Reads the last output of a run that has ended. `exit` is the number of the exit's event. The lines are reported
+    /// only if the end was not wanted.
     pub(super) fn hear_last_words(&mut self, name: &Name, exit: u64, why: Option<WhyEnd>, up: Duration) {
         let Some(service) = self.services.get(name) else { return };
         let wanted = !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady));
         let (owner, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
-        // Asked before its successor is born, and so before that one can say anything.
+        // Asked before the next run is spawned, and so before that run can write anything.
         self.world.logs.last_lines(key(name, Which::Err), SystemTime::now() - up, move |said| {
             let lines = if wanted { Vec::new() } else { last_lines(&said.bytes, said.cut, LINES) };
             if !lines.is_empty() {
@@ -84,7 +87,7 @@ impl Manager {
     }
 }
 
-/// The ports of this host that it is to listen on, as far as its checks say so.
+/// Returns the ports of this host that the service listens on, as far as its checks name them.
 fn ports(service: &Service) -> Vec<SocketAddr> {
     let tcp = service.spec.checks.values().filter_map(|check| match &check.spec {
         CheckSpec::Tcp { addresses, .. } => Some(addresses),

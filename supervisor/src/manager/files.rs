@@ -1,4 +1,4 @@
-//! A file of a service has changed that it is restarted for: as if a person had asked, only that nobody had to.
+//! Restarts a service when a file that it is watched for has changed, as if a person had asked for the restart.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::watch::debouncer::Changed;
 use crate::watch::rules::Wanted;
 
 impl Manager {
-    /// Watches for every service that wants it, and for no other.
+    /// Watches the files of every service that is configured for it, and of no other.
     pub(super) fn watch_files(&mut self) {
         let users = self.services.values().filter(|service| service.is_users() && !service.is_second());
         let wanted: BTreeMap<Name, Wanted> = users
             .filter_map(|service| {
-                // A service whose user is not there can not be started either.
+                // Without its user the service cannot be started either.
                 let ids = file_ids(&service.spec).ok()?;
                 Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths(), ids)?))
             })
@@ -39,7 +39,7 @@ impl Manager {
         }
     }
 
-    /// Where we write: no change of any program.
+    /// Returns where the supervisor itself writes: a change there is not a change of a program.
     fn own_paths(&self) -> Vec<std::path::PathBuf> {
         let logs =
             self.services.values().flat_map(|service| [&service.spec.log.stdout, &service.spec.log.stderr]);
@@ -66,7 +66,7 @@ impl Manager {
 
     fn restart_for_files(&mut self, name: &Name, changed: &Changed, now: BootInstant) {
         let Some(service) = self.services.get(name) else { return };
-        // Stopped by a person, or no longer to be watched: told of a moment too late.
+        // The service was stopped by a person, or is no longer watched: the event came a moment too late.
         let to_stop = !service.unit.is_wanted() || self.stop_queue.contains(name) || self.going.is_some();
         if to_stop || service.spec.watch.is_none() {
             return;

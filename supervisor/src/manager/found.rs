@@ -1,4 +1,4 @@
-//! What an earlier supervisor left: its state, the write-ahead log beyond it, and who runs.
+//! What an earlier supervisor left: its state, the write-ahead log that continues it, and the running processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,16 +23,16 @@ pub struct Found {
     pub(super) state: Option<State>,
     pub(super) replay: Replay,
     pub(super) marked: Vec<Marked>,
-    /// Those of them whose mark says who leads a run, and which.
+    /// The entries of `marked` with a mark that is trusted to say which process leads a run, and which run.
     pub(super) believed: Vec<Marked>,
-    /// The last child that was started, as far as it wrote itself down.
+    /// The last child that was started, as far as it wrote its pid down.
     pub(super) born: Born,
     pub(super) kept: StoredFds,
     pub(super) same_boot: bool,
 }
 
 impl Found {
-    /// Reads the state, then the write-ahead log beyond it, then looks at who runs.
+    /// Reads the state, then the write-ahead log that continues it, then scans for running processes.
     pub(super) fn read(
         home: &Home,
         instance: &str,
@@ -46,13 +46,14 @@ impl Found {
         let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
         let seq = state.as_ref().map_or(0, |state| state.seq);
         let (wal, replay) = Wal::open(&wal_path, seq)?;
-        // Without a trace of an earlier one there is nobody to look for; nor where the image of this process before this
-        // one has just written down what there is.
+        // Without a trace of an earlier supervisor there is nothing to look for; nor if the previous image of this
+        // process has just written the whole state down.
         let nobody = state.is_none()
             && replay.runs.is_empty()
             && seq == 0
             && !state_path.with_extension("json.damaged").exists();
-        // One that wrote over its environment is known by what it writes to; only looked at where nothing else tells.
+        // A process that overwrote its environment is known by the FIFO that it writes to; this is only looked up for
+        // runs that have no other record.
         let unnamed = replay.runs.iter().filter(|(_, run)| run.identity.is_none());
         let fifos = unnamed.filter_map(|(service, _)| Name::new(service).ok()).flat_map(|service| {
             Which::BOTH.map(|which| {
@@ -73,7 +74,7 @@ impl Found {
         self.state.as_ref()?.services.get(name.as_str())
     }
 
-    /// The process that leads the run of a service, if it still does.
+    /// Returns the process that leads the run of a service, if it still does.
     pub(super) fn leader(&self, name: &Name) -> Option<(u64, Process)> {
         if !self.same_boot {
             return None;
@@ -82,7 +83,7 @@ impl Found {
         let intended = self.replay.runs.get(name.as_str());
         match intended.map(|run| (run.incarnation, run.identity)) {
             Some((incarnation, Some(identity))) => self.take_hold(name, incarnation, identity),
-            // Killed between the spawn and the line after it: the child wrote itself down.
+            // The supervisor was killed between the spawn and the record after it: the child wrote its pid down itself.
             Some((incarnation, None)) => self.newborn(name, incarnation),
             None => saved
                 .and_then(|(incarnation, identity)| self.take_hold(name, incarnation, identity))
@@ -90,7 +91,7 @@ impl Found {
         }
     }
 
-    /// A leader that lives, or that has ended meanwhile and of which somebody knows how.
+    /// Returns a leader that lives, or that has ended meanwhile if an fd store can still tell its exit.
     pub(super) fn take_hold(
         &self,
         name: &Name,
@@ -101,7 +102,7 @@ impl Found {
         adopt(incarnation, identity).or_else(ended)
     }
 
-    /// Who was started last, if it lives and is not somebody else by now.
+    /// Returns the child that was started last, if it lives and its pid is not another process by now.
     pub(super) fn newborn(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
         if !self.is_born_for(name) {
             return self.marked_leader(name, incarnation);
@@ -111,18 +112,18 @@ impl Found {
         adopt(incarnation, leader.identity)
     }
 
-    /// Whether the last child wrote itself down, or did not come about, for the last intent of this service.
+    /// Returns whether the birth record (a pid, or no child) belongs to the last intent of this service.
     pub(super) fn is_born_for(&self, name: &Name) -> bool {
         self.replay.runs.get(name.as_str()).is_some_and(|run| run.intent == self.born.intent)
     }
 
-    /// Intended, and killed before a child came about.
+    /// Returns whether a start was intended, and the supervisor was killed before the child existed.
     pub(super) fn was_not_born(&self, name: &Name) -> bool {
         let run = self.replay.runs.get(name.as_str());
         self.is_born_for(name) && self.born.pid == 0 && run.is_some_and(|run| run.identity.is_none())
     }
 
-    /// The oldest process of the newest run that carries the mark: it started the others.
+    /// Returns the oldest process of the newest run that carries the mark: it started the others.
     pub(super) fn marked_leader(&self, name: &Name, incarnation: u64) -> Option<(u64, Process)> {
         let of_it = self
             .believed
@@ -133,7 +134,7 @@ impl Found {
         adopt(leader.incarnation, leader.identity)
     }
 
-    /// The last number used for a run of a service.
+    /// Returns the last incarnation used for a run of a service.
     pub(super) fn last_incarnation(&self, name: &Name) -> u64 {
         let intended = self.replay.runs.get(name.as_str()).map_or(0, |run| run.incarnation);
         let beside = self.replay.beside.get(name.as_str()).copied().unwrap_or(0);
@@ -141,13 +142,13 @@ impl Found {
         marked.max().unwrap_or(0).max(intended).max(beside)
     }
 
-    /// What is written down of a service, or what must be true of one that only the write-ahead log or its process
-    /// tells of.
+    /// Returns the saved state of a service, or the state to assume for a service that only the write-ahead log or its
+    /// process shows.
     pub(super) fn saved(&self, name: &Name, runs: bool) -> Option<Saved> {
         let known = || (runs || self.last_incarnation(name) > 0).then(Saved::unknown);
         let saved = self.entry(name).map(|entry| entry.unit.clone()).or_else(known)?;
         let wanted = if self.is_to_stop(name) {
-            // What still runs is stopped in its turn: after those that depend on it.
+            // If it still runs it is stopped in its turn, after the services that depend on it.
             saved.wanted && runs && self.same_boot
         } else {
             self.want(name).unwrap_or(saved.wanted)
@@ -155,18 +156,18 @@ impl Found {
         Some(Saved { wanted, ..saved })
     }
 
-    /// A person stopped it, and that was answered.
+    /// Returns whether a person stopped it and received the answer.
     pub(super) fn is_to_stop(&self, name: &Name) -> bool {
         let waits = || self.entry(name).is_some_and(|entry| entry.stopping);
         self.want(name).map_or_else(waits, |up| !up)
     }
 
-    /// A person started it, and no run has begun since.
+    /// Returns whether a person started it and no run has begun since.
     pub(super) fn is_to_begin(&self, name: &Name) -> bool {
         self.same_boot && self.replay.begins.contains(name.as_str())
     }
 
-    /// A new run was to take the place of this one.
+    /// Returns whether a reload of this run was requested, so that a new run must replace it.
     pub(super) fn is_to_reload(&self, name: &Name, incarnation: u64) -> bool {
         let asked = self.replay.reloads.get(name.as_str()) == Some(&incarnation);
         let under_way =
@@ -174,13 +175,13 @@ impl Found {
         self.same_boot && (asked || under_way() && !self.replay.ends.contains_key(name.as_str()))
     }
 
-    /// Why the run with this number was to go, so that another follows.
+    /// Returns why the run with this number was told to end so that another follows.
     pub(super) fn ending(&self, name: &Name, incarnation: u64) -> Option<WhyEnd> {
         let end = self.replay.ends.get(name.as_str()).filter(|_| self.same_boot);
         end.filter(|(of, _)| *of == incarnation).map(|(_, why)| (*why).into())
     }
 
-    /// Whether it is paused, and until when.
+    /// Returns the pause of a service, with its end; `None` if it is not paused.
     pub(super) fn pause(&self, name: &Name) -> Option<Pause> {
         let until = match self.replay.pauses.get(name.as_str()) {
             Some(Paused::No) => return None,
@@ -190,22 +191,22 @@ impl Found {
         self.same_boot.then(|| Pause { until: until.map(BootInstant::since_boot) })
     }
 
-    /// Whether a person cleared its counts since the checkpoint.
+    /// Returns whether a person cleared its counts since the checkpoint.
     pub(super) fn was_reset(&self, name: &Name) -> bool {
         self.replay.resets.contains(name.as_str())
     }
 
-    /// What a person wanted of it since the checkpoint.
+    /// Returns whether a person started or stopped it since the checkpoint, and which.
     fn want(&self, name: &Name) -> Option<bool> {
         self.replay.wants.get(name.as_str()).copied()
     }
 
-    /// Whether a run was begun (or was about to be) since the checkpoint.
+    /// Returns whether a run was begun, or was about to be, since the checkpoint.
     pub(super) fn began_since(&self, name: &Name) -> bool {
         self.same_boot && self.replay.runs.contains_key(name.as_str())
     }
 
-    /// When a run became ready, as far as the write-ahead log says.
+    /// Returns when a run became ready, as far as the write-ahead log says.
     pub(super) fn ready_at(&self, name: &Name, incarnation: u64) -> Option<BootInstant> {
         let run = self.replay.runs.get(name.as_str()).filter(|run| run.incarnation == incarnation);
         let of_run = run.and_then(|run| run.ready);
@@ -213,7 +214,7 @@ impl Found {
         of_run.or_else(|| of_checkpoint.and_then(|(_, at)| *at)).map(BootInstant::since_boot)
     }
 
-    /// Processes of other runs than the one that goes on under `leader`: a reload was under way.
+    /// Returns processes of other runs than the run that continues under `leader`: a reload was under way.
     pub(super) fn other_runs<'a>(
         &'a self,
         name: &'a Name,
@@ -226,7 +227,7 @@ impl Found {
         })
     }
 
-    /// Processes of services that no file names any more.
+    /// Returns processes of services that no file names any more.
     pub(super) fn strays<'a>(
         &'a self,
         known: &'a BTreeMap<Name, Service>,
@@ -235,8 +236,8 @@ impl Found {
     }
 }
 
-/// Whether a mark says who leads a run, and which one: only that of a process which we or the user of the service
-/// started. Anybody else's is only good for ending the process.
+/// Returns whether a mark is trusted to say which run a process leads. Only a process of this user, or of the service's
+/// user, is trusted; any other mark is only good for ending the process.
 fn is_believed(marked: &Marked, config: &Config) -> bool {
     let Some(user) = marked.user.filter(|user| *user != os::own_ids().0) else { return true };
     let spec = Name::new(&marked.service).ok().and_then(|name| config.services.get(&name));

@@ -1,9 +1,9 @@
-//! A number that grows with each change, and that others wait for: it grows at once, and they are told when the turn is
-//! over. Between an exit and the next start nobody is woken for it.
+//! A number that grows with each change. It grows at once, and its waiters are woken when the turn is over: no task is
+//! woken between an exit and the next start.
 
 use tokio::sync::watch;
 
-/// Such a number.
+/// A number that grows with each change.
 #[derive(Debug)]
 pub(super) struct Generation {
     number: watch::Sender<u64>,
@@ -15,12 +15,11 @@ impl Generation {
         Self { number, untold: false }
     }
 
-    /// Which it is.
     pub(super) fn number(&self) -> u64 {
         *self.number.borrow()
     }
 
-    /// Something has changed.
+    /// Grows the number; waiters are not woken yet.
     pub(super) fn grow(&mut self) {
         self.untold = true;
         self.number.send_if_modified(|number| {
@@ -29,7 +28,7 @@ impl Generation {
         });
     }
 
-    /// Tells those who wait, if it has grown since.
+    /// Wakes the waiters, if the number has grown since the last call.
     pub(super) fn tell(&mut self) {
         if std::mem::take(&mut self.untold) {
             self.number.send_if_modified(|_| true);

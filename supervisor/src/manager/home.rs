@@ -1,6 +1,6 @@
-//! Home is deleted or moved while everything runs. The system tells; home is made anew, as far as it is the manager's, and
-//! everything goes on with the same processes. Where that can not be done, nobody could reach this supervisor any more:
-//! it stops its services and ends.
+//! Handles a home that is deleted or moved while the supervisor runs. The system reports it; the manager's part of home
+//! is made again, and everything continues with the same processes. If that is impossible, nothing could reach this
+//! supervisor any more: it stops its services and ends.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,35 +16,35 @@ use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Birth, PathWatch};
 use crate::service::{Fifos, Role};
 
-/// Only a part of it is gone: whoever deletes that may be about to delete the rest.
+/// How long to wait if only a part of home is gone: whatever deletes that part may be about to delete the rest.
 const SETTLES: Duration = Duration::from_millis(200);
-/// The longest pause before home is made anew once more.
+/// The longest pause before home is made again.
 const MOST: Duration = Duration::from_secs(5);
-/// After this time without a loss the next one is the first again.
+/// A loss counts as the first again after this time without a loss.
 const CALM: Duration = Duration::from_secs(10);
 
-/// Whether home is still there.
+/// Watches whether home is still there.
 #[derive(Debug, Default)]
 pub(super) struct HomeWatch {
     pub(super) watch: PathWatch,
-    /// When it is to be made anew.
+    /// When home will be made again.
     pub(super) due: Option<BootInstant>,
-    /// How often it was tried of late, and when last.
+    /// How many recent tries there were, and when the last was.
     tries: u32,
     last: Option<BootInstant>,
-    /// It was made anew: what a person is told until the next `up` or `apply`.
+    /// Set after home was made again: shown until the next `up` or `apply`.
     pub(super) notice: Option<String>,
 }
 
 impl HomeWatch {
-    /// How long to wait before it is made anew: longer each time, if it is deleted again and again.
+    /// Returns how long to wait before home is made again: longer each time, if it is deleted repeatedly.
     fn pause(&self) -> Duration {
         (SETTLES * 2_u32.saturating_pow(self.tries.saturating_sub(1).min(16))).min(MOST)
     }
 }
 
 impl Manager {
-    /// From now on the loss of home, or of a folder of it, is heard.
+    /// Begins to watch for the loss of home, or of a folder in it.
     pub(super) fn watch_home(&mut self) {
         let home = &self.world.home;
         let (lock, state, journal, log) = (home.lock(), home.state(), home.journal(), home.log());
@@ -53,7 +53,7 @@ impl Manager {
         match PathWatch::of(&paths) {
             Ok(watch) => {
                 self.home.watch = watch;
-                // What was deleted before it was watched.
+                // Checks for what was deleted before it was watched.
                 self.home_changed();
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.try_home_later(&error),
@@ -63,7 +63,7 @@ impl Manager {
         }
     }
 
-    /// Something happened to home.
+    /// Handles a change in home.
     pub(super) fn home_changed(&mut self) {
         let root = self.world.home.root();
         let lost: Vec<_> = self.home.watch.lost().collect();
@@ -78,12 +78,13 @@ impl Manager {
         if self.home.due.is_none() {
             tracing::warn!(home = %root.display(), ?lost, "home, or a part of it, was deleted or moved");
         }
-        // What deletes a folder deletes the folder itself last: nobody is in the middle of it then.
+        // Deleting a folder removes the folder itself last, so no deletion is in progress then.
         let due = now + if is_whole && self.home.tries == 0 { Duration::ZERO } else { self.home.pause() };
         self.home.due = Some(self.home.due.map_or(due, |before| before.min(due)));
     }
 
-    /// Whether a file is gone without which nobody reaches this supervisor, or nothing goes on after it.
+    /// Returns whether a file is gone that clients need to reach this supervisor, or that the next supervisor needs to
+    /// continue.
     fn lacks_files(&self) -> bool {
         let home = &self.world.home;
         let socket = match home.endpoint("supervisor") {
@@ -96,12 +97,12 @@ impl Manager {
         kept.chain(socket).any(|path: PathBuf| !path.exists())
     }
 
-    /// Whether home is to be made anew now.
+    /// Returns whether home must be made again now.
     pub(super) fn home_is_due(&self) -> bool {
         self.going.is_none() && self.home.due.is_some_and(|due| due <= os::now())
     }
 
-    /// Does something that waits for clients, who are told meanwhile to ask again.
+    /// Runs a closure that waits for clients. Requests that arrive meanwhile are refused, so that clients ask again.
     pub async fn refuse_while(&mut self, ending: impl FnOnce() + Send + 'static) {
         let mut ended = tokio::task::spawn_blocking(ending);
         loop {
@@ -109,14 +110,14 @@ impl Manager {
                 _ = &mut ended => return,
                 Some(command) = self.commands.recv() => match command {
                     Command::Detach(_) | Command::Shutdown { .. } => self.dispatch(command),
-                    // Dropped with where its answer would go.
+                    // The command is dropped together with its reply channel.
                     _ => {}
                 },
             }
         }
     }
 
-    /// Makes of home what is the manager's, in folders that are there again.
+    /// Makes the manager's part of home again, in folders that exist again.
     pub fn make_home_anew(&mut self, launch: Option<&[u8]>) -> std::io::Result<()> {
         let home = self.world.home.clone();
         let state = home.state();
@@ -134,7 +135,7 @@ impl Manager {
         self.save_state().map_err(std::io::Error::other)
     }
 
-    /// Home is there again, and so is everything in it: goes on.
+    /// Continues after home and everything in it has been made again.
     pub fn home_is_anew(&mut self) {
         let now = os::now();
         self.home.due = None;
@@ -146,7 +147,7 @@ impl Manager {
         self.world.journal.write_again();
         self.world.tell_own(Kind::Daemon, message.clone());
         self.home.notice = Some(message);
-        // What runs writes to the FIFOs that it has; the next run gets those that have a name.
+        // Current runs keep writing to the FIFOs that they have; the next run gets FIFOs that have a path.
         for service in self.services.values_mut().filter(|service| service.fifos == Fifos::Open) {
             service.fifos = Fifos::Nameless;
         }
@@ -160,7 +161,7 @@ impl Manager {
         self.targets.grow();
     }
 
-    /// It could not be made anew for want of space or the like: that is tried again.
+    /// Retries later: home could not be made again for want of space or the like.
     pub fn try_home_later(&mut self, why: &dyn std::fmt::Display) {
         let now = os::now();
         self.home.tries += 1;
@@ -170,7 +171,7 @@ impl Manager {
         tracing::error!(?pause, "home could not be made anew, which is tried again: {why}");
     }
 
-    /// It can not be made anew: nobody could reach this supervisor.
+    /// Gives up: home cannot be made again, so nothing could reach this supervisor.
     pub fn give_up_without_home(&mut self, why: &dyn std::fmt::Display) {
         self.home.due = None;
         self.home.watch = PathWatch::default();

@@ -1,5 +1,5 @@
-//! Runs that use more memory than they may, and runs that are frozen: looked at on a thread of their own, and judged
-//! here. A freeze is asked about like a monitor's request: one restart for one fault, whoever saw it first.
+//! Runs that use more memory than they may, and runs that are frozen: examined on a separate thread and judged here. A
+//! freeze is decided like a monitor's request: one fault causes one restart, whichever source saw it first.
 
 use proto::Name;
 use proto::v1::Decision;
@@ -13,10 +13,10 @@ use crate::os::{self, Look};
 use crate::service::Service;
 use crate::service::limits::Finding;
 
-/// Whose request it is, beside the checks' own.
+/// The name of the supervisor's own request, beside the names of checks.
 const WATCHDOG: &str = "watchdog";
 
-/// A look at one run.
+/// The result of a look at one run.
 #[derive(Debug)]
 pub(super) struct Seen {
     service: Name,
@@ -25,7 +25,7 @@ pub(super) struct Seen {
 }
 
 impl Manager {
-    /// Has everybody looked at whose time has come.
+    /// Examines every run that is due for a look.
     pub(super) fn look_at_limits(&mut self, now: BootInstant) {
         let due = self.services.iter_mut().filter_map(|(key, service)| {
             let to_look_at = service.due_to_be_looked_at(now)?;
@@ -51,7 +51,7 @@ impl Manager {
         let now = os::now();
         for seen in all {
             let Some(service) = self.services.get_mut(&seen.service) else { continue };
-            // Of a run that is gone, or is to go anyway; one that is to take another's place is its own proof.
+            // Skip a run that is gone or will end anyway. A run that will replace another is judged by its readiness.
             let gone = service.unit.incarnation() != seen.incarnation || !service.unit.is_started();
             if gone || service.is_second() {
                 continue;
@@ -66,11 +66,11 @@ impl Manager {
         }
     }
 
-    /// It uses more memory than it may: a restart, and no crash.
+    /// Restarts a service that uses more memory than it may; this does not count as a crash.
     fn unburden(&mut self, name: &Name, words: &str, now: BootInstant) {
         let service = &self.services[name];
         let case = self.case(service, &ask_about(service, "memory_max"), now);
-        // A pause holds it; that it is still starting, or that something else is sick, does not.
+        // A pause prevents it; that the service is still starting, or that another service is unhealthy, does not.
         if case.not_wanted.is_some() || case.restarting || case.paused {
             return;
         }
@@ -101,7 +101,7 @@ impl Manager {
         let service = services.get_mut(name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
         let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
-        // A refusal is said once: it is asked again at the next look.
+        // A refusal is reported once: the request is repeated at the next look.
         if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
             self.enter(&ask, words, name, &ruling, now);
         }
@@ -120,7 +120,7 @@ impl Manager {
     }
 }
 
-/// A request of our own, as if a monitor had made it.
+/// Builds a request of the supervisor itself, in the form of a monitor's request.
 fn ask_about(service: &Service, check: &str) -> Ask {
     let name = |text: &str| Name::new(text).expect("it is a name");
     Ask {
@@ -136,7 +136,7 @@ fn ask_about(service: &Service, check: &str) -> Ask {
     }
 }
 
-/// What shows that work is waiting for a service: a check that fails, by the word of a monitor that is there.
+/// Returns what shows that work waits for a service: a check that fails, reported by a monitor that is attached.
 fn evidence(service: &Service) -> Option<String> {
     let marks = service.unit.marks()?;
     marks.iter().find_map(|(id, mark)| {

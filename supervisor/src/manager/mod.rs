@@ -1,37 +1,37 @@
-//! The one task that owns every service: it alone decides, starts and stops.
+//! The single task that owns every service: only this task decides, starts and stops.
 //!
 //! ```text
 //!  exits, children ─┐                       ┌─▶ Unit::observe ─▶ poll ─▶ Action ─▶ service::driver
 //!  logs, notify    ─┼─▶ one loop, one turn ─┤
 //!  commands        ─┤                       └─▶ journal, write-ahead log, checkpoint
-//!  deadline        ─┘                       ──▶ `changes` (a number): whoever wants to see, asks
+//!  deadline        ─┘                       ──▶ `changes` (a number): clients wait on it, then ask
 //! ```
 //!
 //! | file | what it handles |
 //! |---|---|
 //! | [`command`], `monitor_commands` | what the API asks, as a closed enum, and the handle it asks through |
 //! | `events` | what happened: exits, children, output, scans |
-//! | `reconcile` | what is to be done: units polled, actions performed, notes written down |
-//! | `durable` | what was asked, written down before it is done and answered |
-//! | `limits` | who uses too much memory, who is frozen |
-//! | `notify` | what services say of themselves |
-//! | `operate` | what people want |
-//! | `daemons` | its own daemons that it runs: managed monitors, the guard |
-//! | `attachments` | which monitors are attached, and who may speak for one |
-//! | `monitors` | what they watch and what they report |
-//! | `restart_requests` | what they ask, and what is decided |
+//! | `reconcile` | what must be done: units polled, actions performed, notes written down |
+//! | `durable` | requests, written down before they are carried out and answered |
+//! | `limits` | runs that use too much memory, runs that are frozen |
+//! | `notify` | messages of services over their notify sockets |
+//! | `operate` | requests of operators |
+//! | `daemons` | Sereno's own daemons that this supervisor runs: managed monitors, the guard |
+//! | `attachments` | which monitors are attached, and which callers may speak for a monitor |
+//! | `monitors` | what monitors watch and what they report |
+//! | `restart_requests` | restarts that monitors ask for, and the decisions |
 //! | `configure`, `diff`, `monitor_steps` | a changed file |
 //! | `times` | jobs, and restarts at certain times |
 //! | `files` | a file of a service has changed |
 //! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
-//! | `begin` | going on from what an earlier supervisor left |
-//! | `found` | what it left: state, write-ahead log, processes |
-//! | `generation` | who is told of a change, and when |
+//! | `begin` | continuing from what an earlier supervisor left |
+//! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
+//! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
-//! | `evidence` | what can be found out beside a run: who holds its port, what it said last |
-//! | `view` | what others see |
+//! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
+//! | `view` | the picture that clients see |
 
 mod added;
 mod attachments;
@@ -91,18 +91,18 @@ pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
 
-/// What happened that is no command.
+/// An event that is not a command.
 #[derive(Debug)]
 enum Happened {
-    /// A line of output matched.
+    /// A line of output matched a readiness pattern.
     Log(LogEvent),
-    /// Files of a service have changed, or can not be watched.
+    /// Files of a service have changed, or cannot be watched.
     Files(News),
-    /// Runs were looked at for what they use.
+    /// Runs were examined for memory use and freezes.
     Seen(Vec<limits::Seen>),
-    /// Everybody on the host was looked at, for these services.
+    /// All processes of the host were scanned, for these services.
     Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
-    /// Somebody else listens where a run is to listen.
+    /// Another process listens on a port that a run should listen on.
     Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
@@ -110,42 +110,42 @@ enum Happened {
     Checkpointed { seq: u64, result: Result<(), String> },
 }
 
-/// Which process ended.
+/// Which process has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ended {
-    /// The leader of a run.
+    /// The leader of a run, with its incarnation.
     Leader(Name, u64),
-    /// A `stop.command`.
+    /// The `stop.command` of a service.
     Stopper(Name),
-    /// The trial of a new program.
+    /// The trial run of a new program.
     Trial,
 }
 
 type Exits = FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send>>>;
 
-/// How the loop ended.
+/// Why the loop ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
     /// Everything was stopped.
     Down,
     /// The services were left running.
     Kept,
-    /// Not at all: home is gone, and is to be made anew before the loop goes on.
+    /// The supervisor does not end: home is gone, and must be made again before the loop continues.
     HomeGone,
-    /// This program takes the process over, services and all.
+    /// The program at this path takes the process over, with its services.
     HandOver(PathBuf),
 }
 
-/// Owner of every service.
+/// The owner of every service.
 #[derive(Debug)]
 pub struct Manager {
     config: Config,
-    /// `[supervisor]` as it was at the start.
+    /// The `[supervisor]` table as it was at startup.
     in_force: SupervisorTable,
-    /// Those of its services that no file names.
+    /// The services of `config` that no file names.
     added: Added,
     about: Arc<About>,
-    /// The text of the applied file, in case home loses it.
+    /// The text of the applied file, in case home is lost.
     applied_text: String,
     home: home::HomeWatch,
     world: World,
@@ -153,79 +153,79 @@ pub struct Manager {
     graph: Graph,
     /// Open streams of monitors, by number.
     attachments: BTreeMap<u64, Attachment>,
-    /// When the stream of a monitor that is not attached ended.
+    /// When the stream of each detached monitor ended.
     last_seen: BTreeMap<Name, BootInstant>,
-    /// What monitors may write into the journal.
+    /// How many events each monitor may still enter into the journal.
     allowances: Allowances,
     brake: HostBrake,
     exits: Exits,
     commands: mpsc::Receiver<Command>,
     happened: mpsc::UnboundedReceiver<Happened>,
     tell: mpsc::UnboundedSender<Happened>,
-    /// What services say over their notify sockets.
+    /// Messages from the services' notify sockets.
     notifications: mpsc::Receiver<Notification>,
-    /// To be stopped as soon as nobody who is to be stopped too depends on them.
+    /// Services to stop as soon as nothing that depends on them is still up and waiting to stop.
     stop_queue: BTreeSet<Name>,
-    /// To be forgotten as soon as they are down.
+    /// Services to forget as soon as they are down.
     leaving: BTreeSet<Name>,
-    /// Services that a scan is to look for, and whether one is under way.
+    /// Services that the next scan looks for, and whether a scan is under way.
     scan_wanted: BTreeSet<Name>,
     scanning: bool,
-    /// Files that services are restarted for.
+    /// Watched files, which restart services when they change.
     watches: Watches,
-    /// Wakes us at a time of the wall clock.
+    /// Wakes the loop at a wall-clock time.
     alarm: os::Alarm,
-    /// A new program that is being tried, and one that has passed.
+    /// The trial of a new program, and the path of a program that has passed.
     trial: Option<upgrade::Trial>,
     handing_over: Option<PathBuf>,
-    /// Where this program was started from.
+    /// The path that this program was started from.
     own_binary: PathBuf,
-    /// Shutdown is under way; `true`: the services stay.
+    /// Set while shutting down; `true` if the services keep running.
     going: Option<bool>,
-    /// Where the next turn goes on, if the last one had to end early.
+    /// Where the next turn continues, if the last turn ended early.
     next: Option<Name>,
-    /// What could be seen of every unit at the end of the last turn.
+    /// The visible state of every unit at the end of the last turn.
     seen: Vec<(State, u64, u32)>,
     changes: Generation,
     targets: Generation,
     checkpoint: Checkpoint,
-    /// What the monitors kept for us and nobody has asked for yet.
+    /// File descriptors from the monitors' fd stores that have not been claimed yet.
     kept: os::StoredFds,
-    /// Writes the state down; how many states there have been.
+    /// Writes the state, and counts the states written.
     saver: Arc<Saver>,
     states: u64,
     began: BootInstant,
-    /// An init system starts it again.
+    /// Whether an init system would start the supervisor again.
     under_init: bool,
 }
 
-/// When the state is to be written.
+/// When the state must be written.
 #[derive(Debug, Default)]
 struct Checkpoint {
     due: Option<BootInstant>,
     writing: bool,
-    /// There has been one: the start is over.
+    /// There has been a checkpoint: startup is over.
     any: bool,
-    /// The last one could not be written.
+    /// The last checkpoint could not be written.
     failing: bool,
 }
 
 /// How long changes are collected before the state is written.
 const CHECKPOINT_AFTER: Duration = Duration::from_millis(200);
 
-/// When the state is written once more that could not be.
+/// How long to wait before a failed write of the state is retried.
 const CHECKPOINT_AGAIN: Duration = Duration::from_secs(5);
 
-/// How many exits and how many commands one turn takes before it looks at the other kind.
+/// How many exits and how many commands a turn takes before it looks at the other kind.
 const BATCH: usize = 16;
 
 impl Manager {
-    /// What services write.
+    /// Returns the logs of the services.
     pub fn logs(&self) -> Logs {
         self.world.logs.clone()
     }
 
-    /// Runs until told to end.
+    /// Runs the loop until told to end.
     pub async fn run(&mut self, children: &mut os::Children) -> Over {
         use futures_util::{FutureExt, StreamExt};
         loop {
@@ -248,7 +248,7 @@ impl Manager {
                 () = self.home.watch.changed() => self.home_changed(),
                 () = until(deadline) => {}
             }
-            // What else has come meanwhile: one turn for all of it, and neither kind can starve the other.
+            // A turn also takes what else has arrived, in batches, so that neither kind can starve the other.
             for _ in 0..BATCH {
                 let Some(Some(ended)) = self.exits.next().now_or_never() else { break };
                 self.process_ended(&ended);
@@ -284,7 +284,7 @@ impl Manager {
     }
 }
 
-/// Sleeps until a moment of the core's clock.
+/// Sleeps until an instant of the boot clock; `None` waits for ever.
 async fn until(deadline: Option<BootInstant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep(deadline.since(os::now())).await,
@@ -292,7 +292,7 @@ async fn until(deadline: Option<BootInstant>) {
     }
 }
 
-/// How the API reaches the manager, and the ends that the manager keeps.
+/// Returns the API's handle, and the channel ends that the manager keeps.
 fn channels() -> (Handle, mpsc::Receiver<Command>, watch::Sender<u64>, watch::Sender<u64>) {
     const WAITING: usize = 256;
     let (sender, commands) = mpsc::channel(WAITING);

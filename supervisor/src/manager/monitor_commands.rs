@@ -1,4 +1,4 @@
-//! What the API passes on from monitors and to them.
+//! Messages that the API passes between monitors and the manager.
 
 use std::time::Duration;
 
@@ -7,123 +7,123 @@ use sereno_config::Check;
 
 use crate::service::Restricted;
 
-/// Who calls in a monitor's name, as far as the connection and what was shown over it say.
+/// The caller that speaks in a monitor's name, as far as the connection and its credentials tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Speaker {
-    /// For the journal.
+    /// The caller, for the journal.
     pub who: String,
-    /// The process at the other end of a local connection, where the system tells.
+    /// The process at the other end of a local connection, where the system tells it.
     pub pid: Option<u32>,
-    /// The name of the token or certificate.
+    /// The name of its token or certificate.
     pub name: Option<Name>,
 }
 
-/// A monitor that attaches.
+/// A monitor's request to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Its name in the configuration.
+    /// The monitor's name in the configuration.
     pub monitor: Name,
     /// The check kind it serves.
     pub kind: String,
-    /// New for each process.
+    /// A new value for each process.
     pub session: String,
-    /// Where it serves.
+    /// The endpoint that the monitor serves on.
     pub endpoint: String,
-    /// Who says so.
+    /// The caller that sent it.
     pub speaker: Speaker,
 }
 
 /// The targets of one check kind.
 #[derive(Debug, Clone)]
 pub struct TargetSet {
-    /// Of this home.
+    /// The instance name of this home.
     pub instance: String,
-    /// Grows with every change.
+    /// A number that grows with every change.
     pub generation: u64,
-    /// All of them.
+    /// Every target of the kind.
     pub targets: Vec<Target>,
 }
 
-/// One check of one service.
+/// One check of a service.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Whose.
+    /// The service's name.
     pub service: Name,
-    /// 0: nothing runs, do not probe.
+    /// The current run; 0 if nothing runs, so do not probe.
     pub incarnation: u64,
-    /// Leader of the run.
+    /// The pid of the run's leader.
     pub pid: u32,
-    /// Which.
+    /// The check's name.
     pub id: Name,
-    /// Not ready yet.
+    /// The run is not ready yet.
     pub starting: bool,
-    /// What exactly.
+    /// The check's settings.
     pub check: Check,
-    /// Of a command whose service is confined: what it is run with, or why it cannot be.
+    /// For a command of a confined service: how the command is confined, or why it cannot be run.
     pub restricted: Option<Result<Restricted, String>>,
 }
 
-/// What a monitor reports.
+/// A monitor's report.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Its name.
+    /// The monitor's name.
     pub monitor: Name,
-    /// Which process of it.
+    /// The session of the reporting process.
     pub session: String,
-    /// Who says so.
+    /// The caller that sent it.
     pub speaker: Speaker,
-    /// The set of targets that it answers.
+    /// The generation of the target set that it answers.
     pub generation: u64,
-    /// Why it doubts itself.
+    /// Why the monitor does not trust its own measurements.
     pub blind: Option<String>,
-    /// The newest state of every target.
+    /// The newest result of every target.
     pub results: Vec<CheckResult>,
 }
 
-/// One result.
+/// The result of one check.
 #[derive(Debug, Clone)]
 pub struct CheckResult {
-    /// Whose.
+    /// The service's name.
     pub service: Name,
-    /// Which run.
+    /// The run that was checked.
     pub incarnation: u64,
-    /// Which check.
+    /// The check's name.
     pub check: Name,
-    /// `None`: not known.
+    /// Whether the check passes; `None` if unknown.
     pub passing: Option<bool>,
-    /// So far.
+    /// How many failures in a row.
     pub failures: u32,
-    /// Of the last check.
+    /// How long the last check took.
     pub latency: Option<Duration>,
-    /// Since the last check ended.
+    /// The time since the last check ended.
     pub age: Duration,
-    /// For a person.
+    /// A text for the operator.
     pub detail: String,
-    /// The port belongs to somebody else.
+    /// The port belongs to another process.
     pub foreign: bool,
-    /// Nobody accepts.
+    /// The listening socket accepts no connections.
     pub stalled: bool,
 }
 
-/// A monitor asks for a restart.
+/// A monitor's request for a restart.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// Its name.
+    /// The monitor's name.
     pub monitor: Name,
-    /// Which process of it.
+    /// The session of the asking process.
     pub session: String,
-    /// Who says so.
+    /// The caller that sent it.
     pub speaker: Speaker,
-    /// Of whom.
+    /// The name of the service to restart.
     pub service: String,
-    /// Which run it judged.
+    /// The run that the monitor judged.
     pub incarnation: u64,
-    /// By which check.
+    /// The check that failed.
     pub check: Name,
-    /// How many failures.
+    /// How many failures in a row.
     pub failures: u32,
-    /// One line.
+    /// The reason, in one line.
     pub summary: String,
-    /// More, for a person.
+    /// More detail for the operator.
     pub evidence: String,
 }

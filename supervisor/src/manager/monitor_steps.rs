@@ -1,4 +1,4 @@
-//! What a changed file does to the monitors and to the guard.
+//! What a changed file changes in the monitors and in the guard.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::daemons::{guard_name, monitor_service};
 use super::diff::diff;
 
 impl Manager {
-    /// What the file would do to each monitor that it changes, adds or no longer names, and to the guard.
+    /// Returns what the file would change in the guard and in each monitor that it changes, adds or no longer names.
     pub(super) fn monitor_steps(&self, config: &Config) -> Vec<Step> {
         let names: BTreeSet<&Name> = self.config.monitors.keys().chain(config.monitors.keys()).collect();
         let monitors = names.into_iter().filter_map(|name| self.monitor_step(name, config));
@@ -56,7 +56,7 @@ impl Manager {
     }
 }
 
-/// Which keys of a monitor changed, from what to what.
+/// Returns which keys of a monitor changed, with the old and the new value.
 fn changes(old: &Monitor, new: &Monitor) -> Vec<String> {
     let text = |text: &Option<String>, absent: &str| text.clone().unwrap_or_else(|| absent.into());
     let of = |monitor: &Monitor| {

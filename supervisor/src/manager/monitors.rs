@@ -1,4 +1,4 @@
-//! What monitors watch and what they report.
+//! Targets that monitors watch and results that they report.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ use crate::os;
 use crate::service::{Restricted, Service, reports::Report};
 
 impl Manager {
-    /// Every check of one kind. A service that does not run, or is to go, has incarnation 0: do not probe.
+    /// Returns every check of a kind. A service that does not run, or is about to end, has incarnation 0: do not probe
+    /// it.
     pub(super) fn target_set(&self, kind: &str) -> TargetSet {
         let targets = self.services.values().filter(|service| service.is_users()).flat_map(|service| {
             let live = service.unit.is_started() && service.run.is_some();
@@ -34,22 +35,22 @@ impl Manager {
         TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
     }
 
-    /// What a command that checks a service is run with, if that is not all that we have.
+    /// Returns how a command that checks a service is confined; `None` if it runs with all rights of the supervisor.
     fn restricted(&self, service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, String>> {
         if !matches!(check.spec, CheckSpec::Exec { .. }) {
             return None;
         }
         let found = service.restricted(&self.world)?;
-        // Nothing is probed then, and nothing of it is told.
+        // Nothing is probed then, and nothing about it is disclosed.
         Some(if live { found } else { Err("the service does not run".into()) })
     }
 
-    /// Takes a report. What it leaves out of what this monitor had reported is not known any more.
+    /// Takes a report. A check that this monitor had reported and now leaves out becomes unknown.
     pub(super) fn report(&mut self, reported: Reported) -> Result<(), MonitorError> {
         let now = os::now();
         let Reported { monitor, session, speaker, generation, blind, results } = reported;
         let kinds = &self.attached_as(&monitor, &session, &speaker)?.kinds;
-        // A report that answers an older set may be about a check that has another kind by now.
+        // A report that answers an older target set may contain a check that has another kind by now.
         let is_current = generation == self.targets.number();
         let kind_of_another = |result: &CheckResult| {
             let check = self.services.get(&result.service)?.spec.checks.get(&result.check)?;
@@ -104,7 +105,7 @@ impl Manager {
     fn result(&mut self, monitor: &Name, result: CheckResult, now: BootInstant) {
         let Some(service) = self.services.get_mut(&result.service) else { return };
         let Some(check) = service.spec.checks.get(&result.check) else { return };
-        // Of a run that is gone, or of one that never was.
+        // Skip a result for a run that is gone, or that never existed.
         if result.incarnation != service.unit.incarnation() || !service.unit.is_started() {
             return;
         }
@@ -151,14 +152,14 @@ impl Manager {
         }
     }
 
-    /// Enters what a monitor says of a service into the journal, within what it may cause there.
+    /// Enters a monitor's message about a service into the journal, within the monitor's allowance of events.
     fn say(&mut self, monitor: &Name, name: &Name, cause: u64, message: String) {
         if self.may_cause_event(monitor) {
             self.say_always(monitor, name, cause, message, String::new());
         }
     }
 
-    /// The same in any case; the number of the event.
+    /// Enters the message regardless of the allowance. Returns the event's number.
     pub(super) fn say_always(
         &mut self,
         monitor: &Name,
@@ -172,7 +173,7 @@ impl Manager {
         self.world.journal.add(Entry { cause, source, service, incarnation, kind, message, evidence })
     }
 
-    /// Whether a monitor may cause one more event. The next one that it can cause says how many were left out.
+    /// Returns whether a monitor may cause another event. Its next allowed event tells how many were left out.
     pub(super) fn may_cause_event(&mut self, monitor: &Name) -> bool {
         if monitor.as_str() == SUPERVISOR {
             return true;
@@ -189,7 +190,7 @@ impl Manager {
     }
 }
 
-/// A command that checks a service finds the variables that the file gives the service, and which instance it is of.
+/// Gives a command that checks a service the service's own environment variables, including its instance.
 fn with_env_of(service: &Service, check: &Check) -> Check {
     let mut check = check.clone();
     if let CheckSpec::Exec { env, .. } = &mut check.spec {

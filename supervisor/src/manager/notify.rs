@@ -1,4 +1,4 @@
-//! `NOTIFY_SOCKET`: where a service says that it is ready (the protocol of `sd_notify`).
+//! Handles `NOTIFY_SOCKET`, where a service reports readiness and status (the protocol of `sd_notify`).
 
 use super::Manager;
 use crate::journal::Kind;
@@ -7,7 +7,8 @@ use crate::service::notify::{Word, words};
 use crate::service::{Notification, Service};
 
 impl Manager {
-    /// Listens to runs that an earlier supervisor began, or whose sockets were deleted; a start binds its socket itself.
+    /// Listens to runs that an earlier supervisor began, and to runs with deleted sockets; a start binds its own
+    /// socket.
     pub(super) fn listen_to_running(&mut self) {
         let Self { services, world, kept, .. } = self;
         for (name, service) in services.iter().filter(|(_, service)| !service.is_second()) {
@@ -22,14 +23,14 @@ impl Manager {
         }
     }
 
-    /// Closes the notify sockets of services that have none any more.
+    /// Closes the notify sockets of services that no longer use them.
     pub(super) fn close_notify_sockets(&mut self) {
         let Self { services, world, .. } = self;
         world.notify.retain(|name| services.get(name).is_some_and(Service::is_listened_to));
     }
 
-    /// A message came through the notify socket of a service. Only its own processes are heard: another service of the
-    /// same user can send there too.
+    /// Handles a message on the notify socket of a service. Only the service's own processes are accepted: another
+    /// service of the same user can send there too.
     pub(super) fn notified(&mut self, notification: &Notification, now: BootInstant) {
         let Notification { service: name, sender, text } = notification;
         let mut heard = false;

@@ -1,4 +1,4 @@
-//! What people want.
+//! Handles requests of operators.
 
 use proto::Name;
 
@@ -15,7 +15,7 @@ use crate::os::{self, signal};
 use crate::service::{Pause, Service};
 
 impl Manager {
-    /// One command. Who no longer waits for the answer gets none; what was asked is done all the same.
+    /// Carries out a command. A caller that no longer waits gets no answer, but the command is carried out.
     pub(super) fn dispatch(&mut self, command: Command) {
         match command {
             Command::View(reply) => drop(reply.send(self.view())),
@@ -46,7 +46,7 @@ impl Manager {
             Command::Refused(line) => drop(self.world.tell_own(crate::journal::Kind::Daemon, line)),
             Command::Shutdown { keep, who, reply } => {
                 self.shut_down(keep, &who);
-                // Who no longer waits for it has it all the same.
+                // The shutdown happens even if the caller no longer waits.
                 let _ = reply.send(());
             }
         }
@@ -202,10 +202,10 @@ impl Manager {
         outcome(true, "restarting".into())
     }
 
-    /// Everything is to go, dependants first; the monitors last.
+    /// Begins the shutdown: every service is stopped, dependants first, the monitors last.
     pub(super) fn shut_down(&mut self, keep: bool, who: &str) {
         if self.going.is_some() {
-            // A second time, without keeping: then nothing is kept.
+            // A second `down` without keeping overrides the first: the services are stopped.
             self.going = self.going.map(|was| was && keep);
         } else {
             let what = if keep { "down, keeping services" } else { "down" };
@@ -277,14 +277,14 @@ impl Manager {
                 LogFile { service: name.clone(), which, path: keep.path, limits, shared }
             }));
             if !service.is_users() {
-                // What a daemon has to say it writes itself.
+                // A daemon writes its own log file.
                 files.push(self.own_log(name));
             }
         }
         Ok(files)
     }
 
-    /// What a daemon writes itself, where nobody else can write.
+    /// Returns a daemon's own log file, in a folder that only Sereno can write to.
     fn own_log(&self, daemon: Name) -> LogFile {
         let path = self.world.home.log().join(format!("{daemon}.log"));
         LogFile { service: daemon, which: Which::Out, path, limits: Limits::NONE, shared: None }
@@ -302,7 +302,7 @@ impl Manager {
         Ok(plan)
     }
 
-    /// Whether the applied file is this one, and not another one that still exists.
+    /// Refuses a file if another file is applied that still exists.
     fn holds_for(&self, source: &super::command::Source) -> Result<(), super::command::ConfigError> {
         OtherFile::judge(&self.about, &source.path, &self.world.home).map_err(Into::into)
     }

@@ -1,4 +1,4 @@
-//! What is to be done: units polled, actions performed, notes written down.
+//! Does what must be done: polls units, performs actions, writes notes down.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
 use crate::os;
 use crate::service::{Role, Service, sockets};
 
-/// Since the epoch.
+/// Returns the seconds since the epoch.
 fn seconds(time: std::time::SystemTime) -> Option<u64> {
     time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Starts in one turn: a host full of services that crash at once must not keep a person waiting.
+/// The most starts in a turn: many services that crash at once must not delay an operator's command.
 const SPAWNS: usize = 4;
 
 impl Manager {
-    /// Polls until nothing is to be done any more.
+    /// Polls until nothing is left to do.
     pub(super) fn reconcile_all(&mut self) {
         let before = self.world.journal.next_seq();
         let mut spawns = 0;
@@ -61,7 +61,8 @@ impl Manager {
         }
     }
 
-    /// One round over all services, beginning where the last turn had to end; whether anything was done, and may go on.
+    /// Goes once over all services, beginning where the last turn ended early. Returns whether anything was done and
+    /// the loop may continue.
     fn reconcile(&mut self, now: BootInstant, spawns: &mut usize) -> bool {
         let from = self.next.take();
         let names: Vec<Name> = match &from {
@@ -110,7 +111,7 @@ impl Manager {
                 if let Err(error) = write_down_end(service, &mut world.wal, *why)
                     && matches!(why, WhyEnd::Restart | WhyEnd::Asked)
                 {
-                    // It could not be started again either, and nothing is wrong with it.
+                    // Without the record the service could not be started again either, and the run itself is healthy.
                     let reason = format!("no restart, pid {} goes on: {error}", service.pid());
                     world.tell(service, Kind::Decision, service.cause, reason);
                     return service.unit.observe(now, Fact::NotTold);
@@ -143,12 +144,12 @@ impl Manager {
                     tracing::error!(service = %name, %error, "writing the write-ahead log failed");
                 }
                 let seq = world.tell(service, Kind::Ready, service.began, message);
-                // Whoever had its port is gone, or was never in the way; what comes now has another cause.
+                // The process that held its port is gone, or was never in the way; later events have another cause.
                 if service.obstacle.take().is_some() {
                     service.cause = 0;
                 }
                 if name.as_str() == GUARD {
-                    // A monitor attaches when its fd store listens; the guard says that it is ready.
+                    // Connect now: a monitor attaches once its fd store listens, and the guard notifies readiness then.
                     self.world.fd_stores.connect(GUARD);
                 }
                 self.restart_dependants(name, seq, now);
@@ -183,7 +184,7 @@ impl Manager {
         }
     }
 
-    /// Dependants that say so are restarted with what they depend on.
+    /// Restarts dependants that are configured to restart with this dependency.
     pub(super) fn restart_dependants(&mut self, on: &Name, seq: u64, now: BootInstant) {
         let Some(began) = self.services.get(on).and_then(|service| service.unit.began()) else { return };
         let names: Vec<Name> = deps::dependants(&self.graph, on).cloned().collect();
@@ -199,7 +200,7 @@ impl Manager {
         }
     }
 
-    /// Level-triggered: who may start is asked anew each time.
+    /// Updates which services may start. Level-triggered: computed again each time.
     fn open_and_close_gates(&mut self, now: BootInstant) {
         let missing: Vec<(Name, Option<String>)> = self
             .graph
@@ -220,7 +221,7 @@ impl Manager {
         }
     }
 
-    /// Stops in reverse: first those on whom nobody who is to be stopped depends.
+    /// Stops in reverse order: a service is stopped once no dependant is still waiting to stop.
     fn stop_who_can_be_stopped(&mut self, now: BootInstant) {
         if self.stop_queue.is_empty() {
             return;
@@ -235,7 +236,7 @@ impl Manager {
             .collect();
         let mut due: Vec<Name> =
             self.stop_queue.iter().filter(|name| !held.contains(name)).cloned().collect();
-        // Monitors watch until the last service is gone.
+        // Monitors keep watching until the last service is gone.
         let services_up = self.services.values().any(|s| s.is_users() && !s.unit.is_down());
         let watch_on = self.going == Some(false) && services_up;
         due.retain(|name| !watch_on || self.services.get(name).is_some_and(Service::is_users));
@@ -253,7 +254,7 @@ impl Manager {
         }
     }
 
-    /// A person stopped it: its address is free for others.
+    /// Closes the sockets of services that a person stopped: the address is free for other programs.
     fn close_sockets_of_the_stopped(&mut self) {
         let Self { services, world, .. } = self;
         for service in services.values_mut() {
@@ -283,7 +284,7 @@ impl Manager {
         }
     }
 
-    /// Everything the next supervisor wants to know.
+    /// Returns everything that the next supervisor needs to know.
     pub(super) fn state(&self) -> State {
         let services = self
             .services
@@ -326,7 +327,7 @@ impl Manager {
         });
     }
 
-    /// The last words: what is to be found by the next supervisor.
+    /// Writes the final records, which the next supervisor will find.
     pub(super) fn finish(&mut self, over: &Over) {
         let message = match over {
             Over::Down => "down: everything is stopped",

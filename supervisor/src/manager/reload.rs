@@ -1,8 +1,8 @@
-//! `ctl reload`: a new run begins beside the old one, on the same held sockets, and takes its place once it is ready;
-//! only then the old one is told to go. If it does not become ready, the old one goes on as if nothing had been.
+//! `ctl reload`: a new run begins beside the old run, on the same held sockets, and replaces it once the new run is
+//! ready; only then is the old run told to end. If the new run does not become ready, the old run continues unchanged.
 //!
-//! Meanwhile there are two of one name: the second stands beside the first in the manager's map, under a key that no name
-//! can be, and goes through the same turns as any other service.
+//! Meanwhile two runs have the same name: the second is in the manager's map beside the first, under a key that cannot
+//! be a name, and is handled each turn like any other service.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Manager {
         Ok(incarnation)
     }
 
-    /// The new run is ready: it is the service from now on, and the old one goes.
+    /// Makes the new run, which is ready, the service's run; the old run ends.
     pub(super) fn take_its_place(&mut self, key: &Name, after: Duration, now: BootInstant) {
         let Some(mut second) = self.services.remove(key) else { return };
         let name = second.name.clone();
@@ -110,7 +110,7 @@ impl Manager {
         }
         self.services.insert(key.clone(), second);
         self.leaving.insert(key.clone());
-        // Each is to be heard under its own key.
+        // Each run is watched under its own key.
         self.watch_exit(&name);
         self.watch_exit(key);
         self.watched_again(now);
@@ -118,7 +118,7 @@ impl Manager {
         self.targets.grow();
     }
 
-    /// The new run is not to be: the old one goes on.
+    /// Records that the reload failed: the old run continues.
     pub(super) fn reload_failed(&mut self, key: &Name, reason: &str) {
         let Some(second) = self.services.get(key) else { return };
         let name = second.name.clone();
@@ -131,7 +131,7 @@ impl Manager {
         self.changes.grow();
     }
 
-    /// Something else is wanted of the service, or its old run has ended: no reload any more.
+    /// Ends a reload because the service is needed for something else, or the old run has ended.
     pub(super) fn end_reload(&mut self, name: &Name, why: &str, now: BootInstant) {
         let key = name.beside();
         if let Some(second) = self.services.get_mut(&key).filter(|second| second.role == Role::Successor) {
@@ -142,8 +142,9 @@ impl Manager {
     }
 }
 
-/// What the new run is measured by. A check connects to a socket that both runs hold, so its answer may be the old one's:
-/// where only checks could say "ready", the new run has to stay up for twice the time that the old one took.
+/// Returns the settings that decide whether the new run is ready. A check connects to a socket that both runs hold, so
+/// its answer may come from the old run: where only checks could show readiness, the new run must instead stay up for
+/// twice the time that the old run took.
 fn successor(spec: &sereno_config::Service, took: Duration) -> sereno_config::Service {
     const LEAST: Duration = Duration::from_secs(1);
     let mut spec = spec.clone();

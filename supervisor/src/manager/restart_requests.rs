@@ -1,4 +1,4 @@
-//! Monitors ask for restarts: what is decided, written down and done.
+//! Restart requests of monitors: deciding, writing down and carrying out.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::service::answers::Asked;
 use crate::service::{Held, Service};
 
 impl Manager {
-    /// Decides on a monitor's request: the answer, and its number in the journal.
+    /// Decides on a monitor's request. Returns the ruling, and its number in the journal.
     pub(super) fn ask(&mut self, ask: &Ask) -> Result<(Ruling, u64), MonitorError> {
         let now = os::now();
         let kinds = &self.attached_as(&ask.monitor, &ask.session, &ask.speaker)?.kinds;
@@ -50,7 +50,7 @@ impl Manager {
         Ok((ruling, seq))
     }
 
-    /// Why what a monitor has reported does not bear its request out; `None`: it does.
+    /// Returns why the monitor's own reports do not support its request; `None` if they do.
     fn lacks_evidence(&self, service: &Service, ask: &Ask) -> Option<&'static str> {
         if self.is_blind(&ask.monitor) {
             return Some("this monitor says that it can not trust what it sees");
@@ -86,10 +86,10 @@ impl Manager {
         Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
     }
 
-    /// Why restarts are held for the whole host, and for how long at least.
+    /// Returns why restarts are held for the whole host, and for how long at least.
     pub(super) fn brake_holds(&self, now: BootInstant) -> Option<(String, Duration)> {
         let brake = &self.config.supervisor.brake;
-        // One that went bad and is being restarted still counts, among those that it is counted against as well.
+        // A service that became unhealthy and is being restarted still counts, also in the total it is compared to.
         let counts = |service: &&Service| service.unit.is_ready() || self.brake.has(&service.name);
         let checked = || self.services.values().filter(|s| !s.spec.checks.is_empty()).filter(counts);
         let intervals =
@@ -99,7 +99,7 @@ impl Manager {
         Some((why, brake.window.max(longest)))
     }
 
-    /// Enters request and answer into the journal, and does what was decided.
+    /// Enters request and ruling into the journal, and carries the ruling out.
     pub(super) fn enter(
         &mut self,
         ask: &Ask,
@@ -116,7 +116,7 @@ impl Manager {
     }
 
     fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
-        // What was held is part of the story of what is granted in the end.
+        // The earlier held request is the cause of the request that is granted now.
         let before = self.services[name].held.as_ref().map_or(0, |held| held.seq);
         let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
@@ -127,7 +127,7 @@ impl Manager {
         seq
     }
 
-    /// Says what is held once, and once for each check that asks; a repeat is no news.
+    /// Reports a held request once for each check that asks; repeats are not reported.
     fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         self.changes.grow();
         let until = ruling.retry_after.map(|after| now + after);
@@ -155,7 +155,7 @@ impl Manager {
         seq
     }
 
-    /// Says that a restart is refused, or adds the reason to one that is under way. Repeats are counted.
+    /// Reports that a restart is refused, or adds the reason to a restart that is under way. Repeats are counted.
     fn refuse(&mut self, ask: &Ask, failed: &str, name: &Name, ruling: &Ruling) -> u64 {
         let service = self.services.get_mut(name).expect("it was just found");
         let times = match service.answers.count(&ask.monitor, &ask.check, ruling.decision) {
@@ -183,7 +183,7 @@ impl Manager {
     }
 }
 
-/// Whether one of its checks failed at its last try, of those that count.
+/// Returns whether one of its checks with `on_failure = "restart"` failed at its last try.
 pub(super) fn is_bad(service: &Service) -> bool {
     service.unit.marks().is_some_and(|marks| {
         marks.iter().any(|(id, mark)| {

@@ -1,4 +1,4 @@
-//! Whom a command means: names (of one, or of all its instances), globs and tags.
+//! Resolves which services a command applies to: names (of a service, or of all its instances), globs and tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use proto::Name;
 use super::command::Selection;
 use crate::service::Service;
 
-/// The services that are meant, each once and in order of their names, and every selector that means nobody.
+/// Returns the selected services, each once and in the order of their names, and every selector that matches nothing.
 pub(super) fn select<'a>(
     services: &BTreeMap<Name, Service>,
     selection: &'a Selection,
@@ -25,7 +25,7 @@ pub(super) fn select<'a>(
     (chosen, unmatched)
 }
 
-/// What is answered for a selector that means nobody.
+/// Returns the answer for a selector that matches nothing.
 pub(super) fn nobody(selector: &str) -> String {
     format!("no service is meant by {selector:?}")
 }
@@ -34,7 +34,7 @@ fn means(selector: &str, service: &Service) -> bool {
     if let Some(tag) = selector.strip_prefix("tag:") {
         return service.spec.tags.iter().any(|own| own == tag);
     }
-    // A glob never means a monitor: `*` is for services.
+    // A glob never matches a monitor: `*` is for services.
     if selector.contains(['*', '?']) {
         return service.is_users() && wildmatch::WildMatch::new(selector).matches(service.name.as_str());
     }

@@ -1,4 +1,4 @@
-//! What is done by the clock of the wall: jobs, and restarts at certain times.
+//! What happens at wall-clock times: jobs, and scheduled restarts.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::service::timer::{LATE, Timer};
 
 impl Manager {
-    /// Whose time has come, and who takes too long. Then the alarm is set for the next time.
+    /// Runs services when their time has come and ends runs that take too long. Then sets the alarm for the next time.
     pub(super) fn look_at_times(&mut self, now: BootInstant) {
         let timed = |(_, service): &(&Name, &Service)| service.timer.is_some() || service.is_overdue(now);
         let names: Vec<Name> = self.services.iter().filter(timed).map(|(key, _)| key.clone()).collect();
@@ -28,7 +28,7 @@ impl Manager {
             self.run_what_is_queued(name, now);
             self.end_the_overdue(name, now);
         }
-        // Of those that are stopped too: a time that passes then is over, and not made up for later.
+        // Includes stopped services: a time that passes while a service is stopped is over, and not made up for later.
         let timers = self.services.values().filter_map(|service| service.timer.as_ref());
         self.alarm.set(timers.filter_map(Timer::next).min());
     }
@@ -73,7 +73,7 @@ impl Manager {
             (false, Overlap::Kill) => {
                 return self.renew(name, "run at its time: the last run is ended for it", now);
             }
-            // Said once: a job that takes hours would say so every minute.
+            // Reported once: a job that takes hours would report it every minute.
             (false, Overlap::Skip) if !service.is_first_passed_over() => return,
             (false, Overlap::Skip) => "no run at its time: the last one still goes".to_owned(),
             (false, Overlap::Queue) if service.queue() => return,
@@ -82,10 +82,10 @@ impl Manager {
         self.world.tell(service, Kind::Schedule, 0, message);
     }
 
-    /// A run that waited for the one before.
+    /// Starts a run that waited for the previous run to end.
     fn run_what_is_queued(&mut self, name: &Name, now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
-        // Stopped by a person while it waited: what is wanted again later is another matter.
+        // A person stopped the service while the run waited: a later start does not bring it back.
         if !service.unit.is_wanted() {
             return service.unqueue();
         }
@@ -119,7 +119,7 @@ impl Manager {
     }
 }
 
-/// To the second: nobody wants to read more of it.
+/// Cuts a duration to whole seconds, for messages.
 fn whole(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs())
 }

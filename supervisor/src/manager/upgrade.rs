@@ -1,8 +1,8 @@
-//! `ctl upgrade`: another program takes this process over. Children stay children, and whatever they do meanwhile waits:
-//! their exits as zombies, their output in the FIFOs.
+//! `ctl upgrade`: another program takes this process over. Children stay children, and their events wait meanwhile:
+//! exits as zombies, output in the FIFOs.
 //!
-//! The new program is first run as a child that reads the state and says its version: what can not start, or does not
-//! understand what would be handed over, is refused while the old one runs on.
+//! The new program is first run as a child that reads the state and prints its version: a program that cannot start, or
+//! does not understand the state, is refused while the old program continues.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Manager {
         }
         let binary = binary.unwrap_or_else(|| self.own_binary.clone());
         self.world.tell_own(Kind::Operator, format!("upgrade to {} by {who}", binary.display()));
-        // What the trial reads is what would be handed over now.
+        // The trial reads the state that would be handed over now.
         let started = self.save_state().and_then(|()| self.start_trial(&binary));
         match started {
             Ok(run) => {
@@ -87,7 +87,7 @@ impl Manager {
         }
     }
 
-    /// The new program has said what it had to say.
+    /// Handles the end of the trial: the upgrade is refused or begins.
     pub(super) fn trial_ended(&mut self) {
         let Some(trial) = self.trial.take() else { return };
         let exit = trial.run.process.reap();
@@ -105,7 +105,7 @@ impl Manager {
         self.handing_over = Some(trial.binary);
     }
 
-    /// The state as it is now, on disk.
+    /// Writes the current state to disk.
     pub(super) fn save_state(&mut self) -> Result<(), String> {
         let state = self.state();
         self.states += 1;

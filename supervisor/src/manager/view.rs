@@ -1,4 +1,4 @@
-//! What others see.
+//! The picture of services and monitors that clients see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ impl Manager {
         let configured = &self.config.monitors;
         let mut views: Vec<_> =
             configured.iter().map(|(name, monitor)| self.view_monitor(name, monitor, now)).collect();
-        // Those that no file names, one for each name. Nobody is sent to where they say that they are.
+        // Add the monitors that no file names, one row for each name. Their claimed endpoints are not passed on to
+        // clients.
         let unconfigured: BTreeMap<&Name, _> = self.unconfigured().map(|a| (&a.monitor, a)).collect();
         views.extend(unconfigured.into_iter().map(|(name, attachment)| MonitorView {
             name: name.clone(),
@@ -61,7 +62,8 @@ impl Manager {
 
     fn view_monitor(&self, name: &Name, monitor: &Monitor, now: BootInstant) -> MonitorView {
         let attachment = self.attachments.values().find(|attachment| attachment.monitor == *name);
-        // Where the file does not say it, the monitor may, but not so that clients show it their tokens.
+        // Where the file gives no endpoint the monitor may give it, unless clients would send their tokens there in the
+        // clear.
         let claimed = attachment.map(|attachment| attachment.endpoint.clone());
         let endpoint = claimed.filter(|uri| monitor.endpoint.is_none() && may_be_claimed(uri));
         MonitorView {
@@ -143,7 +145,8 @@ impl Manager {
         }
     }
 
-    /// A report with its age. What a monitor said that is gone does not stand for longer than two of its checks took.
+    /// Returns a report with its age. The report of a detached monitor becomes unknown after two intervals of the
+    /// check.
     fn as_of_now(
         &self,
         monitor: &Name,
@@ -160,7 +163,7 @@ impl Manager {
         (report, age)
     }
 
-    /// What a new run beside this one is waiting for.
+    /// Returns what a new run beside this run is waiting for.
     fn why_reloading(&self, service: &Service, now: BootInstant) -> Option<String> {
         let reload = service.reload.as_ref()?;
         if let Some(failed) = &reload.failed {
@@ -177,7 +180,8 @@ impl Manager {
     }
 }
 
-/// Whether clients may go to where a monitor says that it serves: over `http://` they would show it their tokens.
+/// Returns whether clients may use the endpoint that a monitor claims: over `http://` they would send their tokens in
+/// the clear.
 fn may_be_claimed(uri: &str) -> bool {
     Endpoint::parse(uri).is_ok_and(|endpoint| !matches!(endpoint, Endpoint::Http(_)))
 }

@@ -1,6 +1,6 @@
-//! Every metric. `docs/metrics.md` has the same table, held by a test.
+//! All metrics. `docs/metrics.md` has the same table, checked by a test.
 
-/// One metric.
+/// A metric with its name, kind and help text.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,

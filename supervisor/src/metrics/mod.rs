@@ -1,9 +1,9 @@
-//! What Prometheus reads: made when somebody asks, from the picture that `status` shows and what is measured for it.
+//! The page that Prometheus reads: made on request, from the view that `status` shows and what is measured for it.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `families` | every metric: name, kind, what it says |
-//! | `page` | the picture as text |
+//! | `families` | every metric: name, kind, help text |
+//! | `page` | renders the page |
 //! | `text` | the format: HELP, TYPE, escaped labels |
 
 mod families;
@@ -22,11 +22,11 @@ use crate::manager::Handle;
 use crate::manager::command::Command;
 use crate::os;
 
-/// Where it is read, in which format.
+/// The path of the page, and its format.
 pub(crate) const SHEET: Sheet =
     Sheet { path: "/metrics", content_type: "text/plain; version=0.0.4; charset=utf-8" };
 
-/// What of `[supervisor]` is shown.
+/// What is shown of `[supervisor]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
     tls: Option<TlsFiles>,
@@ -39,7 +39,8 @@ impl Tables {
         Self { tls: table.tls.clone(), https: https.collect() }
     }
 
-    /// File, endpoint, and when the first certificate in it ends. What can not be read is for `doctor`.
+    /// Returns file, endpoint, and when the first certificate in the file expires. Unreadable files are left to
+    /// `doctor`.
     fn certificates(&self) -> Vec<page::Certificate> {
         let files: Vec<&PathBuf> = self.tls.iter().flat_map(|tls| [&tls.cert, &tls.ca]).collect();
         let mut found = Vec::new();
@@ -57,7 +58,7 @@ impl Tables {
     }
 }
 
-/// The page as it is now; `None`: the supervisor ends.
+/// Returns the current page; `None` if the supervisor is ending.
 pub(crate) async fn write(manager: Handle, eyes: ApiContext, tables: Tables) -> Option<String> {
     let view = manager.ask(Command::View).await.ok()?;
     let read = move || {

@@ -1,4 +1,4 @@
-//! The picture as text. Pure.
+//! Renders the page. Pure.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,11 +10,11 @@ use crate::lifecycle::{Exit, State};
 use crate::os::signal;
 use crate::snapshot::{CheckView, ServiceView, View};
 
-/// Everything that is shown.
+/// Everything that the page shows.
 pub(super) struct Picture {
     pub(super) view: View,
     pub(super) totals: HashMap<String, Total>,
-    /// CPU seconds and bytes of the supervisor itself.
+    /// CPU seconds and memory bytes of the supervisor itself.
     pub(super) own: (f64, u64),
     pub(super) config_newer: bool,
     pub(super) unbound: usize,
@@ -22,7 +22,7 @@ pub(super) struct Picture {
     pub(super) now: SystemTime,
 }
 
-/// When a file with certificates ends.
+/// When a file with certificates expires.
 pub(super) struct Certificate {
     pub(super) file: String,
     pub(super) endpoint: String,
@@ -42,7 +42,6 @@ const STATES: [(State, &str); 8] = [
 const CHECK_STATES: [(Option<bool>, &str); 3] =
     [(Some(true), "passing"), (Some(false), "failing"), (None, "unknown")];
 
-/// The page.
 pub(super) fn render(picture: &Picture) -> String {
     let mut text = Text(String::with_capacity(16 * 1024));
     supervisor(picture, &mut text);
@@ -108,7 +107,7 @@ fn services(picture: &Picture, text: &mut Text) {
     );
 }
 
-/// What processes use: those of managed monitors and of the guard too.
+/// Writes what processes use, including managed monitors and the guard.
 fn processes(picture: &Picture, text: &mut Text) {
     let view = &picture.view;
     let all = || view.services.iter().chain(view.daemons());
@@ -165,7 +164,7 @@ fn exit_code(exit: &Exit) -> Option<f64> {
     }
 }
 
-/// In whole seconds: two clocks are never read at the very same time.
+/// Returns a start time in whole seconds: two clocks are never read at exactly the same time.
 fn since(now: SystemTime, passed: Duration) -> f64 {
     let began = now.checked_sub(passed).and_then(|began| began.duration_since(UNIX_EPOCH).ok());
     began.unwrap_or_default().as_secs_f64().round()

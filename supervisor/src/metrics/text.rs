@@ -7,12 +7,12 @@ use super::families::Family;
 /// Name and value of each label.
 pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// A page in the making.
+/// A page that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Text(pub(super) String);
 
 impl Text {
-    /// One metric with all its samples; without samples it is not named.
+    /// Writes a metric with all its samples; a metric without samples is left out.
     pub(super) fn family<'a>(
         &mut self,
         family: &Family,

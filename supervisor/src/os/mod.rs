@@ -1,8 +1,8 @@
-//! The one module that names operating-system calls, behind the same few functions for every system.
+//! The only module that names operating-system calls, with the same few functions for every system.
 //!
 //! | what | Linux | macOS | Windows |
 //! |---|---|---|---|
-//! | [`spawn`] | own `clone3` with vfork semantics, into a session and a cgroup of its own | fork and exec, into a session | suspended, into a job object, resumed |
+//! | [`spawn`] | own `clone3` with vfork semantics, into its own session and cgroup | fork and exec, into a session | suspended, into a job object, resumed |
 //! | [`Process`] | pidfd; identity is pid and start time | kqueue; the same identity | process handle; identity is pid and creation time |
 //! | [`Tree`] | group, cgroup, orphans by mark | group, orphans by mark and FIFO | the job |
 //! | [`scan`] | `/proc/*/environ` and FIFOs | `KERN_PROCARGS2` and FIFOs | the jobs of this home |
@@ -11,7 +11,7 @@
 //! | [`Alarm`] | `timerfd` of the wall clock | a sleep of at most a minute | a sleep of at most a minute |
 //! | [`Lock`] | `flock` | `flock` | an exclusively opened file |
 //!
-//! Nothing outside says `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only below here.
+//! No code outside uses `cfg(unix)` or `cfg(windows)`; `unsafe` is allowed only in this module.
 
 #![allow(unsafe_code)]
 
@@ -44,25 +44,25 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Who a process is: a pid alone may by now be somebody else.
+/// Identifies a process: the pid alone may belong to another process by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
-    /// Its pid.
+    /// The process's pid.
     pub pid: u32,
     /// When it started, in the system's own unit.
     pub start: u64,
 }
 
-/// Everything about a process to be, ready to use: nothing is looked up or allocated between here and its start.
+/// Everything about a process to start, ready to use: nothing is looked up or allocated from here to its start.
 #[derive(Debug)]
 pub struct Launch {
-    /// The program, absolute.
+    /// The program's absolute path.
     pub program: CString,
-    /// Its arguments, from argument 0.
+    /// The arguments, from argument 0.
     pub args: Vec<CString>,
-    /// Its whole environment, `NAME=value`.
+    /// The whole environment, as `NAME=value`.
     pub env: Vec<CString>,
-    /// Where it runs.
+    /// The working folder.
     pub cwd: CString,
     /// File mode creation mask; `None`: the supervisor's.
     pub umask: Option<u32>,
@@ -72,29 +72,29 @@ pub struct Launch {
     pub limits: Vec<(u32, Option<u64>)>,
     /// User, group and supplementary groups; `None`: the supervisor's own.
     pub ids: Option<Ids>,
-    /// What it can not have or gain.
+    /// Capabilities and privileges that it cannot have or gain.
     pub confine: Confine,
-    /// Whether it is told its own pid as `LISTEN_PID`, for the sockets handed over from descriptor 3 on.
+    /// Whether it is given its own pid in `LISTEN_PID`, for sockets handed over from descriptor 3 on.
     pub listens: bool,
 }
 
-/// Whom a process runs as.
+/// The user and groups that a process runs as.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ids {
-    /// User.
+    /// The user id.
     pub uid: u32,
-    /// Primary group.
+    /// The primary group.
     pub gid: u32,
-    /// Supplementary groups.
+    /// The supplementary groups.
     pub groups: Vec<u32>,
 }
 
-/// What a process and all that it starts can not have or gain.
+/// What a process and everything that it starts cannot have or gain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Confine {
-    /// The capabilities that it can have at all, by their bits; `None`: all that we have.
+    /// The capabilities that it can have at all, by their bits; `None` for all of the supervisor's.
     pub capabilities: Option<u64>,
-    /// A setuid program gives it nothing.
+    /// Whether a setuid program gives it no privileges.
     pub no_new_privileges: bool,
 }
 
@@ -102,38 +102,38 @@ pub struct Confine {
 #[derive(Debug, thiserror::Error)]
 #[error("{step}: {cause}")]
 pub struct SpawnError {
-    /// What could not be done, with what.
+    /// The step that failed, with its object.
     pub step: String,
-    /// Why.
+    /// The error of the system.
     pub cause: std::io::Error,
-    /// It failed before there was a process of the service's own.
+    /// Whether it failed before the service had a process of its own.
     pub ours: bool,
 }
 
-/// Why something in the folder of a log is not opened.
+/// Why a file in a log's folder is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LogPathError {
-    /// Something else stands where a file should.
+    /// The path is not a file.
     #[error("{0} is in its place, not a file")]
     NoFile(&'static str),
-    /// The file has another name, which may be one that the service may not open.
+    /// The file has another name, which may be a file that the service must not open.
     #[error("it has more than one name (hard links): only a file of its own is taken")]
     HardLink,
-    /// It is replaced all the time.
+    /// The file is replaced all the time.
     #[error("it was replaced while it was opened, again and again")]
     Restless,
-    /// Something else stands where a folder should.
+    /// The path is not a folder.
     #[error("{0} is no folder")]
     NoFolder(PathBuf),
-    /// The folder was made by somebody else, or others can write in it.
+    /// The folder was made by another user, or others can write in it.
     #[error("{0} is not a folder of ours that nobody else can write in")]
     ForeignFolder(PathBuf),
     /// A link on the way to the folder is not followed.
     #[error("{path} {cause}")]
     Link {
-        /// Where it stands.
+        /// The path of the link.
         path: PathBuf,
-        /// Why not.
+        /// Why it is not followed.
         cause: sereno_config::LinkRefused,
     },
 }
@@ -144,44 +144,45 @@ impl From<LogPathError> for std::io::Error {
     }
 }
 
-/// What stands in the file in which a child writes its pid.
+/// The contents of the file in which a child writes its pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Born {
-    /// Which intent it is about.
+    /// The number of the intent that it belongs to.
     pub intent: u64,
-    /// The child; 0: it has not come about, or nobody wrote it down.
+    /// The child's pid; 0 if it was not started, or did not write its pid.
     pub pid: u32,
 }
 
 /// A process that a scan found to belong to a service of this home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
-    /// Who.
+    /// The process's identity.
     pub identity: Identity,
-    /// Of which service.
+    /// The service's name.
     pub service: String,
-    /// Of which run; 0 where only a FIFO told.
+    /// The run's incarnation; 0 if only a FIFO identified it.
     pub incarnation: u64,
-    /// Whether it can be the leader of a run: whoever it started and that stayed in its group can not.
+    /// Whether it can be the leader of a run: a child that stayed in its parent's group cannot.
     pub leads: bool,
-    /// Who started it, as the system tells: anybody can carry the mark of a service. `None`: nobody else can.
+    /// The user that started it, as the system tells, because any user's process can carry a service's mark. `None`
+    /// where no other user's can.
     pub user: Option<u32>,
 }
 
-/// Somebody who listens where a service wants to.
+/// A process that listens where a service needs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {
-    /// Its pid; 0: it may not be looked at.
+    /// The process's pid; 0 if it may not be examined.
     pub pid: u32,
-    /// Its command.
+    /// The process's command.
     pub command: String,
-    /// Whose process it is.
+    /// The user that it runs as.
     pub user: u32,
     /// The service of this home that it belongs to.
     pub service: Option<String>,
-    /// How long it has been there.
+    /// How long it has been running.
     pub age: Option<Duration>,
-    /// Where it runs.
+    /// Its working folder.
     pub folder: Option<PathBuf>,
 }
 
@@ -203,7 +204,7 @@ impl std::fmt::Display for Stranger {
     }
 }
 
-/// `3 days`: as a person says it who does not need to know exactly.
+/// Formats an age roughly: `3 days`.
 fn roughly(age: Duration) -> String {
     let seconds = age.as_secs();
     let (count, unit) = match seconds {
@@ -215,35 +216,35 @@ fn roughly(age: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// One look at the processes of a run.
+/// The result of a look at the processes of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Look {
-    /// Stands for who they are and all the CPU time they have used: it changes if any of that does.
+    /// A digest of the processes and all the CPU time they have used: it changes if any of that does.
     pub used: u64,
-    /// Resident memory of all together, in bytes.
+    /// Resident memory of all of them, in bytes.
     pub memory: u64,
-    /// Who of them can not go on, in words.
+    /// The processes that are stuck, in words.
     pub stuck: Vec<String>,
 }
 
-/// What the kernel killed for want of memory.
+/// What the kernel killed for lack of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ooms {
-    /// Whether the limit of the service itself was reached, and not only the end of the host's memory.
+    /// Whether the service's own limit was reached, and not only the end of the host's memory.
     pub at_limit: bool,
-    /// Processes.
+    /// The number of processes killed.
     pub killed: u64,
 }
 
 /// The variable that marks every process of a service: `<instance>/<service>/<incarnation>`.
 pub const MARK: &str = "SERENO_UNIT";
 
-/// What [`MARK`] is set to.
+/// Returns the value of [`MARK`].
 pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {
     format!("{instance}/{service}/{incarnation}")
 }
 
-/// Home's folders and files are only the owner's.
+/// Creates a folder of home, which only its owner can enter.
 pub fn private_dir(path: &std::path::Path) -> std::io::Result<PathBuf> {
     create_private_dir(path)?;
     Ok(path.to_path_buf())

@@ -1,5 +1,5 @@
-//! Signals by name. Each system has its own numbers; on Windows, which has none, a signal is only a word for how politely
-//! a process is asked, and its number is Linux's.
+//! Signals by name. Each system has its own numbers. Windows has no signals: there a signal only tells how a process is
+//! asked to end, and its number is that of Linux.
 
 /// The names and numbers that `stop.signal`, `ctl signal` and exits use.
 #[cfg(not(target_os = "macos"))]
@@ -73,17 +73,17 @@ const SIGNALS: [(&str, i32); 31] = [
     ("SIGUSR2", 31),
 ];
 
-/// The last resort.
+/// The signal that kills without warning.
 pub const KILL: i32 = 9;
 
-/// Lets one go on that was stopped.
+/// Continues a process that was stopped.
 #[cfg(not(target_os = "macos"))]
 pub const CONT: i32 = 18;
-/// Lets one go on that was stopped.
+/// Continues a process that was stopped.
 #[cfg(target_os = "macos")]
 pub const CONT: i32 = 19;
 
-/// `"HUP"`, `"SIGHUP"`, `"sighup"` or `"1"`.
+/// Returns the number of `"HUP"`, `"SIGHUP"`, `"sighup"` or `"1"`.
 pub fn number(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
         return (1..=64).contains(&number).then_some(number);
@@ -93,7 +93,7 @@ pub fn number(text: &str) -> Option<i32> {
     SIGNALS.iter().find(|(name, _)| &name[3..] == bare).map(|(_, number)| *number)
 }
 
-/// `"SIGHUP"`, or `"SIG40"` for one without a name.
+/// Returns `"SIGHUP"`, or `"SIG40"` for a signal without a name.
 pub fn name(number: i32) -> String {
     SIGNALS
         .iter()

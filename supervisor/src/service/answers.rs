@@ -1,11 +1,12 @@
-//! How monitors' requests about one service's current run were answered: a repeat is counted, not written down again.
+//! How monitors' requests about a service's current run were answered, so that a repeat is counted and not written down
+//! again.
 
 use std::collections::BTreeMap;
 
 use proto::Name;
 use proto::v1::Decision;
 
-/// How often each monitor got each answer because of each check, and the event that tells of it.
+/// How often each monitor got each answer for each check, and the event that reports it.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     by_request: BTreeMap<(Name, Name, Decision), Answer>,
@@ -17,23 +18,23 @@ struct Answer {
     seq: u64,
 }
 
-/// What a request is beside those before it.
+/// Whether a request is worth a line in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// The first with this answer, or the tenth, hundredth, …: worth a line.
+    /// The first request with this answer, or the tenth, hundredth, …: worth a line.
     Notable {
-        /// How often it was answered so.
+        /// How often this answer was given.
         times: u64,
     },
-    /// One of many, with the number of the event that tells of them.
+    /// A repeat, with the number of the event that reported it.
     Again {
-        /// In the journal.
+        /// The event's number in the journal.
         seq: u64,
     },
 }
 
 impl Answers {
-    /// Counts a request that is answered like this.
+    /// Counts a request that gets this answer.
     pub fn count(&mut self, monitor: &Name, check: &Name, decision: Decision) -> Asked {
         let answer = self.by_request.entry((monitor.clone(), check.clone(), decision)).or_default();
         answer.times += 1;
@@ -41,14 +42,14 @@ impl Answers {
         if round { Asked::Notable { times: answer.times } } else { Asked::Again { seq: answer.seq } }
     }
 
-    /// Remembers the event that tells of the request that was counted last.
+    /// Stores the event that reports the request counted last.
     pub fn told(&mut self, monitor: &Name, check: &Name, decision: Decision, seq: u64) {
         if let Some(answer) = self.by_request.get_mut(&(monitor.clone(), check.clone(), decision)) {
             answer.seq = seq;
         }
     }
 
-    /// A new run: what was asked was about another.
+    /// Clears the counts when a new run begins: they were about another run.
     pub fn clear(&mut self) {
         self.by_request.clear();
     }

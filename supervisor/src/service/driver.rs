@@ -1,4 +1,4 @@
-//! Performs what the unit asks for.
+//! Performs the actions that the unit asks for.
 
 use std::io;
 use std::sync::Arc;
@@ -15,37 +15,37 @@ use crate::logs::Which;
 use crate::os::pipe::Output;
 use crate::os::{self, Left, Process, Tree, signal};
 
-/// A process of a service, and which run it leads.
+/// A process of a service, and the run that it leads.
 #[derive(Debug)]
 pub struct Run {
-    /// The process.
+    /// The leading process.
     pub process: Process,
-    /// The run.
+    /// The run's incarnation.
     pub incarnation: u64,
-    /// Started by an earlier supervisor: its orphans do not come to us.
+    /// Whether an earlier supervisor started it: its orphans are not children of this process.
     pub adopted: bool,
 }
 
-/// Leftovers that have been told to go, and are looked at again.
+/// Leftover processes that have been told to end, and are looked at again.
 #[derive(Debug)]
 pub struct Pending {
-    /// What is waited for.
+    /// The condition that must become true.
     pub what: Waiting,
-    /// When to look again although nothing happened.
+    /// When to look again even if nothing happened.
     pub next_try: BootInstant,
     wait: Duration,
 }
 
-/// What is waited for.
+/// What a pending look waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
-    /// The group is empty.
+    /// The process group is empty.
     Drain,
-    /// Nothing of the run is left that we can see.
+    /// No process of the run is left that this process can see.
     Sweep,
-    /// A scan of all processes finds nothing either, so many times in a row.
+    /// A scan of all processes also finds nothing, several times in a row.
     Scan {
-        /// Scans to go.
+        /// The number of scans that must still find nothing.
         left: u8,
     },
 }
@@ -53,13 +53,13 @@ pub enum Waiting {
 impl Pending {
     fn new(what: Waiting, now: BootInstant) -> Self {
         const FIRST: Duration = Duration::from_millis(1);
-        // A scan tells when it is done; this is only in case it never does.
+        // A scan reports its end; this wait is only for the case that it never does.
         const SCAN: Duration = Duration::from_secs(5);
         let wait = if matches!(what, Waiting::Scan { .. }) { SCAN } else { FIRST };
         Self { what, next_try: now + wait, wait }
     }
 
-    /// Less and less often: what does not go soon goes late.
+    /// Doubles the wait, up to the longest: what does not end soon ends late.
     pub fn again(&mut self, now: BootInstant) {
         const LONGEST: Duration = Duration::from_millis(200);
         self.wait = (self.wait * 2).min(LONGEST);
@@ -68,7 +68,7 @@ impl Pending {
 }
 
 impl Service {
-    /// Starts a process. The intent is written down before, the pid after.
+    /// Starts a process. The intent is written down before the spawn, and the pid after it.
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
         self.reports.clear();
         self.answers.clear();
@@ -93,7 +93,7 @@ impl Service {
                 Fact::Hindered(reason)
             }
             Err(StartFailure::Service(reason)) => {
-                // The folder or the program may be back at the next try.
+                // The folder or the program may exist again at the next try.
                 self.plan = None;
                 self.ended_at = Some(SystemTime::now());
                 self.cause = world.tell(self, Kind::Exit, self.cause, format!("could not start: {reason}"));
@@ -148,18 +148,18 @@ impl Service {
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let spawned = os::spawn(launch, &fds, cgroup, Some(&world.birth));
         if spawned.as_ref().is_err_and(|error| error.ours) {
-            // It may be the cgroup: the next try makes another one.
+            // The cgroup may be the cause: the next try makes a new one.
             self.cgroup = None;
         }
         Ok(spawned?)
     }
 
-    /// Takes hold of a process as the current run.
+    /// Makes a process the current run.
     pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
         self.pending = None;
         let identity = process.identity();
         if self.role == Role::Successor {
-            // Its own end of them is with its process now.
+            // Its copies of the sockets are with its process now.
             self.sockets.clear();
         } else {
             world.fd_stores.process(self.name.as_str(), &process);
@@ -185,7 +185,7 @@ impl Service {
         }
     }
 
-    /// Asks the run to go, politely.
+    /// Tells the run to end: by `stop.command` if there is one, else by the stop signal.
     pub fn terminate(&mut self, world: &mut World, why: WhyEnd) {
         if why == WhyEnd::NotReady {
             self.cause = world.tell(self, Kind::Decision, self.cause, "not ready in time: restart".into());
@@ -203,20 +203,20 @@ impl Service {
         self.signal_stop(world);
     }
 
-    /// The signal itself: at once, or when `stop.command` did not work.
+    /// Sends the stop signal: at once, or after `stop.command` did not work.
     pub fn signal_stop(&mut self, world: &mut World) {
         let name = self.spec.stop.signal.clone();
         let number = signal::number(&name).unwrap_or(15);
         let main_only = self.spec.stop.to == StopTo::Main;
         let count = if main_only { 1 } else { self.tree.as_ref().map_or(1, Tree::count).max(1) };
         let sent = self.send(number, main_only).and_then(|()| {
-            // One that is frozen by SIGSTOP hears nothing until it is let go on.
+            // A process that SIGSTOP has frozen handles no signal until it continues.
             self.send(signal::CONT, main_only)
         });
         if let Err(error) = sent {
             tracing::warn!(service = %self.name, %error, "sending {name} failed");
             if error.kind() == std::io::ErrorKind::Unsupported {
-                // It has no way to hear us: to wait for it would only cost its whole time-out.
+                // It cannot receive the signal: waiting would only cost the whole stop timeout.
                 let words = format!("{name} can not be sent: {error}");
                 self.cause = world.tell(self, Kind::Signal, self.cause, words);
                 return self.kill(world);
@@ -225,7 +225,7 @@ impl Service {
         self.cause = world.tell(self, Kind::Signal, self.cause, format!("{name} to {}", processes(count)));
     }
 
-    /// Sends a signal to the leader or its whole group.
+    /// Sends a signal to the leader, or to its whole group.
     pub fn send(&self, number: i32, main_only: bool) -> std::io::Result<()> {
         match (&self.run, &self.tree) {
             (Some(_), Some(tree)) if !main_only => tree.signal_group(number),
@@ -263,7 +263,8 @@ impl Service {
         self.cause = world.tell(self, Kind::Signal, self.cause, format!("SIGKILL to {}", processes(count)));
     }
 
-    /// The leader has ended: how? What it left in its group after a crash is killed while the group is still its own.
+    /// Reaps the leader, which has ended, and returns how it ended. After a crash the rest of its group is killed,
+    /// while the group still belongs to it.
     pub fn reap(&mut self, world: &mut World, now: BootInstant) -> Option<Fact> {
         let run = self.run.take()?;
         self.limits = None;
@@ -281,29 +282,30 @@ impl Service {
         let message = format!("{words}{adopted} after {}", took(after));
         self.cause = world.tell(self, Kind::Exit, self.cause, message);
         if run.adopted && self.cgroup.is_none() {
-            // Its orphans went to somebody else: only a scan finds them.
+            // Its orphans went to another parent: only a scan finds them.
             self.needs_scan(now);
         }
         Some(fact)
     }
 
-    /// What its last run left behind is looked for on the whole host before the next one begins.
+    /// Requires a scan of the whole host for processes of the last run, before the next run begins.
     pub fn needs_scan(&mut self, now: BootInstant) {
         self.unseen = true;
         self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
     }
 
-    /// Waits until the group is empty. `orphans`: children of the supervisor that lead no run.
+    /// Waits until the group is empty. `orphans` are the supervisor's children that lead no run.
     pub fn drain(&mut self, orphans: &[u32], now: BootInstant) -> Option<Fact> {
         let empty = self.tree.as_ref().is_none_or(|tree| tree.group_is_empty(orphans));
         self.wait_unless(empty, Waiting::Drain, Fact::Drained, now)
     }
 
-    /// Ends what the run left behind. `orphans`: children of the supervisor that lead no run; asked for only if needed.
+    /// Ends what the run left behind. `orphans` returns the supervisor's children that lead no run; called only if
+    /// needed.
     pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) -> Option<Fact> {
         let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
         if left == Left::Nothing && (!self.unit.is_wanted() || self.unseen) {
-            // Before "stopped" is said, everybody on the host is looked at.
+            // All processes of the host are scanned before "stopped" is reported.
             let left = if self.cgroup.is_some() { 1 } else { 2 };
             self.pending = Some(Pending::new(Waiting::Scan { left }, now));
             return None;
@@ -311,7 +313,7 @@ impl Service {
         self.wait_unless(left == Left::Nothing, Waiting::Sweep, Fact::Swept, now)
     }
 
-    /// A scan found so many processes of this service, and killed them.
+    /// Handles a scan that found this many processes of the service, and killed them.
     pub fn scanned(&mut self, found: usize, now: BootInstant) -> Option<Fact> {
         const AFTER_KILL: Duration = Duration::from_millis(5);
         let pending = self.pending.as_mut()?;
@@ -346,7 +348,7 @@ impl Service {
         None
     }
 
-    /// Whether it is one of the user's.
+    /// Returns whether it is one of the user's services.
     pub fn is_users(&self) -> bool {
         self.role == Role::Service
     }
@@ -356,8 +358,8 @@ fn processes(count: usize) -> String {
     if count == 1 { "1 process".into() } else { format!("{count} processes") }
 }
 
-/// A FIFO that can not be opened. Where there is no folder for it, home was deleted and is about to be made anew: the service
-/// has no part in that.
+/// Classifies a FIFO that cannot be opened. If its folder is missing, home was deleted and is about to be made again:
+/// that is no fault of the service.
 fn without_home(what: &str, error: &io::Error) -> StartFailure {
     match error.kind() {
         io::ErrorKind::NotFound => StartFailure::Ours(format!("{what}: {error}")),

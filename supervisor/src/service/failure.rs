@@ -1,4 +1,4 @@
-//! Why a start failed: for a cause of the service, or for one that it has no part in.
+//! Why a start failed: a fault of the service, or a lack of the supervisor.
 
 use std::io;
 
@@ -9,16 +9,16 @@ use crate::os::{self, SpawnError};
 /// Why a start failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFailure {
-    /// The supervisor lacks what it needs for any start: space on the disk, a descriptor, memory.
+    /// The supervisor lacks what every start needs: disk space, a descriptor or memory.
     #[error("{0}")]
     Ours(String),
-    /// The service's settings, or what they name, are not as they have to be.
+    /// The service's settings, or what they name, are not usable.
     #[error("{0}")]
     Service(String),
 }
 
 impl StartFailure {
-    /// Of something that the system refused.
+    /// Classifies an error of the system.
     pub fn io(what: &str, error: &io::Error) -> Self {
         let text = format!("{what}: {}", cause(error));
         if os::is_shortage(error) { Self::Ours(text) } else { Self::Service(text) }
@@ -34,7 +34,7 @@ impl From<SpawnError> for StartFailure {
     }
 }
 
-/// The supervisor may not have as many descriptors as it needs for these services.
+/// The supervisor may not open as many descriptors as these services need.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{units} services and monitors need at least {needed} open files, and the supervisor may have {limit} \
@@ -49,7 +49,8 @@ pub struct TooFewDescriptors {
 impl TooFewDescriptors {
     /// Refuses a file with more services and monitors than this process can have the descriptors for.
     pub fn judge(config: &Config) -> Result<(), Self> {
-        /// Of the supervisor itself with some room for callers, and of each unit: counted in `/proc/PID/fd`.
+        /// Descriptors of the supervisor itself, with some room for callers, and of each unit: counted in
+        /// `/proc/PID/fd`.
         const OF_ITSELF: u64 = 40;
         const OF_A_UNIT: u64 = 8;
         let units =
@@ -62,7 +63,7 @@ impl TooFewDescriptors {
     }
 }
 
-/// The error, and with descriptors which limit it is.
+/// Returns the error, and for a lack of descriptors the limit.
 fn cause(error: &io::Error) -> String {
     match os::descriptor_limit() {
         Some(limit) if os::is_out_of_descriptors(error) => {

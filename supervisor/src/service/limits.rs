@@ -1,4 +1,4 @@
-//! What a run may use and when it counts as frozen: only for services that say so, and on no hot path.
+//! What a run may use, and when it counts as frozen: only for services that configure it, and never on a hot path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::lifecycle::watchdog::{self, Watch};
 use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::os::{self, Cgroup, Look};
 
-/// How often memory is looked at where the kernel does not.
+/// How often memory is measured where the kernel does not enforce the limit.
 const MEMORY_EVERY: Duration = Duration::from_secs(5);
 
-/// What is watched of one run.
+/// What is watched of a run.
 #[derive(Debug)]
 pub struct Limits {
-    /// When it is looked at next; far away while it is being looked at.
+    /// When it is looked at next; set to the look after that as soon as a look begins.
     pub next: BootInstant,
     every: Duration,
-    /// The kernel does not hold `memory_max`.
+    /// Whether `memory_max` must be measured because the kernel does not enforce it.
     memory: bool,
-    /// What the watchdog has seen.
+    /// The watchdog's observations, if it is configured.
     pub watch: Option<Watch>,
-    /// Why it counts as frozen, as far as that is already said.
+    /// Why it counts as frozen, if that has been reported.
     pub frozen: Option<String>,
 }
 
-/// One run, to be looked at on another thread.
+/// A run that another thread will look at.
 #[derive(Debug)]
 pub struct ToLookAt {
     leader: u32,
@@ -36,14 +36,14 @@ pub struct ToLookAt {
 }
 
 impl ToLookAt {
-    /// Looks.
+    /// Looks at the run's processes.
     pub fn look(&self) -> Look {
         os::look(self.leader, self.cgroup.as_deref(), self.stuck)
     }
 }
 
 impl Limits {
-    /// Of a run that begins to be watched now; `None`: there is nothing to watch.
+    /// Returns what to watch of a run from now on; `None` if there is nothing to watch.
     fn of(spec: &sereno_config::Service, held_by_kernel: bool, now: BootInstant) -> Option<Self> {
         let memory = spec.memory_max.is_some() && !held_by_kernel;
         let pace = spec.watchdog.as_ref().map(watchdog::pace);
@@ -56,29 +56,29 @@ impl Limits {
 /// What a look has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// More memory than it may, in words.
+    /// It uses more memory than it may, in words.
     Memory(String),
-    /// It is frozen, and why.
+    /// It is frozen, with the reason.
     Frozen(String),
-    /// It was, and is not any more.
+    /// It was frozen and is not any more.
     Thawed,
 }
 
 impl Service {
-    /// Sets what the kernel itself holds of its limits. To be called before its run begins.
+    /// Sets the limits that the kernel enforces. Must be called before the run begins.
     pub(super) fn set_kernel_limits(&self, world: &World) {
         if let (Some(cgroup), Some(cgroups)) = (&self.cgroup, &world.cgroups) {
-            // Whatever was killed in it before is not of this run.
+            // Earlier kills in this cgroup do not belong to this run.
             cgroup.ooms();
             cgroups.limit_memory(cgroup, self.spec.memory_max);
         }
     }
 
-    /// From now on its current run is watched, as its settings say.
+    /// Begins to watch the current run, as its settings say.
     pub fn watch_limits(&mut self, world: &World) {
         let adopted = self.run.as_ref().filter(|run| run.adopted && !run.process.has_exited());
         if let (Some(cgroup), Some(_)) = (&self.cgroup, adopted) {
-            // What an earlier run in it was killed for says nothing about this one.
+            // An earlier run's OOM kills in this cgroup say nothing about this run.
             cgroup.ooms();
         }
         let held = match (&self.cgroup, &world.cgroups) {
@@ -91,7 +91,7 @@ impl Service {
         self.limits = self.run.as_ref().and_then(|_| Limits::of(&self.spec, held, os::now()));
     }
 
-    /// Whom to look at, if it is time; the next time is set.
+    /// Returns the run to look at, if a look is due, and sets the time of the next look.
     pub fn due_to_be_looked_at(&mut self, now: BootInstant) -> Option<ToLookAt> {
         let leader = self.pid();
         let limits = self.limits.as_mut().filter(|limits| limits.next <= now)?;
@@ -99,7 +99,7 @@ impl Service {
         Some(ToLookAt { leader, cgroup: self.cgroup.clone(), stuck: limits.watch.is_some() })
     }
 
-    /// It was looked at; what follows from that. `evidence`: what shows that work is waiting for it.
+    /// Handles the result of a look. `evidence` is what shows that work is waiting for the service.
     pub fn looked_at(&mut self, look: &Look, evidence: Option<&str>, now: BootInstant) -> Option<Finding> {
         let limits = self.limits.as_mut()?;
         if let Some(most) = self.spec.memory_max.filter(|most| limits.memory && look.memory > *most) {
@@ -123,19 +123,19 @@ impl Service {
         Some(Finding::Frozen(words.join("; ")))
     }
 
-    /// Whether a frozen run is only told of.
+    /// Returns whether a frozen run is only reported.
     pub fn only_reports_freezes(&self) -> bool {
         self.spec.watchdog.as_ref().is_some_and(|watchdog| watchdog.action == OnFailure::Report)
     }
 
-    /// It said `WATCHDOG=1`.
+    /// Handles `WATCHDOG=1` from the run.
     pub fn said_alive(&mut self, now: BootInstant) {
         if let Some(watch) = self.limits.as_mut().and_then(|limits| limits.watch.as_mut()) {
             watch.said(now);
         }
     }
 
-    /// How its leader ended, with what the kernel says of memory; the words for it.
+    /// Returns how its leader ended, with what the kernel tells about memory, and the words for it.
     pub(super) fn end_of(&self, exit: Exit) -> (Fact, String) {
         let killed = matches!(&exit, Exit::Signal(name) if name == "SIGKILL");
         let cgroup = self.cgroup.as_ref().filter(|_| killed && self.unit.ends_because().is_none());
@@ -151,7 +151,7 @@ impl Service {
     }
 }
 
-/// `612 MB`, as a person says it.
+/// Formats a size for people: `612 MB`.
 fn size(bytes: u64) -> String {
     const MEGA: u64 = 1_000_000;
     #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
@@ -176,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let events = |text: &str| std::fs::write(folder.path().join("memory.events"), text).expect("written");
         events("oom 0\noom_kill 0\n");
-        // A system without cgroups has nothing to tell.
+        // There is nothing to test on a system without cgroups.
         let Ok(cgroup) = Cgroup::open(folder.path().into()) else { return };
         let mut spec = sereno_config::Service::new(Command::Argv(vec!["web".into()]), "/".into());
         spec.memory_max = Some(500_000_000);

@@ -1,18 +1,18 @@
-//! One service as it really is: its settings, its unit, its process and what watches them.
+//! One service as it runs: its settings, its unit, its process and what watches them.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
-//! | [`driver`] | performs what the unit asks for: spawn, terminate, kill, drain, sweep |
+//! | [`driver`] | performs the unit's actions: spawn, terminate, kill, drain, sweep |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
-//! | `failure` | why a start failed: for a cause of ours, or of the service |
-//! | [`notify`] | what it says of itself over its notify socket |
+//! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
+//! | [`notify`] | messages of the service over its notify socket |
 //! | `notify_sockets` | the notify sockets of all services |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
-//! | `restricted` | what its checks run with, where it is confined |
-//! | [`reports`] | what the monitors said of its checks |
-//! | [`timer`] | its times by the clock of the wall |
+//! | `restricted` | rights and environment of its checks' commands, where it is confined |
+//! | [`reports`] | what the monitors reported of its checks |
+//! | [`timer`] | its wall-clock times |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
 
 pub mod answers;
@@ -51,140 +51,141 @@ pub use reports::Reports;
 pub use restricted::Restricted;
 pub use world::World;
 
-/// What a service is to Sereno.
+/// The role of a service in Sereno.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// One of the user's.
+    /// A service of the user.
     Service,
-    /// A daemon of Sereno's own that this supervisor runs: a monitor or the guard.
+    /// A daemon of Sereno that this supervisor runs: a monitor or the guard.
     Daemon,
-    /// A second run of a service, which is to take the place of the first.
+    /// A second run of a service, which will replace the first.
     Successor,
-    /// A run whose place was taken, or that was to take one and must not any more.
+    /// A run that was replaced, or the successor of a cancelled reload.
     Retired,
 }
 
 /// The FIFOs that a service writes its outputs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fifos {
-    /// Not open yet.
+    /// The FIFOs are not open yet.
     Closed,
-    /// Read from.
+    /// The supervisor reads from the FIFOs.
     Open,
-    /// Read from, but without a name, as home was deleted since: only the run that has them open can write to them.
+    /// The supervisor reads from the FIFOs, but they have no path since home was deleted: only the run that has them
+    /// open can write to them.
     Nameless,
 }
 
-/// One service.
+/// A service as it runs.
 #[derive(Debug)]
 pub struct Service {
-    /// Its name.
+    /// The service's name.
     pub name: Name,
-    /// What it is to Sereno.
+    /// Its role in Sereno.
     pub role: Role,
-    /// Its settings.
+    /// The service's settings.
     pub spec: sereno_config::Service,
-    /// More environment: for monitors, and for who is one of several.
+    /// Additional environment: for monitors, and for an instance of several.
     pub extra_env: BTreeMap<String, String>,
-    /// The environment it was added in, where no file names it.
+    /// The environment of the `ctl run` that added it, if no file names it.
     pub caller_env: Option<sereno_config::Env>,
-    /// What it does and is to do.
+    /// Its state, and what must be done.
     pub unit: Unit,
-    /// Everything for the next start; made when first needed.
+    /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
-    /// Whether it is wanted up, as far as that is written down.
+    /// Whether it is wanted up, as last written down.
     pub written_wanted: bool,
-    /// The run whose end is written down, if one is.
+    /// The run that has its end written down, if any.
     pub written_end: Option<u64>,
-    /// Its process.
+    /// The current run's process.
     pub run: Option<Run>,
     /// The processes of the current or the last run, until they are gone.
     pub tree: Option<Tree>,
-    /// Its cgroup, where it has one.
+    /// Its cgroup, if it has one.
     pub cgroup: Option<Arc<Cgroup>>,
-    /// Waiting for leftovers to go.
+    /// A wait for leftover processes to end.
     pub pending: Option<Pending>,
-    /// The last run may have left processes that only a look at the whole host finds.
+    /// Whether the last run may have left processes that only a scan of the whole host finds.
     pub unseen: bool,
-    /// A `stop.command` that is under way.
+    /// The `stop.command` that is running.
     pub stopper: Option<Run>,
-    /// Sockets that are bound for it.
+    /// The sockets that are bound for it.
     pub sockets: Vec<sockets::Held>,
-    /// Its stdout and stderr, as they are kept.
+    /// The progress of its stdout and stderr logs.
     pub outputs: [Arc<Shared>; 2],
-    /// Whether they are ready to be written to.
+    /// The state of its output FIFOs.
     pub fifos: Fifos,
-    /// What monitors said of its checks.
+    /// What monitors reported of its checks.
     pub reports: Reports,
-    /// What monitors may still ask for.
+    /// The restarts that monitors were granted.
     pub ledger: Ledger,
-    /// How requests about the current run were answered.
+    /// How monitors' requests about the current run were answered.
     pub answers: Answers,
-    /// A restart that was asked for and waits.
+    /// A requested restart that is held.
     pub held: Option<Held>,
-    /// A person paused it.
+    /// The pause, if a person paused it.
     pub pause: Option<Pause>,
-    /// The event that leads to the next one; 0: none known.
+    /// The event that causes the next event; 0 if none is known.
     pub cause: u64,
     /// The event that began the current run.
     pub began: u64,
     /// When the last run ended.
     pub ended_at: Option<SystemTime>,
-    /// Why its dependencies do not hold.
+    /// Which dependency is missing, in words.
     pub missing: Option<String>,
-    /// What it waits for by the clock of the wall.
+    /// The timer of its wall-clock times.
     pub timer: Option<timer::Timer>,
-    /// Which of its files can not be watched.
+    /// Which of its files cannot be watched, and why.
     pub unwatched: Option<String>,
-    /// Who has the port that it wants.
+    /// Which process holds the port that it wants.
     pub obstacle: Option<String>,
-    /// What it said over its notify socket.
+    /// What it reported over its notify socket.
     pub said: Said,
-    /// A new run is to take the place of this one, or could not.
+    /// A reload that is under way or has failed.
     pub reload: Option<Reload>,
     /// What is watched of the current run.
     pub limits: Option<limits::Limits>,
 }
 
-/// A new run beside the current one.
+/// A new run beside the current run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reload {
-    /// Its number.
+    /// The new run's incarnation.
     pub incarnation: u64,
-    /// Why it did not come about.
+    /// Why the reload failed, if it did.
     pub failed: Option<String>,
 }
 
-/// A restart that a monitor asked for and that waits.
+/// A restart that a monitor asked for and that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Which answer it got.
+    /// The answer that the request got.
     pub decision: Decision,
     /// What would release it.
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<BootInstant>,
-    /// Whose requests.
+    /// The checks that asked for it.
     pub checks: BTreeSet<Name>,
-    /// The decision in the journal.
+    /// The number of the decision's event in the journal.
     pub seq: u64,
 }
 
-/// A pause.
+/// A pause set by a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// `None`: until a person resumes it.
+    /// When it ends; `None` until a person resumes the service.
     pub until: Option<BootInstant>,
 }
 
 impl Service {
-    /// A service that has never run.
+    /// Creates a service that has never run.
     pub fn new(name: Name, role: Role, spec: sereno_config::Service, seed: u64) -> Self {
         let unit = Unit::new(Rules::of(&spec), seed);
         Self::with_unit(name, role, spec, unit)
     }
 
-    /// A service with what is known of it.
+    /// Creates a service with a known unit.
     pub fn with_unit(name: Name, role: Role, spec: sereno_config::Service, unit: Unit) -> Self {
         let instance = name.instance().map(|number| ("SERENO_INSTANCE".to_string(), number.to_string()));
         let extra_env = instance.into_iter().collect();
@@ -225,7 +226,7 @@ impl Service {
         }
     }
 
-    /// Takes new settings over; the process goes on as it is.
+    /// Takes new settings over; the process continues unchanged.
     pub fn change(&mut self, spec: sereno_config::Service) {
         self.unit.set_rules(Rules::of(&spec));
         self.reports.keep_only(&spec);
@@ -237,7 +238,7 @@ impl Service {
         }
     }
 
-    /// Tells the environment it was added in; `None`: the one of the file.
+    /// Sets the environment that it was added in; `None` for the file's environment.
     pub fn set_caller_env(&mut self, env: Option<sereno_config::Env>) {
         if self.caller_env != env {
             self.caller_env = env;
@@ -245,28 +246,28 @@ impl Service {
         }
     }
 
-    /// What it inherits from.
+    /// Returns the environment that it inherits from.
     pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a sereno_config::Env {
         self.caller_env.as_ref().unwrap_or(&world.env)
     }
 
-    /// One of its outputs.
+    /// Returns the log of an output.
     pub fn output(&self, which: Which) -> Arc<Shared> {
         let [out, err] = &self.outputs;
         Arc::clone(if which == Which::Out { out } else { err })
     }
 
-    /// Whether it stands beside another of its name.
+    /// Returns whether it is the second run beside another of its name.
     pub fn is_second(&self) -> bool {
         matches!(self.role, Role::Successor | Role::Retired)
     }
 
-    /// Whether a person paused it; a pause whose time is over is none.
+    /// Returns whether it is paused. Does not look at the time: `end_pause` ends a pause that is over.
     pub fn is_paused(&self) -> bool {
         self.pause.is_some()
     }
 
-    /// Ends a pause whose time is over.
+    /// Ends the pause if its time is over.
     pub fn end_pause(&mut self, now: BootInstant) {
         if self.pause.is_some_and(|pause| pause.until.is_some_and(|until| until <= now)) {
             self.pause = None;
@@ -274,7 +275,7 @@ impl Service {
         }
     }
 
-    /// When something is to be done although nothing happens.
+    /// Returns when something must be done even if nothing happens.
     pub fn deadline(&self) -> Option<BootInstant> {
         let pending = self.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
@@ -282,17 +283,17 @@ impl Service {
         [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
     }
 
-    /// Whether a process belongs to its current run.
+    /// Returns whether a process belongs to its current run.
     pub fn has_process(&self, pid: u32) -> bool {
         pid != 0 && (self.pid() == pid || self.tree.as_ref().is_some_and(|tree| tree.pids().contains(&pid)))
     }
 
-    /// Its leader; 0: nothing runs.
+    /// Returns its leader's pid; 0 if nothing runs.
     pub fn pid(&self) -> u32 {
         self.run.as_ref().map_or(0, |run| run.process.pid())
     }
 
-    /// How soon the first check of a starting run can be repeated: what "current interval" is.
+    /// Returns the interval that a check has now: until the run is ready, a check may be repeated sooner.
     pub fn pace(&self, interval: Duration, now: BootInstant) -> Duration {
         const FIRST: Duration = Duration::from_millis(250);
         match self.unit.uptime(now) {

@@ -1,4 +1,4 @@
-//! What a service says of itself over its notify socket (the protocol of `sd_notify`).
+//! Messages of a service over its notify socket (the protocol of `sd_notify`).
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use sereno_config::Ready;
 use super::{Run, Service, World};
 use crate::os::Tree;
 
-/// What the current run has said, as far as it is only to be shown.
+/// What the current run has reported that is only shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
-    /// `STATUS=`.
+    /// The text of `STATUS=`.
     pub status: String,
-    /// `STOPPING=1`: it is about to end by itself.
+    /// `STOPPING=1` came: the run is about to end by itself.
     pub stopping: bool,
     /// `MAINPID=` was ignored, which is logged once.
     pub main_pid_ignored: bool,
@@ -21,22 +21,22 @@ pub struct Said {
 /// The most lines of one message that are read; `sd_notify` messages have a handful.
 const MOST_LINES: usize = 64;
 
-/// One line of a message, as far as we know it.
+/// A line of a message that Sereno understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word<'a> {
-    /// `READY=1`
+    /// `READY=1`: it is ready.
     Ready,
-    /// `STATUS=`
+    /// `STATUS=`: a status text.
     Status(&'a str),
-    /// `STOPPING=1`
+    /// `STOPPING=1`: it is about to end.
     Stopping,
-    /// `WATCHDOG=1`
+    /// `WATCHDOG=1`: it is alive.
     Alive,
-    /// `MAINPID=`: Sereno holds the process that it started, and takes no other for it.
+    /// `MAINPID=`: ignored, as Sereno keeps to the process that it started.
     MainPid(&'a str),
 }
 
-/// The lines of a message that we know, of the first 64; all others belong to somebody else's dialect.
+/// Returns the lines that Sereno understands, of the first 64; all other lines are ignored.
 pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     text.lines().take(MOST_LINES).filter_map(|line| match line.split_once('=')? {
         ("READY", "1") => Some(Word::Ready),
@@ -49,18 +49,18 @@ pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
 }
 
 impl Service {
-    /// Whether it is listened to.
+    /// Returns whether it has a notify socket.
     pub fn is_listened_to(&self) -> bool {
         self.promise().is_some() || self.spec.ready.iter().any(|ready| matches!(ready, Ready::Notify))
     }
 
-    /// How often it promises to say `WATCHDOG=1`.
+    /// Returns the longest time that it promises to leave between two `WATCHDOG=1`.
     fn promise(&self) -> Option<std::time::Duration> {
         self.spec.watchdog.as_ref()?.notify
     }
 
-    /// Whether a message that came through its notify socket was sent by a process of its current run. `None`: the system
-    /// does not tell who sent it.
+    /// Returns whether a message on its notify socket came from a process of its current run. `pid` is `None` where the
+    /// system does not tell the sender: then it counts as its own.
     pub fn is_sender(&self, pid: Option<u32>) -> bool {
         let Some(pid) = pid else { return true };
         let leads = |run: &Option<Run>| run.as_ref().is_some_and(|run| run.process.pid() == pid);
@@ -69,7 +69,7 @@ impl Service {
             || self.tree.as_ref().is_some_and(|tree: &Tree| tree.has(pid))
     }
 
-    /// What its environment says of the notify socket.
+    /// Returns its environment variables for the notify socket.
     pub(super) fn notify_env(&self, world: &World) -> BTreeMap<String, String> {
         if !self.is_listened_to() {
             return BTreeMap::new();

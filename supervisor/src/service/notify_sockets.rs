@@ -1,4 +1,4 @@
-//! The notify sockets of all services: bound at each start, and read by a task each.
+//! The notify sockets of all services: bound at each start, each read by its own task.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,21 +10,21 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::os::{FdStores, Handle, Ids, NotifySocket};
 
-/// Messages that wait for the manager; the sockets of services that send more fill up meanwhile.
+/// The most messages that wait for the manager; further messages wait in their sockets.
 const WAITING: usize = 64;
 
 /// A service that floods its socket is read at most `BURST` times per `BURST_PERIOD`.
 const BURST: u32 = 32;
 const BURST_PERIOD: Duration = Duration::from_millis(100);
 
-/// A message that came through the notify socket of a service.
+/// A message from the notify socket of a service.
 #[derive(Debug)]
 pub struct Notification {
-    /// Whose socket it came through.
+    /// The service that owns the socket.
     pub service: Name,
     /// The pid of the sender; `None` where the system does not tell.
     pub sender: Option<u32>,
-    /// The message.
+    /// The text of the message.
     pub text: String,
 }
 
@@ -35,14 +35,14 @@ pub struct NotifySockets {
     listening: BTreeMap<Name, Listening>,
 }
 
-/// One socket, and the task that reads it.
+/// A socket, and the task that reads it.
 #[derive(Debug)]
 struct Listening {
     address: String,
-    /// Device and inode of the socket in its folder.
+    /// Device and inode of the socket file.
     identity: Option<(u64, u64)>,
     task: tokio::task::AbortHandle,
-    /// A sender that does not belong to the service was logged since the last start.
+    /// Whether a sender outside the service was logged since the last start.
     stranger_logged: bool,
 }
 
@@ -53,15 +53,15 @@ impl Drop for Listening {
 }
 
 impl NotifySockets {
-    /// None yet; the second half receives what comes through them.
+    /// Creates an empty set; the second half receives the messages.
     pub fn new() -> (Self, mpsc::Receiver<Notification>) {
         let (received, notifications) = mpsc::channel(WAITING);
         (Self { received, listening: BTreeMap::new() }, notifications)
     }
 
-    /// Listens at an address for a service that runs as `ids`. A socket that still stands there is kept, with what was
-    /// sent to it; else `earlier` is taken over, which an earlier supervisor bound; else a new one is bound. Needs a
-    /// tokio runtime.
+    /// Listens at an address for a service that runs as `ids`. A socket that still exists there is kept, with the
+    /// messages sent to it; else `earlier`, which an earlier supervisor bound, is taken over; else a new socket is
+    /// bound. Needs a tokio runtime.
     pub fn listen(
         &mut self,
         service: &Name,
@@ -90,13 +90,14 @@ impl NotifySockets {
         Ok(())
     }
 
-    /// Whether a sender that does not belong to the service is to be logged: the first one after each start.
+    /// Returns whether to log a sender outside the service: only the first one after each start.
     pub fn is_first_stranger(&mut self, service: &Name) -> bool {
         let listening = self.listening.get_mut(service);
         listening.is_some_and(|listening| !std::mem::replace(&mut listening.stranger_logged, true))
     }
 
-    /// Removes the sockets of all other services. Dropped, they stay for the next supervisor.
+    /// Removes the sockets of services that are not wanted. Sockets that are dropped otherwise stay for the next
+    /// supervisor.
     pub fn retain(&mut self, is_wanted: impl Fn(&Name) -> bool) {
         self.listening.retain(|service, listening| {
             let wanted = is_wanted(service);
@@ -115,7 +116,7 @@ impl Listening {
     }
 }
 
-/// Passes on what comes through a socket, until the manager is gone.
+/// Passes messages on from a socket until the manager is gone.
 async fn receive(socket: NotifySocket, service: Name, received: mpsc::Sender<Notification>) {
     let (mut began, mut count) = (Instant::now(), 0);
     while let Ok((text, sender)) = socket.receive().await {

@@ -1,4 +1,5 @@
-//! Settings → everything a start needs, prepared once, so that between an exit and the next start only the mark changes.
+//! Turns settings into everything that a start needs. Prepared once, so that only the mark changes between an exit and
+//! the next start.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -17,7 +18,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Looks up what the settings name: program, folder, user, environment files. The error is one of the world.
+    /// Looks up what the settings name: program, folder, user, environment files. An error means that the host lacks
+    /// something.
     pub fn make(
         service: &sereno_config::Service,
         caller: &Env,
@@ -31,7 +33,7 @@ impl Plan {
         Self::of(service, &argv, caller, extra, host)
     }
 
-    /// The same for another command of the service: its `stop.command`.
+    /// Does the same for another command of the service: its `stop.command`.
     pub fn of(
         service: &sereno_config::Service,
         argv: &[String],
@@ -71,7 +73,7 @@ impl Plan {
         })
     }
 
-    /// The start of one run.
+    /// Returns the start of a run, with its mark.
     pub fn run(&mut self, instance: &str, service: &Name, incarnation: u64) -> &Launch {
         let mark = os::mark(instance, service.as_str(), incarnation);
         self.launch.env[self.mark] =
@@ -79,7 +81,7 @@ impl Plan {
         &self.launch
     }
 
-    /// The whole environment.
+    /// Returns the whole environment.
     pub(super) fn env(&self) -> BTreeMap<String, String> {
         let pair = |variable: &CString| {
             let (name, value) = variable.to_str().ok()?.split_once('=')?;
@@ -88,7 +90,7 @@ impl Plan {
         self.launch.env.iter().filter_map(pair).collect()
     }
 
-    /// Whom it runs as.
+    /// Returns the user and groups that it runs as.
     pub fn ids(&self) -> Option<&Ids> {
         self.launch.ids.as_ref()
     }
@@ -115,7 +117,7 @@ pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, Strin
     Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
 }
 
-/// Whose rights reading the files of a service takes, where that is somebody else than we are.
+/// Returns the user and groups that may read the service's files, if they differ from the supervisor's.
 pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
     let (own, _) = os::own_ids();
     Ok(ids(service)?.filter(|ids| ids.uid != own))

@@ -1,4 +1,4 @@
-//! What the monitors said of the checks of one service's current run.
+//! What the monitors reported of the checks of a service's current run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,48 +7,48 @@ use proto::Name;
 
 use crate::lifecycle::{BootInstant, CheckFact};
 
-/// One result, as a monitor reported it.
+/// A result as a monitor reported it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Whether it counts as passing; `None`: not known.
+    /// Whether the check passes; `None` if unknown.
     pub passing: Option<bool>,
-    /// Failures so far.
+    /// How many failures in a row.
     pub failures: u32,
-    /// Of the last check.
+    /// How long the last check took.
     pub latency: Option<Duration>,
     /// When the last check ended.
     pub at: BootInstant,
-    /// For a person.
+    /// A text for the operator.
     pub detail: String,
-    /// The port belongs to somebody else.
+    /// The port belongs to another process.
     pub foreign: bool,
-    /// Listening, but nobody accepts.
+    /// The socket listens, but accepts no connections.
     pub stalled: bool,
 }
 
-/// By check, then by monitor: two monitors of one kind both count.
+/// Reports by check, then by monitor: two monitors of the same kind both count.
 #[derive(Debug, Clone, Default)]
 pub struct Reports {
     by_check: BTreeMap<Name, BTreeMap<Name, Report>>,
 }
 
 impl Reports {
-    /// Takes what a monitor said; returns its previous report.
+    /// Stores a monitor's report; returns its previous report.
     pub fn set(&mut self, check: &Name, monitor: &Name, report: Report) -> Option<Report> {
         self.by_check.entry(check.clone()).or_default().insert(monitor.clone(), report)
     }
 
-    /// What one monitor said of a check.
+    /// Returns a monitor's report of a check.
     pub fn by(&self, check: &Name, monitor: &Name) -> Option<&Report> {
         self.by_check.get(check)?.get(monitor)
     }
 
-    /// Forgets what one monitor said of a check; whether it had said anything.
+    /// Forgets a monitor's report of a check. Returns whether there was one.
     pub fn remove(&mut self, check: &Name, monitor: &Name) -> bool {
         self.by_check.get_mut(check).is_some_and(|by_monitor| by_monitor.remove(monitor).is_some())
     }
 
-    /// A new run: what was said is about another.
+    /// Clears all reports when a new run begins: they were about another run.
     pub fn clear(&mut self) {
         self.by_check.clear();
     }
@@ -58,9 +58,10 @@ impl Reports {
         self.by_check.retain(|check, _| spec.checks.contains_key(check));
     }
 
-    /// What a monitor that is gone said goes on to count until somebody says otherwise, but not for evidence.
+    /// Returns the worst report of a check. The report of a detached monitor still counts until another report replaces
+    /// it, but not as evidence.
     pub fn of(&self, check: &Name) -> Option<(&Name, &Report)> {
-        // The worst of what they say: failing before unknown before passing.
+        // The worst report wins: failing before unknown before passing.
         let rank = |report: &Report| match report.passing {
             Some(false) => 0,
             None => 1,
@@ -69,7 +70,7 @@ impl Reports {
         self.by_check.get(check)?.iter().min_by_key(|(_, report)| rank(report))
     }
 
-    /// All monitors' words on one check, as one fact.
+    /// Returns all monitors' reports of a check as a single fact.
     pub fn fact(&self, check: &Name, every: Duration) -> Option<CheckFact> {
         let (_, worst) = self.of(check)?;
         Some(CheckFact {
@@ -81,7 +82,7 @@ impl Reports {
         })
     }
 
-    /// `port own, health 200`: how ready it is, for the line that says so.
+    /// Returns a summary for the readiness event, such as `port own, health 200`.
     pub fn summary(&self) -> String {
         let words = self.by_check.keys().filter_map(|check| {
             let (_, report) = self.of(check)?;
@@ -91,7 +92,7 @@ impl Reports {
                 format!("{check} {}", report.detail)
             })
         });
-        // Checks in the order of a start: a port is open before a page is served.
+        // Checks are listed in the order of a start: a port is open before a page is served.
         let mut words: Vec<String> = words.collect();
         words.sort_by_key(|word| !word.starts_with("port"));
         words.join(", ")

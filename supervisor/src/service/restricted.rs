@@ -1,4 +1,5 @@
-//! What the command of an `exec` check runs with where its service is confined: the same as the service, never more.
+//! The rights and environment of an `exec` check's command where its service is confined: those of the service, never
+//! more.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +7,17 @@ use super::plan;
 use super::{Service, World};
 use crate::os::{Confine, Ids, MARK};
 
-/// Variables that are meant for one process: what the service was told is not for its checks.
+/// Variables that are addressed to a single process: the service's own are not for its checks.
 const ADDRESSED: [&str; 3] = ["LISTEN_", "WATCHDOG_", "NOTIFY_SOCKET"];
 
-/// With what rights and environment a check of a service is run.
+/// The rights and environment that a check of a service is run with.
 #[derive(Debug, Clone)]
 pub struct Restricted {
     /// The whole environment of the service.
     pub env: BTreeMap<String, String>,
     /// User and groups; `None`: the supervisor's own.
     pub ids: Option<Ids>,
-    /// What it can not have or gain.
+    /// Capabilities and privileges that it cannot have or gain.
     pub confine: Confine,
     /// File mode creation mask; `None`: the supervisor's.
     pub umask: Option<u32>,
@@ -27,15 +28,16 @@ pub struct Restricted {
 }
 
 impl Service {
-    /// What its checks run with; `None`: it has all the rights of the supervisor, and so may they. The error says why
-    /// they cannot be run: its user is not there, or its environment cannot be read.
+    /// Returns the rights for its checks' commands; `None` if the service has all rights of the supervisor, as its
+    /// checks then have too. The error says why the checks cannot be run: the user does not exist, or the environment
+    /// cannot be read.
     pub fn restricted(&self, world: &World) -> Option<Result<Restricted, String>> {
         let spec = &self.spec;
         let is_free = spec.user.is_none() && spec.group.is_none();
         if is_free && spec.capabilities.is_none() && !spec.no_new_privileges {
             return None;
         }
-        // The one that the current run was started with; a run that was taken over has none.
+        // Use the plan that started the current run; an adopted run has none.
         let known = self.plan.as_ref().map(|plan| (plan.env(), plan.ids().cloned()));
         let found = known.map_or_else(|| self.look_up(world), Ok);
         Some(found.map(|(mut env, ids)| {

@@ -1,4 +1,5 @@
-//! Held sockets: bound here, handed over at each start, so that connections wait while the service is down.
+//! Held sockets: bound by the supervisor and handed over at each start, so that connections wait while the service is
+//! down.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,30 +12,30 @@ use sereno_config::Socket;
 use super::{Service, StartFailure};
 use crate::os::{self, Handle, Process};
 
-/// The number under which a service finds its first socket.
+/// The descriptor number of a service's first socket.
 const FIRST: i32 = 3;
 
 /// A bound socket of a service.
 #[derive(Debug)]
 pub struct Held {
-    /// As in the settings.
+    /// The socket's settings.
     pub socket: Socket,
     /// The socket itself.
     pub handle: Handle,
 }
 
-/// Sockets that an earlier image or supervisor bound, by service and name, until their service asks for them.
+/// Sockets that an earlier image or supervisor bound, by service and name, until their service claims them.
 pub type Inherited = BTreeMap<(String, String), (SocketAddr, Handle)>;
 
 impl Held {
-    /// The same socket, for another run.
+    /// Duplicates the socket for another run.
     pub fn try_clone(&self) -> std::io::Result<Self> {
         Ok(Self { socket: self.socket.clone(), handle: os::duplicate(&self.handle)? })
     }
 }
 
 impl Service {
-    /// Binds what is not bound yet; what is bound and no longer wanted is closed.
+    /// Binds sockets that are not bound yet, and closes bound sockets that are no longer wanted.
     pub fn hold_sockets(&mut self, inherited: &mut Inherited) -> Result<(), StartFailure> {
         let wanted = self.spec.sockets.clone();
         let mut held = std::mem::take(&mut self.sockets);
@@ -59,7 +60,7 @@ impl Service {
         Ok(())
     }
 
-    /// Nobody kept them: those that the run itself still holds are as good.
+    /// Takes the sockets from the run that still holds them, if no fd store has kept them.
     pub fn recover_sockets(&self, process: &Process, inherited: &mut Inherited) {
         for (number, socket) in (FIRST..).zip(&self.spec.sockets) {
             let key = (self.name.to_string(), socket.name.clone());
@@ -71,7 +72,7 @@ impl Service {
         }
     }
 
-    /// What a start is told of them.
+    /// Returns the environment variables that tell a start of its sockets.
     pub fn socket_env(&self) -> impl Iterator<Item = (String, String)> + use<> {
         let names: Vec<&str> = self.spec.sockets.iter().map(|socket| socket.name.as_str()).collect();
         let told = (!names.is_empty()).then(|| {
@@ -84,7 +85,7 @@ impl Service {
     }
 }
 
-/// One socket, as one image of this process tells the next.
+/// A socket, in the form in which an image of this process passes it to the next.
 #[derive(Debug, Serialize, Deserialize)]
 struct Left {
     service: String,
@@ -93,7 +94,7 @@ struct Left {
     number: i32,
 }
 
-/// Leaves every held socket open for the next image, and writes down which is which.
+/// Leaves every held socket open for the next image, and writes their numbers down.
 pub fn leave(services: impl Iterator<Item = (Name, Vec<Held>)>, path: &Path) -> std::io::Result<()> {
     let mut left = Vec::new();
     for (service, sockets) in services {
@@ -109,7 +110,7 @@ pub fn leave(services: impl Iterator<Item = (Name, Vec<Held>)>, path: &Path) -> 
     crate::disk::replace(path, &serde_json::to_vec(&left)?)
 }
 
-/// What the image before this one left.
+/// Takes the sockets that the previous image of this process left.
 pub fn take(path: &Path) -> Inherited {
     let read = std::fs::read(path).ok();
     let left: Vec<Left> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! When something is to be done by the clock of the wall, which people and networks set as they like.
+//! When something must be done by the wall clock, which people and networks can set at will.
 //!
-//! Pure: `now` is an argument. A time that has come is told of once, however many have passed unseen, and how late that
-//! is. A clock that is set back by little does not make a time come twice.
+//! Pure: `now` is an argument. A time that has come is reported once with its delay, even if several times have passed
+//! unseen. Setting the clock back a little does not make a time come twice.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,41 +10,41 @@ use sereno_config::{Cron, Service as Spec};
 use super::Service;
 use crate::lifecycle::BootInstant;
 
-/// The clock was set back by less than this: what came is over. By more: it is another day.
+/// If the clock is set back by less than this, times that came are over; if by more, it is treated as another day.
 const SAME_DAY: Duration = Duration::from_secs(3 * 60 * 60);
 
-/// Later than this nobody was there when the time came.
+/// A delay above this means that nothing was running when the time came.
 pub const LATE: Duration = Duration::from_secs(60);
 
-/// One line of cron, waited for.
+/// The state of waiting for a cron line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
-    /// `None`: its time zone is not known here.
+    /// The next time; `None` if the time zone is unknown on this host.
     next: Option<SystemTime>,
-    /// The last time that came.
+    /// The latest scheduled time that has come.
     came: Option<SystemTime>,
     looked: SystemTime,
-    /// Its time came while the last run went, and that run's end is waited for.
+    /// Whether its time came during the last run, so that a run waits for that run's end.
     queued: bool,
-    /// During which run a time was passed over last.
+    /// The run during which a time was skipped last.
     passed_over: Option<u64>,
 }
 
 impl Timer {
-    /// Begins to wait. `planned`: the time that an earlier supervisor waited for.
+    /// Begins to wait. `planned` is the time that an earlier supervisor waited for.
     pub fn begin(cron: &Cron, planned: Option<SystemTime>, now: SystemTime) -> Self {
         let next = cron.after(now);
-        // Set back meanwhile, or another line: what was planned is no time any more.
+        // The clock was set back meanwhile, or the line changed: the planned time no longer applies.
         let planned = planned.filter(|planned| next.is_some_and(|next| *planned < next));
         Self { next: planned.or(next), came: None, looked: now, queued: false, passed_over: None }
     }
 
-    /// The next time.
+    /// Returns the next time.
     pub fn next(&self) -> Option<SystemTime> {
         self.next
     }
 
-    /// How late it is, if a time has come since the last look.
+    /// Returns the delay, if a time has come since the last look.
     pub fn come(&mut self, cron: &Cron, now: SystemTime) -> Option<Duration> {
         if now < self.looked {
             let over = self.came.filter(|came| came.duration_since(now).is_ok_and(|back| back < SAME_DAY));
@@ -64,67 +64,67 @@ fn cron_of(spec: &Spec) -> Option<&Cron> {
 }
 
 impl Service {
-    /// The times that it waits for.
+    /// Returns the cron line that it waits for.
     pub fn cron(&self) -> Option<&Cron> {
         cron_of(&self.spec)
     }
 
-    /// Begins to wait for its times, if it has any. `planned`: the time that an earlier supervisor waited for.
+    /// Begins to wait for its times, if it has any. `planned` is the time that an earlier supervisor waited for.
     pub fn wait_for_times(&mut self, planned: Option<SystemTime>) {
         self.timer = self.cron().map(|cron| Timer::begin(cron, planned, SystemTime::now()));
     }
 
-    /// How late it is, if its time has come.
+    /// Returns the delay, if its time has come.
     pub fn its_time(&mut self, now: SystemTime) -> Option<Duration> {
         self.timer.as_mut()?.come(cron_of(&self.spec)?, now)
     }
 
-    /// Its time came while its last run goes; whether one waits already.
+    /// Queues a run, as its time came during the last run. Returns whether a run was queued already.
     pub fn queue(&mut self) -> bool {
         self.timer.as_mut().is_some_and(|timer| std::mem::replace(&mut timer.queued, true))
     }
 
-    /// A time of it is passed over; whether that is the first one during this run.
+    /// Records that a time is skipped. Returns whether it is the first during this run.
     pub fn is_first_passed_over(&mut self) -> bool {
         let run = self.unit.incarnation();
         self.timer.as_mut().is_some_and(|timer| timer.passed_over.replace(run) != Some(run))
     }
 
-    /// Whether one waits for the end of its last run.
+    /// Returns whether a run waits for the end of its last run.
     pub fn is_queued(&self) -> bool {
         self.timer.as_ref().is_some_and(|timer| timer.queued)
     }
 
-    /// It waits no longer.
+    /// Drops the queued run.
     pub fn unqueue(&mut self) {
         if let Some(timer) = &mut self.timer {
             timer.queued = false;
         }
     }
 
-    /// The next time, if anything will be done then.
+    /// Returns the next time, if anything will be done then.
     pub fn next_run(&self) -> Option<SystemTime> {
         self.timer.as_ref().filter(|_| self.unit.is_wanted() && !self.is_second())?.next()
     }
 
-    /// Why it waits for no time although it is to.
+    /// Returns why it has no next time although it has a cron line.
     pub fn timeless(&self) -> Option<String> {
         self.timer.as_ref().filter(|timer| timer.next().is_none())?;
         self.cron()?.check_zone().err()
     }
 
-    /// How long a run of it may take.
+    /// Returns how long a run of it may take.
     pub fn longest_run(&self) -> Option<Duration> {
         self.spec.schedule.as_ref()?.timeout
     }
 
-    /// When its run has taken too long.
+    /// Returns when its run will have taken too long.
     pub fn overdue_at(&self) -> Option<BootInstant> {
         let longest = self.longest_run()?;
         self.unit.began().filter(|_| self.unit.is_started()).map(|began| began + longest)
     }
 
-    /// Whether it is to be ended for that.
+    /// Returns whether its run has taken too long.
     pub fn is_overdue(&self, now: BootInstant) -> bool {
         self.overdue_at().is_some_and(|at| at <= now)
     }
@@ -134,7 +134,7 @@ impl Service {
 mod tests {
     use super::*;
 
-    /// Three o'clock each day, from the beginning of time on.
+    /// Three o'clock each day.
     fn cron() -> Cron {
         Cron::parse("0 3 * * *").expect("a line").in_zone(Some("UTC".into()))
     }
@@ -157,7 +157,7 @@ mod tests {
         let late = timer.come(&cron(), at(9, 5, 0)).expect("it came");
         assert!(late > LATE, "{late:?}");
         assert_eq!((timer.next(), timer.come(&cron(), at(9, 6, 0))), (Some(at(10, 3, 0)), None));
-        // The same with a clock that jumps while we run.
+        // The same with a clock that jumps while the timer runs.
         assert!(timer.come(&cron(), at(300, 0, 0)).is_some());
         assert_eq!((timer.come(&cron(), at(300, 0, 1)), timer.next()), (None, Some(at(300, 3, 0))));
     }
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(timer.next(), Some(at(6, 3, 0)), "not the one that has just been");
         assert_eq!(timer.come(&cron(), at(2, 12, 0)), None);
         assert_eq!(timer.next(), Some(at(3, 3, 0)));
-        // What an earlier supervisor waited for is far in the future now.
+        // The planned time of an earlier supervisor is far in the future now.
         assert_eq!(Timer::begin(&cron(), Some(at(5, 3, 0)), at(2, 1, 0)).next(), Some(at(2, 3, 0)));
     }
 }

@@ -18,40 +18,40 @@ use super::{Fifos, NotifySockets, Service, StartFailure, plan};
 /// What all services share. Owned by the manager, lent to the drivers.
 #[derive(Debug)]
 pub struct World {
-    /// Where everything lies.
+    /// The home directory and its paths.
     pub home: Home,
-    /// The name of this home in marks.
+    /// The name of this home in process marks.
     pub instance: String,
-    /// What this process found when it began.
+    /// Facts about the host, read when this process began.
     pub host: Host,
-    /// Where cgroups are made; `None`: without.
+    /// The folder for cgroups; `None` runs without cgroups.
     pub cgroups: Option<Cgroups>,
-    /// The environment of the `up` or `apply` that holds.
+    /// The environment of the last `up` or `apply`.
     pub env: Env,
-    /// What services write.
+    /// The logs of the services.
     pub logs: Logs,
-    /// What happened.
+    /// The journal of events.
     pub journal: Journal,
-    /// What was intended.
+    /// The write-ahead log.
     pub wal: Wal,
-    /// Where a child writes its pid before anybody else can.
+    /// The file to which a child writes its pid before it becomes another program.
     pub birth: Birth,
     /// Stdin of every service.
     pub null: Handle,
-    /// Who keeps copies for the next supervisor.
+    /// The fd stores that keep copies for the next supervisor.
     pub fd_stores: FdStores,
-    /// Where services say that they are ready.
+    /// The notify sockets of the services.
     pub notify: NotifySockets,
-    /// Device and inode of every FIFO, and whose it is.
+    /// The service of every FIFO, by device and inode.
     pub fifos: BTreeMap<(u64, u64), String>,
-    /// Sockets that were bound before us.
+    /// Sockets that an earlier supervisor or image bound.
     pub inherited: super::sockets::Inherited,
-    /// A checkpoint is due.
+    /// Whether a checkpoint is due.
     pub dirty: bool,
 }
 
 impl World {
-    /// Writes down that something happened to a service.
+    /// Enters an event of a service into the journal. Returns its number.
     pub fn tell(&mut self, service: &Service, kind: Kind, cause: u64, message: String) -> u64 {
         self.dirty = true;
         self.journal.add(Entry {
@@ -65,7 +65,7 @@ impl World {
         })
     }
 
-    /// Writes down that something happened to the supervisor itself.
+    /// Enters an event of the supervisor itself into the journal. Returns its number.
     pub fn tell_own(&mut self, kind: Kind, message: String) -> u64 {
         self.journal.add(Entry {
             cause: 0,
@@ -78,7 +78,7 @@ impl World {
         })
     }
 
-    /// Writes down that something happened to a monitor itself.
+    /// Enters an event of a monitor itself into the journal.
     pub fn tell_of(&mut self, monitor: &str, message: String) {
         self.journal.add(Entry {
             cause: 0,
@@ -91,15 +91,15 @@ impl World {
         });
     }
 
-    /// Where a service says that it is ready, as `NOTIFY_SOCKET` names it.
+    /// Returns the address of a service's notify socket, for `NOTIFY_SOCKET`.
     pub fn notify_address(&self, service: &Service) -> String {
-        // Only root can run a service as somebody else.
+        // Only root can run a service as another user.
         let other = service.spec.user.is_some() && os::own_ids().0 == 0;
         let folder = self.home.run().join("notify");
         NotifySocket::address(&folder, &self.instance, &service.name.file_stem(), other)
     }
 
-    /// Listens to a service that says something of itself. `earlier`: its socket, where an earlier supervisor bound one.
+    /// Listens on the notify socket of a service. `earlier` is its socket, if an earlier supervisor bound one.
     pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
         let address = self.notify_address(service);
         let ids = plan::ids(&service.spec).map_err(StartFailure::Service)?;
@@ -107,13 +107,13 @@ impl World {
         listening.map_err(|error| StartFailure::io("its notify socket", &error))
     }
 
-    /// Device and inode of its FIFOs, as far as they are there.
+    /// Returns device and inode of its FIFOs that exist.
     pub fn fifos_of(&self, service: &Name) -> impl Iterator<Item = (u64, u64)> {
         let of = |which: Which| Output::identity_of(&self.home.fifo(service, which.word()));
         Which::BOTH.into_iter().filter_map(of)
     }
 
-    /// Where one output of a service is kept.
+    /// Returns where and how an output of a service is stored.
     pub fn keep(&self, service: &Service, which: Which) -> RotationPolicy {
         let log = &service.spec.log;
         let path = match which {
@@ -128,14 +128,15 @@ impl World {
         }
     }
 
-    /// Takes new settings for its outputs over.
+    /// Applies new settings for its outputs.
     pub fn keep_differently(&self, service: &Service) {
         for which in Which::BOTH {
             self.logs.change(key(&service.name, which), self.keep(service, which));
         }
     }
 
-    /// Makes the outputs of a service ready to be written to; again does nothing. `fresh`: no run of it has them yet.
+    /// Opens the outputs of a service for writing; a repeat does nothing. `fresh` means that no run of it has them open
+    /// yet.
     pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
         let nameless = |which: Which| !Output::is_named(&self.home.fifo(&service.name, which.word()));
         if fresh
@@ -150,7 +151,7 @@ impl World {
         let mut fifos = Fifos::Open;
         for which in Which::BOTH {
             let path = self.home.fifo(&service.name, which.word());
-            // Home was made anew since a run began that goes on: it writes to a FIFO that has no name any more.
+            // If home was made again since this run began, the run writes to a FIFO that has no path any more.
             let runs = service.run.as_ref().filter(|_| !fresh).map(|run| run.process.pid());
             let held = runs.and_then(|pid| Output::held_by(pid, which.number(), &path));
             if held.is_some() {
@@ -166,7 +167,7 @@ impl World {
         Ok(())
     }
 
-    /// The outputs of a service that is gone for good.
+    /// Closes the outputs of a service that is gone for good.
     pub fn close_outputs(&mut self, service: &mut Service) {
         self.close_fifos(service);
         self.fd_stores.forget(service.name.as_str());
@@ -181,7 +182,7 @@ impl World {
     }
 }
 
-/// The key of one output.
+/// Returns the key of an output.
 pub fn key(service: &Name, which: Which) -> Key {
     Key { service: service.clone(), which }
 }

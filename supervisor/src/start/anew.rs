@@ -1,4 +1,5 @@
-//! Makes home anew that was deleted or moved while the supervisor runs: folders, lock, name, and what the manager keeps.
+//! Makes a home again that was deleted or moved while the supervisor runs: folders, lock, name, and the manager's
+//! files.
 
 use std::io;
 
@@ -9,33 +10,33 @@ use super::{ignored_by_git, make_folders, named_path};
 use crate::manager::{Manager, Wanted};
 use crate::os::{self, Lock};
 
-/// What only stands in files of home, kept for the day when they are gone.
+/// What is stored only in files of home, kept in memory in case they are lost.
 pub(super) struct Remembered {
     /// The random id of home.
     id: String,
-    /// Its full name, which is in the marks of everything that runs.
+    /// The full name of home, as in the marks of all running processes.
     name: String,
-    /// How the supervisor was started.
+    /// The record of how the supervisor was started.
     launch: Option<Vec<u8>>,
 }
 
-/// Why home is not there again.
+/// Why home could not be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
-    /// The folder that it was in is gone too.
+    /// The folder above home is gone too.
     #[error("the folder above it is gone")]
     Parent,
-    /// Another supervisor was faster.
+    /// Another supervisor has taken the lock.
     #[error("another supervisor has taken its place")]
     Taken,
-    /// The system refuses.
+    /// The system refuses a step.
     #[error("{0}")]
     Io(String, Option<io::Error>),
 }
 
 impl HomeError {
-    /// Whether it may work later: the supervisor lacks space or the like, or home was deleted again meanwhile. Not where
-    /// something else stands in its place, or nothing may be made there.
+    /// Returns whether a later try may succeed: the supervisor lacks space or the like, or home was deleted again
+    /// meanwhile. Not if something else is in its place, or creating it is forbidden.
     pub(super) fn may_pass(&self) -> bool {
         use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
         let stays = [AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem];
@@ -48,15 +49,15 @@ impl HomeError {
 }
 
 impl Remembered {
-    /// As it stands in home now.
+    /// Reads what is in home now.
     pub(super) fn of(home: &Home, name: &str) -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let id = read(home.state().join("instance")).trim().to_string();
         Self { id, name: name.into(), launch: std::fs::read(Launch::path(home)).ok() }
     }
 
-    /// Makes home anew. A lock that was held is still held afterwards: a home that was only moved has it, and nobody may
-    /// take up there what runs here.
+    /// Makes home again. Locks held before stay held: a home that was only moved still has its lock, and no other
+    /// supervisor may adopt from there what runs here.
     pub(super) fn make(
         &self,
         home: &Home,

@@ -1,4 +1,4 @@
-//! The manager and the API, from the first turn to the last.
+//! Runs the manager and the API, from the first turn to the last.
 
 use sereno_runtime::{SdNotify, Shutdown};
 use sereno_serve::BindPolicy;
@@ -10,8 +10,8 @@ use crate::manager::{Manager, Over, Start, Wanted};
 use crate::os::{self, Lock};
 use crate::serving::{self, Api};
 
-/// The manager here, the API on a thread of its own, until it is over; and why home could not be made anew, where that is
-/// what ended it.
+/// Runs the manager on this thread and the API on another, until the end. Also returns why home could not be made
+/// again, if that was the cause.
 pub(super) fn supervise(
     start: Start,
     under_init: bool,
@@ -23,7 +23,8 @@ pub(super) fn supervise(
     let remembered = Remembered::of(&home, &start.instance);
     let table = start.config.supervisor.clone();
     let mut shutdown = Shutdown::new();
-    // Nothing of what runs already waits for a network: only a person who starts it is told at once.
+    // After a restart the services must not wait for the network, so binding is retried; `up` reports a failure at
+    // once.
     let policy = if start.wanted == Wanted::Up { BindPolicy::FailFast } else { BindPolicy::Retry };
     let mut api = Some(Api::bind(&home, &table, policy, shutdown.clone())?);
     let mut children = step("watching children", os::Children::watch())?;
@@ -35,14 +36,14 @@ pub(super) fn supervise(
     runtime.spawn(async move {
         signals.triggered().await;
         let who = "a signal to the supervisor".into();
-        // Under an init system a signal means a restart of the supervisor, not of what it keeps up.
+        // Under an init system a signal restarts only the supervisor, so the services stay.
         let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
     });
     if let Some(api) = &api {
         api.serve(handle.clone(), home.journal());
     }
     if let Some(init) = SdNotify::of(&std::env::vars_os().collect()) {
-        // From the loop that decides: one that hangs is silent.
+        // Reported from the loop that decides, so that a hanging loop goes silent.
         init.report(gone);
     }
     manager.begin();
@@ -52,7 +53,7 @@ pub(super) fn supervise(
         if over != Over::HomeGone {
             break over;
         }
-        // Its sockets have lost their names as well.
+        // The sockets in home have lost their paths as well.
         shutdown.trigger();
         if let Some(api) = api.take() {
             runtime.block_on(manager.refuse_while(|| api.end()));
@@ -82,7 +83,7 @@ pub(super) fn supervise(
             Err(why) => manager.try_home_later(&why),
         }
     };
-    // Who still waits for its answer has none from now on.
+    // Dropping the manager ends all requests that still wait for an answer.
     drop(manager);
     shutdown.trigger();
     if let Some(api) = api {

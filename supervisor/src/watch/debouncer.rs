@@ -1,4 +1,4 @@
-//! Many changes in a row are one: an editor writes a file three times, a `git pull` hundreds of them.
+//! Merges changes in quick succession: an editor writes a file three times, a `git pull` hundreds of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,12 +8,12 @@ use proto::Name;
 
 use crate::lifecycle::BootInstant;
 
-/// What has changed.
+/// The changes to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// The first of them, as a person would say it.
+    /// The first changed path, as it is shown.
     pub first: String,
-    /// How many besides.
+    /// How many other paths changed.
     pub others: usize,
 }
 
@@ -26,31 +26,31 @@ impl fmt::Display for Changed {
     }
 }
 
-/// Services whose files are changing.
+/// Services with changing files.
 #[derive(Debug, Default)]
 pub struct Debouncer {
     busy: BTreeMap<Name, Burst>,
 }
 
-/// Changes that follow each other.
+/// Changes in quick succession.
 #[derive(Debug)]
 struct Burst {
     first: String,
     others: BTreeSet<String>,
-    /// Quiet then, if nothing more comes.
+    /// When it becomes quiet, if no more changes come.
     quiet_at: BootInstant,
-    /// What never is quiet is taken as it is.
+    /// When it is reported although it is not quiet.
     latest: BootInstant,
 }
 
-/// So many times the quiet time, and it is taken as it is.
+/// Changes that do not stop are reported after this many quiet times.
 const PATIENCE: u32 = 10;
 
-/// More names than this nobody counts.
+/// The most names that are counted.
 const MOST: usize = 1_000;
 
 impl Debouncer {
-    /// A file of a service has changed.
+    /// Records a change of a service's file.
     pub fn saw(&mut self, service: &Name, path: String, debounce: Duration, now: BootInstant) {
         if let Some(burst) = self.busy.get_mut(service) {
             burst.quiet_at = now + debounce;
@@ -64,12 +64,12 @@ impl Debouncer {
         self.busy.insert(service.clone(), burst);
     }
 
-    /// When to look again.
+    /// Returns when to look again.
     pub fn deadline(&self) -> Option<BootInstant> {
         self.busy.values().map(Burst::end).min()
     }
 
-    /// Those that are quiet by now.
+    /// Takes the services with files that are quiet by now.
     pub fn take_quiet(&mut self, now: BootInstant) -> Vec<(Name, Changed)> {
         let quiet: Vec<Name> =
             self.busy.iter().filter(|(_, burst)| burst.end() <= now).map(|(name, _)| name.clone()).collect();
@@ -80,7 +80,7 @@ impl Debouncer {
         quiet.into_iter().filter_map(take).collect()
     }
 
-    /// Forgets those that nobody wants to hear of any more.
+    /// Forgets services that are no longer watched.
     pub fn keep_only(&mut self, wanted: impl Fn(&Name) -> bool) {
         self.busy.retain(|name, _| wanted(name));
     }

@@ -1,5 +1,5 @@
-//! Which folders are looked at: each by itself where the system tells of one folder only (inotify), so that what is
-//! ignored costs nothing; else whole trees.
+//! Chooses the folders to watch: each folder separately where the system reports on single folders (inotify), so that
+//! ignored folders cost nothing; else whole trees.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,52 +12,53 @@ use proto::Name;
 
 use super::rules::Wanted;
 
-/// The system's own watcher, and what it looks at.
+/// The system's watcher, and the folders that it watches.
 pub(super) struct DirWatcher {
     watcher: Result<RecommendedWatcher, String>,
     open: BTreeSet<PathBuf>,
-    /// How many each service had at the last look at all of them, and what has come since.
+    /// How many folders each service had at the last full look, plus those added since.
     counts: BTreeMap<Name, usize>,
 }
 
-/// Folders that are to be looked at, and for whom.
+/// The folders to watch, and the services that want each.
 #[derive(Default)]
 struct Folders {
     wanted: BTreeMap<PathBuf, BTreeSet<Name>>,
     counts: BTreeMap<Name, usize>,
     troubles: BTreeMap<Name, String>,
-    /// One of them went while we looked. Nobody tells of that if nothing above it is watched.
+    /// Whether a folder disappeared during the look. If nothing above it is watched, no event reports that.
     gone: bool,
 }
 
-/// Why a folder is not looked at.
+/// Why a folder is not watched.
 enum Closed {
-    /// It went while we looked.
+    /// It disappeared during the look.
     Gone,
     Trouble(String),
 }
 
-/// The most folders of one service. With each that goes the library looks through all of them: with 40,000 it had a core
-/// to itself for 40 s, and nobody's changes were heard meanwhile. Linux has 8,192 to 1,048,576 for each user.
+/// The most folders of a service. For each removed folder the library goes through all of them: with 40,000 it used a
+/// whole core for 40 s, and no changes were reported meanwhile. Linux allows 8,192 to 1,048,576 for each user.
 const MOST_FOLDERS: usize = 8192;
 
-/// A folder that is gone at each of so many looks in a row is not gone: the system shows it and lets nobody watch it.
+/// A folder that is missing at each of this many looks is not missing: the system lists it and does not let it be
+/// watched.
 const LOOKS: usize = 100;
 
 impl DirWatcher {
-    /// Without a watcher of the system every look is a trouble that says why.
+    /// Creates the watcher; if the system has none, every look returns the reason as a trouble.
     pub(super) fn new(hear: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(hear).map_err(|error| words(&error));
         Self { watcher, open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
-    /// Every look is this trouble.
+    /// Creates a watcher that returns this error at every look.
     pub(super) fn shut_by(error: &io::Error) -> Self {
         let why = format!("the rights of its user can not be taken: {}", plain(error));
         Self { watcher: Err(why), open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
-    /// Looks at exactly what is wanted; what can not be looked at, for each service.
+    /// Watches exactly the wanted folders. Returns what cannot be watched, for each service.
     pub(super) fn look_at(&mut self, wanted: &BTreeMap<Name, Wanted>) -> BTreeMap<Name, String> {
         self.look(|eyes| {
             let mut folders = Folders::default();
@@ -75,7 +76,7 @@ impl DirWatcher {
         })
     }
 
-    /// The same for a folder that has come, where it is one.
+    /// Does the same for a new path, if it is a folder.
     pub(super) fn look_below(&mut self, path: &Path, wanted: &BTreeMap<Name, Wanted>) -> Result<(), ()> {
         if !sees_one_folder() || !fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
             return Ok(());
@@ -92,7 +93,8 @@ impl DirWatcher {
         if troubles.is_empty() { Ok(()) } else { Err(()) }
     }
 
-    /// Looks until nothing comes or goes between the look at a folder and its watch; the troubles of the last look.
+    /// Repeats the look until nothing appears or disappears between the look at a folder and its watch. Returns the
+    /// troubles of the last look.
     fn look(&mut self, find: impl Fn(&mut Self) -> Folders) -> BTreeMap<Name, String> {
         let mut looks = 0;
         loop {
@@ -105,7 +107,7 @@ impl DirWatcher {
         }
     }
 
-    /// Opens all of them; whether another look may see more.
+    /// Watches all of them. Returns whether another look may find more.
     fn open_all(&mut self, folders: &mut Folders) -> bool {
         let mut news = false;
         for (path, names) in std::mem::take(&mut folders.wanted) {
@@ -118,7 +120,7 @@ impl DirWatcher {
         news || folders.gone
     }
 
-    /// A path is gone, and what was below it.
+    /// Forgets a path that is gone, and everything below it.
     pub(super) fn forget(&mut self, path: &Path) {
         let from = self.open.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
         let below: Vec<PathBuf> = from.take_while(|open| open.starts_with(path)).cloned().collect();
@@ -127,7 +129,7 @@ impl DirWatcher {
         }
     }
 
-    /// Looks at one folder; whether it is new.
+    /// Watches a folder. Returns whether it was not watched before.
     fn open(&mut self, path: &Path) -> Result<bool, Closed> {
         if self.open.contains(path) {
             return Ok(false);
@@ -147,7 +149,7 @@ impl DirWatcher {
     fn shut(&mut self, path: &Path) {
         self.open.remove(path);
         if let Ok(watcher) = &mut self.watcher {
-            // What is gone is not watched any more.
+            // Fails for a folder that is gone, as it is no longer watched.
             let _ = watcher.unwatch(path);
         }
     }
@@ -157,7 +159,7 @@ impl Folders {
     fn root(&mut self, name: &Name, wanted: &Wanted, root: &Path) {
         match fs::metadata(root) {
             Ok(meta) if meta.is_dir() => self.below(name, wanted, root, root.into()),
-            // Editors put another file in its place: its folder tells of both.
+            // Editors put a new file in its place: its folder reports on both.
             Ok(_) => self.add(name, root.parent().unwrap_or(root).into()),
             Err(error) => {
                 let why = if error.kind() == io::ErrorKind::NotFound {
@@ -172,7 +174,7 @@ impl Folders {
         }
     }
 
-    /// A folder and those below it that are not ignored; links are not followed.
+    /// Adds a folder and its subfolders that are not ignored; links are not followed.
     fn below(&mut self, name: &Name, wanted: &Wanted, root: &Path, folder: PathBuf) {
         if !sees_one_folder() {
             return self.add(name, root.into());
@@ -211,7 +213,7 @@ impl Folders {
         }
     }
 
-    /// Only told of if another look finds the same, and another.
+    /// Records a missing folder; reported only if further looks find the same.
     fn gone(&mut self, name: &Name, folder: &Path) {
         self.gone = true;
         self.trouble(name, format!("{} comes and goes while it is looked at", folder.display()));
@@ -222,7 +224,7 @@ impl Folders {
     }
 }
 
-/// Whether the system tells of one folder, and not of a tree.
+/// Returns whether the system reports on single folders instead of trees.
 fn sees_one_folder() -> bool {
     RecommendedWatcher::kind() == WatcherKind::Inotify
 }
@@ -235,9 +237,9 @@ fn is_not_there(error: &notify::Error) -> bool {
     }
 }
 
-/// What is wrong, and what to do about it.
+/// Describes an error, and what to do about it.
 fn words(error: &notify::Error) -> String {
-    /// "Too many open files": of this user's watchers, the first of all limits.
+    /// "Too many open files": the limit of watchers for this user, which is reached first.
     const EMFILE: i32 = 24;
     match &error.kind {
         ErrorKind::MaxFilesWatch => "too many folders for this system: ignore some, or `sysctl \
@@ -252,7 +254,7 @@ fn words(error: &notify::Error) -> String {
     }
 }
 
-/// An error of the system without its number.
+/// Returns an error of the system without its number.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()

@@ -1,17 +1,17 @@
-//! Files that services are restarted for, watched on threads of their own, one for each user that services run as, with
-//! that user's rights: links lead nowhere else. The manager only hears of a service whose files have changed and are quiet
-//! again.
+//! Watches the files that services are restarted for. There is one thread for each user that services run as, with that
+//! user's rights, so that links cannot lead to other files. The manager hears of a service only once its files
+//! have changed and are quiet again.
 //!
 //! ```text
-//!  notify (inotify, …) ──▶ rules: whose is it, does it count? ──▶ debouncer: quiet again? ──▶ News ──▶ manager
-//!  manager ── who wants what ──▶ dir_watcher: which folders to look at, what can not be looked at ──▶ News
+//!  notify (inotify, …) ──▶ rules: which service, does it count? ──▶ debouncer: quiet again? ──▶ News ──▶ manager
+//!  manager ── the wanted paths ──▶ dir_watcher: which folders to watch, what cannot be watched ──▶ News
 //! ```
 //!
 //! | file | what it does |
 //! |---|---|
 //! | [`rules`] | which change counts for which service |
-//! | [`debouncer`] | many changes in a row are one |
-//! | `dir_watcher` | which folders are looked at |
+//! | [`debouncer`] | merges changes in quick succession |
+//! | `dir_watcher` | which folders are watched |
 
 pub mod debouncer;
 mod dir_watcher;
@@ -31,31 +31,31 @@ use rules::Wanted;
 
 use crate::os::{self, Ids};
 
-/// What the manager is told.
+/// A message to the manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// Files of a service have changed, and are quiet again.
     Changed(Name, Changed),
-    /// What can not be watched of a service, and what to do about it; `None`: all is watched.
+    /// Tells which files of a service cannot be watched, and what to do about it; `None` if all are watched.
     Trouble(Name, Option<String>),
 }
 
-/// What the thread is told.
+/// A message to the thread.
 enum Message {
-    /// Who wants what, all of it; nothing ends the thread.
+    /// The complete list of wanted paths by service; an empty list ends the thread.
     Want(BTreeMap<Name, Wanted>),
-    /// Something happened to a file.
+    /// An event of the system's watcher.
     Event(notify::Result<notify::Event>),
 }
 
-/// The threads that watch, one for each user whose files they are; there is none while nobody wants anything.
+/// The watching threads, one for each user that owns files; there are none if nothing is watched.
 #[derive(Debug, Default)]
 pub struct Watches {
     threads: BTreeMap<Option<Ids>, mpsc::Sender<Message>>,
 }
 
 impl Watches {
-    /// Tells who wants what from now on. Fails if there can be no thread.
+    /// Sets what is watched from now on. Fails if a thread cannot be started.
     pub fn want(
         &mut self,
         wanted: BTreeMap<Name, Wanted>,
@@ -80,7 +80,7 @@ impl Watches {
                     none.insert(thread)
                 }
             };
-            // Only fails if the thread is gone, and it goes with us.
+            // Fails only if the thread is gone, which ends with this process.
             let _ = inbox.send(Message::Want(wanted));
         }
         Ok(())
@@ -91,7 +91,7 @@ fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Res
     let (sender, inbox) = mpsc::channel();
     let events = sender.clone();
     let body = move || {
-        // Before the library starts its thread, which has the rights of this one.
+        // Set before the library starts its thread, which inherits this thread's rights.
         let eyes = match ids.as_ref().map_or(Ok(()), os::reach_files_as) {
             Ok(()) => DirWatcher::new(move |event| drop(events.send(Message::Event(event)))),
             Err(error) => DirWatcher::shut_by(&error),
@@ -109,14 +109,14 @@ fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Res
     Ok(sender)
 }
 
-/// What the thread knows.
+/// The state of the thread.
 struct Watcher {
     wanted: BTreeMap<Name, Wanted>,
     eyes: DirWatcher,
     calm: Debouncer,
-    /// The trouble that was told of last.
+    /// The trouble that was reported last.
     told: BTreeMap<Name, Option<String>>,
-    /// A folder that came can not be looked at: looked at anew when it is quiet.
+    /// Whether a new folder could not be watched: all folders are looked at again once it is quiet.
     troubled: bool,
 }
 
@@ -152,7 +152,7 @@ impl Watcher {
         }
     }
 
-    /// Looks at every folder that is wanted, and says what can not be looked at where that is news.
+    /// Watches every wanted folder, and reports changes in what cannot be watched.
     fn look_anew(&mut self, tell: &dyn Fn(News)) {
         self.troubled = false;
         let mut troubles = self.eyes.look_at(&self.wanted);
@@ -167,7 +167,7 @@ impl Watcher {
 
     fn happened(&mut self, event: &notify::Event, tell: &dyn Fn(News)) {
         if event.need_rescan() {
-            // The system forgot what it wanted to tell: anything may have happened.
+            // The system lost events: anything may have happened.
             self.look_anew(tell);
             for (name, wanted) in &self.wanted {
                 self.calm.saw(name, "many files".into(), wanted.debounce, os::now());
@@ -187,23 +187,23 @@ impl Watcher {
                 continue;
             }
             self.eyes.forget(path);
-            // What was too much may not be any more.
+            // A limit that was exceeded may hold again.
             self.troubled |=
                 matches!(event.kind, EventKind::Remove(_)) && self.told.values().any(Option::is_some);
             if self.wanted.values().any(|wanted| wanted.is_above(path)) {
                 self.look_anew(tell);
             } else if self.eyes.look_below(path, &self.wanted).is_err() {
-                // What is wrong is found again then, and said: not for each of a thousand folders.
+                // The trouble is found again and reported then, and not for each of a thousand folders.
                 self.troubled = true;
             }
         }
     }
 }
 
-/// Whether what happened changes what a program would read. That a file was opened, or closed unread, does not.
+/// Returns whether an event changes what a program would read. Opening a file, or closing it unread, does not.
 fn is_change(kind: EventKind) -> bool {
     match kind {
-        // Closed: also `touch`, which changes nothing but says that somebody wants it.
+        // Closing after writing includes `touch`, which changes nothing but is done on purpose.
         EventKind::Create(_)
         | EventKind::Remove(_)
         | EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -212,7 +212,7 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Whether a path came or went, so that what is to be looked at may be something else by now.
+/// Returns whether a path appeared or disappeared, so that other folders may have to be watched.
 fn moves(kind: EventKind) -> bool {
     matches!(kind, EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
 }

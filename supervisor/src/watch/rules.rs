@@ -1,4 +1,4 @@
-//! Which change counts for which service.
+//! Decides which change counts for which service.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,24 +7,25 @@ use sereno_config::{Ignored, Service};
 
 use crate::os::Ids;
 
-/// What one service wants to be restarted for.
+/// What a service is restarted for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Files, and folders with everything below them.
+    /// The watched files, and folders with everything below them.
     pub paths: Vec<PathBuf>,
-    /// How long nothing more must change.
+    /// How long no more changes must come.
     pub debounce: Duration,
     ignored: Ignored,
-    /// Ours, and what it writes itself.
+    /// The supervisor's paths, and those that the service itself writes to.
     own: Vec<PathBuf>,
-    /// What paths are shown relative to.
+    /// The folder that paths are shown relative to.
     cwd: PathBuf,
-    /// Who must be able to see them; `None`: whoever the supervisor runs as.
+    /// The user that must be able to see them; `None` for the supervisor's user.
     pub ids: Option<Ids>,
 }
 
 impl Wanted {
-    /// Of a service that wants any. `own`: where the supervisor writes; `ids`: who the service runs as.
+    /// Returns what a service wants, if it wants any. `own` is where the supervisor writes; `ids` is the user that the
+    /// service runs as.
     pub fn of(service: &Service, mut own: Vec<PathBuf>, ids: Option<Ids>) -> Option<Self> {
         let watch = service.watch.as_ref()?;
         let paths = if watch.paths.is_empty() { vec![service.cwd.clone()] } else { watch.paths.clone() };
@@ -33,35 +34,36 @@ impl Wanted {
         Some(Self { paths, debounce: watch.debounce, ignored, own, cwd, ids })
     }
 
-    /// Whether a change of this path is a reason.
+    /// Returns whether a change of this path restarts the service.
     pub fn counts(&self, path: &Path) -> bool {
-        // A folder that comes brings what is wanted with it.
+        // A new folder may bring wanted files with it.
         self.root_of(path).is_some_and(|root| !self.is_ignored(root, path)) || self.is_above(path)
     }
 
-    /// Whether a path is, or leads to, one that is wanted: what is to be watched may change with it.
+    /// Returns whether a path is a wanted path or above it: what must be watched may change with it.
     pub fn is_above(&self, path: &Path) -> bool {
         self.paths.iter().any(|root| root.starts_with(path))
     }
 
-    /// Whether nobody needs to look into a folder.
+    /// Returns whether a folder need not be watched.
     pub fn is_ignored(&self, root: &Path, path: &Path) -> bool {
         self.ignored.holds(root, path) || self.own.iter().any(|own| is_of(own, path))
     }
 
-    /// The wanted path that holds this one.
+    /// Returns the wanted path that contains this path.
     pub fn root_of(&self, path: &Path) -> Option<&Path> {
         self.paths.iter().map(PathBuf::as_path).find(|root| path.starts_with(root))
     }
 
-    /// As a person would say it who stands in its folder.
+    /// Returns the path as it is shown, relative to the service's folder.
     pub fn shown(&self, path: &Path) -> String {
         let below = path.strip_prefix(&self.cwd).ok().filter(|below| !below.as_os_str().is_empty());
         below.unwrap_or(path).display().to_string()
     }
 }
 
-/// Whether a path is of something of ours: it, what is below it, or, beside a log, its rotated and indexed parts.
+/// Returns whether a path belongs to one of our files: the file itself, what is below it, or rotated and indexed parts
+/// beside a log.
 fn is_of(own: &Path, path: &Path) -> bool {
     let beside = || {
         let (own, path) = (own.file_name()?.to_str()?, path.file_name()?.to_str()?);

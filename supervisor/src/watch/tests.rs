@@ -1,4 +1,4 @@
-//! The thread with real files: what it tells of, and what not.
+//! Tests the thread with real files: what it reports, and what it does not.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sereno_config::{Command, Service, Watch};
 
 use super::*;
 
-/// Longer than anything takes.
+/// Longer than any step takes.
 const CEILING: Duration = Duration::from_secs(60);
 
 fn watched(folder: &Path, paths: &[&str]) -> (Watches, mpsc::Receiver<News>) {
@@ -30,7 +30,7 @@ fn next(news: &mpsc::Receiver<News>) -> News {
     news.recv_timeout(CEILING).expect("something is told of")
 }
 
-/// Changes a file until that is told of by itself: what was noticed before it may be told together with it.
+/// Changes a file until a report names it alone: an earlier change may be reported together with it.
 fn change(folder: &Path, file: &str, news: &mpsc::Receiver<News>) {
     let ceiling = os::now() + CEILING;
     loop {
@@ -64,10 +64,10 @@ fn a_change_is_told_of_at_any_depth_and_what_is_ignored_is_not() {
     write(&folder.join("src/deep/main.py"), "x");
     let first = News::Changed(web(), Changed { first: "src/deep/main.py".into(), others: 0 });
     assert_eq!(next(&news), first, "and of nothing that is ignored");
-    // A folder that comes is watched from then on.
+    // A new folder is watched from then on.
     std::fs::create_dir(folder.join("new")).expect("made");
     change(folder, "new/x.py", &news);
-    // As editors save: another file in its place.
+    // As editors save: a new file takes the old one's place.
     write(&folder.join("src/deep/main.py~"), "y");
     while news.recv_timeout(Duration::from_millis(300)).is_ok() {}
     std::fs::rename(folder.join("src/deep/main.py~"), folder.join("src/deep/main.py")).expect("renamed");
@@ -103,7 +103,7 @@ fn what_is_not_there_is_said_and_watched_when_it_comes_and_comes_again() {
     let folder = folder.path();
     let (_watches, news) = watched(folder, &["a/b"]);
     let missing = News::Trouble(web(), Some("a/b is not there; watched as soon as it is".into()));
-    // Often, as it goes from the inside out: what is above it may be gone between a look at it and its watch.
+    // Repeated, because folders are removed from the inside out: a parent may disappear between the look and the watch.
     for round in 0..100 {
         while next(&news) != missing {}
         std::fs::create_dir_all(folder.join("a/b")).expect("made");

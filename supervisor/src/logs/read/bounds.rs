@@ -1,16 +1,16 @@
-//! However much somebody puts into the folder of a log, what is read of it is bounded.
+//! Tests that what is read from a log's folder is bounded, whatever another program puts into it.
 
 use std::fs;
 
 use super::*;
 use crate::logs::rotate;
 
-/// Room for these many MiB of a file and of all.
+/// Returns limits of this many MiB for a file and for all files.
 fn limits(file: u64, all: u64) -> Limits {
     Limits { file: file * MIB, all: all * MIB }
 }
 
-/// How many bytes come, and what is said after them.
+/// Returns how many bytes are read, and the error after them.
 fn bytes(reader: &mut Reader) -> (u64, Option<String>) {
     let mut bytes = 0;
     loop {

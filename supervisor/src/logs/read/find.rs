@@ -1,4 +1,4 @@
-//! Which files a stream has, and where in them to begin.
+//! Finds the files of a stream, and where to begin in them.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,13 +10,13 @@ use super::{Limits, Log, Place};
 use crate::logs::rotate;
 use crate::os::LogDir;
 
-/// How many files of one stream are looked through at most.
+/// The most files of a stream that are searched.
 const MOST_FILES: u32 = 1000;
 
-/// A rotation that was killed leaves one number empty, and never two.
+/// A rotation that was killed leaves at most one number empty, never two.
 const GAP: u32 = 2;
 
-/// Every file there is, newest first.
+/// Returns every existing file, newest first.
 fn newest_first(log: &Log) -> impl Iterator<Item = (PathBuf, Part)> {
     let mut seen = HashSet::new();
     let mut missing = 0;
@@ -29,11 +29,11 @@ fn newest_first(log: &Log) -> impl Iterator<Item = (PathBuf, Part)> {
             missing < GAP + 1
         })
         .flatten()
-        // A rotation while they are opened shows one of them twice.
+        // A rotation while they are opened shows a file twice.
         .filter(move |(_, part)| seen.insert(part.number))
 }
 
-/// Why the current file cannot be read; none at all is no reason.
+/// Returns why the current file cannot be read; a missing file is no error.
 pub(super) fn trouble(log: &Path) -> Option<io::Error> {
     let opened = LogDir::of(log).and_then(|folder| Part::plain(&folder, log, Limits::NONE));
     opened.err().filter(|error| error.kind() != io::ErrorKind::NotFound)
@@ -46,7 +46,8 @@ fn open(folder: &LogDir, log: &Log, place: u32) -> Option<(PathBuf, Part)> {
     }
     let (plain, zipped) = (rotate::numbered(log, place, false), rotate::numbered(log, place, true));
     let unzip = || Part::zipped(folder, &zipped, *limits).ok().map(|part| (zipped.clone(), part));
-    // A compressed one is whole, what it was made from may be half removed; and it may appear in between.
+    // A compressed file is complete, while its source may be half removed. The compressed file may also appear in
+    // between.
     let found = unzip()
         .or_else(|| Part::plain(folder, &plain, *limits).ok().map(|part| (plain, part)))
         .or_else(unzip);
@@ -56,7 +57,7 @@ fn open(folder: &LogDir, log: &Log, place: u32) -> Option<(PathBuf, Part)> {
     })
 }
 
-/// Where the last lines begin, and whether some of them lie farther back than is looked.
+/// Returns where the last lines begin, and whether some of them lie farther back than is searched.
 pub(super) fn tail(log: &Log, lines: u32, since: Option<SystemTime>) -> (Option<Part>, bool) {
     let mut look_back = log.limits.all;
     let first = tail_within(log, lines, since, &mut look_back);
@@ -78,7 +79,7 @@ fn tail_within(log: &Log, lines: u32, since: Option<SystemTime>, look_back: &mut
         }
         let known = since.map(|since| part.since(&path, since));
         match known {
-            // Nothing of it is new enough, nor of what is older; one that is still written to is followed from its end.
+            // Neither this file nor older files have anything new enough; the current file is followed from its end.
             Some(None) => {
                 return first.or_else(|| {
                     let (end, _) = part.back(0, look_back).ok()?;
@@ -97,18 +98,18 @@ fn tail_within(log: &Log, lines: u32, since: Option<SystemTime>, look_back: &mut
     first
 }
 
-/// The file of a place, from there.
+/// Returns the file of a place, positioned there.
 pub(super) fn at(log: &Log, place: Place) -> Option<Part> {
     let found = newest_first(log).find(|(_, part)| part.number == place.file);
     found.map(|(_, part)| part.at(place.offset)).or_else(|| oldest_whole(log))
 }
 
-/// The oldest file that is not compressed.
+/// Returns the oldest file that is not compressed.
 pub(super) fn oldest_whole(log: &Log) -> Option<Part> {
     newest_first(log).map(|(_, part)| part).take_while(|part| !part.is_zipped()).last()
 }
 
-/// The file that was begun after this one; `None`: this is the newest.
+/// Returns the file that was begun after this one; `None` if this is the newest.
 pub(super) fn newer(log: &Log, than: &Part) -> Option<Part> {
     if let Some(newer) = next_to(log, than) {
         return Some(newer);
@@ -120,14 +121,14 @@ pub(super) fn newer(log: &Log, than: &Part) -> Option<Part> {
         }
         newer = Some(part);
     }
-    // It is gone, by rotation or by hand: what was written after it is the next.
+    // It is gone, by rotation or by hand: the first file written after it is the next.
     let last = than.modified();
     let after = |part: &Part| part.modified() > last && !part.is_zipped();
     newest_first(log).map(|(_, part)| part).take_while(after).last()
 }
 
-/// The one with the number before, if nothing was rotated since: looking at all of a thousand files a thousand times
-/// takes minutes. The newer one is opened first, so that none is passed over by a rotation in between.
+/// Returns the file with the preceding number, if nothing was rotated since: searching a thousand files a thousand
+/// times takes minutes. The newer file is opened first, so that a rotation in between skips none.
 fn next_to(log: &Log, than: &Part) -> Option<Part> {
     let folder = LogDir::of(&log.path).ok()?;
     let (_, newer) = open(&folder, log, than.place.checked_sub(1)?)?;

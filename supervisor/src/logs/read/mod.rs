@@ -1,11 +1,11 @@
-//! Reading back what was kept: the last lines of a stream, and what is written from then on, over rotations.
+//! Reads stored logs back: the last lines of a stream, and new output from then on, across rotations.
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `part` | one file of a stream, as it is or compressed, with its times |
-//! | `find` | which files there are, and where to begin |
+//! | `part` | a file of a stream, plain or compressed, with its times |
+//! | `find` | which files exist, and where to begin |
 //!
-//! One file is open at a time, and no more than a piece of it is in memory.
+//! One file is open at a time, and at most a chunk of it is in memory.
 
 #[cfg(test)]
 mod bounds;
@@ -22,11 +22,11 @@ use part::Part;
 /// Some bytes of a stream, and when the first of them was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// As written.
+    /// The bytes as they were written.
     pub data: Vec<u8>,
-    /// Unknown where the index is.
+    /// When they were seen; `None` where the index does not tell.
     pub time: Option<SystemTime>,
-    /// Where it ends: who knows this can go on from here, also after a rotation or with another supervisor.
+    /// Where the chunk ends: a reader can continue from here, also after a rotation or with another supervisor.
     pub end: Place,
 }
 
@@ -35,55 +35,55 @@ pub struct Chunk {
 pub struct Place {
     /// The number of the file: neither a rotation nor compressing changes it.
     pub file: u64,
-    /// Bytes from its beginning.
+    /// The offset in bytes from its beginning.
     pub offset: u64,
 }
 
-/// How much of a stream is read: what it is configured to hold, whatever somebody has put into its folder.
+/// How much of a stream is read: what it is configured to hold, whatever another program has put into its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one file, after decompression.
+    /// The most bytes of a file, after decompression.
     pub file: u64,
-    /// Bytes of all files: those in which its beginning is looked for, and those that are shown of its past.
+    /// The most bytes of all files: those searched for the beginning, and those shown of the past.
     pub all: u64,
 }
 
 impl Limits {
-    /// All of it: nobody else can write in its folder.
+    /// No limits: for folders in which only Sereno can write.
     pub const NONE: Self = Self { file: u64::MAX, all: u64::MAX };
 }
 
 impl RotationPolicy {
-    /// How much of it is read.
+    /// Returns how much of it is read.
     pub fn limits(&self) -> Limits {
         let file = self.largest();
         Limits { file, all: file.saturating_mul(u64::from(self.keep) + 1) }
     }
 }
 
-/// The path of a stream's current file, and how much is read of it.
+/// The path of a stream's current file, and the limits for reading it.
 #[derive(Debug, Clone)]
 struct Log {
     path: PathBuf,
     limits: Limits,
 }
 
-/// Reads one stream forwards, from somewhere in its past.
+/// Reads a stream forwards, from a point in its past.
 #[derive(Debug)]
 pub struct Reader {
     log: Log,
     part: Option<Part>,
-    /// Why its current file could not be read at the beginning, or why some was left out: said once, after what could be
-    /// read.
+    /// An error to return after what could be read: the current file could not be read at the beginning, or something
+    /// was left out.
     trouble: Option<io::Error>,
     /// Bytes of the past that may still be shown.
     left: u64,
-    /// Some was left out, and that was said.
+    /// Whether something was left out, and that was reported.
     is_cut: bool,
 }
 
 impl Reader {
-    /// Begins so that `lines` lines come before the end, of what is not older than `since`; `u32::MAX`: all lines.
+    /// Begins `lines` lines before the end, but not with lines older than `since`; `u32::MAX` means all lines.
     pub fn tail(path: &Path, limits: Limits, lines: u32, since: Option<SystemTime>) -> Self {
         let log = Log { path: path.into(), limits };
         let (part, is_cut) = find::tail(&log, lines, since);
@@ -94,7 +94,7 @@ impl Reader {
         reader
     }
 
-    /// Goes on from a place; from the oldest file that is not compressed yet, where that one is gone.
+    /// Continues from a place; if its file is gone, from the oldest file that is not compressed.
     pub fn after(path: &Path, limits: Limits, place: Place) -> Self {
         let log = Log { path: path.into(), limits };
         let part = find::at(&log, place);
@@ -106,12 +106,12 @@ impl Reader {
         Self { left: log.limits.all, log, part, trouble, is_cut: false }
     }
 
-    /// From now on it is not the past that is read, but what comes.
+    /// Ends the limit on bytes: from now on new output is read, not the past.
     pub fn follow(&mut self) {
         self.left = u64::MAX;
     }
 
-    /// The next bytes; `None`: there are none now.
+    /// Returns the next bytes; `None` if there are none now.
     pub fn step(&mut self) -> io::Result<Option<Chunk>> {
         let read = if self.left == 0 { None } else { self.read()? };
         if self.left == 0 || self.part.as_mut().is_some_and(|part| std::mem::take(&mut part.is_cut)) {
@@ -144,16 +144,17 @@ impl Reader {
             match part.next() {
                 Ok(None) => {}
                 Err(error) if part.is_zipped() => {
-                    // One damaged file does not hide those after it.
+                    // A damaged file must not hide the files after it.
                     tracing::warn!(path = %self.log.path.display(), %error, "reading a compressed log failed");
                 }
                 read => return read,
             }
-            // The new file is begun before the old one is finished: only once something is in it is the change over.
+            // The new file is created before the old one is finished: the change is over only once the new file has
+            // content.
             let Some(mut newer) = find::newer(&self.log, part).filter(|newer| !newer.is_empty()) else {
                 return Ok(None);
             };
-            // Written to until then: read to its end now.
+            // The old file may have been written to until then: it is read to its end now.
             if !part.is_zipped()
                 && let Some(chunk) = part.next()?
             {
@@ -165,7 +166,7 @@ impl Reader {
     }
 }
 
-/// More lies in the folder than is read.
+/// The error when the folder holds more than is read.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "more lies there than it may hold (`max_size`, `keep`): {} MiB of a file and {} MiB of all are shown",
@@ -270,7 +271,8 @@ mod tests {
         assert_eq!(all(&mut Reader::tail(&path, Limits::NONE, 99, Some(at(31)))), "");
     }
 
-    /// Five files with two lines each: `.4.gz` to `.2.gz`, `.1` and the current one; one second a line from 10 on.
+    /// Writes five files with two lines each: `.4.gz` to `.2.gz`, `.1` and the current file; one second per line, from
+    /// 10 on.
     fn rotated(folder: &Path) -> PathBuf {
         let path = folder.join("x.log");
         let keep = crate::logs::RotationPolicy { path: path.clone(), max_size: 1, keep: 9, compress: true };

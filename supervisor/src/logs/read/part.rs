@@ -1,4 +1,4 @@
-//! One file of a stream, as it is or compressed, with its times.
+//! A file of a stream, plain or compressed, with its times.
 
 use std::fmt;
 use std::fs::File;
@@ -13,27 +13,26 @@ use crate::logs::times::{Since, Times};
 use crate::logs::{compress, rotate};
 use crate::os::{LogDir, pipe};
 
-/// What one step of reading holds at most.
+/// The most bytes of a reading step.
 const CHUNK: usize = 64 * 1024;
 
-/// One file of a stream.
 #[derive(Debug)]
 pub(super) struct Part {
     bytes: Bytes,
     pub(super) number: u64,
-    /// What its name ended in when it was opened: the first rotated one is 1.
+    /// The number at the end of its name when it was opened: 1 for the first rotated file, 0 for the current file.
     pub(super) place: u32,
     position: u64,
     times: Times,
-    /// So much of it is read at most: its end, or the beginning of a compressed one.
+    /// The most bytes of it that are read: its end, or the beginning of a compressed file.
     most: u64,
-    /// Some of it was left out for that.
+    /// Whether some of it was left out because of that limit.
     pub(super) is_cut: bool,
 }
 
 enum Bytes {
     Plain(File),
-    /// How far it has been read: going back means beginning anew.
+    /// `reached` is how far it has been read: going back means starting again.
     Zipped {
         decoder: Box<GzDecoder<File>>,
         reached: u64,
@@ -47,14 +46,14 @@ impl fmt::Debug for Bytes {
 }
 
 impl Part {
-    /// A file as it was written.
+    /// Opens a file as it was written.
     pub(super) fn plain(folder: &LogDir, path: &Path, limits: Limits) -> io::Result<Self> {
         let file = folder.read(path)?;
         let number = rotate::number_of(&file)?;
         Ok(Self::new(Bytes::Plain(file), number, path, limits))
     }
 
-    /// One that was compressed since.
+    /// Opens a compressed file.
     pub(super) fn zipped(folder: &LogDir, path: &Path, limits: Limits) -> io::Result<Self> {
         let file = folder.read(path)?;
         let own = rotate::number_of(&file)?;
@@ -73,12 +72,12 @@ impl Part {
         matches!(self.bytes, Bytes::Zipped { .. })
     }
 
-    /// Whether nothing was ever written to it; a compressed one never is.
+    /// Returns whether nothing was ever written to it; never true for a compressed file.
     pub(super) fn is_empty(&self) -> bool {
         self.length() == Some(0)
     }
 
-    /// How long it is, where that is known without reading it.
+    /// Returns its length, if that is known without reading it.
     fn length(&self) -> Option<u64> {
         match &self.bytes {
             Bytes::Plain(file) => file.metadata().ok().map(|meta| meta.len()),
@@ -86,7 +85,7 @@ impl Part {
         }
     }
 
-    /// When it was last written to.
+    /// Returns when it was last written to.
     pub(super) fn modified(&self) -> Option<SystemTime> {
         let file = match &self.bytes {
             Bytes::Plain(file) => file,
@@ -95,7 +94,7 @@ impl Part {
         file.metadata().and_then(|meta| meta.modified()).ok()
     }
 
-    /// Begins there.
+    /// Sets the position to read from.
     pub(super) fn at(mut self, position: u64) -> Self {
         self.position = position;
         self
@@ -105,7 +104,7 @@ impl Part {
         if let Bytes::Plain(file) = &self.bytes {
             let length = file.metadata()?.len();
             if length < self.position {
-                // Truncated by somebody.
+                // The file was truncated by another program.
                 self.position = 0;
                 self.times = Times::none();
             }
@@ -114,7 +113,7 @@ impl Part {
             self.position = self.position.max(first);
         }
         let (time, border) = self.times.at(self.position);
-        // To where the next time begins, so that each chunk has its own.
+        // Read up to where the next time begins, so that each chunk has its own time.
         let most = border
             .map_or(CHUNK, |border| usize::try_from(border - self.position).unwrap_or(CHUNK).min(CHUNK));
         let mut data = vec![0; most];
@@ -142,7 +141,7 @@ impl Part {
         Ok(Some(Chunk { data, time, end }))
     }
 
-    /// Where the last so many lines begin, and how many there are. It takes what it reads off `look_back`.
+    /// Returns where the last `lines` lines begin, and how many there are. The bytes read are taken off `look_back`.
     pub(super) fn back(&mut self, lines: u64, look_back: &mut u64) -> io::Result<(u64, u64)> {
         let most = self.most.min(*look_back);
         let (begin, found, read) = match &mut self.bytes {
@@ -160,13 +159,13 @@ impl Part {
         Ok((begin, found))
     }
 
-    /// The first byte that was not seen before a time; `None`: all of it was.
+    /// Returns the offset of the first byte that was not seen before a time; `None` if all bytes were.
     pub(super) fn since(&self, path: &Path, since: SystemTime) -> Option<u64> {
         match Times::of(path).since(since) {
-            // Beyond its end it would look as if it had been truncated.
+            // A position beyond its end would look as if it had been truncated.
             Since::From(offset) => Some(offset.min(self.length().unwrap_or(offset))),
             Since::Older => None,
-            // All there is to go by is when it was last touched.
+            // Without an index, only the modification time can decide.
             Since::Unknown => self.modified().is_none_or(|last| last >= since).then_some(0),
         }
     }
@@ -178,7 +177,7 @@ fn anew(decoder: &GzDecoder<File>) -> io::Result<GzDecoder<File>> {
     Ok(GzDecoder::new(file))
 }
 
-/// How many lines begin, up to so many, and where the one after them does.
+/// Counts the lines that begin, up to `most`. Returns the count, and where the next line begins.
 fn line_starts(source: &mut impl Read, most: u64) -> io::Result<(u64, u64)> {
     let mut buffer = vec![0; CHUNK];
     let (mut at, mut begun, mut open) = (0, 0, false);
@@ -200,7 +199,8 @@ fn line_starts(source: &mut impl Read, most: u64) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Where the last so many lines of a plain file begin, how many there are, and how much was read: from its end.
+/// Searches a plain file backwards. Returns where the last `lines` lines begin, how many there are, and how many bytes
+/// were read.
 fn back(file: &File, lines: u64, most: u64) -> io::Result<(u64, u64, u64)> {
     let end = file.metadata()?.len();
     if lines == 0 {

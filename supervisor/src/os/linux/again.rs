@@ -1,4 +1,5 @@
-//! How this process was started, and being started again like that by somebody who is not to be its parent.
+//! Records how this process was started, and starts it again the same way from a process that must not become its
+//! parent.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,7 +10,7 @@ use sereno_guard::launch::Launch;
 
 use super::cgroup;
 
-/// What the system knows of how this process was started. To be called before limits are raised.
+/// Records what the system knows of how this process was started. Must be called before limits are raised.
 pub fn surroundings(launch: &mut Launch) {
     let mask = umask(Mode::empty());
     umask(mask);
@@ -19,13 +20,13 @@ pub fn surroundings(launch: &mut Launch) {
     launch.descriptors = if limit.current == limit.maximum { None } else { limit.current };
 }
 
-/// This program, also where its file has been replaced since it was started.
+/// Returns this program's path, valid even if its file has been replaced since it was started.
 pub fn own_program() -> PathBuf {
     "/proc/self/exe".into()
 }
 
-/// Goes on as a process that is nobody's child and in nobody's group, where the first one was started; `false` in the
-/// one that was called, which is to end. To be called before there are threads.
+/// Continues as a child in a new session and in the cgroup of the first start. Returns `false` in the calling process,
+/// which must end then. Must be called before there are threads.
 pub fn come_back(launch: &Launch) -> io::Result<bool> {
     // SAFETY: no other thread runs, so the child has a whole copy of everything.
     match unsafe { libc::fork() } {
@@ -33,7 +34,7 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
         0 => {}
         _ => return Ok(false),
     }
-    // Fails only for one that leads a group, and that is new.
+    // Fails only for a group leader, and the child is new.
     let _ = rustix::process::setsid();
     if let Some(mask) = launch.umask {
         umask(Mode::from_bits_truncate(mask));
@@ -43,7 +44,7 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum });
     }
     if let Some(folder) = launch.cgroup.as_deref().filter(|folder| is_elsewhere(folder)) {
-        // Where it can not go it stays; its own cgroup is never killed (`Cgroup::kill`).
+        // If it cannot move it stays; its own cgroup is never killed (`Cgroup::kill`).
         let _ = fs::write(folder.join("cgroup.procs"), "0");
     }
     Ok(true)

@@ -1,4 +1,4 @@
-//! Waking up at a time of the wall clock: also after the host slept, and when somebody sets the clock.
+//! Wakes up at a wall-clock time: also after the host slept, and when the clock is set.
 
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Rings at a time of the wall clock, and whenever that clock is set.
+/// Rings at a wall-clock time, and whenever that clock is set.
 #[derive(Debug, Default)]
 pub struct Alarm {
     timer: Option<AsyncFd<OwnedFd>>,
@@ -17,7 +17,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Sets it; `None`: it does not ring. Needs a tokio runtime.
+    /// Sets the alarm; `None` turns it off. Needs a tokio runtime.
     pub fn set(&mut self, at: Option<SystemTime>) {
         if at == self.at {
             return;
@@ -28,7 +28,7 @@ impl Alarm {
         let Some(timer) = &self.timer else { return };
         let since = at.map(|at| at.duration_since(UNIX_EPOCH).unwrap_or_default());
         let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Nothing at all would mean never.
+        // A time of zero would turn the timer off.
         let value = since.map_or(nothing, |since| Timespec {
             tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(since.subsec_nanos().max(1)),
@@ -40,14 +40,14 @@ impl Alarm {
         }
     }
 
-    /// Returns when it has rung; it must be set again.
+    /// Returns when the alarm has rung; it must be set again.
     pub async fn rung(&mut self) {
         let Some(timer) = &self.timer else { return std::future::pending().await };
         loop {
             let Ok(mut ready) = timer.readable().await else { return std::future::pending().await };
             let mut count = [0; 8];
             let read = ready.try_io(|timer| rustix::io::read(timer, &mut count).map_err(Into::into));
-            // An error is news as well: the clock was set.
+            // An error counts as a ring too: the clock was set.
             if read.is_ok() {
                 self.at = None;
                 return;
@@ -78,7 +78,7 @@ mod tests {
         alarm.set(Some(SystemTime::now() + Duration::from_millis(50)));
         alarm.set(None);
         assert!(tokio::time::timeout(Duration::from_millis(200), alarm.rung()).await.is_err(), "put off");
-        // A time that is over comes at once.
+        // A time in the past rings at once.
         alarm.set(Some(UNIX_EPOCH));
         alarm.rung().await;
     }

@@ -1,5 +1,5 @@
-//! A cgroup v2 for each service, where one can be made: then "every process of the service" is a fact of the kernel's,
-//! and one write kills them all.
+//! A cgroup v2 for each service, where the system allows it: then the kernel itself knows every process of the service,
+//! and a single write kills them all.
 
 use std::fs;
 use std::io;
@@ -14,34 +14,35 @@ use sereno_runtime::cgroup::v2_cgroup;
 
 use super::{memory, spawn};
 
-/// Where this supervisor makes the cgroups of its services.
+/// The folder in which this supervisor makes the cgroups of its services.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
     base: PathBuf,
 }
 
-/// The cgroup of one service.
+/// The cgroup of a service.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
     dir: OwnedFd,
-    /// It was killed once. Kernels (seen: 6.18) then kill whatever is *cloned into* it as well, for ever: a clone takes
-    /// the count of kills from its parent's cgroup and compares it with that of the new one.
+    /// Whether it was killed once. Kernels (seen: 6.18) then also kill every process *cloned into it*, for ever: a
+    /// clone takes the count of kills from its parent's cgroup and compares it with that of the new cgroup.
     spent: AtomicBool,
-    /// Its memory limit, as far as it was set here.
+    /// The memory limit that was set here.
     pub(super) limit: AtomicU64,
-    /// How often memory ran out at its limit, and how many were killed for it, when last asked.
+    /// At the last look: how often memory ran out at its limit, and how many processes were killed for that.
     pub(super) ooms_seen: [AtomicU64; 2],
 }
 
 impl Cgroups {
-    /// Below the supervisor's own cgroup, proved by starting a process in one. The error says why there are none.
+    /// Looks for a usable folder below the supervisor's own cgroup, and tests it by starting a process in a cgroup. The
+    /// error says why cgroups are not used.
     pub fn probe(instance: &str) -> Result<Self, String> {
         if std::env::var("SERENO_CGROUP").is_ok_and(|value| value == "off") {
             return Err("switched off by SERENO_CGROUP".into());
         }
         let own = own_v2_cgroup().ok_or("no cgroup v2 is mounted")?;
-        // A leaf of our own: those of the services stand beside it.
+        // If the supervisor is in its own leaf, the services' cgroups are beside that leaf.
         let above = own.parent().filter(|_| own.ends_with(memory::LEAF)).unwrap_or(&own);
         let cgroups = Self { base: above.join(format!("sereno-{instance}")) };
         let trial =
@@ -62,10 +63,10 @@ impl Cgroups {
         Self { base }
     }
 
-    /// A new, empty cgroup for a service.
+    /// Creates a new, empty cgroup for a service.
     pub fn service(&self, stem: &str) -> io::Result<Cgroup> {
         fs::create_dir_all(&self.base)?;
-        // One that is not empty (or can not be removed) keeps its name, and the next in line is taken.
+        // A cgroup that is not empty (or cannot be removed) keeps its name, and the next number is used.
         for number in 0..1_000 {
             let name = if number == 0 { stem.to_string() } else { format!("{stem}+{number}") };
             let path = self.base.join(name);
@@ -78,22 +79,22 @@ impl Cgroups {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// The one of a service that a process is in.
+    /// Returns the service's cgroup that a process is in.
     pub fn of(&self, pid: u32) -> Option<Cgroup> {
         let path = v2_cgroup(&pid.to_string())?;
-        // The supervisor that made it may have been in another one itself.
+        // The supervisor that made it may have been in another cgroup itself.
         let is_ours = |path: &&Path| path.parent().and_then(Path::file_name) == self.base.file_name();
         Cgroup::open(path.ancestors().find(is_ours)?.into()).ok()
     }
 
-    /// Removes those that are empty.
+    /// Removes empty cgroups.
     pub fn clean_up(&self) {
         remove(&self.base);
     }
 }
 
 impl Cgroup {
-    /// One that an earlier supervisor made. Whether it was killed is not known, so nothing is started in it any more.
+    /// Opens a cgroup that an earlier supervisor made. It may have been killed, so nothing is started in it any more.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         Self::at(path, true)
     }
@@ -109,29 +110,30 @@ impl Cgroup {
         })
     }
 
-    /// Whether nothing can be started in it any more.
+    /// Returns whether nothing can be started in it any more.
     pub fn is_spent(&self) -> bool {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// To start a process into it.
+    /// Returns its descriptor, to start a process in it.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 
-    /// Whether a living process is in it or below it.
+    /// Returns whether a living process is in it or below it.
     pub fn is_populated(&self) -> bool {
         self.read("cgroup.events").is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
-    /// Kills everything in it and below it.
+    /// Kills every process in it and below it.
     pub fn kill(&self) -> io::Result<()> {
-        // A supervisor that a monitor started, and that could not leave the monitor's cgroup.
+        // Refuses the supervisor's own cgroup: a supervisor that a monitor started may have been unable to leave the
+        // monitor's.
         static OWN: OnceLock<Option<PathBuf>> = OnceLock::new();
         if OWN.get_or_init(own_v2_cgroup).as_ref().is_some_and(|own| own.starts_with(&self.path)) {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -142,18 +144,18 @@ impl Cgroup {
         Ok(())
     }
 
-    /// How many living processes are in it.
+    /// Returns how many living processes are in it.
     pub fn count(&self) -> usize {
         self.pids().len()
     }
 
-    /// The living processes in it.
+    /// Returns the living processes in it.
     pub fn pids(&self) -> Vec<u32> {
         let text = self.read("cgroup.procs").unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Whether a process is in it or below it.
+    /// Returns whether a process is in it or below it.
     pub(super) fn has(&self, pid: u32) -> bool {
         v2_cgroup(&pid.to_string()).is_some_and(|path| path.starts_with(&self.path))
     }
@@ -174,7 +176,7 @@ impl Cgroup {
     }
 }
 
-/// Removes a cgroup and those below it, as far as they are empty.
+/// Removes a cgroup and the cgroups below it, as far as they are empty.
 fn remove(path: &Path) {
     let below = fs::read_dir(path).into_iter().flatten().flatten();
     for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
@@ -183,7 +185,7 @@ fn remove(path: &Path) {
     let _ = fs::remove_dir(path);
 }
 
-/// The v2 cgroup of this process, as a path in the file system.
+/// Returns the v2 cgroup of this process, as a path in the file system.
 pub(super) fn own_v2_cgroup() -> Option<PathBuf> {
     v2_cgroup("self")
 }

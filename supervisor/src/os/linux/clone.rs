@@ -1,5 +1,5 @@
-//! `clone3` with the memory of the parent and a stack of its own: the child begins in a function, the parent waits in
-//! the kernel until the child has become another program or is gone.
+//! `clone3` with the parent's memory and a separate stack: the child begins in a function, and the parent waits in the
+//! kernel until the child has become another program or is gone.
 //!
 //! glibc has no wrapper that can name a cgroup, and `fork` copies page tables: on a daemon of 15 MB that alone is more
 //! than the rest of a start.
@@ -25,7 +25,7 @@ pub(super) struct CloneArgs {
 
 pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// What a child does; it must not return.
+/// The function that a child runs; it must not return.
 pub(super) type Entry = unsafe extern "C" fn(*mut libc::c_void) -> !;
 
 /// Clones; the child runs `entry(argument)` on the stack that `args` names.
@@ -36,7 +36,7 @@ pub(super) type Entry = unsafe extern "C" fn(*mut libc::c_void) -> !;
 #[cfg(target_arch = "x86_64")]
 pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc::c_void) -> io::Result<i32> {
     let result: i64;
-    // SAFETY: the child has nothing of this frame but what the registers hold: it calls `entry` on its own stack.
+    // SAFETY: the child has nothing of this frame but the registers: it calls `entry` on its own stack.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -59,7 +59,7 @@ pub(super) unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *mut libc:
     finish(result)
 }
 
-/// Clones; see above.
+/// Clones, as on x86-64.
 ///
 /// # Safety
 /// As above.

@@ -1,11 +1,11 @@
-//! What a child gives up before it becomes another program, in the order that the kernel wants:
+//! What a child gives up before it becomes another program, in the order that the kernel requires:
 //!
 //! 1. [`bound`]: the bounding set, while it may still be changed;
 //! 2. [`keep_over_ids`], then groups and ids, which only root may set;
-//! 3. [`have`]: exactly these, also over the exec of a program that is not root's (the ambient set);
-//! 4. [`no_new_privileges`], after which nothing comes back.
+//!  3. [`have`]: exactly these capabilities, also over the exec of a program that is not root's (the ambient set);
+//!  4. [`no_new_privileges`], after which nothing can be regained.
 //!
-//! All of it runs in the child of `spawn`: plain system calls on its own credentials, no allocation, no lock.
+//! All of it runs in the child of `spawn`: only system calls on its own credentials, no allocation, no lock.
 
 /// `struct __user_cap_header_struct` of the kernel.
 #[repr(C)]
@@ -24,22 +24,22 @@ struct Data {
 }
 
 const VERSION_3: u32 = 0x2008_0522;
-/// Bits of a set.
+/// The number of bits in a set.
 const MOST: u32 = 64;
 
 unsafe fn prctl(option: i32, one: u64, two: u64) -> libc::c_long {
-    // SAFETY: options that take numbers only, and read no memory of ours.
+    // SAFETY: only options that take numbers and read none of this process's memory.
     unsafe { libc::syscall(libc::SYS_prctl, option, one, two, 0_u64, 0_u64) }
 }
 
-/// Takes everything else out of the bounding set.
+/// Removes all other capabilities from the bounding set.
 pub(super) unsafe fn bound(kept: u64) -> libc::c_long {
     for number in (0..MOST).filter(|number| kept & (1 << number) == 0) {
         // SAFETY: as above.
         let done = unsafe { prctl(libc::PR_CAPBSET_DROP, number.into(), 0) };
         // SAFETY: the child's thread has an `errno`.
         if done < 0 && unsafe { *libc::__errno_location() } == libc::EINVAL {
-            // This kernel knows no more.
+            // This kernel has no more capabilities.
             break;
         }
         if done < 0 {
@@ -49,19 +49,19 @@ pub(super) unsafe fn bound(kept: u64) -> libc::c_long {
     0
 }
 
-/// A change of ids takes nothing away until [`have`].
+/// Lets a change of ids keep the capabilities until [`have`].
 pub(super) unsafe fn keep_over_ids() -> libc::c_long {
     // SAFETY: as above.
     unsafe { prctl(libc::PR_SET_KEEPCAPS, 1, 0) }
 }
 
-/// Has exactly these from now on.
+/// Sets exactly these capabilities.
 pub(super) unsafe fn have(kept: u64) -> libc::c_long {
     let half = |shift: u32| u32::try_from((kept >> shift) & u64::from(u32::MAX)).unwrap_or(0);
     let [low, high] = [half(0), half(32)];
     let data = [low, high].map(|set| Data { effective: set, permitted: set, inheritable: set });
     let header = Header { version: VERSION_3, pid: 0 };
-    // SAFETY: both are of the kernel's shape and live over the call.
+    // SAFETY: both have the kernel's layout and live during the call.
     let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     if done < 0 {
         return done;
@@ -77,7 +77,7 @@ pub(super) unsafe fn have(kept: u64) -> libc::c_long {
     0
 }
 
-/// Nothing that it runs gives it more.
+/// Prevents any program that it runs from giving it more privileges.
 pub(super) unsafe fn no_new_privileges() -> libc::c_long {
     // SAFETY: as above.
     unsafe { prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0) }

@@ -1,4 +1,4 @@
-//! One look at the processes of a service: whether anything moves, what they hold, and who is stuck.
+//! A look at the processes of a service: whether they make progress, how much memory they use, and which are stuck.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Cgroup, proc};
 use crate::os::Look;
 
-/// Looks at the processes of a run. `stuck`: whether it is wanted who is stuck.
+/// Looks at the processes of a run. `stuck` also looks for stuck processes.
 pub fn look(leader: u32, cgroup: Option<&Cgroup>, stuck: bool) -> Look {
     let pids = cgroup.map_or_else(|| proc::descendants(leader), Cgroup::pids);
     let mut look = Look::default();
@@ -46,14 +46,14 @@ mod tests {
         let me = std::process::id();
         let mut child = child();
         let pid = child.id();
-        // On its way there it may be seen in state D.
+        // While it ends it may be seen in state D.
         let zombie = format!("pid {pid} true is in state Z");
         let ended = |look: &Look| look.stuck.iter().any(|line| line.starts_with(&zombie));
         let seen = (0..100_000).map(|_| look(me, None, true)).find(ended).expect("a zombie is seen");
         assert!(seen.memory > 0);
         child.wait().expect("reaped");
         assert!(look(me, None, false).stuck.is_empty(), "not asked for");
-        // Work changes what was used, sooner or later.
+        // CPU time changes `used` sooner or later.
         let before = look(me, None, false).used;
         assert!((0..10_000_000_u64).any(|_| look(me, None, false).used != before));
     }

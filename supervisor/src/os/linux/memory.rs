@@ -1,4 +1,4 @@
-//! Memory limits of the kernel's own, by cgroup v2, where its memory controller is to be had.
+//! Memory limits of the kernel, by cgroup v2, where the memory controller is available.
 
 use std::fs;
 use std::io;
@@ -8,25 +8,25 @@ use std::sync::atomic::Ordering;
 use super::cgroup::{Cgroup, Cgroups, own_v2_cgroup};
 use crate::os::Ooms;
 
-/// The cgroup that a supervisor has for itself, where those beside it are limited: one with processes in it can limit
-/// nothing below it. Also what a systemd unit says as `DelegateSubgroup=`.
+/// The supervisor's own cgroup where the cgroups beside it are limited: a cgroup with processes in it cannot limit
+/// cgroups below it. The same name as in `DelegateSubgroup=` of a systemd unit.
 pub(super) const LEAF: &str = "supervisor";
 
-/// What stands for no limit, and for one that an earlier supervisor may have set.
+/// The values for no limit, and for a limit that an earlier supervisor may have set.
 pub(super) const UNLIMITED: u64 = 0;
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
-/// A run's cgroup does it, where there is one.
+/// Does nothing: the run's cgroup enforces the limit.
 pub fn hold_memory(_instance: &str, _service: &str, _most: Option<u64>) {}
 
-/// Moves this process into a leaf, if only that keeps it from limiting its services. To be called before anything is
-/// started, and before it is written down in which cgroup this process is.
+/// Moves this process into a leaf cgroup, if only its place prevents limits on its services. Must be called before
+/// anything is started, and before this process's cgroup is recorded.
 pub fn make_room_for_limits() {
     let Some(own) = own_v2_cgroup() else { return };
     if own.ends_with(LEAF) || !names_memory(&own, "cgroup.controllers") || hand_down(&own) {
         return;
     }
-    // Somebody else's process here is not ours to move.
+    // A foreign process in this cgroup must not be moved.
     let alone = fs::read_to_string(own.join("cgroup.procs"))
         .is_ok_and(|pids| pids.trim() == std::process::id().to_string());
     let enter = |cgroup: &Path| fs::write(cgroup.join("cgroup.procs"), "0");
@@ -35,13 +35,13 @@ pub fn make_room_for_limits() {
         return;
     }
     if enter(&leaf).is_err() || !hand_down(&own) {
-        // As it was: then memory is sampled.
+        // Move back to the previous state: memory is sampled then.
         let _ = enter(&own);
         let _ = fs::remove_dir(&leaf);
     }
 }
 
-/// Lets the cgroups below this one have limits.
+/// Enables memory limits for the cgroups below this one.
 fn hand_down(cgroup: &Path) -> bool {
     let file = "cgroup.subtree_control";
     names_memory(cgroup, file) || fs::write(cgroup.join(file), "+memory").is_ok()
@@ -53,8 +53,8 @@ fn names_memory(cgroup: &Path, file: &str) -> bool {
 }
 
 impl Cgroups {
-    /// Sets the memory limit of a service's cgroup, or lifts it; whether the kernel holds it. Costs nothing where it is
-    /// so already.
+    /// Sets or lifts the memory limit of a service's cgroup. Returns whether the kernel enforces it. Costs nothing if
+    /// the limit is already set.
     pub fn limit_memory(&self, cgroup: &Cgroup, limit: Option<u64>) -> bool {
         let wanted = limit.unwrap_or(UNLIMITED);
         if cgroup.limit.load(Ordering::Relaxed) == wanted {
@@ -76,7 +76,7 @@ impl Cgroups {
 }
 
 impl Cgroup {
-    /// Most are, and every start asks.
+    /// Returns whether it has no limit: true for most, and checked at every start.
     fn is_unlimited(&self) -> bool {
         !self.read("memory.max").is_ok_and(|limit| limit.trim() != "max")
     }
@@ -88,14 +88,14 @@ impl Cgroup {
     fn limit_memory(&self, limit: Option<u64>) -> io::Result<()> {
         let text = limit.map_or_else(|| "max".into(), |bytes| bytes.to_string());
         self.write("memory.max", &text)?;
-        // Without swap the limit would only move memory there. Not every kernel has swap.
+        // Without this the limit would only move memory to swap. Not every kernel has swap.
         let swap = if limit.is_some() { "0" } else { "max" };
         let _ = self.write("memory.swap.max", swap);
-        // All of it or nothing: half a service is worse than none.
+        // Kill all processes or none: half a service is worse than none.
         self.write("memory.oom.group", if limit.is_some() { "1" } else { "0" })
     }
 
-    /// What the kernel killed in it for want of memory since this was last asked.
+    /// Returns what the kernel killed in it for lack of memory since the last call.
     pub fn ooms(&self) -> Ooms {
         let Ok(text) = self.read("memory.events") else { return Ooms::default() };
         let count = |name: &str| {
@@ -114,7 +114,7 @@ impl Cgroup {
 mod tests {
     use super::*;
 
-    /// A folder with the files of the kernel in it: what is read and written can be seen without a kernel that plays.
+    /// Makes a folder with the kernel's files in it, to check what is read and written without a real cgroup.
     fn made_up() -> (tempfile::TempDir, Cgroup) {
         let folder = tempfile::tempdir().expect("a folder");
         for file in ["memory.max", "memory.oom.group", "memory.events"] {

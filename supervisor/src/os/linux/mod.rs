@@ -1,21 +1,21 @@
-//! Linux.
+//! The Linux implementation.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `alarm` | waking up at a time of the wall clock |
+//! | `alarm` | wakes up at a wall-clock time |
 //! | `clone` | the two instructions around `clone3` that libc does not offer |
-//! | `spawn` | a process in its own session, from prepared strings |
-//! | `start_failure` | why a start failed, as its child tells it |
+//! | `spawn` | starts a process in its own session, from prepared strings |
+//! | `start_failure` | why a start failed, as its child reports it |
 //! | `process` | a pidfd: wait, reap, signal |
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
-//! | `cgroup` | a cgroup v2 for each service, where one can be made |
-//! | `look`, `memory` | what a service uses, and what it may |
+//! | `cgroup` | a cgroup v2 for each service, where the system allows it |
+//! | `look`, `memory` | what a service uses, and what it may use |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
-//! | `proc` | reading `/proc` |
-//! | `ports` | who listens where |
-//! | `path_watch` | telling when a path no longer names what it named |
+//! | `proc` | reads `/proc` |
+//! | `ports` | which process listens on which port |
+//! | `path_watch` | reports that a path no longer names the same file |
 //! | `pipe` | FIFOs and `splice` |
-//! | `again` | how this process was started, and being started again like that |
+//! | `again` | how this process was started, and starting it again the same way |
 //! | `host` | this process and its host: clock, limits, subreaper, memory |
 
 mod again;

@@ -1,4 +1,4 @@
-//! The socket behind `NOTIFY_SOCKET`: datagrams from a service, and who sent each.
+//! The socket behind `NOTIFY_SOCKET`: datagrams from a service, each with its sender.
 
 use std::fs;
 use std::io;
@@ -13,19 +13,19 @@ use tokio::io::Interest;
 
 use crate::os::Ids;
 
-/// Where the sockets of services lie that run as another user: they cannot enter home.
+/// The folder for the sockets of services that run as another user, which cannot enter home.
 const SHARED: &str = "/run/sereno";
 
 /// The longest path that a socket may have.
 const LONGEST_PATH: usize = 107;
 
-/// Where a service says that it is ready.
+/// The socket on which a service reports readiness and status.
 #[derive(Debug)]
 pub struct NotifySocket(tokio::net::UnixDatagram);
 
 impl NotifySocket {
-    /// The path that stands in `NOTIFY_SOCKET`: in `folder`, or, for a service that runs as another user, in a folder
-    /// that everybody can enter and only root can write.
+    /// Returns the path for `NOTIFY_SOCKET`: in `folder`, or, for a service that runs as another user, in a folder that
+    /// every user can enter and only root can write.
     pub fn address(folder: &Path, instance: &str, stem: &str, other_user: bool) -> String {
         let folder = if other_user { Path::new(SHARED).join(instance) } else { folder.into() };
         let path = folder.join(stem).display().to_string();
@@ -38,7 +38,7 @@ impl NotifySocket {
         folder.join(format!("{digest:08x}")).display().to_string()
     }
 
-    /// Binds a new one that only root and the user of the service can send to. Needs a tokio runtime.
+    /// Binds a new socket that only root and the service's user can send to. Needs a tokio runtime.
     pub fn bind(address: &str, ids: Option<&Ids>) -> io::Result<Self> {
         let path = Path::new(address);
         if let Some(folder) = path.parent().filter(|folder| folder.starts_with(SHARED)) {
@@ -51,7 +51,8 @@ impl NotifySocket {
         }
         let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-        // On Linux the mode of the socket before `bind` is the mode of its path, whatever the umask: nobody gets between.
+        // On Linux the mode of the socket before `bind` becomes the mode of its path, whatever the umask: no other user
+        // can connect in between.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
         if let Some(ids) = ids {
@@ -61,8 +62,8 @@ impl NotifySocket {
         Self::of(UnixDatagram::from(socket))
     }
 
-    /// One that an earlier supervisor bound, with what was said into it since; `None`: it is bound elsewhere, or its path
-    /// is gone. Needs a tokio runtime.
+    /// Takes over a socket that an earlier supervisor bound, with the messages sent to it since; `None` if it is bound
+    /// elsewhere, or its path is gone. Needs a tokio runtime.
     pub fn take_over(socket: OwnedFd, address: &str) -> Option<Self> {
         let socket = UnixDatagram::from(socket);
         let is_it = socket.local_addr().ok()?.as_pathname() == Some(Path::new(address));
@@ -70,15 +71,15 @@ impl NotifySocket {
         Self::of(socket).ok()
     }
 
-    /// Device and inode of the socket at an address; `None`: something else is there, or nothing.
+    /// Returns device and inode of the socket at an address; `None` if there is no socket.
     pub fn identity_at(address: &str) -> Option<(u64, u64)> {
         let found = fs::symlink_metadata(address).ok()?;
         found.file_type().is_socket().then(|| (found.dev(), found.ino()))
     }
 
-    /// Removes a socket, and the folder of this instance with the last one.
+    /// Removes a socket; removing the last one also removes the folder of this instance.
     pub fn remove(address: &str) {
-        // What cannot be removed is replaced by the next bind.
+        // If it cannot be removed, the next bind replaces it.
         let _ = fs::remove_file(address);
         if let Some(folder) = Path::new(address).parent().filter(|folder| folder.starts_with(SHARED)) {
             let _ = fs::remove_dir(folder);
@@ -87,12 +88,12 @@ impl NotifySocket {
 
     fn of(socket: UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        // Another service of the same user can send here too: the kernel says which process does.
+        // Another service of the same user can send here too: the kernel tells which process sent a message.
         sockopt::set_socket_passcred(&socket, true)?;
         Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
     }
 
-    /// The next message, and the pid of its sender; what is no text is passed over.
+    /// Returns the next message and the pid of its sender; messages that are not text are skipped.
     pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
         let mut buffer = [0; 4096];
         loop {
@@ -105,10 +106,11 @@ impl NotifySocket {
     }
 }
 
-/// Makes a folder that everybody can enter, and only we can list and write; an existing one must not be writable by others.
+/// Creates a folder that every user can enter and only the supervisor's user can list and write; an existing folder
+/// must not be writable by others.
 fn make_shared_dir(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o711).create(path) {
-        // The umask may have taken from it.
+        // The umask may have removed some of the mode.
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
@@ -122,18 +124,18 @@ fn make_shared_dir(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
-/// One datagram. Descriptors that come with it (`FDSTORE=1`, `BARRIER=1`) are closed, which is what a barrier waits for:
-/// by the kernel, as there is no room for them, and here, should it find some.
+/// Reads a datagram. Descriptors sent with it (`FDSTORE=1`, `BARRIER=1`) are closed, which is what a barrier waits for:
+/// by the kernel, as there is no room for them, and here if some arrive anyway.
 fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
-    // Room for credentials only, aligned as the kernel's header wants it. They come first.
+    // Room for credentials only, aligned for the kernel's header. They come first.
     #[expect(clippy::cast_possible_truncation, reason = "twelve bytes")]
     // SAFETY: only computes a size.
     const ROOM: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
     let mut space = [0_u64; ROOM / size_of::<u64>()];
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: plain memory, all of which the call may fill, and every pointer outlives it. Of what the kernel says came
-    // along a header that is credentials is read as such, and descriptors are ours alone, to be closed. Not rustix, which takes a sender's pid of 0 (one that is
-    // in no namespace of ours) for a pid.
+    // SAFETY: plain memory that the call may fill, and every pointer outlives the call. Of the received control data,
+    // only a header marked as credentials is read as such, and received descriptors belong to this process alone and
+    // are closed. Not by rustix, which takes a sender's pid of 0 (a process outside this pid namespace) for a pid.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
@@ -202,7 +204,7 @@ mod tests {
         let from = sender();
         from.connect(&path).expect("connected");
         for count in [1, 4, 253] {
-            // The other end of what is passed says when nobody holds it any more.
+            // The other end shows when no process holds the passed socket any more.
             let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
             let mut room = vec![std::mem::MaybeUninit::uninit(); 2048];
             let mut along = SendAncillaryBuffer::new(&mut room);

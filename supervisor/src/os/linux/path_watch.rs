@@ -1,4 +1,4 @@
-//! Telling when a path no longer names what it named: deleted, moved, or something else in its place.
+//! Reports that a path no longer names the same file: it was deleted, moved or replaced.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::os::unix::files::{Named, named};
 
-/// Watches some paths. Nothing is polled: inotify tells.
+/// Watches some paths with inotify, without polling.
 #[derive(Debug, Default)]
 pub struct PathWatch {
     inotify: Option<AsyncFd<OwnedFd>>,
@@ -18,12 +18,12 @@ pub struct PathWatch {
 }
 
 impl PathWatch {
-    /// Watches files and folders, the entries of those folders, and the moves of every folder above them. Needs a tokio
+    /// Watches files and folders, the entries of those folders, and moves of every folder above them. Needs a tokio
     /// runtime.
     pub fn of(paths: &[&Path]) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
-        // An open file that is deleted only changes the number of its names.
+        // Deleting a file that is still open only changes its link count.
         let whole = itself | WatchFlags::ATTRIB | WatchFlags::DELETE;
         let above: std::collections::BTreeSet<&Path> = paths
             .iter()
@@ -31,20 +31,20 @@ impl PathWatch {
             .filter(|path| !paths.contains(path))
             .collect();
         for path in above {
-            // One that may not be looked at is not watched.
+            // A folder that may not be read is not watched.
             let _ = inotify::add_watch(&inotify, path, itself);
         }
         for path in paths {
             inotify::add_watch(&inotify, *path, whole)?;
         }
-        // Named after it is watched: what happens in between is an event.
+        // Read after the watch begins: a change in between causes an event.
         let paths = paths.iter().map(|path| named(path)).collect::<io::Result<_>>()?;
         // SAFETY: an owned descriptor stays the same open file until the `AsyncFd` drops it.
         let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }?;
         Ok(Self { inotify: Some(inotify), paths })
     }
 
-    /// Returns when something happened to them; [`lost`](Self::lost) says what is left.
+    /// Returns when something happened to the paths; [`lost`](Self::lost) tells which are gone.
     pub async fn changed(&self) {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
@@ -57,7 +57,7 @@ impl PathWatch {
         }
     }
 
-    /// The paths that no longer name what they named.
+    /// Returns the paths that no longer name the same file.
     pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
         self.paths.iter().filter(|path| path.is_lost()).map(|named| &named.path)
     }

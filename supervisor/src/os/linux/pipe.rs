@@ -1,5 +1,5 @@
-//! FIFOs, and moving what is in them into files without ever holding it: `splice` takes from the pipe exactly what it
-//! put into the file, also under SIGKILL.
+//! FIFOs, and moving their contents into files without copying them through this process: `splice` takes from the pipe
+//! exactly what it puts into the file, even under SIGKILL.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use rustix::pipe::SpliceFlags;
 use crate::os::Ids;
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 
-/// The supervisor's end of one output of a service.
+/// The supervisor's end of an output of a service.
 #[derive(Debug)]
 pub struct Output {
     fifo: OwnedFd,
@@ -21,10 +21,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens the FIFO at a path, making it if it is not there; it belongs to whom the service runs as.
+    /// Opens the FIFO at a path, creating it if needed; it belongs to the user that the service runs as.
     ///
-    /// Open for reading and writing, so that the last writer's end is no event; never blocking, and with flags of its
-    /// own, as the service has a description of its own.
+    /// Opened for reading and writing, so that the last writer's end is no event. Non-blocking; the flags are separate
+    /// from the service's, which has its own file description.
     pub fn open(path: &Path, ids: Option<&Ids>) -> io::Result<Self> {
         match mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -40,14 +40,14 @@ impl Output {
             ));
         }
         if let Some(ids) = ids {
-            // What was opened, not what stands at the path by now.
+            // Changes what was opened, not what is at the path by now.
             std::os::unix::fs::fchown(&fifo, Some(ids.uid), Some(ids.gid))?;
         }
         Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
     }
 
-    /// The FIFO that a process has as one of its descriptors, if it is the one of this path but that path, or the folder
-    /// above, has been deleted, moved or made anew since.
+    /// Returns the FIFO that a process has open as this descriptor, if it was the FIFO of this path and that path, or
+    /// the folder above, has been deleted, moved or made again since.
     pub fn held_by(pid: u32, number: i32, path: &Path) -> Option<Self> {
         let place = format!("/proc/{pid}/fd/{number}");
         let names = std::fs::read_link(&place).ok()?;
@@ -64,77 +64,77 @@ impl Output {
         (is_fifo && Self::identity_of(path) != Some(identity)).then_some(Self { fifo, identity })
     }
 
-    /// Another descriptor of the same end.
+    /// Returns another descriptor of the same end.
     pub fn copy(&self) -> io::Result<OwnedFd> {
         self.fifo.try_clone()
     }
 
-    /// Device and inode: who holds this FIFO belongs to its service.
+    /// Returns device and inode: a process that holds this FIFO belongs to its service.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
 
-    /// Whether there is one at this path.
+    /// Returns whether there is a file at this path.
     pub fn is_named(path: &Path) -> bool {
         Self::identity_of(path).is_some()
     }
 
-    /// Device and inode of one that is there, without opening it.
+    /// Returns device and inode of the file at this path, without opening it.
     pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
         use std::os::unix::fs::MetadataExt;
         let meta = std::fs::symlink_metadata(path).ok()?;
         Some((meta.dev(), meta.ino()))
     }
 
-    /// A fresh description for the service: what it does to its flags is its own business.
+    /// Opens a new file description for the service, so that changes to its flags affect only the service.
     pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
         Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
-    /// Makes the pipe larger while its writer floods; a user's budget may refuse.
+    /// Enlarges the pipe while its writer floods. Returns `false` if the user's limit for pipes refuses.
     pub fn enlarge(&self, bytes: usize) -> bool {
         rustix::pipe::fcntl_setpipe_size(&self.fifo, bytes).is_ok()
     }
 
-    /// Makes it as small as it was, unless there is too much in it.
+    /// Makes the pipe small again, unless it holds too much.
     pub fn shrink(&self, bytes: usize) {
         let _ = rustix::pipe::fcntl_setpipe_size(&self.fifo, bytes);
     }
 
-    /// Bytes that wait in it.
+    /// Returns how many bytes wait in it.
     pub fn waiting(&self) -> usize {
         usize::try_from(rustix::io::ioctl_fionread(&self.fifo).unwrap_or(0)).unwrap_or(0)
     }
 
-    /// Moves up to so many bytes to the file's position. `WouldBlock`: there are none.
+    /// Moves up to `most` bytes to the file's position. Fails with `WouldBlock` if there are none.
     pub fn transfer(&self, file: &File, most: usize) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         Ok(rustix::pipe::splice(&self.fifo, None, file, None, most, flags)?)
     }
 
-    /// Copies what waits, taking nothing.
+    /// Copies waiting bytes without removing them.
     pub fn peek(&self, peeker: &mut Peeker, most: usize) -> io::Result<usize> {
         peeker.peek(self.fifo.as_fd(), most)
     }
 
-    /// Throws away up to a buffer of what waits; says how much.
+    /// Drops up to a buffer of waiting bytes. Returns how many.
     pub fn discard(&self) -> io::Result<usize> {
         let mut buffer = [0_u8; 16 * 1024];
         Ok(rustix::io::read(&self.fifo, &mut buffer)?)
     }
 }
 
-/// A private pipe to look ahead through: `tee` into it consumes nothing of the source.
+/// A private pipe for looking ahead: `tee` into it consumes nothing of the source.
 #[derive(Debug)]
 pub struct Peeker {
     reader: OwnedFd,
     writer: OwnedFd,
-    /// What was seen last.
+    /// The bytes that were seen last.
     pub bytes: Vec<u8>,
 }
 
 impl Peeker {
-    /// A new one.
+    /// Creates the private pipe.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
@@ -165,7 +165,7 @@ pub struct Waker(std::sync::Arc<OwnedFd>);
 impl Waker {
     /// Ends the current or the next wait.
     pub fn wake(&self) {
-        // A counter that is full wakes just as well.
+        // If the counter is full, the wait ends as well.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 }
@@ -173,7 +173,7 @@ impl Waker {
 const WAKE: u64 = u64::MAX;
 
 impl Poller {
-    /// A new one, and what ends its waits.
+    /// Creates a poller, and the waker that ends its waits.
     pub fn new() -> io::Result<(Self, Waker)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = std::sync::Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
@@ -187,12 +187,13 @@ impl Poller {
         Ok(())
     }
 
-    /// No longer watches an output.
+    /// Stops watching an output.
     pub fn remove(&self, output: &Output) {
         let _ = epoll::delete(&self.epoll, &output.fifo);
     }
 
-    /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
+    /// Waits until an output has bytes, a wake comes or the time is over. Fills `ready` with the keys of outputs that
+    /// have bytes.
     pub fn wait(&self, timeout: Option<std::time::Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         let mut timeout = timeout.map(|time| rustix::event::Timespec {
@@ -200,7 +201,7 @@ impl Poller {
             tv_nsec: i64::from(time.subsec_nanos()),
         });
         if let Some(time) = timeout.as_mut().filter(|time| time.tv_sec == 0) {
-            // What is waited for `epoll` counts in milliseconds.
+            // `epoll` counts its timeout in milliseconds, so a shorter wait uses `poll`.
             let mut epoll = [rustix::event::PollFd::new(&self.epoll, rustix::event::PollFlags::IN)];
             match rustix::event::poll(&mut epoll, Some(time)) {
                 Err(rustix::io::Errno::INTR) => return Ok(()),

@@ -1,4 +1,4 @@
-//! Who holds a port already: asked off the hot path, when a service starts.
+//! Finds the process that already holds a port: done off the hot path, when a service starts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,12 @@ use sereno_sockets::{Listener, listeners};
 use super::proc::{self, Fifos};
 use crate::os::Stranger;
 
-/// Characters of a command that are shown.
+/// How many characters of a command are shown.
 const MAX_COMMAND: usize = 100;
 /// Bytes of it that are read.
 const MAX_BYTES: u64 = 4096;
 
-/// Somebody who listens on one of these addresses and is no process of the service that was just started.
+/// Returns a process that listens on one of these addresses and does not belong to the service that was just started.
 pub fn stranger_on(
     addresses: &[SocketAddr],
     leader: u32,
@@ -30,7 +30,7 @@ pub fn stranger_on(
     });
     let (port, here) = taken?;
     let sockets: Vec<String> = here.iter().map(|listener| format!("socket:[{}]", listener.inode)).collect();
-    // Its own processes first: that is cheap, and by now they may listen.
+    // The service's own processes come first: that is cheap, and they may listen by now.
     let own: BTreeSet<u32> = proc::descendants(leader).into_iter().chain([std::process::id()]).collect();
     if own.iter().any(|pid| holds(*pid, &sockets)) {
         return None;
@@ -50,7 +50,7 @@ pub fn stranger_on(
             age: age(*pid),
             folder: fs::read_link(format!("/proc/{pid}/cwd")).ok(),
         },
-        // Gone meanwhile, if it is one that we may look at.
+        // The process has ended meanwhile, if this user could have seen it.
         None if user == rustix::process::getuid().as_raw() || rustix::process::getuid().is_root() => {
             return None;
         }
@@ -59,7 +59,7 @@ pub fn stranger_on(
     Some((port, stranger))
 }
 
-/// Whether who listens there keeps others from the address: on it, or on every one.
+/// Returns whether a listener blocks the address: it listens on it, or on all addresses.
 fn gets(local: SocketAddr, address: SocketAddr) -> bool {
     let (ip, wanted) = (local.ip().to_canonical(), address.ip().to_canonical());
     let every = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
@@ -124,7 +124,7 @@ mod tests {
         let address = [listener.local_addr().expect("bound")];
         let me = std::process::id();
         assert_eq!(stranger_on(&address, me, "home", "web"), None, "our own");
-        // It gets the listener as its stdin, and nobody else keeps one.
+        // The child gets the listener as its stdin, and no other process keeps it.
         #[expect(clippy::disallowed_methods, reason = "a stranger is wanted here")]
         let mut other = std::process::Command::new("sleep")
             .arg("100")

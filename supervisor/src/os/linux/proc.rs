@@ -1,4 +1,4 @@
-//! Reading `/proc`.
+//! Reads `/proc`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use crate::os::unix::MOST_INCARNATIONS;
 use crate::os::{Identity, MARK, Marked};
 
-/// What `/proc/PID/stat` says, as far as we want it.
+/// The fields of `/proc/PID/stat` that are used.
 pub(super) struct Stat {
     state: u8,
     pub(super) parent: u32,
@@ -24,12 +24,12 @@ impl Stat {
         self.state
     }
 
-    /// CPU time, in clock ticks.
+    /// Returns the CPU time, in clock ticks.
     pub(super) fn ticks(&self) -> u64 {
         self.ticks
     }
 
-    /// Resident, in bytes.
+    /// Returns the resident memory, in bytes.
     pub(super) fn memory(&self) -> u64 {
         self.pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
     }
@@ -44,10 +44,10 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
     let length = file.read(&mut buffer).ok()?;
     let text = &buffer[..length];
-    // The command stands in parentheses and may hold anything, also parentheses and spaces.
+    // The command is in parentheses and may contain anything, including parentheses and spaces.
     let after = text.iter().rposition(|byte| *byte == b')')? + 2;
     let fields: Vec<&str> = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace().collect();
-    // Numbered from field 3 of proc(5), `state`.
+    // Numbered as in proc(5), where `state` is field 3.
     let field = |number: usize| fields.get(number - 3).copied();
     let number = |n: usize| field(n).and_then(|text| text.parse::<u64>().ok());
     Some(Stat {
@@ -61,12 +61,12 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-/// When a process started, in clock ticks since boot.
+/// Returns when a process started, in clock ticks since boot.
 pub(super) fn start_time(pid: u32) -> Option<u64> {
     Some(stat(pid)?.start)
 }
 
-/// The wait status of a process that has ended and that nobody has reaped yet.
+/// Returns the wait status of a process that has ended and was not reaped yet.
 pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
     let stat = stat(identity.pid)?;
     if stat.start != identity.start || !stat.is_zombie() {
@@ -75,7 +75,7 @@ pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
     stat.status
 }
 
-/// Its children, from the lists of all its threads.
+/// Returns its children, from the lists of all its threads.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut all = Vec::new();
@@ -87,12 +87,12 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
     all
 }
 
-/// The children of this process that lead no run: orphans that came to us.
+/// Returns the children of this process that lead no run: orphans that it inherited.
 pub fn orphans(is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
     children(std::process::id()).into_iter().filter(|pid| !is_leader(*pid)).collect()
 }
 
-/// A process and everything below it, itself first; zombies do not count.
+/// Returns a process and all its descendants, itself first, without zombies among the descendants.
 pub fn descendants(root: u32) -> Vec<u32> {
     let (mut all, mut next) = (vec![root], 0);
     while let Some(pid) = all.get(next).copied() {
@@ -104,7 +104,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
     all
 }
 
-/// CPU time in seconds and resident memory in bytes of a set of processes.
+/// Returns CPU time in seconds and resident memory in bytes of a set of processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
     let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
@@ -113,13 +113,15 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
         .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.memory()))
 }
 
-/// Device and inode of FIFOs, and which service writes to each.
+/// The service of each FIFO, by device and inode.
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 
-/// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
+/// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
+/// 0).
 ///
 /// A process of another user may carry any mark. It cannot get a FIFO of a service that did not start it, so the FIFO
-/// decides. Processes of our own user are monitors too, which hold copies of the FIFOs of all services.
+/// decides. For processes of the supervisor's own user the mark decides: they include monitors, which hold copies of
+/// the FIFOs of all services.
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = environ(pid)?;
     let marked = parse_mark(&environ, instance);
@@ -144,17 +146,18 @@ fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
     Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
 }
 
-/// The user who started a process. Its folder in `/proc` may belong to root whoever that was.
+/// Returns the user that started a process. Its folder in `/proc` may belong to root in any case.
 fn real_user(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     users.split_whitespace().next()?.parse().ok()
 }
 
-/// Every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it holds.
+/// Returns every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it
+/// holds.
 ///
-/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
-/// processes with a mark of their own service are never taken for another's.
+/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, its ancestors, and
+/// processes marked for another instance are never attributed to a service by a FIFO.
 pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
     let ours = ancestors(std::process::id());
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -180,12 +183,12 @@ pub(super) fn read_memory(pid: u32, what: &str, most: u64) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// The environment of a living user process. One that is in the middle of an exec reads as empty: looked at again.
+/// Returns the environment of a living user process. During an exec it reads as empty, so it is read again.
 fn environ(pid: u32) -> Option<Vec<u8>> {
     const TRIES: usize = 3;
     for _ in 0..TRIES {
         let environ = read_memory(pid, "environ", MOST_ENVIRON).ok()?;
-        // Kernel threads have neither environment nor program.
+        // Kernel threads have neither an environment nor a program.
         if !environ.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
             return Some(environ);
         }
@@ -193,8 +196,8 @@ fn environ(pid: u32) -> Option<Vec<u8>> {
     Some(Vec::new())
 }
 
-/// Whether it is a child of this process that is not another program yet: it still has our memory, and holds everything
-/// that we hold, the FIFOs of every service among it.
+/// Returns whether it is a child of this process that has not become another program yet: it still has this process's
+/// memory and descriptors, including the FIFOs of every service.
 fn is_half_born(pid: u32, environ: &[u8]) -> bool {
     let program =
         |who: &str| fs::metadata(format!("/proc/{who}/exe")).map(|meta| (meta.dev(), meta.ino())).ok();
@@ -219,7 +222,7 @@ fn fifo_holder(pid: u32, fifos: &Fifos) -> Option<String> {
     })
 }
 
-/// A process and everything it descends from.
+/// Returns a process and all its ancestors.
 fn ancestors(pid: u32) -> HashSet<u32> {
     let mut line = HashSet::from([pid]);
     let mut current = pid;

@@ -1,4 +1,4 @@
-//! A process, held by its pidfd: nobody else can get into its place.
+//! A process, held by its pidfd: no other process can take its place.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,9 +18,9 @@ use crate::os::{Identity, signal};
 pub struct Process {
     identity: Identity,
     pidfd: OwnedFd,
-    /// Ours to reap; an adopted one is somebody else's child.
+    /// Whether this process must reap it; an adopted process is another process's child.
     is_child: bool,
-    /// It was not the program yet when it was last looked at.
+    /// Set if it had not become the program yet at the last look.
     unfinished: Option<UnfinishedStart>,
 }
 
@@ -33,10 +33,10 @@ impl Process {
         Self { unfinished, ..self }
     }
 
-    /// Takes hold of a process that an earlier supervisor started; `None`: it is gone, or somebody else has its pid.
+    /// Opens a process that an earlier supervisor started; `None` if it is gone, or another process has its pid.
     pub fn adopt(identity: Identity) -> Option<Self> {
         let pidfd = rustix::process::pidfd_open(pid(identity.pid)?, PidfdFlags::empty()).ok()?;
-        // Opened first, judged second: what the descriptor holds is what was judged.
+        // Opened first and checked second, so that the check applies to what the descriptor holds.
         let stat = proc::stat(identity.pid)?;
         if stat.start != identity.start || stat.is_zombie() && stat.parent != std::process::id() {
             return None;
@@ -45,51 +45,51 @@ impl Process {
         Some(Self { identity, pidfd, is_child, unfinished: None })
     }
 
-    /// One that ended while nobody supervised, by the pidfd that somebody kept: how it ended can still be read.
+    /// Makes a process that ended while no supervisor ran, from a stored pidfd: how it ended can still be read.
     pub(in crate::os) fn kept(identity: Identity, pidfd: OwnedFd) -> Self {
         Self { identity, pidfd, is_child: false, unfinished: None }
     }
 
-    /// One that ended while nobody supervised, as long as nobody has reaped it.
+    /// Opens a process that ended while no supervisor ran, if it has not been reaped.
     pub(in crate::os) fn unreaped(identity: Identity) -> Option<Self> {
         let pidfd = rustix::process::pidfd_open(pid(identity.pid)?, PidfdFlags::empty()).ok()?;
         let stat = proc::stat(identity.pid)?;
         (stat.start == identity.start && stat.is_zombie()).then(|| Self::kept(identity, pidfd))
     }
 
-    /// Who it is.
+    /// Returns its identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> u32 {
         self.identity.pid
     }
 
-    /// Ends when the process has ended; it is not reaped yet, so its pid and group still are its own.
+    /// Completes when the process has ended; it is not reaped yet, so its pid and group still belong to it.
     pub fn exited(&self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         // SAFETY: an owned descriptor stays open until the watch that owns it is dropped.
         let watch = unsafe { AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE) }?;
         Ok(async move {
-            // An error here is that of a runtime that shuts down: nobody waits for the answer.
+            // Fails only when the runtime shuts down, and nothing waits for the result then.
             let _ = watch.readable().await;
         })
     }
 
-    /// Whether it is a child of this process: then its orphans come to us as well.
+    /// Returns whether it is a child of this process: then its orphans become children of this process as well.
     pub fn is_child(&self) -> bool {
         self.is_child
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn has_exited(&self) -> bool {
         let mut fds = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))
             .is_ok_and(|n| n > 0)
     }
 
-    /// How it ended, and it is gone for good. To be called after [`exited`](Self::exited).
+    /// Reaps it and returns how it ended. Must be called after [`exited`](Self::exited).
     pub fn reap(&self) -> Exit {
         let exit = self.exit();
         let failure = self.unfinished.as_ref().and_then(UnfinishedStart::failure);
@@ -108,7 +108,8 @@ impl Process {
                 Ok(None) | Err(_) => Exit::Unknown,
             };
         }
-        // Somebody else's child: while it is a zombie its status can be read, afterwards the kernel may still tell.
+        // For another process's child, the status can be read while it is a zombie; afterwards the kernel may still
+        // tell.
         proc::zombie_status(self.identity)
             .or_else(|| pidfd_status(&self.pidfd))
             .map_or(Exit::Unknown, exit_of_wait_status)
@@ -116,18 +117,18 @@ impl Process {
 
     /// Reaps a child that never became a service.
     pub(super) fn discard(self) {
-        // It has ended or is about to; its user may have stopped it in between.
+        // It has ended or is about to; its user may have stopped it with SIGSTOP.
         let _ = send(self.pidfd.as_fd(), signal::KILL);
         let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 
-    /// Sends it a signal; one that is gone is no error.
+    /// Sends it a signal; a process that has ended is no error.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         send(self.pidfd.as_fd(), number)
     }
 
-    /// A copy of a socket that it listens on, if it still has it under this number and we may take it: a service of
-    /// another user, or one that is not dumpable, keeps its own.
+    /// Returns a copy of a socket that it listens on, if it still has it under this number and the system allows it:
+    /// sockets of another user's service, or of a process that is not dumpable, cannot be copied.
     pub fn listener(&self, number: i32, address: std::net::SocketAddr) -> Option<OwnedFd> {
         let flags = rustix::process::PidfdGetfdFlags::empty();
         let socket = rustix::process::pidfd_getfd(&self.pidfd, number, flags).ok()?;
@@ -136,13 +137,13 @@ impl Process {
         (listens && socket.local_addr().is_ok_and(|own| own == address)).then(|| socket.into())
     }
 
-    /// Its pidfd, to be kept by somebody else as well.
+    /// Returns its pidfd, for the fd stores.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.pidfd.as_fd())
     }
 }
 
-/// Signals through a pidfd; one that is gone is no error.
+/// Signals through a pidfd; a process that has ended is no error.
 pub(super) fn send(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // Real-time signals have no name in rustix; the call is the same.
     // SAFETY: a system call with a valid descriptor and no memory.
@@ -170,7 +171,7 @@ fn exit_of(code: Option<i32>, by: Option<i32>) -> Exit {
     }
 }
 
-/// `PIDFD_GET_INFO` (Linux 6.15): the status of a process that somebody else has reaped.
+/// Reads the status of a process that another process has reaped, by `PIDFD_GET_INFO` (Linux 6.15).
 fn pidfd_status(pidfd: &OwnedFd) -> Option<i32> {
     #[repr(C)]
     #[derive(Default)]

@@ -1,8 +1,9 @@
-//! A process in its own session, from prepared strings.
+//! Starts a process in its own session, from prepared strings.
 //!
-//! A process of our own user shares our memory until it is the program: no page tables are copied, and this thread waits
-//! in the kernel meanwhile. A process of another user is forked. That user can make the way to its program last for
-//! ever (a lease on the file, a file system of its own, SIGSTOP), and nobody must wait for that.
+//! A process of the supervisor's own user shares the supervisor's memory until it becomes the program: no page tables
+//! are copied, and this thread waits in the kernel meanwhile. A process of another user is forked: that user can delay
+//! the exec for ever (a lease on the file, a file system of its own, SIGSTOP), and the supervisor must not wait for
+//! that.
 
 use std::ffi::CString;
 use std::io;
@@ -20,10 +21,11 @@ use crate::os::{Birth, Confine, Identity, Launch, SpawnError};
 /// Stack of the child until it execs; it makes a dozen system calls, none deep.
 const STACK: usize = 64 * 1024;
 
-/// Room for any pid; only the child itself knows its own.
+/// Room for any pid; only the child itself knows its own pid.
 const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
 
-/// What the child reads, and where it writes why it failed. It shares our memory, so plain pointers are all it needs.
+/// What the child reads, and where it writes why it failed. Plain pointers are enough, as it shares the supervisor's
+/// memory or has a copy.
 struct Child {
     program: *const libc::c_char,
     args: *const *const libc::c_char,
@@ -35,19 +37,19 @@ struct Child {
     limits: *const [(u32, Option<u64>)],
     ids: Option<(u32, u32, *const [u32])>,
     confine: Confine,
-    /// Where the digits of `LISTEN_PID` go; null: it is not told.
+    /// The address for the digits of `LISTEN_PID`; null if it is not set.
     listen_pid: *mut u8,
-    /// Where it writes its pid, or for a forked child the kernel does; null: nowhere.
+    /// The address to which it writes its pid (for a forked child the kernel does); null for none.
     birth: *const AtomicU32,
     failed: StartFailure,
-    /// Where a forked child writes the same; -1: it shares our memory.
+    /// The pipe to which a forked child writes its failure; -1 if it shares the supervisor's memory.
     failures: i32,
 }
 
-/// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the cgroup given; it writes its pid to `birth`.
+/// Starts a process with `fds` as its descriptors 0, 1, 2, …, in the given cgroup; it writes its pid to `birth`.
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
-/// here, not an exit code later. Only as another user it may still be under way after 20 ms.
+/// here, and not an exit code later. Only a start as another user may still be under way after 20 ms.
 pub fn spawn(
     launch: &Launch,
     fds: &[BorrowedFd<'_>],
@@ -61,7 +63,7 @@ pub fn spawn(
     if launch.listens {
         env.insert(0, listen_pid.as_ptr().cast());
     }
-    // Sources above every target, so that no `dup2` overwrites a source still to come.
+    // The sources are numbered above every target, so that no `dup2` overwrites a later source.
     let above = i32::try_from(fds.len()).unwrap_or(i32::MAX);
     let high: Vec<OwnedFd> = fds
         .iter()
@@ -114,13 +116,14 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
-/// Clones with our memory and waits until the child has execed or is gone.
+/// Clones with shared memory and waits until the child has execed or is gone.
 fn vfork(child: &mut Child, cgroup: Option<BorrowedFd<'_>>) -> io::Result<(u32, OwnedFd)> {
     clone(child, cgroup, libc::CLONE_VM | libc::CLONE_VFORK)
 }
 
-/// Clones with memory of its own and does not wait. The third is where the child says why it failed: closed without a
-/// word, it has become the program. `above` is the first descriptor that the program does not get.
+/// Clones with separate memory and does not wait. The third value is the pipe to which the child writes why it failed:
+/// if it closes without data, the child has become the program. `above` is the first descriptor that the program does
+/// not get.
 fn fork(
     child: &mut Child,
     cgroup: Option<BorrowedFd<'_>>,
@@ -137,7 +140,8 @@ fn fork(
 
 fn clone(child: &mut Child, cgroup: Option<BorrowedFd<'_>>, how: i32) -> io::Result<(u32, OwnedFd)> {
     thread_local! {
-        // Used by one child at a time: the thread that starts it waits in the kernel until it is done with it.
+        // Used by one child at a time: the thread that starts a child waits in the kernel until the child no longer
+        // needs it.
         static STACK_OF_CHILD: std::cell::UnsafeCell<Box<[u128]>> = std::cell::UnsafeCell::new(vec![0; STACK / 16].into());
     }
     let mut pidfd: i32 = -1;
@@ -145,13 +149,14 @@ fn clone(child: &mut Child, cgroup: Option<BorrowedFd<'_>>, how: i32) -> io::Res
         let mut args = CloneArgs {
             flags: u64::try_from(how | libc::CLONE_PIDFD).expect("positive"),
             pidfd: ptr::from_mut(&mut pidfd) as u64,
-            // Asked for by a fork only: the kernel writes it there before the child runs.
+            // Used by a fork only: the kernel writes the pid there before the child runs.
             parent_tid: child.birth as u64,
             exit_signal: u64::try_from(libc::SIGCHLD).expect("positive"),
             stack_size: u64::try_from(STACK).expect("small"),
             ..CloneArgs::default()
         };
-        // SAFETY: nobody else holds a reference into the box: one child at a time, and it is gone before we return.
+        // SAFETY: there is no other reference into the box: one child at a time, and it no longer uses the stack when
+        // this returns.
         args.stack = unsafe { (*stack.get()).as_mut_ptr() } as u64;
         if let Some(cgroup) = cgroup {
             args.flags |= CLONE_INTO_CGROUP;
@@ -159,17 +164,17 @@ fn clone(child: &mut Child, cgroup: Option<BorrowedFd<'_>>, how: i32) -> io::Res
         }
         let before = block_signals()?;
         // SAFETY: the stack is aligned and lives in the thread, `run` makes only async-signal-safe calls, signals are
-        // blocked, and `child` outlives the call, as vfork returns after the child is done with this memory and a forked
+        // blocked, and `child` outlives the call: vfork returns after the child is done with this memory, and a forked
         // child has its own copy of all of it.
         let pid = unsafe { clone3(&args, run, ptr::from_mut(child).cast()) };
         restore_signals(&before);
         let pid = u32::try_from(pid?).expect("a pid is positive");
-        // SAFETY: the kernel has just given us this descriptor.
+        // SAFETY: the kernel has just returned this descriptor.
         Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
     })
 }
 
-/// Whether a process can be started into a cgroup at all: tried with a child that ends at once.
+/// Tests whether a process can be started in a cgroup at all, with a child that ends at once.
 pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
     let empty = [ptr::null()];
     let mut child = Child {
@@ -213,10 +218,11 @@ fn restore_signals(before: &libc::sigset_t) {
     }
 }
 
-/// The child, until it is another program. It shares our memory and this thread's `errno`, and our thread sleeps, or it
-/// has a copy of both. Other threads do not sleep, or their locks stay as they were: no lock and no allocation here.
+/// Runs in the child until it becomes another program. A vforked child shares the supervisor's memory and this thread's
+/// `errno` while this thread sleeps; a forked child has a copy of both. Other threads keep running, or their locks stay
+/// as they were at the fork: no lock and no allocation here.
 unsafe extern "C" fn run(argument: *mut libc::c_void) -> ! {
-    // SAFETY: `argument` is the `Child` of `vfork`, which waits for us.
+    // SAFETY: `argument` is the `Child` of the caller, which waits or was copied.
     unsafe {
         let child = &mut *argument.cast::<Child>();
         if !child.birth.is_null() && child.failures < 0 {
@@ -235,9 +241,9 @@ unsafe extern "C" fn run(argument: *mut libc::c_void) -> ! {
     }
 }
 
-/// Ends the child, and leaves word why it failed.
+/// Ends the child after it has reported why it failed.
 unsafe fn fail(child: &mut Child, step: Step) -> ! {
-    // SAFETY: the child's thread has an `errno`; what is written lives over the call.
+    // SAFETY: the child's thread has an `errno`; what is written lives during the call.
     unsafe {
         child.failed = StartFailure { step, errno: *libc::__errno_location() };
         if child.failures >= 0 {
@@ -248,12 +254,12 @@ unsafe fn fail(child: &mut Child, step: Step) -> ! {
     }
 }
 
-/// Ignored signals stay ignored over exec, and ours must not run our handlers in the child. By number, as glibc hides
-/// the two signals it uses itself, which an odd parent may have left ignored.
+/// Resets all signals: ignored signals would stay ignored over exec, and the supervisor's handlers must not run in the
+/// child. By number, as glibc hides the two signals that it uses itself, which an unusual parent may have left ignored.
 unsafe fn default_signals() {
     // The kernel's structure, all zero: SIG_DFL, no flags, an empty mask.
     let default = [0_u64; 4];
-    // SAFETY: plain memory; handlers are copied by clone, so ours stay as they are.
+    // SAFETY: plain memory; clone copies the handlers, so the supervisor's stay as they are.
     unsafe {
         for signal in 1..=64 {
             let nothing: *mut u64 = ptr::null_mut();
@@ -262,14 +268,14 @@ unsafe fn default_signals() {
     }
 }
 
-/// Everything between clone and exec that can fail. System calls by number where glibc's wrapper would signal the
-/// other threads, which are not this process's.
+/// Does everything between clone and exec that can fail. Uses system calls by number where glibc's wrapper would signal
+/// the other threads, which do not belong to the child.
 unsafe fn prepare(child: &Child) -> Result<(), Step> {
     let check = |result: libc::c_long, step| if result < 0 { Err(step) } else { Ok(()) };
-    // SAFETY: all pointers are into the memory of the parent, which waits.
+    // SAFETY: all pointers are into memory of the parent, which waits or was copied.
     unsafe {
         if !child.listen_pid.is_null() {
-            // Ten digits with leading zeros: a number all the same, and nothing to move.
+            // Ten digits with leading zeros still parse as a number, and no digits need to be moved.
             let mut rest = libc::getpid();
             for place in (11..21).rev() {
                 *child.listen_pid.add(place) = b'0' + u8::try_from(rest % 10).unwrap_or(0);
@@ -280,8 +286,8 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
             check(libc::c_long::from(libc::dup2(*source, target)), Step::Descriptors)?;
         }
         if child.failures >= 0 {
-            // A forked child that never comes to its exec must not hold our lock, nor anybody's pipe. A kernel before 5.9
-            // leaves them to the exec.
+            // A forked child that never reaches its exec must not hold the supervisor's lock, nor other services'
+            // pipes. A kernel before 5.9 closes them only at the exec.
             let above = libc::c_long::try_from(child.fds.len()).unwrap_or(libc::c_long::MAX);
             let failures = libc::c_long::from(child.failures);
             for (from, to) in [(above, failures - 1), (failures + 1, libc::c_long::from(i32::MAX))] {
@@ -305,7 +311,7 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
         let kept = child.confine.capabilities;
         check(kept.map_or(0, |kept| confine::bound(kept)), Step::Confine)?;
         if let Some((uid, gid, groups)) = child.ids {
-            // Without it a change of user clears all, also what it is to keep.
+            // Without this, a change of user clears all capabilities, including those to keep.
             check(kept.map_or(0, |_| confine::keep_over_ids()), Step::Confine)?;
             check(libc::syscall(libc::SYS_setgroups, groups.len(), (*groups).as_ptr()), Step::User)?;
             check(libc::syscall(libc::SYS_setresgid, gid, gid, gid), Step::User)?;

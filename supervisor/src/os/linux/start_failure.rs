@@ -1,4 +1,4 @@
-//! Why a start failed, as its child tells it: in memory that it shares with us, or through a pipe if it was forked.
+//! Why a start failed, as its child reports it: in shared memory, or through a pipe if it was forked.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,11 +7,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::{Launch, SpawnError};
 
-/// How long a start as another user is waited for: nearly all take less than 2 ms. One that fails later has started, and
-/// its exit tells why.
+/// How long to wait for a start as another user: nearly all take less than 2 ms. A start that fails later counts as
+/// started, and its exit tells why.
 pub(super) const FORKED_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
-/// What the child was doing when it failed.
+/// The step in which the child failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     None,
@@ -37,7 +37,7 @@ impl Step {
     ];
 }
 
-/// Where a start failed, and why.
+/// Where and why a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StartFailure {
     pub(super) step: Step,
@@ -54,13 +54,13 @@ pub(super) enum Finished {
 impl StartFailure {
     pub(super) const NONE: Self = Self { step: Step::None, errno: 0 };
 
-    /// Allocates nothing: it is called in the child.
+    /// Encodes the failure. Allocates nothing, as it is called in the child.
     pub(super) fn to_bytes(self) -> [u8; 5] {
         let [a, b, c, d] = self.errno.to_ne_bytes();
         [self.step as u8, a, b, c, d]
     }
 
-    /// Reads what a forked child wrote; `None`: it became the program, or was ended before.
+    /// Reads what a forked child wrote; `None` if it became the program, or was ended before.
     fn read(failures: &OwnedFd) -> Option<Self> {
         let mut bytes = [0; 5];
         let count = rustix::io::read(failures, &mut bytes).ok()?;
@@ -69,7 +69,7 @@ impl StartFailure {
         Some(Self { step, errno: i32::from_ne_bytes(errno) })
     }
 
-    /// Waits for a forked child, no longer than this.
+    /// Waits for a forked child, at most this long.
     pub(super) fn within(failures: &OwnedFd, time: Timespec) -> Finished {
         let mut fds = [PollFd::new(failures, PollFlags::IN)];
         if poll(&mut fds, Some(&time)).is_ok_and(|ready| ready > 0) {
@@ -79,7 +79,7 @@ impl StartFailure {
         }
     }
 
-    /// The same in words.
+    /// Returns the failure in words.
     pub(super) fn error(self, launch: &Launch) -> SpawnError {
         self.with_names(&launch.cwd.to_string_lossy(), &launch.program.to_string_lossy())
     }
@@ -98,7 +98,7 @@ impl StartFailure {
     }
 }
 
-/// A start as another user that was still under way when nobody waited for it any more.
+/// A start as another user that was still under way when the wait for it was over.
 #[derive(Debug)]
 pub(super) struct UnfinishedStart {
     failures: OwnedFd,
@@ -112,7 +112,7 @@ impl UnfinishedStart {
         Self { failures, cwd: text(&launch.cwd), program: text(&launch.program) }
     }
 
-    /// Why the start failed after all; to be asked once the process has ended.
+    /// Returns why the start failed after all; must be called after the process has ended.
     pub(super) fn failure(&self) -> Option<SpawnError> {
         StartFailure::read(&self.failures).map(|failure| failure.with_names(&self.cwd, &self.program))
     }

@@ -1,4 +1,4 @@
-//! What belongs to a run: its group, its cgroup, and the orphans that came to the supervisor with its mark.
+//! What belongs to a run: its group, its cgroup, and its orphans, which carry its mark.
 
 use std::io;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use super::proc::Fifos;
 use crate::os::unix::pid as process_id;
 use crate::os::{Identity, Marked};
 
-/// The processes of one run.
+/// The processes of a run.
 #[derive(Debug)]
 pub struct Tree {
     leader: Identity,
     instance: String,
     service: String,
-    /// Of which run; 0: of whichever.
+    /// The run's incarnation; 0 for any run.
     incarnation: u64,
     cgroup: Option<Arc<Cgroup>>,
-    /// Its FIFOs: whoever holds one belongs to it.
+    /// The run's FIFOs: a process that holds one of them belongs to it.
     outputs: Fifos,
 }
 
@@ -29,12 +29,12 @@ pub struct Tree {
 pub enum Left {
     /// Nothing is left.
     Nothing,
-    /// These many were still there and have been killed; ask again when they have had time to go.
+    /// This many were still there and have been killed; ask again when they have had time to end.
     Killed(usize),
 }
 
 impl Tree {
-    /// Of the run that `leader` leads.
+    /// Creates the tree of the run that `leader` leads.
     pub fn new(leader: Identity, instance: &str, service: &str, cgroup: Option<Arc<Cgroup>>) -> Self {
         Self {
             leader,
@@ -46,7 +46,7 @@ impl Tree {
         }
     }
 
-    /// Which run it is, and the FIFOs it writes to (device and inode).
+    /// Sets which run it is, and the FIFOs it writes to (device and inode).
     #[must_use]
     pub fn of_run(mut self, incarnation: u64, outputs: impl Iterator<Item = (u64, u64)>) -> Self {
         self.incarnation = incarnation;
@@ -54,12 +54,12 @@ impl Tree {
         self
     }
 
-    /// Whether the kernel itself knows who belongs to it.
+    /// Returns whether the kernel itself knows the run's processes.
     pub fn has_cgroup(&self) -> bool {
         self.cgroup.is_some()
     }
 
-    /// Signals every process of the group. The leader has not been reaped: the group is its own.
+    /// Signals every process of the group. The leader has not been reaped, so the group number is still its own.
     pub fn signal_group(&self, number: i32) -> io::Result<()> {
         let Some(group) = process_id(self.leader.pid) else { return Ok(()) };
         // SAFETY: a system call without memory; rustix has no name for real-time signals.
@@ -73,12 +73,12 @@ impl Tree {
 
     /// Kills the group while its leader, dead or alive, still holds its number.
     pub fn kill_group(&self) {
-        // The leader of an adopted run may be long gone, and its number somebody else's.
+        // The leader of an adopted run may be long gone, and another process may have its number.
         if proc::start_time(self.leader.pid).is_some_and(|start| start != self.leader.start) {
             return;
         }
         if let Some(group) = process_id(self.leader.pid) {
-            // Gone already is what we want.
+            // A group that is already gone is no error.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -90,7 +90,7 @@ impl Tree {
         {
             return;
         }
-        // Found before anybody dies: whoever left the group is known only by descent.
+        // Found before the kill: processes that left the group are known only by descent.
         let family = proc::descendants(self.leader.pid);
         self.kill_group();
         for pid in family {
@@ -100,12 +100,12 @@ impl Tree {
         }
     }
 
-    /// Everybody in it, for a person: how many would get a signal.
+    /// Returns how many processes are in it, and would get a signal.
     pub fn count(&self) -> usize {
         self.pids().len()
     }
 
-    /// Everybody in it.
+    /// Returns the processes in it.
     pub fn pids(&self) -> Vec<u32> {
         match &self.cgroup {
             Some(cgroup) => cgroup.pids(),
@@ -113,7 +113,8 @@ impl Tree {
         }
     }
 
-    /// Whether a process belongs to the run. One that has ended and is not its leader cannot be told.
+    /// Returns whether a process belongs to the run. Unknown, and so `false`, for an ended process other than the
+    /// leader.
     pub fn has(&self, pid: u32) -> bool {
         if pid == self.leader.pid {
             return true;
@@ -124,7 +125,7 @@ impl Tree {
         }
     }
 
-    /// Whether a living process of the group is left, now that its leader has been reaped. `orphans` are the
+    /// Returns whether no living process of the group is left, now that its leader has been reaped. `orphans` are the
     /// supervisor's children that lead no run.
     pub fn group_is_empty(&self, orphans: &[u32]) -> bool {
         let Some(group) = process_id(self.leader.pid) else { return true };
@@ -136,7 +137,7 @@ impl Tree {
         {
             return true;
         }
-        // Zombies count as gone. A group whose number somebody else has by now is not ours to wait for.
+        // Zombies count as gone. If the group number belongs to other processes by now, they must not be waited for.
         !orphans.iter().copied().flat_map(proc::descendants).any(|pid| self.is_member(pid))
     }
 
@@ -146,7 +147,7 @@ impl Tree {
         })
     }
 
-    /// One round of ending what the run left behind. `orphans` are the supervisor's children that lead no run.
+    /// Ends once what the run left behind. `orphans` returns the supervisor's children that lead no run.
     pub fn kill_leftovers(&self, orphans: impl FnOnce() -> Vec<u32>) -> Left {
         if let Some(cgroup) = &self.cgroup {
             if !cgroup.is_populated() {
@@ -159,8 +160,8 @@ impl Tree {
         }
         let mut killed = 0;
         for orphan in orphans().into_iter().filter(|orphan| self.is_ours(*orphan)) {
-            // Itself first: nothing it would start then escapes, and its children come to us. Ours to reap, so its
-            // pid can not become somebody else's.
+            // The orphan itself first, so that it starts no more processes; its children become this process's. This
+            // process must reap it, so its pid cannot be reused.
             killed += 1;
             for pid in proc::descendants(orphan) {
                 if let Some(pid) = process_id(pid) {
@@ -177,7 +178,7 @@ impl Tree {
         }
         let alive = proc::stat(pid).is_some_and(|stat| !stat.is_zombie());
         let owner = if alive { proc::owner(pid, &self.instance, &self.outputs) } else { None };
-        // Another run of the same service may stand beside this one.
+        // Another run of the same service may exist beside this one.
         owner.is_some_and(|(service, run)| {
             service == self.service && (run == self.incarnation || run == 0 || self.incarnation == 0)
         })
@@ -185,10 +186,10 @@ impl Tree {
 }
 
 impl Marked {
-    /// Kills it, if it is still the one that was found.
+    /// Kills the process, if it is still the one that was found.
     pub fn kill(&self) {
         if let Some(process) = super::Process::adopt(self.identity) {
-            // One that is gone is no error, and one that may not be killed is found again by the next scan.
+            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
             let _ = process.signal(crate::os::signal::KILL);
         }
     }

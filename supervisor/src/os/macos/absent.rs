@@ -1,4 +1,4 @@
-//! What macOS has not: the words that Linux has for it, so that nobody above asks which system it is.
+//! Stand-ins for what macOS lacks, with Linux's names, so that no code above depends on the system.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,80 +6,80 @@ use std::path::{Path, PathBuf};
 
 use crate::os::Ooms;
 
-/// There are none here: a run is its group, its descendants, and who carries its mark or holds its FIFOs.
+/// Never exists on macOS: a run is its group, its descendants, and the processes that carry its mark or hold its FIFOs.
 #[derive(Debug, Clone)]
 pub enum Cgroups {}
 
-/// There is none here.
+/// Never exists on macOS.
 #[derive(Debug)]
 pub enum Cgroup {}
 
 impl Cgroups {
-    /// Says why there are none.
+    /// Always fails, with the reason.
     pub fn probe(_instance: &str) -> Result<Self, String> {
         Err("macOS has no cgroups".into())
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn of(&self, _pid: u32) -> Option<Cgroup> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn clean_up(&self) {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn limit_memory(&self, _cgroup: &Cgroup, _limit: Option<u64>) -> bool {
         match *self {}
     }
 }
 
 impl Cgroup {
-    /// There is none.
+    /// Always fails: there are no cgroups.
     pub fn open(_path: PathBuf) -> io::Result<Self> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "macOS has no cgroups"))
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn path(&self) -> &Path {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn is_populated(&self) -> bool {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn is_spent(&self) -> bool {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn pids(&self) -> Vec<u32> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn ooms(&self) -> Ooms {
         match *self {}
     }
 }
 
-/// Needs none: memory is looked at.
+/// Does nothing: memory is sampled.
 pub fn make_room_for_limits() {}
 
-/// Nobody does: memory is looked at.
+/// Does nothing: memory is sampled.
 pub fn hold_memory(_instance: &str, _service: &str, _most: Option<u64>) {}

@@ -1,4 +1,4 @@
-//! This process and its host: clock, limits, being started again.
+//! This process and its host: clock, limits, starting again.
 
 use std::fs;
 use std::io;
@@ -14,18 +14,19 @@ use super::proc;
 use crate::lifecycle::BootInstant;
 use crate::os::Ids;
 
-/// More descriptors macOS lets nobody ask for without saying how many exactly: `OPEN_MAX` of `sys/syslimits.h`.
+/// The most descriptors that macOS gives to a process that does not ask for an exact number: `OPEN_MAX` of
+/// `sys/syslimits.h`.
 pub(super) const MOST_DESCRIPTORS: u64 = 10_240;
 
-/// What this process found when it began.
+/// Facts about the host, read when this process began.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
-    /// The limits to give services: what was there before the supervisor raised its own.
+    /// The limits for services: those from before the supervisor raised its own.
     pub limits: Vec<(u32, Option<u64>)>,
 }
 
-/// Now, on the clock of the core: as on Linux one that stands still while the machine sleeps, and the one by which timers
-/// of the runtime go.
+/// Returns the current time on the boot clock. As on Linux it stands still while the machine sleeps, and the runtime's
+/// timers use the same clock.
 pub fn now() -> BootInstant {
     // SAFETY: a call without memory.
     BootInstant::since_boot(Duration::from_nanos(unsafe { clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) }))
@@ -36,33 +37,34 @@ unsafe extern "C" {
     fn malloc_zone_pressure_relief(zone: *mut libc::c_void, goal: usize) -> usize;
 }
 
-/// Which boot this is: pids and times mean nothing in another.
+/// Returns the id of this boot: pids and times mean nothing in another boot.
 pub fn boot_id() -> String {
     proc::sysctl_text(c"kern.bootsessionuuid").unwrap_or_else(|| "unknown".into())
 }
 
-/// A name for this home that a copy of it does not share: where it is, and a random id in it.
+/// Returns a name for this home that a copy of it does not share: device and inode, and a random id in it.
 pub fn instance_of(home: &Path, id: &str) -> io::Result<String> {
     let meta = fs::metadata(home)?;
     Ok(format!("{:x}.{:x}.{id}", meta.dev(), meta.ino()))
 }
 
-/// A few random digits.
+/// Returns a random id of 16 hexadecimal digits.
 pub fn random_id() -> io::Result<String> {
     let mut bytes = [0_u8; 8];
-    // SAFETY: the call is told how much room there is.
+    // SAFETY: the call is given the length of the buffer.
     if unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// There is none here: orphans of services go to launchd, and are looked for there.
+/// Does nothing: macOS has no subreaper. Orphans of services go to launchd, and are looked for there.
 pub fn subreaper() -> io::Result<()> {
     Ok(())
 }
 
-/// Hundreds of services need thousands of descriptors here; they themselves get what was there before.
+/// Raises the descriptor limit, as hundreds of services need thousands of descriptors here. Services get the previous
+/// limit.
 pub fn raise_descriptor_limit() -> Host {
     let before = getrlimit(Resource::Nofile);
     let most = before.maximum.map_or(MOST_DESCRIPTORS, |maximum| maximum.min(MOST_DESCRIPTORS));
@@ -74,7 +76,7 @@ pub fn raise_descriptor_limit() -> Host {
     Host { limits: vec![(limit_number("nofile").expect("it has one"), before.current)] }
 }
 
-/// The number of a resource limit, by the name it has in the file.
+/// Returns the number of a resource limit by its name in the file.
 pub fn limit_number(name: &str) -> Option<u32> {
     let number = match name {
         "cpu" => libc::RLIMIT_CPU,
@@ -92,13 +94,13 @@ pub fn limit_number(name: &str) -> Option<u32> {
     Some(number.cast_unsigned())
 }
 
-/// One heap for all threads: macOS has no such switch.
+/// Does nothing: macOS has no setting for a single heap.
 pub fn one_heap() {}
 
-/// The pages of our own program are given back by the system itself, where it needs them.
+/// Does nothing: the system itself takes unused pages of the program when it needs them.
 pub fn trim_text() {}
 
-/// Gives back what reading a file, or a rush of starts, needed and nothing needs any more.
+/// Returns memory to the system that only reading a file, or many starts at once, needed.
 pub fn trim_heap() {
     // SAFETY: the allocator's own call, safe from any thread; no zone means all of them.
     unsafe {
@@ -106,12 +108,12 @@ pub fn trim_heap() {
     }
 }
 
-/// This program. One that was replaced since it was started is found where it was.
+/// Returns this program's path. If the file was replaced since the start, this is the new file's path.
 pub fn own_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "supervisor".into())
 }
 
-/// What the system knows of how this process was started. To be called before limits are raised.
+/// Records what the system knows of how this process was started. Must be called before limits are raised.
 pub fn surroundings(launch: &mut Launch) {
     let mask = umask(Mode::empty());
     umask(mask);
@@ -119,8 +121,8 @@ pub fn surroundings(launch: &mut Launch) {
     launch.descriptors = getrlimit(Resource::Nofile).current;
 }
 
-/// Goes on as a process that is nobody's child and in nobody's group, where the first one was started; `false` in the
-/// one that was called, which is to end. To be called before there are threads.
+/// Continues as a child in a new session, with the umask and limits of the first start. Returns `false` in the calling
+/// process, which must end then. Must be called before there are threads.
 pub fn come_back(launch: &Launch) -> io::Result<bool> {
     // SAFETY: no other thread runs, so the child has a whole copy of everything.
     match unsafe { libc::fork() } {
@@ -128,7 +130,7 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
         0 => {}
         _ => return Ok(false),
     }
-    // Fails only for one that leads a group, and that is new.
+    // Fails only for a group leader, and the child is new.
     let _ = rustix::process::setsid();
     if let Some(mask) = launch.umask.and_then(|mask| u16::try_from(mask).ok()) {
         umask(Mode::from_bits_truncate(mask));
@@ -140,7 +142,7 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A thread has no user of its own here.
+/// Always fails: a thread cannot have its own user on macOS.
 pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

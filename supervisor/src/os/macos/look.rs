@@ -1,4 +1,4 @@
-//! What the processes of a service use: whether anything moves, what they hold, and who is stuck.
+//! A look at the processes of a service: whether they make progress, how much memory they use, and which are stuck.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use super::{Cgroup, proc};
 use crate::os::Look;
 
-/// CPU time in nanoseconds, and memory in bytes as the Activity Monitor counts it: what would be free without the process.
+/// Returns CPU time in nanoseconds, and memory in bytes as the Activity Monitor counts it: what would be free without
+/// the process.
 fn used(pid: u32) -> Option<(u64, u64)> {
     let number = i32::try_from(pid).ok()?;
-    // SAFETY: plain numbers, filled by the call as this version of them says.
+    // SAFETY: plain numbers, filled by the call according to this version of the structure.
     let info = unsafe {
         let mut info: libc::rusage_info_v0 = std::mem::zeroed();
         let room: *mut libc::rusage_info_t = (&raw mut info).cast();
@@ -22,11 +23,11 @@ fn used(pid: u32) -> Option<(u64, u64)> {
 }
 
 unsafe extern "C" {
-    // libc has it too, and would rather have another crate do it.
+    // libc has it too, but marks it as deprecated in favour of another crate.
     fn mach_timebase_info(numerator_and_denominator: *mut u32) -> libc::c_int;
 }
 
-/// The unit of times that the kernel counts in: 1 ns on Intel, 125/3 ns on Apple's own processors.
+/// Converts from the kernel's unit of time: 1 ns on Intel, 125/3 ns on Apple's own processors.
 fn nanoseconds(time: u64) -> u64 {
     static UNIT: OnceLock<(u64, u64)> = OnceLock::new();
     let (of, by) = *UNIT.get_or_init(|| {
@@ -39,7 +40,7 @@ fn nanoseconds(time: u64) -> u64 {
     u64::try_from(u128::from(time) * u128::from(of) / u128::from(by)).unwrap_or(u64::MAX)
 }
 
-/// CPU time in seconds and memory in bytes of a set of processes.
+/// Returns CPU time in seconds and memory in bytes of a set of processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     #[expect(clippy::cast_precision_loss, reason = "the CPU time of a process is far below 2^52 nanoseconds")]
     let seconds = |time: u64| time as f64 / 1e9;
@@ -48,7 +49,7 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
         .fold((0.0, 0), |(cpu, memory), (time, bytes)| (cpu + seconds(time), memory + bytes))
 }
 
-/// Looks at the processes of a run. `stuck`: whether it is wanted who is stuck.
+/// Looks at the processes of a run. `stuck` also looks for stuck processes.
 pub fn look(leader: u32, _cgroup: Option<&Cgroup>, stuck: bool) -> Look {
     let pids = proc::descendants(leader);
     let mut look = Look::default();
@@ -88,7 +89,7 @@ mod tests {
         assert!(usage_of(&[me]).1 > 0);
         let before = look(me, None, false);
         assert!(before.memory > 0 && before.stuck.is_empty());
-        // Work changes what was used, sooner or later.
+        // CPU time changes `used` sooner or later.
         assert!((0..10_000_000_u64).any(|_| look(me, None, false).used != before.used));
     }
 }

@@ -1,5 +1,6 @@
-//! Whose a process is: by its mark, or by a FIFO of ours that it holds. macOS hides the environment of programs of its
-//! own (`/bin/sh`, `/usr/bin/python3`) from everybody, so that those are known by what they write to.
+//! Which service a process belongs to: by its mark, or by a FIFO of this home that it holds. macOS hides the
+//! environment of its own programs (`/bin/sh`, `/usr/bin/python3`) from every process, so they are known by the FIFO
+//! that they write to.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,11 @@ use super::proc;
 use crate::os::unix::MOST_INCARNATIONS;
 use crate::os::{Identity, MARK, Marked};
 
-/// Device and inode of FIFOs, and which service writes to each.
+/// The service of each FIFO, by device and inode.
 pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 
-/// Which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (the run is 0 then).
+/// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
+/// 0).
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = proc::started(pid).unwrap_or_default().environment;
     if let Some(mark) = environ.iter().find_map(|entry| mark_in(entry)) {
@@ -32,18 +34,19 @@ fn parse_mark(mark: &[u8], instance: &str) -> Option<(String, u64)> {
     Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
 }
 
-/// Whether it is a child of this process that is not another program yet: it still holds everything that we hold, the
-/// FIFOs of every service among it.
+/// Returns whether it is a child of this process that has not become another program yet: it still holds this process's
+/// descriptors, including the FIFOs of every service.
 fn is_half_born(pid: u32) -> bool {
     let own = std::process::id();
     proc::facts(pid).is_some_and(|facts| facts.parent == own) && proc::program(pid) == proc::program(own)
 }
 
-/// Every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it holds.
+/// Returns every living process on the host that belongs to a service of this instance: by its mark, or by a FIFO it
+/// holds.
 ///
-/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, what it descends from and
-/// processes with a mark of their own service are never taken for another's; nor are those that keep copies of FIFOs for
-/// the next supervisor, as monitors have a mark.
+/// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, its ancestors, and
+/// processes with a mark of their own are never attributed to a service by a FIFO. The last includes monitors, which
+/// keep copies of FIFOs for the next supervisor.
 pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
     let ours = proc::ancestors(std::process::id());
     let others = proc::all().into_iter().filter(|pid| !ours.contains(pid));
@@ -58,10 +61,10 @@ fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
 }
 
 impl Marked {
-    /// Kills it, if it is still the one that was found.
+    /// Kills the process, if it is still the one that was found.
     pub fn kill(&self) {
         if let Some(process) = super::Process::adopt(self.identity) {
-            // One that is gone is no error, and one that may not be killed is found again by the next scan.
+            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
             let _ = process.signal(crate::os::signal::KILL);
         }
     }

@@ -1,28 +1,28 @@
-//! macOS.
+//! The macOS implementation.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `spawn` | a process in its own session, from prepared strings: fork, a dozen calls, exec |
+//! | `spawn` | starts a process in its own session, from prepared strings: fork, a dozen calls, exec |
 //! | `process` | a process by pid and start time: wait, reap, signal |
-//! | `queue` | kqueues: the end of a process, what can be read |
+//! | `queue` | kqueues: the end of a process, readable descriptors |
 //! | `tree` | what belongs to a run: group, descendants, orphans by mark or FIFO |
-//! | `proc` | reading the table of processes: `libproc` and `sysctl` |
-//! | `marks` | whose a process is: its mark, the FIFO it holds; scans |
+//! | `proc` | reads the table of processes: `libproc` and `sysctl` |
+//! | `marks` | which service a process belongs to: its mark, the FIFO it holds; scans |
 //! | `look` | what a service uses |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
-//! | `ports` | who listens where |
-//! | `path_watch` | telling when a path no longer names what it named |
-//! | `pipe` | FIFOs, and moving what is in them into files |
-//! | `host` | this process and its host: clock, limits, being started again |
-//! | `alarm` | waking up at a time of the wall clock: as on Windows |
-//! | `absent` | what macOS has not |
+//! | `ports` | which process listens on which port |
+//! | `path_watch` | reports that a path no longer names the same file |
+//! | `pipe` | FIFOs, and moving their contents into files |
+//! | `host` | this process and its host: clock, limits, starting again |
+//! | `alarm` | wakes up at a wall-clock time: as on Windows |
+//! | `absent` | stand-ins for what macOS lacks |
 //!
-//! What Linux has and macOS has not, and what that costs:
-//! - no pidfd: a process that is not our child is signalled by its number, right after a look at who has it;
-//! - no cgroup: who left the group and shed every mark is not found, and `memory_max` is sampled;
-//! - no subreaper: orphans go to launchd and are looked for there, among those younger than the run;
+//! What macOS lacks compared to Linux, and the consequences:
+//! - no pidfd: a process that is not a child is signalled by its pid, right after a check of its identity;
+//! - no cgroup: a process that left the group and dropped every mark is not found, and `memory_max` is sampled;
+//! - no subreaper: orphans go to launchd and are looked for there, among processes younger than the run;
 //! - no `splice`: the last few KiB of an output can be lost if the supervisor is killed between a read and a write;
-//! - the environment of a program of Apple's own is hidden: such a one is known by the FIFO that it holds.
+//! - the environment of Apple's own programs is hidden: such a process is known by the FIFO that it holds.
 
 mod absent;
 #[path = "../windows/alarm.rs"]

@@ -1,5 +1,5 @@
-//! The socket behind `NOTIFY_SOCKET`. macOS does not say who sent a datagram, and has no names without a folder: the
-//! socket lies in a folder that only our own user and root can enter, and nobody else is heard.
+//! The socket behind `NOTIFY_SOCKET`. macOS does not tell the sender of a datagram, and has no socket names outside a
+//! folder: the socket is in a folder that only this user and root can enter, so no other sender can reach it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,13 +12,14 @@ use crate::os::Ids;
 /// The longest path that a socket may have.
 const LONGEST_PATH: usize = 103;
 
-/// Where a service says that it is ready.
+/// The socket on which a service reports readiness and status.
 #[derive(Debug)]
 pub struct NotifySocket(tokio::net::UnixDatagram);
 
 impl NotifySocket {
-    /// What stands in `NOTIFY_SOCKET`: a path in a folder of our own, short enough for a socket. Nothing for who runs as
-    /// somebody else: they could not enter our folder, and in another one anybody could speak for them.
+    /// Returns the path for `NOTIFY_SOCKET`: in this user's own folder, and short enough for a socket. Empty for a
+    /// service that runs as another user: it could not enter this folder, and in another folder any process could send
+    /// in its name.
     pub fn address(folder: &Path, _instance: &str, stem: &str, other_user: bool) -> String {
         if other_user {
             return String::new();
@@ -33,7 +34,7 @@ impl NotifySocket {
         folder.join(format!("{digest:08x}")).display().to_string()
     }
 
-    /// Binds it anew. Needs a tokio runtime.
+    /// Binds a new socket. Needs a tokio runtime.
     pub fn bind(address: &str, _ids: Option<&Ids>) -> io::Result<Self> {
         if address.is_empty() {
             let why = "macOS has no notify socket for a service of another user; use another ready";
@@ -45,8 +46,8 @@ impl NotifySocket {
         }
     }
 
-    /// One that an earlier supervisor bound, with what was said into it since; `None`: it is bound elsewhere. Needs a
-    /// tokio runtime.
+    /// Takes over a socket that an earlier supervisor bound, with the messages sent to it since; `None` if it is bound
+    /// elsewhere. Needs a tokio runtime.
     pub fn take_over(socket: OwnedFd, address: &str) -> Option<Self> {
         let socket = UnixDatagram::from(socket);
         let bound = socket.local_addr().ok()?;
@@ -54,7 +55,7 @@ impl NotifySocket {
         Self::of(socket).ok()
     }
 
-    /// Device and inode of the socket at an address; `None`: something else is there, or nothing.
+    /// Returns device and inode of the socket at an address; `None` if there is no socket.
     pub fn identity_at(address: &str) -> Option<(u64, u64)> {
         let found = std::fs::symlink_metadata(address).ok()?;
         found.file_type().is_socket().then(|| (found.dev(), found.ino()))
@@ -62,7 +63,7 @@ impl NotifySocket {
 
     /// Removes a socket.
     pub fn remove(address: &str) {
-        // What cannot be removed is replaced by the next bind.
+        // If it cannot be removed, the next bind replaces it.
         let _ = std::fs::remove_file(address);
     }
 
@@ -71,8 +72,8 @@ impl NotifySocket {
         Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
     }
 
-    /// The next message, and the pid of its sender, which macOS does not tell; what is no text is passed over. Descriptors
-    /// that come with it find no room and are closed.
+    /// Returns the next message. macOS does not tell its sender; messages that are not text are skipped. Descriptors
+    /// sent with it have no room and are closed.
     pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
         let mut buffer = [0; 4096];
         loop {

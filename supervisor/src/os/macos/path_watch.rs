@@ -1,4 +1,4 @@
-//! Telling when a path no longer names what it named: deleted, moved, or something else in its place.
+//! Reports that a path no longer names the same file: it was deleted, moved or replaced.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,11 +11,11 @@ use tokio::io::unix::AsyncFd;
 use super::queue::Queue;
 use crate::os::unix::files::{Named, named};
 
-/// Watches some paths. Nothing is polled: kqueue tells.
+/// Watches some paths with a kqueue, without polling.
 #[derive(Debug, Default)]
 pub struct PathWatch {
     queue: Option<AsyncFd<Queue>>,
-    /// What is watched stays open as long as it is.
+    /// The watched files, which must stay open while they are watched.
     _open: Vec<OwnedFd>,
     paths: Vec<Named>,
 }
@@ -40,7 +40,7 @@ impl PathWatch {
                     open.push(file);
                 }
                 Err(error) if whole => return Err(error.into()),
-                // One that may not be looked at is not watched.
+                // A folder that may not be read is not watched.
                 Err(_) => {}
             }
         }
@@ -50,16 +50,16 @@ impl PathWatch {
         Ok(Self { queue: Some(queue), _open: open, paths })
     }
 
-    /// Returns when something happened to them; [`lost`](Self::lost) says what is left.
+    /// Returns when something happened to the paths; [`lost`](Self::lost) tells which are gone.
     pub async fn changed(&self) {
         let Some(queue) = &self.queue else { return std::future::pending().await };
         let Ok(mut ready) = queue.readable().await else { return std::future::pending().await };
-        // Taken out of the queue: the next event is another one.
+        // Takes the events out of the queue, so that the next event is a new one.
         let _ = queue.get_ref().wait(Some(std::time::Duration::ZERO), &mut Vec::new());
         ready.clear_ready();
     }
 
-    /// The paths that no longer name what they named.
+    /// Returns the paths that no longer name the same file.
     pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
         self.paths.iter().filter(|path| path.is_lost()).map(|named| &named.path)
     }

@@ -1,6 +1,6 @@
-//! FIFOs, and moving what is in them into files. macOS has no `splice`: bytes are read and then written, a few KiB at a
-//! time. A supervisor that is killed between the two loses those, and nothing else does: what a full disk refuses is kept
-//! in hand, and counted if it is dropped.
+//! FIFOs, and moving their contents into files. macOS has no `splice`: bytes are read and then written, a few KiB at a
+//! time. Only these are lost if the supervisor is killed in between: what a full disk refuses stays in memory, and is
+//! counted if it is dropped.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ use super::queue::Queue;
 use crate::os::Ids;
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 
-/// What is read before it is written: as much as a FIFO of macOS holds, so that a smaller one would only cost calls.
+/// How much is read before it is written: as much as a FIFO holds on macOS; a smaller size would only need more calls.
 const WINDOW: usize = 8 * 1024;
 
-/// The supervisor's end of one output of a service.
+/// The supervisor's end of an output of a service.
 #[derive(Debug)]
 pub struct Output {
     fifo: OwnedFd,
@@ -26,7 +26,7 @@ pub struct Output {
     hand: Mutex<Hand>,
 }
 
-/// What was read and not written yet, and whom to tell that it waits although the FIFO may be empty.
+/// Bytes that were read and not written yet, and the poller to wake for them although the FIFO may be empty.
 #[derive(Debug, Default)]
 struct Hand {
     bytes: Vec<u8>,
@@ -34,10 +34,10 @@ struct Hand {
 }
 
 impl Output {
-    /// Opens the FIFO at a path, making it if it is not there; it belongs to whom the service runs as.
+    /// Opens the FIFO at a path, creating it if needed; it belongs to the user that the service runs as.
     ///
-    /// Open for reading and writing, so that the last writer's end is no event: POSIX leaves that open, macOS does as
-    /// Linux does. Never blocking, and with flags of its own, as the service has a description of its own.
+    /// Opened for reading and writing, so that the last writer's end is no event: POSIX leaves this undefined, macOS
+    /// behaves like Linux. Non-blocking; the flags are separate from the service's, which has its own file description.
     pub fn open(path: &Path, ids: Option<&Ids>) -> io::Result<Self> {
         match make(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -59,54 +59,54 @@ impl Output {
         Ok(Self { fifo, identity: (device, stat.st_ino), hand: Mutex::default() })
     }
 
-    /// Another descriptor of the same end.
+    /// Returns another descriptor of the same end.
     pub fn copy(&self) -> io::Result<OwnedFd> {
         self.fifo.try_clone()
     }
 
-    /// The FIFO that a process has, where its path was deleted: nobody can open it here, so what it writes is kept again from
-    /// its next run on.
+    /// Always `None`: a deleted FIFO that a process still holds cannot be opened here, so its output is logged again
+    /// only from the next run on.
     pub fn held_by(_pid: u32, _number: i32, _path: &Path) -> Option<Self> {
         None
     }
 
-    /// Device and inode: who holds this FIFO belongs to its service.
+    /// Returns device and inode: a process that holds this FIFO belongs to its service.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
 
-    /// Whether there is one at this path.
+    /// Returns whether there is a file at this path.
     pub fn is_named(path: &Path) -> bool {
         Self::identity_of(path).is_some()
     }
 
-    /// Device and inode of one that is there, without opening it.
+    /// Returns device and inode of the file at this path, without opening it.
     pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
         let meta = std::fs::symlink_metadata(path).ok()?;
-        // The device is a number of 32 bits, which may count as negative on its way to one of 64.
+        // The device is a 32-bit number, which sign extension may have made negative.
         Some((meta.dev() & u64::from(u32::MAX), meta.ino()))
     }
 
-    /// A fresh description for the service: what it does to its flags is its own business.
+    /// Opens a new file description for the service, so that changes to its flags affect only the service.
     pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
         Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
-    /// It can not be: a FIFO of macOS has one size.
+    /// Always `false`: a FIFO has a fixed size on macOS.
     pub fn enlarge(&self, _bytes: usize) -> bool {
         false
     }
 
-    /// Nothing to be done: it never grew.
+    /// Does nothing: the pipe was never enlarged.
     pub fn shrink(&self, _bytes: usize) {}
 
-    /// Bytes that wait in it.
+    /// Returns how many bytes wait in it.
     pub fn waiting(&self) -> usize {
         let unread = usize::try_from(rustix::io::ioctl_fionread(&self.fifo).unwrap_or(0)).unwrap_or(0);
         self.hand().bytes.len() + unread
     }
 
-    /// Moves up to so many bytes to the file's position. `WouldBlock`: there are none.
+    /// Moves up to `most` bytes to the file's position. Fails with `WouldBlock` if there are none.
     pub fn transfer(&self, mut file: &File, most: usize) -> io::Result<usize> {
         let mut hand = self.hand();
         if hand.bytes.is_empty() {
@@ -119,7 +119,7 @@ impl Output {
                 Ok(0) => break,
                 Ok(written) => moved += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What was written counts; the rest stays in hand, and the next try says the error again.
+                // The written bytes count; the rest stays in memory, and the next try returns the error again.
                 Err(_) if moved > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -129,7 +129,7 @@ impl Output {
         Ok(moved)
     }
 
-    /// Looks at what waits. It is in hand from then on, until it is moved.
+    /// Copies waiting bytes, which are kept in memory from then on until they are moved.
     pub fn peek(&self, peeker: &mut Peeker, most: usize) -> io::Result<usize> {
         let mut hand = self.hand();
         if hand.bytes.is_empty() {
@@ -141,7 +141,7 @@ impl Output {
         Ok(seen)
     }
 
-    /// Throws away up to a buffer of what waits; says how much.
+    /// Drops up to a buffer of waiting bytes. Returns how many.
     pub fn discard(&self) -> io::Result<usize> {
         let mut hand = self.hand();
         if hand.bytes.is_empty() {
@@ -166,12 +166,12 @@ impl Output {
 }
 
 impl Hand {
-    /// What is in hand makes no FIFO readable: the poller is told.
+    /// Wakes the poller for bytes in memory, which do not make the FIFO readable.
     fn come_again(&self) {
         if !self.bytes.is_empty()
             && let Some((poller, key)) = &self.poller
         {
-            // Fails only for one that is watched no more.
+            // Fails only for an output that is not watched any more.
             let _ = poller.poke(*key);
         }
     }
@@ -180,19 +180,19 @@ impl Hand {
 fn make(path: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: a path that ends.
+    // SAFETY: a NUL-terminated path.
     if unsafe { libc::mkfifo(path.as_ptr(), 0o600) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where what was looked at is shown.
+/// The buffer for looking ahead.
 #[derive(Debug)]
 pub struct Peeker {
-    /// What was seen last.
+    /// The bytes that were seen last.
     pub bytes: Vec<u8>,
 }
 
 impl Peeker {
-    /// A new one.
+    /// Creates the buffer for looking ahead.
     pub fn new() -> io::Result<Self> {
         Ok(Self { bytes: vec![0; WINDOW] })
     }
@@ -208,7 +208,7 @@ pub struct Waker(Arc<Queue>);
 impl Waker {
     /// Ends the current or the next wait.
     pub fn wake(&self) {
-        // Fails only without a queue, and then nobody waits.
+        // Fails only without a queue, and then nothing waits.
         let _ = self.0.poke(WAKE);
     }
 }
@@ -216,7 +216,7 @@ impl Waker {
 const WAKE: u64 = u64::MAX;
 
 impl Poller {
-    /// A new one, and what ends its waits.
+    /// Creates a poller, and the waker that ends its waits.
     pub fn new() -> io::Result<(Self, Waker)> {
         let queue = Arc::new(Queue::new()?);
         queue.expect(WAKE)?;
@@ -233,7 +233,7 @@ impl Poller {
         Ok(())
     }
 
-    /// No longer watches an output.
+    /// Stops watching an output.
     pub fn remove(&self, output: &Output) {
         let _ = self.0.forget(&output.fifo);
         if let Some((queue, key)) = output.hand().poller.take() {
@@ -241,13 +241,14 @@ impl Poller {
         }
     }
 
-    /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
+    /// Waits until an output has bytes, a wake comes or the time is over. Fills `ready` with the keys of outputs that
+    /// have bytes.
     pub fn wait(&self, timeout: Option<std::time::Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         let mut happened = Vec::new();
         self.0.wait(timeout, &mut happened)?;
         ready.extend(happened.iter().map(|event| event.key).filter(|key| *key != WAKE));
-        // One that has something in the FIFO and in hand is told of twice.
+        // An output with bytes both in the FIFO and in memory is reported twice.
         ready.sort_unstable();
         ready.dedup();
         Ok(())

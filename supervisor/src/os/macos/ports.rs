@@ -1,5 +1,5 @@
-//! Who holds a port already: asked off the hot path, when a service starts. The kernel's table names for each listener
-//! who used it last, also of other users.
+//! Finds the process that already holds a port: done off the hot path, when a service starts. The kernel's table names
+//! the process that last used each listener, also for other users.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use super::marks::{self, Fifos};
 use super::proc;
 use crate::os::Stranger;
 
-/// Characters of a command that are shown.
+/// How many characters of a command are shown.
 const MAX_COMMAND: usize = 100;
 
-/// Somebody who listens on one of these addresses and is no process of the service that was just started.
+/// Returns a process that listens on one of these addresses and does not belong to the service that was just started.
 pub fn stranger_on(
     addresses: &[SocketAddr],
     leader: u32,
@@ -46,14 +46,14 @@ pub fn stranger_on(
             age: age(*pid),
             folder: proc::folder(*pid),
         },
-        // Gone meanwhile, if it is one that we may look at.
+        // The process has ended meanwhile, if this user could have seen it.
         None if user == us.as_raw() || us.is_root() => return None,
         None => Stranger { pid: 0, command: String::new(), user, service: None, age: None, folder: None },
     };
     Some((port, stranger))
 }
 
-/// Whether who listens there keeps others from the address: on it, or on every one.
+/// Returns whether a listener blocks the address: it listens on it, or on all addresses.
 fn gets(local: SocketAddr, address: SocketAddr) -> bool {
     let (ip, wanted) = (local.ip().to_canonical(), address.ip().to_canonical());
     let every = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());

@@ -1,5 +1,5 @@
-//! Reading the table of processes, by `libproc` and `sysctl`. Nothing here fails: what can not be read (somebody else's
-//! process, one that ended meanwhile) is not there.
+//! Reads the table of processes, by `libproc` and `sysctl`. No function here returns an error: a process that cannot be
+//! read (another user's, or one that ended meanwhile) counts as missing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CStr, c_int, c_void};
@@ -9,12 +9,12 @@ use std::ptr;
 
 use libc::{proc_bsdinfo, proc_listpids, proc_pidinfo};
 
-/// Which pids a list is of: `sys/proc_info.h`.
+/// The kinds of pid lists: `sys/proc_info.h`.
 const ALL: u32 = 1;
 const OF_GROUP: u32 = 2;
 const OF_PARENT: u32 = 6;
 
-/// What the kernel says of a process, as far as we want it.
+/// The facts about a process that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) parent: u32,
@@ -24,14 +24,14 @@ pub(super) struct Facts {
     pub(super) start: u64,
     pub(super) is_zombie: bool,
     pub(super) is_stopped: bool,
-    /// What `wait` will say of it, once it has ended.
+    /// The status that `wait` will return once it has ended.
     pub(super) status: i32,
     pub(super) name: String,
 }
 
-/// Of a process that lives or has not been reaped.
+/// Returns the facts about a process that lives or has not been reaped.
 pub(super) fn facts(pid: u32) -> Option<Facts> {
-    // With the argument 1 also of one that has ended and waits to be reaped.
+    // The argument 1 includes processes that have ended and wait to be reaped.
     let info: proc_bsdinfo = info(pid, libc::PROC_PIDTBSDINFO, 1)?;
     let name = |bytes: &[libc::c_char]| {
         let bytes: Vec<u8> =
@@ -51,33 +51,33 @@ pub(super) fn facts(pid: u32) -> Option<Facts> {
     })
 }
 
-/// Whether it lives: one that waits to be reaped does not.
+/// Returns whether it lives; a process that waits to be reaped does not.
 pub(super) fn is_alive(pid: u32) -> bool {
     facts(pid).is_some_and(|facts| !facts.is_zombie)
 }
 
-/// One of the structures that `proc_pidinfo` fills; all of them are numbers.
+/// Reads a structure that `proc_pidinfo` fills; all of them consist of numbers.
 fn info<T>(pid: u32, flavor: c_int, argument: u64) -> Option<T> {
     let (pid, size) = (c_int::try_from(pid).ok()?, c_int::try_from(size_of::<T>()).ok()?);
     let mut info = MaybeUninit::<T>::zeroed();
-    // SAFETY: the call is told how long the structure is, and it is only used if it was filled to its end.
+    // SAFETY: the call is given the structure's length, and the structure is only used if it was filled completely.
     unsafe {
         let filled = proc_pidinfo(pid, flavor, argument, info.as_mut_ptr().cast(), size);
         (filled == size).then(|| info.assume_init())
     }
 }
 
-/// Every process of this host, also those that wait to be reaped.
+/// Returns every process of this host, including those that wait to be reaped.
 pub(super) fn all() -> Vec<u32> {
     list(ALL, 0)
 }
 
-/// Everybody in a group.
+/// Returns the processes of a group.
 pub(super) fn group(group: u32) -> Vec<u32> {
     list(OF_GROUP, group)
 }
 
-/// The children of a process.
+/// Returns the children of a process.
 pub(super) fn children(pid: u32) -> Vec<u32> {
     list(OF_PARENT, pid)
 }
@@ -85,13 +85,13 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
 fn list(which: u32, of: u32) -> Vec<u32> {
     let mut pids: Vec<u32> = Vec::new();
     loop {
-        // SAFETY: without room the call only says how much there is to say.
+        // SAFETY: without a buffer the call only returns the length that it needs.
         let wanted = unsafe { proc_listpids(which, of, ptr::null_mut(), 0) };
         let Ok(wanted) = usize::try_from(wanted) else { return Vec::new() };
-        // Room for those that are started meanwhile: a list that is full may be short of some.
+        // Room for processes that start meanwhile: a full list may be incomplete.
         pids.resize(wanted / size_of::<u32>() + 32, 0);
         let room = c_int::try_from(size_of_val(pids.as_slice())).unwrap_or(c_int::MAX);
-        // SAFETY: the call is told how much room there is.
+        // SAFETY: the call is given the length of the buffer.
         let filled = unsafe { proc_listpids(which, of, pids.as_mut_ptr().cast(), room) };
         let filled = usize::try_from(filled).unwrap_or(0) / size_of::<u32>();
         if filled < pids.len() {
@@ -102,8 +102,8 @@ fn list(which: u32, of: u32) -> Vec<u32> {
     }
 }
 
-/// Whoever may have been left behind by a run: launchd's children, and our own that lead no run. There is no subreaper
-/// here, so that orphans go to launchd.
+/// Returns the processes that a run may have left behind: launchd's children, because orphans go to launchd without a
+/// subreaper, and this process's children that lead no run.
 pub fn orphans(is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
     const LAUNCHD: u32 = 1;
     let own = std::process::id();
@@ -111,7 +111,7 @@ pub fn orphans(is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
     both.filter(|pid| *pid != own && !is_leader(*pid)).collect()
 }
 
-/// A process and everything below it, itself first; zombies do not count.
+/// Returns a process and all its descendants, itself first, without zombies among the descendants.
 pub fn descendants(root: u32) -> Vec<u32> {
     let (mut all, mut next) = (vec![root], 0);
     while let Some(pid) = all.get(next).copied() {
@@ -123,7 +123,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
     all
 }
 
-/// A process and everything it descends from.
+/// Returns a process and all its ancestors.
 pub(super) fn ancestors(pid: u32) -> HashSet<u32> {
     let mut line = HashSet::from([pid]);
     let mut current = pid;
@@ -136,12 +136,12 @@ pub(super) fn ancestors(pid: u32) -> HashSet<u32> {
     line
 }
 
-/// A value of the kernel's by its numbers.
+/// Returns a kernel value by its numbers.
 pub(super) fn sysctl(numbers: &[c_int]) -> Option<Vec<u8>> {
     let mut numbers = numbers.to_vec();
     let count = u32::try_from(numbers.len()).ok()?;
     let mut read = |room: *mut c_void, length: &mut usize| {
-        // SAFETY: the call is told how many numbers there are and how much room.
+        // SAFETY: the call is given the count of numbers and the length of the buffer.
         unsafe { libc::sysctl(numbers.as_mut_ptr(), count, room, length, ptr::null_mut(), 0) == 0 }
     };
     let mut length = 0;
@@ -156,11 +156,11 @@ pub(super) fn sysctl(numbers: &[c_int]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A text of the kernel's by its name.
+/// Returns a kernel text by its name.
 pub(super) fn sysctl_text(name: &CStr) -> Option<String> {
     let mut bytes = [0_u8; 256];
     let mut length = bytes.len();
-    // SAFETY: a name that ends, and room that the call is told of.
+    // SAFETY: a NUL-terminated name, and a buffer with the length that the call is given.
     let read = unsafe {
         libc::sysctlbyname(name.as_ptr(), bytes.as_mut_ptr().cast(), &raw mut length, ptr::null_mut(), 0)
     };
@@ -168,19 +168,21 @@ pub(super) fn sysctl_text(name: &CStr) -> Option<String> {
     (read == 0).then(|| text.to_string_lossy().into_owned())
 }
 
-/// What a process was started with.
+/// The arguments and environment that a process was started with.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Started {
     pub(super) arguments: Vec<Vec<u8>>,
     pub(super) environment: Vec<Vec<u8>>,
 }
 
-/// The arguments and the environment a process was started with. macOS hides the environment of programs of its own.
+/// Returns the arguments and environment that a process was started with. macOS hides the environment of its own
+/// programs.
 pub(super) fn started(pid: u32) -> Option<Started> {
     split(&sysctl(&[libc::CTL_KERN, libc::KERN_PROCARGS2, c_int::try_from(pid).ok()?])?)
 }
 
-/// How many arguments, the program, some zeros, then arguments and environment, each with a zero at its end.
+/// Splits the kernel's format: the number of arguments, the program, some zeros, then arguments and environment, each
+/// with a zero at its end.
 fn split(bytes: &[u8]) -> Option<Started> {
     let (count, rest) = bytes.split_first_chunk::<4>()?;
     let count = usize::try_from(i32::from_ne_bytes(*count)).ok()?;
@@ -192,18 +194,18 @@ fn split(bytes: &[u8]) -> Option<Started> {
     Some(Started { arguments, environment: texts.take_while(|text| !text.is_empty()).collect() })
 }
 
-/// The program a process runs.
+/// Returns the program that a process runs.
 pub(super) fn program(pid: u32) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let mut bytes = vec![0_u8; usize::try_from(libc::PROC_PIDPATHINFO_MAXSIZE).unwrap_or(4096)];
     let room = u32::try_from(bytes.len()).ok()?;
-    // SAFETY: the call is told how much room there is.
+    // SAFETY: the call is given the length of the buffer.
     let length = unsafe { libc::proc_pidpath(c_int::try_from(pid).ok()?, bytes.as_mut_ptr().cast(), room) };
     bytes.truncate(usize::try_from(length).ok().filter(|length| *length > 0)?);
     Some(std::ffi::OsString::from_vec(bytes).into())
 }
 
-/// Where a process runs.
+/// Returns the working folder of a process.
 pub(super) fn folder(pid: u32) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let info: libc::proc_vnodepathinfo = info(pid, libc::PROC_PIDVNODEPATHINFO, 0)?;
@@ -213,9 +215,10 @@ pub(super) fn folder(pid: u32) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(bytes[..end].to_vec()).into())
 }
 
-/// Whether a process holds one of these files or FIFOs, by device and inode; which.
+/// Returns the entry of a file or FIFO that a process holds, by device and inode; `None` if it holds none of them.
 pub(super) fn holds<T>(pid: u32, files: &BTreeMap<(u64, u64), T>) -> Option<&T> {
-    /// `PROC_PIDFDVNODEINFO`, and what it fills: `struct vnode_fdinfo`, the first part of which is not looked at.
+    /// `PROC_PIDFDVNODEINFO`, and the structure that it fills: `struct vnode_fdinfo`, of which the first part is
+    /// ignored.
     const VNODE: c_int = 1;
     #[repr(C)]
     struct Vnode {
@@ -230,7 +233,7 @@ pub(super) fn holds<T>(pid: u32, files: &BTreeMap<(u64, u64), T>) -> Option<&T> 
     let is_file = |open: &libc::proc_fdinfo| open.proc_fdtype == libc::PROX_FDTYPE_VNODE.cast_unsigned();
     descriptors(number).into_iter().filter(is_file).find_map(|open| {
         let mut info = MaybeUninit::<Vnode>::zeroed();
-        // SAFETY: the call is told how long the structure is, and it is only used if it was filled to its end.
+        // SAFETY: the call is given the structure's length, and the structure is only used if it was filled completely.
         let info = unsafe {
             let filled = libc::proc_pidfdinfo(number, open.proc_fd, VNODE, info.as_mut_ptr().cast(), size);
             if filled != size {
@@ -242,14 +245,14 @@ pub(super) fn holds<T>(pid: u32, files: &BTreeMap<(u64, u64), T>) -> Option<&T> 
     })
 }
 
-/// Every open descriptor of a process.
+/// Returns every open descriptor of a process.
 fn descriptors(pid: c_int) -> Vec<libc::proc_fdinfo> {
     const EMPTY: libc::proc_fdinfo = libc::proc_fdinfo { proc_fd: 0, proc_fdtype: 0 };
-    // SAFETY: without room the call only says how much there is to say.
+    // SAFETY: without a buffer the call only returns the length that it needs.
     let wanted = unsafe { proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, ptr::null_mut(), 0) };
     let mut open = vec![EMPTY; usize::try_from(wanted).unwrap_or(0) / size_of::<libc::proc_fdinfo>()];
     let room = c_int::try_from(size_of_val(open.as_slice())).unwrap_or(0);
-    // SAFETY: the call is told how much room there is.
+    // SAFETY: the call is given the length of the buffer.
     let filled = unsafe { proc_pidinfo(pid, libc::PROC_PIDLISTFDS, 0, open.as_mut_ptr().cast(), room) };
     open.truncate(usize::try_from(filled).unwrap_or(0) / size_of::<libc::proc_fdinfo>());
     open

@@ -1,5 +1,5 @@
-//! A process, held by its pid and when it started. A child keeps its pid until we reap it; one that an earlier supervisor
-//! started is watched by a kqueue, which knows the process and not its number.
+//! A process, held by its pid and start time. A child keeps its pid until it is reaped; a process that an earlier
+//! supervisor started is watched by a kqueue, which refers to the process and not to its pid.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -18,9 +18,9 @@ use crate::os::{Identity, signal};
 #[derive(Debug)]
 pub struct Process {
     identity: Identity,
-    /// Ours to reap; an adopted one is somebody else's child.
+    /// Whether this process must reap it; an adopted process is another process's child.
     is_child: bool,
-    /// Of an adopted one: tells how it ended, whoever reaps it.
+    /// For an adopted process: tells how it ended, whichever process reaps it.
     end: Option<Queue>,
 }
 
@@ -29,12 +29,12 @@ impl Process {
         Self { identity, is_child: true, end: None }
     }
 
-    /// Takes hold of a process that an earlier supervisor started; `None`: it is gone, or somebody else has its pid.
+    /// Opens a process that an earlier supervisor started; `None` if it is gone, or another process has its pid.
     pub fn adopt(identity: Identity) -> Option<Self> {
         let own = std::process::id();
         let is_child = proc::facts(identity.pid)?.parent == own;
         let end = if is_child { None } else { Queue::of_process(identity.pid).ok()? };
-        // Watched first, judged second: what is watched is what was judged.
+        // Watched first and checked second, so that the check applies to what is watched.
         let facts = proc::facts(identity.pid)?;
         if facts.start != identity.start || facts.is_zombie && !is_child {
             return None;
@@ -42,59 +42,59 @@ impl Process {
         Some(Self { identity, is_child, end })
     }
 
-    /// One that somebody kept: a process is nothing here that could be kept.
+    /// Makes a process from a stored descriptor, which does not exist here: only the identity is used.
     pub(in crate::os) fn kept(identity: Identity, _kept: OwnedFd) -> Self {
         Self { identity, is_child: false, end: None }
     }
 
-    /// One that ended while nobody supervised, as long as nobody has reaped it.
+    /// Opens a process that ended while no supervisor ran, if it has not been reaped.
     pub(in crate::os) fn unreaped(identity: Identity) -> Option<Self> {
         let facts = proc::facts(identity.pid)?;
         let is_it = facts.start == identity.start && facts.is_zombie;
         is_it.then_some(Self { identity, is_child: false, end: None })
     }
 
-    /// Who it is.
+    /// Returns its identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> u32 {
         self.identity.pid
     }
 
-    /// Ends when the process has ended; a child is not reaped yet, so its pid and group still are its own.
+    /// Completes when the process has ended; a child is not reaped yet, so its pid and group still belong to it.
     pub fn exited(&self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         let queue = Queue::of_process(self.identity.pid)?;
-        // Watched first, judged second: else somebody else with its pid would be waited for.
+        // Watched first and checked second: otherwise another process with its pid could be waited for.
         let queue = queue.filter(|_| !self.has_exited());
         // SAFETY: the queue stays open until the watch that owns it is dropped.
         let watch = queue.map(|queue| unsafe { AsyncFd::register_with_interest(queue, Interest::READABLE) });
         let watch = watch.transpose()?;
         Ok(async move {
             if let Some(watch) = watch {
-                // An error here is that of a runtime that shuts down: nobody waits for the answer.
+                // Fails only when the runtime shuts down, and nothing waits for the result then.
                 let _ = watch.readable().await;
             }
         })
     }
 
-    /// Whether it is a child of this process.
+    /// Returns whether it is a child of this process.
     pub fn is_child(&self) -> bool {
         self.is_child
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn has_exited(&self) -> bool {
         proc::facts(self.identity.pid)
             .is_none_or(|facts| facts.start != self.identity.start || facts.is_zombie)
     }
 
-    /// How it ended, and it is gone for good. To be called after [`exited`](Self::exited).
+    /// Reaps it and returns how it ended. Must be called after [`exited`](Self::exited).
     pub fn reap(&self) -> Exit {
         if self.is_child {
-            // Not without waiting: the kernel tells of the end a moment before there is something to reap.
+            // Waits, because the kernel reports the end a moment before the process can be reaped.
             return self.wait().unwrap_or(Exit::Unknown);
         }
         let facts = proc::facts(self.identity.pid);
@@ -122,27 +122,27 @@ impl Process {
         let _ = self.wait();
     }
 
-    /// Sends it a signal; one that is gone is no error.
+    /// Sends it a signal; a process that has ended is no error.
     pub fn signal(&self, number: i32) -> io::Result<()> {
-        // The pid of one that is not ours may be somebody else's by now.
+        // The pid of a process that is not a child may belong to another process by now.
         if !self.is_child && self.has_exited() {
             return Ok(());
         }
         send(self.identity.pid, number)
     }
 
-    /// None: macOS lets nobody take a socket out of another process.
+    /// Always `None`: macOS does not let a process copy a socket of another.
     pub fn listener(&self, _number: i32, _address: std::net::SocketAddr) -> Option<OwnedFd> {
         None
     }
 
-    /// None: a process is no descriptor here.
+    /// Always `None`: a process is not a descriptor here.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Signals a process; one that is gone is no error.
+/// Signals a process; a process that has ended is no error.
 pub(super) fn send(to: u32, number: i32) -> io::Result<()> {
     let Some(to) = pid(to) else { return Ok(()) };
     // SAFETY: a system call without memory.

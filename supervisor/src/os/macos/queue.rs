@@ -10,14 +10,14 @@ use libc::{
     NOTE_TRIGGER, kevent,
 };
 
-/// A queue of events of the kernel.
+/// A queue of kernel events.
 #[derive(Debug)]
 pub(super) struct Queue(OwnedFd);
 
 // SAFETY of all calls below: the descriptor is open, and every list is given with its length.
 impl Queue {
     pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: a call without memory; the descriptor is new and ours.
+        // SAFETY: a call without memory; the descriptor is new and owned here.
         let queue = unsafe {
             let queue = libc::kqueue();
             if queue < 0 {
@@ -29,8 +29,8 @@ impl Queue {
         Ok(Self(queue))
     }
 
-    /// One that tells of the end of a process; `None`: it has ended. With its exit status where the kernel tells it, which
-    /// it does of every process that we may signal.
+    /// Creates a queue that reports the end of a process; `None` if it has ended. It includes the exit status where the
+    /// kernel tells it, which it does for every process that this process may signal.
     pub(super) fn of_process(pid: u32) -> io::Result<Option<Self>> {
         let queue = Self::new()?;
         let watch =
@@ -46,7 +46,8 @@ impl Queue {
         }
     }
 
-    /// What `wait` would say of a process whose end this tells of; `None`: it has not ended, or it is not told.
+    /// Returns the status that `wait` would return for the process; `None` if it has not ended, or the kernel does not
+    /// tell.
     pub(super) fn status(&self) -> Option<i32> {
         let mut happened = Vec::new();
         self.wait(Some(Duration::ZERO), &mut happened).ok()?;
@@ -54,12 +55,12 @@ impl Queue {
         i32::try_from(event.data).ok()
     }
 
-    /// Tells when a descriptor can be read, as long as it can be.
+    /// Reports a descriptor as long as it can be read.
     pub(super) fn watch(&self, file: &OwnedFd, key: u64) -> io::Result<()> {
         self.change(descriptor(file), EVFILT_READ, EV_ADD, 0, word(key))
     }
 
-    /// Tells when a file or folder loses its name, and with `whole` when its entries change.
+    /// Reports when a file or folder loses its name, and with `whole` when its entries change.
     pub(super) fn watch_file(&self, file: &OwnedFd, whole: bool) -> io::Result<()> {
         let mut what = libc::NOTE_DELETE | libc::NOTE_RENAME | libc::NOTE_REVOKE;
         if whole {
@@ -68,12 +69,12 @@ impl Queue {
         self.change(descriptor(file), EVFILT_VNODE, EV_ADD | EV_CLEAR, what, ptr::null_mut())
     }
 
-    /// No longer.
+    /// Stops watching a descriptor.
     pub(super) fn forget(&self, file: &OwnedFd) -> io::Result<()> {
         self.change(descriptor(file), EVFILT_READ, EV_DELETE, 0, ptr::null_mut())
     }
 
-    /// What [`poke`](Self::poke) will be about.
+    /// Registers a key for [`poke`](Self::poke).
     pub(super) fn expect(&self, key: u64) -> io::Result<()> {
         self.change(key_number(key), EVFILT_USER, EV_ADD | EV_CLEAR, 0, word(key))
     }
@@ -83,12 +84,12 @@ impl Queue {
         self.change(key_number(key), EVFILT_USER, 0, NOTE_TRIGGER, word(key))
     }
 
-    /// Nobody pokes with this key any more.
+    /// Removes a key registered for `poke`.
     pub(super) fn expect_no_more(&self, key: u64) -> io::Result<()> {
         self.change(key_number(key), EVFILT_USER, EV_DELETE, 0, ptr::null_mut())
     }
 
-    /// Waits until something happens or the time is over, and says what.
+    /// Waits until something happens or the time is over, and collects the events.
     pub(super) fn wait(&self, timeout: Option<Duration>, happened: &mut Vec<Happened>) -> io::Result<()> {
         const AT_ONCE: usize = 64;
         let timeout = timeout.map(|time| libc::timespec {
@@ -96,7 +97,7 @@ impl Queue {
             tv_nsec: i64::from(time.subsec_nanos()),
         });
         let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: plain memory that the call fills as far as it says.
+        // SAFETY: plain memory, of which the call fills as much as it returns.
         let (events, count) = unsafe {
             let mut events: [kevent; AT_ONCE] = std::mem::zeroed();
             let room = i32::try_from(AT_ONCE).expect("small");
@@ -124,7 +125,7 @@ impl Queue {
         udata: *mut libc::c_void,
     ) -> io::Result<()> {
         let event = kevent { ident, filter, flags, fflags: what, data: 0, udata };
-        // SAFETY: one change, which outlives the call, and no room for events: an error is the call's own.
+        // SAFETY: a single change, which outlives the call, and no room for events: an error is that of the call.
         let result =
             unsafe { libc::kevent(self.0.as_raw_fd(), &raw const event, 1, ptr::null_mut(), 0, ptr::null()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -137,16 +138,16 @@ impl AsRawFd for Queue {
     }
 }
 
-/// One event.
+/// A kernel event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Happened {
-    /// What it is about.
+    /// The key that it is about.
     pub(super) key: u64,
     fflags: u32,
     data: i64,
 }
 
-/// A number that the kernel carries for us as a pointer, and that nobody follows.
+/// Converts a key to a pointer that the kernel carries and that is never dereferenced.
 fn word(key: u64) -> *mut libc::c_void {
     ptr::without_provenance_mut(key_number(key))
 }

@@ -1,6 +1,7 @@
-//! A process in its own session, from prepared strings: fork, a dozen calls that are safe after one, exec.
+//! Starts a process in its own session, from prepared strings: fork, a dozen calls that are safe after it, exec.
 //!
-//! Not `posix_spawn`: it knows neither umask, priority, limits nor users, nor can a child write its pid down or be told it.
+//! Not `posix_spawn`: it cannot set umask, priority, limits or users, nor can the child write its pid down or be given
+//! it.
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -13,13 +14,13 @@ use super::process::Process;
 use super::{proc, tree};
 use crate::os::{Birth, Confine, Identity, Launch, SpawnError};
 
-/// Room for any pid; only the child itself knows its own.
+/// Room for any pid; only the child itself knows its own pid.
 const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
 
-/// More groups macOS gives to no process.
+/// The most groups that macOS gives to a process.
 const MOST_GROUPS: usize = 16;
 
-/// What the child works with: all of it is there before the fork.
+/// What the child works with: all of it exists before the fork.
 struct Child<'a> {
     program: *const libc::c_char,
     args: &'a [*const libc::c_char],
@@ -28,15 +29,15 @@ struct Child<'a> {
     fds: &'a [i32],
     launch: &'a Launch,
     limits: &'a [(i32, libc::rlimit)],
-    /// Where the digits of `LISTEN_PID` go; null: it is not told.
+    /// The address for the digits of `LISTEN_PID`; null if it is not set.
     listen_pid: *mut u8,
-    /// Where it writes its pid; null: nowhere.
+    /// The address to which it writes its pid; null for none.
     birth: *const AtomicU32,
-    /// Where it says what failed: closed by an exec that did not.
+    /// The pipe to which it writes what failed; a successful exec closes it.
     failed: i32,
 }
 
-/// What the child was doing when it failed.
+/// The step in which the child failed.
 #[derive(Clone, Copy)]
 enum Step {
     Descriptors = 1,
@@ -50,7 +51,7 @@ enum Step {
 /// Starts a process with `fds` as its descriptors 0, 1, 2, …; it writes its pid to `birth`.
 ///
 /// Returns once the program has been executed or could not be: a program that is missing or may not be run is an error
-/// here, not an exit code later.
+/// here, and not an exit code later.
 pub fn spawn(
     launch: &Launch,
     fds: &[BorrowedFd<'_>],
@@ -71,7 +72,7 @@ pub fn spawn(
     }
     let duplicated = |error| failed("duplicating descriptors", error);
     let (said, says) = io::pipe().map_err(duplicated)?;
-    // Sources above every target, so that no `dup2` overwrites a source still to come.
+    // The sources are numbered above every target, so that no `dup2` overwrites a later source.
     let high = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 100).map_err(io::Error::from);
     let all = fds.iter().map(|fd| high(*fd)).collect::<Result<Vec<OwnedFd>, _>>().map_err(duplicated)?;
     let says_high = high(std::os::fd::AsFd::as_fd(&says)).map_err(duplicated)?;
@@ -91,7 +92,8 @@ pub fn spawn(
         failed: says_high.as_raw_fd(),
     };
     let before = block_signals().map_err(|error| failed("blocking signals", error))?;
-    // SAFETY: the child makes only calls that are safe after a fork of a process with threads, and ends by exec or exit.
+    // SAFETY: the child makes only calls that are safe after a fork of a process with threads, and ends by exec or
+    // exit.
     let pid = unsafe {
         let pid = libc::fork();
         if pid == 0 {
@@ -127,7 +129,8 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
-/// Of descriptors only the soft limit: launchd's is 256, and programs that need more raise it themselves.
+/// Returns a limit in the system's form. For descriptors only the soft limit is set: launchd's is 256, and programs
+/// that need more raise it themselves.
 fn limit_of((resource, limit): (u32, Option<u64>)) -> (i32, libc::rlimit) {
     let resource = i32::try_from(resource).unwrap_or(-1);
     let value = limit.unwrap_or(libc::RLIM_INFINITY);
@@ -140,10 +143,10 @@ fn limit_of((resource, limit): (u32, Option<u64>)) -> (i32, libc::rlimit) {
     (resource, libc::rlimit { rlim_cur: soft, rlim_max: most })
 }
 
-/// Waits until the child is another program (`None`), or says why it is not.
+/// Waits until the child has become another program (`None`), or reports why it has not.
 fn what_failed(mut said: io::PipeReader) -> Option<(i32, io::Error)> {
     let mut words = Vec::new();
-    // An error of a pipe that we have just made: as if nothing had been said.
+    // An error of the new pipe counts as no report.
     let _ = said.read_to_end(&mut words);
     let number = |at: usize| Some(i32::from_ne_bytes(words.get(at..at + 4)?.try_into().ok()?));
     Some((number(0)?, io::Error::from_raw_os_error(number(4)?)))
@@ -169,7 +172,7 @@ fn restore_signals(before: &libc::sigset_t) {
     }
 }
 
-/// The child, until it is another program. Other threads of ours are not in it, but the locks they held are: no
+/// Runs in the child until it becomes another program. It has no other threads, but the locks they held stay locked: no
 /// allocation here.
 unsafe fn run(child: &Child<'_>) -> ! {
     // SAFETY: every pointer is into memory of which the child has its own copy.
@@ -192,9 +195,10 @@ unsafe fn run(child: &Child<'_>) -> ! {
     }
 }
 
-/// Ignored signals stay ignored over exec, and ours must not run our handlers in the child.
+/// Resets all signals: ignored signals would stay ignored over exec, and the supervisor's handlers must not run in the
+/// child.
 unsafe fn default_signals() {
-    // SAFETY: plain memory. The two that nobody can catch are refused, and that is well.
+    // SAFETY: plain memory. The two signals that cannot be caught are refused, which is harmless.
     unsafe {
         let mut default: libc::sigaction = std::mem::zeroed();
         default.sa_sigaction = libc::SIG_DFL;
@@ -204,14 +208,14 @@ unsafe fn default_signals() {
     }
 }
 
-/// Everything between fork and exec that can fail.
+/// Does everything between fork and exec that can fail.
 unsafe fn prepare(child: &Child<'_>) -> Result<(), Step> {
     let check = |result: i32, step| if result < 0 { Err(step) } else { Ok(()) };
     let launch = child.launch;
     // SAFETY: all pointers are into memory of which the child has its own copy.
     unsafe {
         if !child.listen_pid.is_null() {
-            // Ten digits with leading zeros: a number all the same, and nothing to move.
+            // Ten digits with leading zeros still parse as a number, and no digits need to be moved.
             let mut rest = libc::getpid();
             for place in (11..21).rev() {
                 *child.listen_pid.add(place) = b'0' + u8::try_from(rest % 10).unwrap_or(0);

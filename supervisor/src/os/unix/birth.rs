@@ -1,5 +1,5 @@
-//! The pid of a child, written down by the child itself before it is another program: a supervisor that is killed while
-//! it starts one leaves no process whose pid nobody knows.
+//! The pid of a child, written down by the child itself before it becomes another program: a supervisor that is killed
+//! during a start leaves no process with an unknown pid.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,35 +11,36 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::os::Born;
 
-/// One page of a file that is shared with the children to be: what they write there outlives every process.
+/// A page of a file that is shared with future children: what they write there outlives every process.
 #[derive(Debug)]
 pub struct Birth {
     page: *mut Page,
 }
 
-/// What stands on it. One child is born at a time.
+/// The contents of the page. Children are started one at a time.
 #[repr(C)]
 struct Page {
-    /// Which intent it is about.
+    /// The number of the intent that it belongs to.
     intent: AtomicU64,
-    /// The child; 0: it has not come about.
+    /// The child's pid; 0 if it was not started yet.
     pid: AtomicU32,
 }
 
-// SAFETY: the page is mapped as long as this lives, and what stands on it is atomic.
+// SAFETY: the page stays mapped as long as this value lives, and its contents are atomic.
 unsafe impl Send for Birth {}
 // SAFETY: as above.
 unsafe impl Sync for Birth {}
 
-/// So many bytes of the file are mapped.
+/// How many bytes of the file are mapped.
 const LENGTH: usize = size_of::<Page>();
 
 impl Birth {
-    /// Opens the file; with what the last one left in it.
+    /// Opens the file. Also returns what the previous supervisor left in it.
     pub fn open(path: &Path) -> io::Result<(Self, Born)> {
         let file = super::host::open_in_place(path, 0o600)?;
-        // Never shorter again: reading beyond the end of a mapped file is a signal, not an error. So is writing where the
-        // file has no block yet and the disk is full: what stands there is written once more, which allocates it.
+        // The file must never become shorter: reading beyond the end of a mapped file is a signal, not an error. So is
+        // writing where the file has no block yet and the disk is full: the current contents are written once more,
+        // which allocates the block.
         let mut now = [0; LENGTH];
         let read = file.read_at(&mut now, 0)?;
         file.write_all_at(if read == LENGTH { &now } else { &[0; LENGTH] }, 0)?;
@@ -56,26 +57,26 @@ impl Birth {
         Ok((birth, born))
     }
 
-    /// A child is about to be started, for this intent.
+    /// Prepares the page for a child that is about to be started, for this intent.
     pub fn expect(&self, intent: u64) {
         self.page().pid.store(0, Ordering::Release);
         self.page().intent.store(intent, Ordering::Release);
     }
 
-    /// Where the child writes its pid.
+    /// Returns the address where the child writes its pid.
     pub(in crate::os) fn pid(&self) -> *const AtomicU32 {
         &raw const self.page().pid
     }
 
     fn page(&self) -> &Page {
-        // SAFETY: mapped, aligned as a page is, and never unmapped before this is dropped; any bits are a valid page.
+        // SAFETY: mapped, page-aligned, and not unmapped before this value is dropped; any bits are a valid page.
         unsafe { &*self.page }
     }
 }
 
 impl Drop for Birth {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, and nobody holds a reference into it any more.
+        // SAFETY: this value's own mapping, with no references into it left.
         let _ = unsafe { rustix::mm::munmap(self.page.cast(), size_of::<Page>()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Hearing of children that ended, and reaping those that nobody knows.
+//! Hears of children that ended, and reaps those that lead no run.
 
 use std::io;
 
@@ -7,12 +7,12 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 use crate::lifecycle::Exit;
 use crate::os::signal;
 
-/// Tells that some child has ended: also those that nobody started, the orphans.
+/// Reports that a child has ended, including orphans that were adopted from services.
 #[derive(Debug)]
 pub struct Children(tokio::signal::unix::Signal);
 
 impl Children {
-    /// Needs a tokio runtime.
+    /// Begins to watch for ended children. Needs a tokio runtime.
     pub fn watch() -> io::Result<Self> {
         Ok(Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child())?))
     }
@@ -23,13 +23,14 @@ impl Children {
     }
 }
 
-/// Reaps every dead child that is nobody's service: orphans that came to us. `is_known` are leaders, whose status is
-/// read by [`reap`](crate::os::Process::reap). Says how many were reaped, and whether a leader stands in the way.
+/// Reaps every dead child that leads no run: orphans that became children of this process. `is_known` tells leaders;
+/// their status is read by [`reap`](crate::os::Process::reap). Returns how many were reaped, and the dead leader that
+/// is next in line, if any.
 pub fn orphans_reaped(is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
     let mut reaped = 0;
     loop {
         let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        // `waitid` does not tell rustix's caller who: libc's does.
+        // `waitid` in rustix does not return the pid; in libc it does.
         let Some(pid) = peek_zombie(peek.bits()) else { return (reaped, None) };
         if is_known(pid) {
             return (reaped, Some(pid));
@@ -56,7 +57,7 @@ pub(in crate::os) fn pid(number: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(number).ok()?)
 }
 
-/// What `wait` and `/proc` say of an end.
+/// Converts a status as `wait` and `/proc` give it.
 pub(in crate::os) fn exit_of_wait_status(status: i32) -> Exit {
     if libc::WIFSIGNALED(status) {
         Exit::Signal(signal::name(libc::WTERMSIG(status)))

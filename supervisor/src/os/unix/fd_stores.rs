@@ -1,8 +1,8 @@
-//! Copies of what only this process holds, with the monitors: unread output, sockets, pidfds where there are some. The next supervisor asks
-//! for them before it adopts.
+//! Gives the monitors' fd stores copies of what only this process holds: unread output, sockets, and pidfds where the
+//! system has them. The next supervisor asks for them before it adopts.
 //!
-//! A thread of its own talks to the fd stores, so that a slow one delays nobody: a message that takes too long ends the
-//! connection, and everything is said again later.
+//! A separate thread talks to the fd stores, so that a slow store delays nothing else: a message that takes too long
+//! ends the connection, and everything is sent again later.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,29 +20,29 @@ use crate::lifecycle::BootInstant;
 use crate::os::pipe::Output;
 use crate::os::{Identity, NotifySocket, Process, now};
 
-/// What one message to an fd store may take.
+/// How long a message to an fd store may take.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// When an fd store that was too slow is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long all fd stores together may take to hand over.
 const HANDED_OVER: Duration = Duration::from_millis(200);
-/// How long the others may take once one has: they keep the same.
+/// How long the other fd stores may take once one has handed over: they hold the same files.
 const THE_OTHERS: Duration = Duration::from_millis(20);
 
-/// What the thread is told.
+/// A message to the thread.
 enum Order {
     Keep {
         message: Message,
         file: OwnedFd,
     },
     Forget(String),
-    /// The sockets that listen for a service are closed.
+    /// Forgets the listening sockets of a service, which are closed.
     Closed(String),
-    /// A monitor that may be a new process.
+    /// Connects to a monitor that may be a new process.
     Connect(PathBuf),
 }
 
-/// Has copies kept by whoever keeps; never blocks.
+/// Sends copies to the fd stores; never blocks.
 #[derive(Debug, Clone)]
 pub struct FdStores {
     home: Home,
@@ -50,7 +50,7 @@ pub struct FdStores {
 }
 
 impl FdStores {
-    /// Starts the thread.
+    /// Starts the thread that talks to the fd stores.
     pub fn start(home: &Home) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let fd_stores = Worker { kept: BTreeMap::new(), links: BTreeMap::new() };
@@ -59,48 +59,48 @@ impl FdStores {
         Ok(Self { home: home.clone(), orders })
     }
 
-    /// The process that leads the current run of a service.
+    /// Stores the process that leads the current run of a service.
     pub fn process(&self, service: &str, process: &Process) {
-        // A system where a process is no descriptor has nothing to keep.
+        // Where a process is not a descriptor, there is nothing to store.
         let Some(descriptor) = process.descriptor() else { return };
         let Identity { pid, start } = process.identity();
         let message = Message::Keep { name: format!("pid/{service}"), note: format!("{pid} {start}") };
         self.keep(message, descriptor.try_clone_to_owned());
     }
 
-    /// One output of a service: what is in it stays while anybody holds it.
+    /// Stores an output of a service: its contents stay as long as a descriptor is open.
     pub fn output(&self, service: &str, stream: &str, output: &Output) {
         self.keep(Message::Hold { name: format!("fifo/{service}.{stream}") }, output.copy());
     }
 
-    /// A socket that listens for a service.
+    /// Stores a listening socket of a service.
     pub fn socket(&self, service: &str, name: &str, address: SocketAddr, socket: &OwnedFd) {
         let message = Message::Keep { name: format!("socket/{service}/{name}"), note: address.to_string() };
         self.keep(message, socket.try_clone());
     }
 
-    /// Where a service says that it is ready.
+    /// Stores the notify socket of a service.
     pub fn notify(&self, service: &str, socket: &NotifySocket) {
         let message = Message::Keep { name: format!("notify/{service}"), note: String::new() };
         self.keep(message, socket.as_fd().try_clone_to_owned());
     }
 
-    /// Nothing of a service is kept any longer.
+    /// Forgets everything of a service.
     pub fn forget(&self, service: &str) {
         self.order(Order::Forget(service.into()));
     }
 
-    /// The sockets that listen for a service are closed: nobody may go on holding their addresses.
+    /// Forgets the listening sockets of a service, which are closed, so that no fd store holds their addresses.
     pub fn closed(&self, service: &str) {
         self.order(Order::Closed(service.into()));
     }
 
-    /// A monitor has attached: what it is to keep is said to it from the beginning.
+    /// Sends everything to a monitor that has attached.
     pub fn connect(&self, monitor: &str) {
         self.order(Order::Connect(messages::path(&self.home, monitor)));
     }
 
-    /// The same for everybody who keeps now.
+    /// Sends everything to all current fd stores.
     pub fn connect_all(&self) {
         for path in messages::paths(&self.home) {
             self.order(Order::Connect(path));
@@ -108,7 +108,7 @@ impl FdStores {
     }
 
     fn keep(&self, message: Message, file: io::Result<OwnedFd>) {
-        // Without a descriptor to spare nothing is kept, and all else goes on.
+        // Without a free descriptor nothing is stored, and everything else continues.
         if let Ok(file) = file {
             self.order(Order::Keep { message, file });
         }
@@ -120,7 +120,7 @@ impl FdStores {
     }
 }
 
-/// The thread's own: everything that is to be kept, and who keeps it.
+/// The state of the thread: everything to store, and the fd stores.
 struct Worker {
     kept: BTreeMap<String, (Message, OwnedFd)>,
     links: BTreeMap<PathBuf, FdStore>,
@@ -183,7 +183,8 @@ impl Worker {
         }
     }
 
-    /// Sends a message to every fd store. One that is gone is forgotten; one that is too slow is told everything later.
+    /// Sends a message to every fd store. A closed connection is forgotten; a store that is too slow gets everything
+    /// later.
     fn say(&mut self, message: &Message, file: Option<&OwnedFd>) {
         self.links.retain(|_, keeper| {
             let FdStore::Connected(link) = keeper else { return true };
@@ -192,13 +193,13 @@ impl Worker {
     }
 
     fn connect(&mut self, path: PathBuf) {
-        // A monitor attaches once for each kind: whoever is listening has heard everything.
+        // A monitor attaches once for each kind: a store that is still connected has everything.
         if let Some(FdStore::Connected(link)) = self.links.get(&path)
             && link.send(&Message::End, None).is_ok()
         {
             return;
         }
-        // No monitor of ours, or one that is gone: the next one attaches.
+        // Fails for a monitor that is not built in, or has ended: its next process attaches again.
         self.links.remove(&path);
         let Ok(link) = Link::connect(&path, PATIENCE) else { return };
         let all = || {
@@ -225,7 +226,7 @@ impl FdStore {
     }
 }
 
-/// Sends one message to an fd store; `false`: it is gone.
+/// Handles the result of a message to an fd store. Returns `false` if the store is gone.
 fn keeper_after(said: io::Result<()>, keeper: &mut FdStore) -> bool {
     match said {
         Ok(()) => true,
@@ -237,12 +238,12 @@ fn keeper_after(said: io::Result<()>, keeper: &mut FdStore) -> bool {
     }
 }
 
-/// What the fd stores handed over.
+/// The files that the fd stores handed over.
 #[derive(Debug, Default)]
 pub struct StoredFds(BTreeMap<String, (String, OwnedFd)>);
 
 impl StoredFds {
-    /// Asks all of them; those that do not answer soon have kept nothing.
+    /// Asks all fd stores; a store that does not answer in time counts as empty.
     pub fn ask(home: &Home) -> Self {
         let ask = |path: PathBuf| {
             let link = Link::connect(&path, PATIENCE).ok()?;
@@ -275,7 +276,7 @@ impl StoredFds {
         }
     }
 
-    /// A process that has ended since: an fd store can tell how, or it is still a zombie.
+    /// Returns a process that has ended meanwhile: its stored pidfd tells how it ended, or it is still a zombie.
     pub fn process(&self, service: &str, identity: Identity) -> Option<Process> {
         let note = format!("{} {}", identity.pid, identity.start);
         let kept = self.0.get(&format!("pid/{service}")).filter(|(of, _)| *of == note);
@@ -283,13 +284,13 @@ impl StoredFds {
         pidfd.map(|pidfd| Process::kept(identity, pidfd)).or_else(|| Process::unreaped(identity))
     }
 
-    /// Where a service said, or will say, that it is ready.
+    /// Returns the stored notify socket of a service.
     pub fn notify(&mut self, service: &str) -> Option<OwnedFd> {
         self.0.remove(&format!("notify/{service}")).map(|(_, file)| file)
     }
 
-    /// Takes out every socket that listens for a service, by service and name: a copy that stayed behind would hold its
-    /// address when the service closes it.
+    /// Takes out every listening socket, by service and name: a copy that stayed would hold its address when the
+    /// service closes it.
     pub fn take_sockets(&mut self) -> BTreeMap<(String, String), (SocketAddr, OwnedFd)> {
         let names: Vec<String> = self.0.keys().filter(|name| name.starts_with("socket/")).cloned().collect();
         let taken = names.into_iter().filter_map(|name| {

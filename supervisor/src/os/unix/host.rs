@@ -1,4 +1,4 @@
-//! This process and its host, as every Unix has it: lock, folders, descriptors that go over an exec.
+//! This process and its host on every Unix: lock, folders, descriptors that are passed over an exec.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,30 +8,30 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-/// A session of its own: closing the terminal is no news to it.
+/// Starts a new session, so that closing the terminal does not affect this process.
 pub fn detach() {
-    // Fails only for one that leads a group already, as a foreground start from a shell does.
+    // Fails only for a group leader, such as a foreground start from a shell.
     let _ = rustix::process::setsid();
 }
 
-/// Closes every file but stdin, stdout and stderr. Before anything else is opened: whoever starts a supervisor may have
-/// files open that are for nobody else, and would be held as long as it runs.
+/// Closes every file but stdin, stdout and stderr. Must run before anything else is opened: the program that starts a
+/// supervisor may have open files that would otherwise be held as long as the supervisor runs.
 pub fn close_inherited_files() {
-    // SAFETY: nothing of this process has opened a file yet, so that no owner of a descriptor loses it.
+    // SAFETY: this process has not opened a file yet, so no owner of a descriptor loses it.
     unsafe { close_fds::close_open_fds(3, &[]) };
 }
 
-/// Nothing to read, nowhere to write.
+/// Opens `/dev/null`: nothing to read, and writes are dropped.
 pub fn null_device() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Makes a folder, and those above it, that only its owner can enter.
+/// Creates a folder that only its owner can enter, and missing folders above it.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// The same of one that is ours alone: where it was there before, nobody else enters it from now on.
+/// Does the same, and also closes an existing folder to other users.
 pub fn own_dir(path: &Path) -> io::Result<()> {
     create_private_dir(path)?;
     let meta = fs::symlink_metadata(path)?;
@@ -44,27 +44,27 @@ pub fn own_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file that only its owner can read, for writing anew.
+/// Opens a file that only its owner can read, and truncates it.
 pub fn open_private(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// Opens a file for reading and appending; a new one has this mode at most, whatever the umask is.
+/// Opens a file for reading and appending; a new file has at most this mode, whatever the umask.
 pub fn open_append(path: &Path, mode: u32) -> io::Result<File> {
     fs::OpenOptions::new().create(true).read(true).append(true).mode(mode).open(path)
 }
 
-/// Opens a file for reading and writing in place, with the mode of a new one.
+/// Opens a file for reading and writing in place; a new file has this mode.
 pub fn open_in_place(path: &Path, mode: u32) -> io::Result<File> {
     fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(mode).open(path)
 }
 
-/// The only truth about who supervises a home. Held until dropped or dead.
+/// The lock that decides which process supervises a home. Held until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// Takes it; `None`: somebody else has it.
+    /// Takes the lock; `None` if another process holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let file = fs::OpenOptions::new()
             .read(true)
@@ -75,7 +75,7 @@ impl Lock {
             .open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                // Never empty, whoever reads it meanwhile: the first line is a pid at every moment.
+                // The file is never empty meanwhile: its first line is a pid at every moment.
                 let line = format!("{}\n", std::process::id());
                 io::Write::write_all(&mut &file, line.as_bytes())?;
                 file.set_len(u64::try_from(line.len()).expect("a pid is short"))?;
@@ -86,22 +86,22 @@ impl Lock {
         }
     }
 
-    /// The one that an earlier image of this process held: its number came on the command line.
+    /// Takes over the lock of an earlier image of this process; its number came on the command line.
     pub fn inherit(number: i32) -> io::Result<Self> {
         Ok(Self(take_over(number)?.into()))
     }
 
-    /// Whether this path names it.
+    /// Returns whether this path names the lock's file.
     pub fn is_at(&self, path: &Path) -> bool {
         super::files::is_at(&self.0, path).unwrap_or(false)
     }
 
-    /// Nothing is left to be supervised: it names nobody from now on.
+    /// Empties the file, as nothing is left to supervise: it names no process from now on.
     pub fn done(&self) -> io::Result<()> {
         self.0.set_len(0)
     }
 
-    /// Keeps it open over the next exec; its number, for [`inherit`](Self::inherit).
+    /// Keeps the lock open over the next exec. Returns its number, for [`inherit`](Self::inherit).
     pub fn hand_over(&self) -> io::Result<i32> {
         use std::os::fd::AsRawFd;
         rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())?;
@@ -109,7 +109,7 @@ impl Lock {
     }
 }
 
-/// Listens on a TCP address; what connects waits until somebody accepts, whoever that will be.
+/// Listens on a TCP address; connections wait until a process accepts them.
 pub fn listen(address: std::net::SocketAddr) -> io::Result<OwnedFd> {
     const BACKLOG: i32 = 4096;
     let socket = OwnedFd::from(std::net::TcpListener::bind(address)?);
@@ -117,24 +117,24 @@ pub fn listen(address: std::net::SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Gives a descriptor up to the next image of this process; its number, for [`take_over`].
+/// Leaves a descriptor open for the next image of this process. Returns its number, for [`take_over`].
 pub fn leave_open(descriptor: OwnedFd) -> io::Result<i32> {
     use std::os::fd::IntoRawFd;
     rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
-    // Nobody closes it here any more: whoever runs next owns it.
+    // It is not closed here: the next image owns it.
     Ok(descriptor.into_raw_fd())
 }
 
-/// A descriptor that the image of this process before this one left open.
+/// Takes over a descriptor that the previous image of this process left open.
 pub fn take_over(number: i32) -> io::Result<OwnedFd> {
     use std::os::fd::{BorrowedFd, FromRawFd};
     if number < 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: only asked whether it is open; what is not open is refused by the kernel.
+    // SAFETY: borrowed only to check whether it is open; the kernel refuses a closed descriptor.
     let lent = unsafe { BorrowedFd::borrow_raw(number) };
     rustix::io::fcntl_setfd(lent, rustix::io::FdFlags::CLOEXEC)?;
-    // SAFETY: the image before this one gave exactly this descriptor up to us, and nobody else knows of it.
+    // SAFETY: the previous image left exactly this descriptor open for this image, and no other owner exists.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -145,8 +145,8 @@ pub fn exec(program: &Path, args: &[String]) -> io::Error {
     std::process::Command::new(program).args(args).exec()
 }
 
-/// Whether something failed because the host, or this process, has too little of something: space, descriptors, memory,
-/// processes. It may work later as it is.
+/// Returns whether an error means that the host or this process lacks space, descriptors, memory or processes. A later
+/// try may work unchanged.
 pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let short = [
@@ -162,22 +162,22 @@ pub fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| short.contains(&error))
 }
 
-/// Whether it is descriptors that this process has too few of.
+/// Returns whether an error means that this process lacks descriptors.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::MFILE)
 }
 
-/// How many descriptors this process may have; `None`: as many as it likes.
+/// Returns how many descriptors this process may have; `None` if there is no limit.
 pub fn descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// Whom this process runs as.
+/// Returns the user and group that this process runs as.
 pub fn own_ids() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
-/// What runs a line for the shell.
+/// Returns the command that runs a line in the shell.
 pub fn shell(line: &str) -> Vec<String> {
     vec!["/bin/sh".into(), "-c".into(), line.into()]
 }

@@ -1,5 +1,5 @@
 //! The folder of a log. Everything in it is opened relative to its descriptor and never through a link, so that a
-//! service that may write there cannot point us at a file of somebody else's.
+//! service that may write there cannot make the supervisor open another user's file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,26 +14,25 @@ use sereno_config::{Ownership, may_follow};
 
 use crate::os::LogPathError;
 
-/// A folder is only passed through: to search it is all that we need.
+/// The folder is only passed through: search permission is enough.
 #[cfg(target_os = "linux")]
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Neither waits for the other side of a FIFO nor follows a link.
+/// Does not wait for the other end of a FIFO, and does not follow links.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Mode of a new folder: nobody else writes in it, whatever the umask is.
+/// Mode of a new folder: no other user can write in it, whatever the umask.
 const NEW_FOLDER: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
-/// Mode of a new log.
 const NEW_LOG: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
 
-/// Symbolic links that are followed on the way to a folder, as the kernel has it.
+/// The most symbolic links that are followed on the way to a folder, as in the kernel.
 const MOST_LINKS: u32 = 40;
-/// How often a file is opened anew that was replaced meanwhile, as a rotation does.
+/// How often a file is opened again that was replaced meanwhile, as a rotation does.
 const TRIES: u32 = 8;
 
-/// An open folder in which logs lie. Its files are named by the last component of a path.
+/// An open folder that holds logs. Its files are named by the last component of a path.
 #[derive(Debug)]
 pub struct LogDir {
     folder: OwnedFd,
@@ -49,7 +48,7 @@ pub struct LogRights {
 }
 
 impl LogRights {
-    /// The rights of an open file.
+    /// Returns the rights of an open file.
     pub fn of(file: &File) -> io::Result<Self> {
         Ok(Self::of_stat(&rustix::fs::fstat(file)?))
     }
@@ -59,14 +58,14 @@ impl LogRights {
         Self { uid: stat.st_uid, gid: stat.st_gid, mode }
     }
 
-    /// Gives a file that this call has made these rights. Where its group cannot be set, the group gets nothing.
+    /// Gives a new file these rights. If its group cannot be set, the group gets no rights.
     fn apply(self, file: &OwnedFd) -> io::Result<()> {
         let now = Self::of_stat(&rustix::fs::fstat(file)?);
         let mut mode = self.mode;
         if (now.uid, now.gid) != (self.uid, self.gid) {
             let (uid, gid) = (rustix::fs::Uid::from_raw(self.uid), rustix::fs::Gid::from_raw(self.gid));
             let owned = rustix::fs::fchown(file, Some(uid), Some(gid));
-            // Only root may give a file away; a group of ours may be given all the same.
+            // Only root may give a file to another user, but a group of this user can always be set.
             if owned.is_err() && now.gid != self.gid && rustix::fs::fchown(file, None, Some(gid)).is_err() {
                 mode -= Mode::RWXG;
             }
@@ -79,12 +78,12 @@ impl LogRights {
 }
 
 impl LogDir {
-    /// Opens the folder in which a log lies.
+    /// Opens the folder that holds a log.
     pub fn of(log: &Path) -> io::Result<Self> {
         Self::walk(log, false)
     }
 
-    /// The same; it and those above it are made where they are missing.
+    /// Does the same, and creates missing folders.
     pub fn made_for(log: &Path) -> io::Result<Self> {
         Self::walk(log, true)
     }
@@ -124,7 +123,7 @@ impl LogDir {
         Ok(Self { folder: rustix::fs::open("/", FOLDER, Mode::empty())?, path: "/".into() })
     }
 
-    /// Puts the components of a path before those that are left; an absolute one begins at the root.
+    /// Puts the components of a path before those that are left; an absolute path begins at the root.
     fn follow(&mut self, path: &Path, left: &mut Vec<OsString>) -> io::Result<()> {
         for component in path.components().rev() {
             match component {
@@ -150,7 +149,7 @@ impl LogDir {
         }
     }
 
-    /// Where a symbolic link in this folder leads, if its owner may decide that.
+    /// Returns where a symbolic link in this folder leads, if its owner may decide that.
     fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let link = self.stat(name)?;
         if FileType::from_raw_mode(link.st_mode) != FileType::Symlink {
@@ -163,9 +162,9 @@ impl LogDir {
         Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
     }
 
-    /// Opens the folder of this name in this one, if nobody else can write in it; `make`: makes it where it is missing.
+    /// Opens a subfolder, if no other user can write in it; `make` creates it if it is missing.
     ///
-    /// Whoever may write in this folder could have put another one in its place, full of files of ours.
+    /// A user that can write in this folder could have put another folder in its place, full of the supervisor's files.
     pub fn folder(&self, name: &str, make: bool) -> io::Result<Self> {
         let path = self.path.join(name);
         let folder = match self.enter(OsStr::new(name), make) {
@@ -180,7 +179,7 @@ impl LogDir {
         Ok(Self { folder, path })
     }
 
-    /// Opens a log at its end, not for appending, which `splice` refuses; makes it if need be.
+    /// Opens a log at its end, creating it if needed. Not for appending, which `splice` refuses.
     pub fn log(&self, log: &Path) -> io::Result<(File, u64)> {
         let file = self.open(log, OFlags::RDWR | OFlags::CREATE, NEW_LOG)?;
         let mut file = blocking(file, OFlags::empty())?;
@@ -193,9 +192,9 @@ impl LogDir {
         blocking(self.open(path, OFlags::RDONLY, Mode::empty())?, OFlags::empty())
     }
 
-    /// Opens a file for reading and appending; makes it, with these rights, if need be.
+    /// Opens a file for reading and appending; creates it with these rights if needed.
     ///
-    /// A file that is there keeps its rights: it may be one that its owner has moved here to be given it.
+    /// An existing file keeps its rights: its owner may have moved a file here to be given the rights.
     pub fn append(&self, path: &Path, rights: Option<LogRights>) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND;
         let made = self.open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR);
@@ -206,7 +205,7 @@ impl LogDir {
             made => {
                 let file = made?;
                 if let Some(rights) = rights {
-                    // Without them it is ours alone.
+                    // Without these rights only this user can read it.
                     let _ = rights.apply(&file);
                 }
                 file
@@ -215,7 +214,7 @@ impl LogDir {
         blocking(file, OFlags::APPEND)
     }
 
-    /// Makes a new file with the rights of a log, in place of one that is there.
+    /// Creates a new file with the rights of a log, replacing an existing file.
     pub fn replace(&self, path: &Path, rights: LogRights) -> io::Result<File> {
         self.remove(path)?;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -224,32 +223,32 @@ impl LogDir {
         blocking(file, OFlags::empty())
     }
 
-    /// The rights of a log.
+    /// Returns the rights of a log.
     pub fn rights(&self, path: &Path) -> Option<LogRights> {
         let stat = self.stat(last(path)).ok()?;
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         regular.then(|| LogRights::of_stat(&stat))
     }
 
-    /// Whether there is anything of this name.
+    /// Returns whether this name exists.
     pub fn has(&self, path: &Path) -> bool {
         self.stat(last(path)).is_ok()
     }
 
-    /// Renames what is there; nothing is no error.
+    /// Renames a file; a missing file is no error.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         unless_missing(rustix::fs::renameat(&self.folder, last(from), &self.folder, last(to)))
     }
 
-    /// Removes what is there; nothing is no error.
+    /// Removes a file; a missing file is no error.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         unless_missing(rustix::fs::unlinkat(&self.folder, last(path), AtFlags::empty()))
     }
 
-    /// Opens a regular file that has this one name.
+    /// Opens a regular file that has only this name.
     ///
-    /// The name is looked up once more after it was opened: a link count of 1 is only worth something if at that same
-    /// moment this name is the one.
+    /// The name is looked up again after opening: a link count of 1 is only meaningful if at the same moment this name
+    /// is the file's.
     fn open(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let name = last(path);
         for _ in 0..TRIES {
@@ -271,7 +270,7 @@ impl LogDir {
         Err(LogPathError::Restless.into())
     }
 
-    /// What stands where a file should, if it is none.
+    /// Returns the error for something other than a file at this name.
     fn in_its_place(&self, name: &OsStr) -> Option<io::Error> {
         self.stat(name).ok().and_then(|stat| judge(&stat)).map(io::Error::from)
     }
@@ -281,7 +280,7 @@ impl LogDir {
     }
 }
 
-/// Why a file is none that we open.
+/// Returns why a file is not opened.
 fn judge(stat: &Stat) -> Option<LogPathError> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if stat.st_nlink == 1 => None,
@@ -299,7 +298,7 @@ fn ownership(stat: &Stat) -> Ownership {
     Ownership { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode.into() }
 }
 
-/// Takes back that it never waits: it is a file, and some file systems would refuse what they would have to wait for.
+/// Clears `O_NONBLOCK`: this is a regular file, and some file systems would fail operations that would have to wait.
 fn blocking(file: OwnedFd, flags: OFlags) -> io::Result<File> {
     rustix::fs::fcntl_setfl(&file, flags)?;
     Ok(file.into())

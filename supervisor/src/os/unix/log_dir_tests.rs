@@ -1,4 +1,4 @@
-//! What the folder of a log opens, and what it does not.
+//! Tests which files the folder of a log opens, and which it refuses.
 
 use std::fs;
 use std::io::{Read, Write};

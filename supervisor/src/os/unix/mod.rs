@@ -1,13 +1,13 @@
-//! What Linux and macOS have in common.
+//! Code that Linux and macOS share.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `birth` | a child writes its pid down before it is another program |
-//! | `children` | hearing of children that ended, and reaping those that nobody knows |
+//! | `birth` | a child writes its pid down before it becomes another program |
+//! | `children` | hears of children that ended, and reaps those that lead no run |
 //! | `files` | open files: their number, whether they still have a name |
-//! | `host` | this process and its host: lock, folders, descriptors that go over an exec |
+//! | `host` | this process and its host: lock, folders, descriptors that are passed over an exec |
 //! | `log_dir` | the folder of a log, and everything that is opened in it |
-//! | `keep` | copies of what only this process holds, with the monitors |
+//! | `fd_stores` | copies of what only this process holds, in the monitors' fd stores |
 
 mod birth;
 mod children;
@@ -29,21 +29,21 @@ pub use host::{
 };
 pub use log_dir::{LogDir, LogRights};
 
-/// The highest number of a run that a mark is believed to have.
+/// The highest incarnation that a mark is believed to have.
 pub(super) const MOST_INCARNATIONS: u64 = 1 << 53;
 
 /// An open file, pipe or socket.
 pub type Handle = std::os::fd::OwnedFd;
 
-/// One that is lent.
+/// A borrowed open file.
 pub type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
 
-/// Lends one.
+/// Borrows an open file.
 pub fn borrow(handle: &Handle) -> Borrowed<'_> {
     std::os::fd::AsFd::as_fd(handle)
 }
 
-/// The same open file once more.
+/// Duplicates a handle of the same open file.
 pub fn duplicate(handle: &Handle) -> std::io::Result<Handle> {
     handle.try_clone()
 }

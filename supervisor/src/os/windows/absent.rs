@@ -1,4 +1,4 @@
-//! What Windows has not, or needs not: the words that Linux has for it, so that nobody above asks which system it is.
+//! Stand-ins for what Windows lacks or does not need, with Linux's names, so that no code above depends on the system.
 
 use std::future::Ready;
 use std::io;
@@ -12,166 +12,166 @@ fn refused<T>(why: &str) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
-/// Nobody needs it here: a process is in its job before it runs, and a job is found by its name.
+/// Not needed here: a process is in its job before it runs, and a job is found by its name.
 #[derive(Debug)]
 pub struct Birth;
 
 impl Birth {
-    /// Finds nothing.
+    /// Always finds an empty record.
     pub fn open(_path: &Path) -> io::Result<(Self, Born)> {
         Ok((Self, Born::default()))
     }
 
-    /// Does nothing.
+    /// Does nothing: no record is needed.
     pub fn expect(&self, _intent: u64) {}
 }
 
-/// Asked for held sockets only, of which there are none here.
+/// Always fails: called for held sockets only, which do not exist here.
 pub fn duplicate(_handle: &Handle) -> io::Result<Handle> {
     refused("sockets can not be held for a service on Windows")
 }
 
-/// There are none here: a job does the same.
+/// Never exists on Windows: a job does the same.
 #[derive(Debug, Clone)]
 pub enum Cgroups {}
 
-/// There is none here.
+/// Never exists on Windows.
 #[derive(Debug)]
 pub enum Cgroup {}
 
 impl Cgroups {
-    /// Says why there are none.
+    /// Always fails, with the reason.
     pub fn probe(_instance: &str) -> Result<Self, String> {
         Err("Windows has job objects instead".into())
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn of(&self, _pid: u32) -> Option<Cgroup> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn clean_up(&self) {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn limit_memory(&self, _cgroup: &Cgroup, _limit: Option<u64>) -> bool {
         match *self {}
     }
 }
 
 impl Cgroup {
-    /// There is none.
+    /// Always fails: there are no cgroups.
     pub fn open(_path: PathBuf) -> io::Result<Self> {
         refused("Windows has no cgroups")
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn path(&self) -> &Path {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn descriptor(&self) -> Borrowed<'_> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn is_populated(&self) -> bool {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn is_spent(&self) -> bool {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn pids(&self) -> Vec<u32> {
         match *self {}
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn ooms(&self) -> Ooms {
         match *self {}
     }
 }
 
-/// Needs none: memory is looked at.
+/// Does nothing: memory is sampled.
 pub fn make_room_for_limits() {}
 
-/// Where a service says that it is ready: not here, where `ready` has other ways.
+/// Never exists on Windows: services report readiness in other ways.
 #[derive(Debug)]
 pub enum NotifySocket {}
 
 impl NotifySocket {
-    /// Nowhere.
+    /// Returns an empty address.
     pub fn address(_folder: &Path, _instance: &str, _stem: &str, _other_user: bool) -> String {
         String::new()
     }
 
-    /// There is none.
+    /// Always fails: there are no notify sockets.
     pub fn bind(_address: &str, _ids: Option<&Ids>) -> io::Result<Self> {
         refused("Windows has no notify socket; use another ready")
     }
 
-    /// Nothing is there.
+    /// Returns `None`, as there are no sockets.
     pub fn identity_at(_address: &str) -> Option<(u64, u64)> {
         None
     }
 
-    /// There is nothing to remove.
+    /// Does nothing, as there are no sockets.
     pub fn remove(_address: &str) {}
 
-    /// There is none.
+    /// Returns `None`, as there are no sockets.
     pub fn take_over(_socket: Handle, _address: &str) -> Option<Self> {
         None
     }
 
-    /// Never.
+    /// Never called: there is no value.
     pub fn receive(&self) -> Ready<io::Result<(String, Option<u32>)>> {
         match *self {}
     }
 }
 
-/// No program here knows what to do with a socket that was opened for it.
+/// Always fails: no program here can use a socket that was opened for it.
 pub fn listen(_address: SocketAddr) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
 
-/// There is none to leave open.
+/// Always fails: there are no held sockets.
 pub fn leave_open(handle: Handle) -> io::Result<i32> {
     drop(handle);
     refused("held sockets are not in this version on Windows")
 }
 
-/// None was left open.
+/// Always fails: there are no held sockets.
 pub fn take_over(_number: i32) -> io::Result<Handle> {
     refused("held sockets are not in this version on Windows")
 }
 
-/// Nobody needs it here: a lock file that is open can not be deleted, nor a folder above it moved.
+/// Not needed here: an open lock file cannot be deleted, nor a folder above it moved.
 #[derive(Debug, Default)]
 pub struct PathWatch(());
 
 impl PathWatch {
-    /// Watches nothing.
+    /// Watches nothing, successfully.
     pub fn of(_paths: &[&Path]) -> io::Result<Self> {
         Ok(Self(()))
     }
 
-    /// Never returns.
+    /// Never returns: nothing is watched.
     pub async fn changed(&self) {
         std::future::pending::<()>().await;
     }
 
-    /// None.
+    /// Returns nothing: no path can be lost.
     pub fn lost(&self) -> impl Iterator<Item = &PathBuf> {
         std::iter::empty()
     }

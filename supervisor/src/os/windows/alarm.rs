@@ -1,20 +1,20 @@
-//! Waking up at a time of the wall clock.
+//! Wakes up at a wall-clock time.
 
 use std::time::{Duration, SystemTime};
 
-/// Rings at a time of the wall clock. Nothing here tells that the clock was set: that is found out within a minute.
+/// Rings at a wall-clock time. The system does not report that the clock was set: that is noticed within a minute.
 #[derive(Debug, Default)]
 pub struct Alarm {
     at: Option<SystemTime>,
 }
 
 impl Alarm {
-    /// Sets it; `None`: it does not ring.
+    /// Sets the alarm; `None` turns it off.
     pub fn set(&mut self, at: Option<SystemTime>) {
         self.at = at;
     }
 
-    /// Returns when it has rung, or to be set again.
+    /// Returns when the alarm has rung, or must be set again.
     pub async fn rung(&mut self) {
         const LONGEST: Duration = Duration::from_secs(60);
         match self.at {

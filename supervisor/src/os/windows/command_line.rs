@@ -1,21 +1,21 @@
-//! Arguments → one line. Windows gives a program a line, not a list: each program splits it itself, most of them by the
-//! rules of `CommandLineToArgvW`, and `cmd.exe` by rules of its own, under which not everything can be said.
+//! Converts arguments to one line. Windows gives a program a line, not a list: each program splits it itself, most by
+//! the rules of `CommandLineToArgvW`, and `cmd.exe` by its own rules, which cannot express everything.
 
 use std::path::Path;
 
 use super::host;
 
-/// What cmd takes at most; the rest it would drop.
+/// The most characters that cmd takes; it would drop the rest.
 const LONGEST_FOR_CMD: usize = 8191;
 
-/// What `CreateProcessW` takes: the program that is really run, and its line.
+/// The arguments of `CreateProcessW`: the program that is really run, and its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CommandLine {
     pub(super) program: String,
     pub(super) line: String,
 }
 
-/// For a program and its arguments from argument 0. The error says what can not be passed.
+/// Returns the command line of a program and its arguments, from argument 0. The error says what cannot be passed.
 pub(super) fn of(program: &str, args: &[&str]) -> Result<CommandLine, String> {
     let ending = |wanted: &[&str]| {
         let ending = Path::new(program).extension().and_then(|ending| ending.to_str());
@@ -39,7 +39,8 @@ pub(super) fn of(program: &str, args: &[&str]) -> Result<CommandLine, String> {
     Ok(CommandLine { program: program.into(), line })
 }
 
-/// `cmd /d /s /c LINE`: with `/s` cmd takes off the outer quotes and everything between them as it is.
+/// Returns the line for `cmd /d /s /c LINE`: with `/s` cmd removes the outer quotes and takes everything between them
+/// unchanged.
 fn for_the_shell(program: &str, args: &[&str]) -> Option<String> {
     let name = Path::new(program).file_name()?.to_str()?;
     match args {
@@ -50,7 +51,7 @@ fn for_the_shell(program: &str, args: &[&str]) -> Option<String> {
     }
 }
 
-/// By the rules of `CommandLineToArgvW`: backslashes only mean something before a quote.
+/// Quotes by the rules of `CommandLineToArgvW`: backslashes are special only before a quote.
 fn quote(arg: &str, line: &mut String) {
     if !arg.is_empty() && !arg.contains([' ', '\t', '\n', '\u{b}', '"']) {
         line.push_str(arg);
@@ -69,8 +70,9 @@ fn quote(arg: &str, line: &mut String) {
     line.push('"');
 }
 
-/// A batch file is run by cmd, which replaces variables even inside quotes and knows no way to escape a quote: such
-/// arguments are refused, as what they would run is not what was written.
+/// Returns the command line of a batch file. cmd runs it, replaces variables even inside quotes and cannot escape a
+/// quote: arguments with such characters are refused, because the command that would run is not the one that was
+/// written.
 fn batch(script: &str, args: &[&str]) -> Result<CommandLine, String> {
     const PLAIN: &str = r"#$*+-./:?@\_";
     for text in [script].iter().chain(args) {
@@ -87,7 +89,7 @@ fn batch(script: &str, args: &[&str]) -> Result<CommandLine, String> {
             line.push_str(arg);
             continue;
         }
-        // For the program that the batch file hands it to, a backslash before the quote would escape it.
+        // The program that the batch file passes it to would take a backslash before the quote as an escape.
         let backslashes = arg.len() - arg.trim_end_matches('\\').len();
         line.extend(["\"", arg, &"\\".repeat(backslashes), "\""]);
     }
@@ -112,11 +114,11 @@ mod tests {
     use windows_sys::Win32::Foundation::LocalFree;
     use windows_sys::Win32::UI::Shell::CommandLineToArgvW;
 
-    /// As the system itself splits it.
+    /// Splits a line as the system does.
     fn split(line: &str) -> Vec<String> {
         let line = wide(line);
         let mut count = 0;
-        // SAFETY: the system says how many strings there are; each ends with 0.
+        // SAFETY: the system returns the number of strings; each ends with 0.
         unsafe {
             let args = CommandLineToArgvW(line.as_ptr(), &raw mut count);
             assert!(!args.is_null());

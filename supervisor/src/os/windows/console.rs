@@ -1,9 +1,9 @@
-//! Ctrl-Break: as close to SIGTERM as Windows gets. A service has an invisible console of its own and leads a process
-//! group in it; whoever wants to be heard there must first be on that console.
+//! Ctrl-Break, the closest to SIGTERM that Windows has. A service has its own invisible console and leads a process
+//! group in it; a process that sends an event there must first attach to that console.
 //!
-//! The supervisor goes there for the moment of one call. It has no console itself when `ctl`, a guard or the task at
-//! log-on has started it; one that a person has started in a terminal comes back to that. Only the group that the
-//! service leads is asked, so that nobody else on either console hears anything.
+//! The supervisor attaches for a single call. It has no console itself when `ctl`, a guard or the task at log-on has
+//! started it; a supervisor that a person has started in a terminal returns to that terminal. The event goes only to
+//! the group that the service leads, so that no other process on either console receives it.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -17,16 +17,17 @@ use windows_sys::Win32::System::Console::{
 use super::handle::done;
 use crate::os::signal;
 
-/// A process is on one console at a time.
+/// Serializes the calls: a process is on one console at a time.
 static CONSOLE: Mutex<()> = Mutex::new(());
 
-/// Asks the process group that `leader` leads, as well as Windows can: every polite signal is the same Ctrl-Break.
+/// Tells the process group that `leader` leads to end: every stop signal but SIGKILL is the same Ctrl-Break.
 ///
-/// `Unsupported`: it can not be asked. It has no console (it has a window, or left it), or Windows has no such signal.
+/// Fails with `Unsupported` if it cannot be told: it has no console (it has a window, or left the console), or Windows
+/// has no such signal.
 pub(super) fn ask(leader: u32, number: i32) -> io::Result<()> {
     match signal::name(number).as_str() {
         "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT" => ctrl_break(leader),
-        // Nothing is ever stopped here that had to be let go on.
+        // No process is ever stopped here that would have to be continued.
         "SIGCONT" => Ok(()),
         name => Err(unsupported(format!("Windows has nothing like {name}"))),
     }
@@ -38,7 +39,7 @@ fn unsupported(why: String) -> io::Error {
 
 fn ctrl_break(leader: u32) -> io::Result<()> {
     let _one_at_a_time = CONSOLE.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: calls without memory. The event goes to the group of the leader, of which this process is none.
+    // SAFETY: calls without memory. The event goes to the leader's group, to which this process does not belong.
     unsafe {
         let had_one = GetConsoleCP() != 0;
         if had_one {
@@ -50,7 +51,7 @@ fn ctrl_break(leader: u32) -> io::Result<()> {
                 FreeConsole();
                 sent.map_err(|error| unsupported(format!("Ctrl-Break is refused: {error}")))
             }
-            // It has ended meanwhile: that is what was wanted.
+            // It has ended meanwhile, as intended.
             Err(error) if error.raw_os_error() == i32::try_from(ERROR_INVALID_PARAMETER).ok() => Ok(()),
             Err(error) => Err(unsupported(format!("it has no console to hear Ctrl-Break on: {error}"))),
         };

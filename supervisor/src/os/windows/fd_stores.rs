@@ -1,4 +1,4 @@
-//! Nobody is asked to keep anything here: outputs are kept by the services themselves (`outlet`), and jobs have names.
+//! Nothing is stored here: the services themselves keep their outputs (`outlet`), and jobs have names.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,76 +13,76 @@ use super::pipe::Output;
 use super::process::Process;
 use crate::os::{Identity, NotifySocket};
 
-/// Keeps nothing.
+/// A stand-in that stores nothing.
 #[derive(Debug, Clone)]
 pub struct FdStores;
 
 impl FdStores {
-    /// Never fails.
+    /// Never fails: no thread is needed.
     pub fn start(_home: &Home) -> io::Result<Self> {
         Ok(Self)
     }
 
-    /// Nothing to keep.
+    /// Does nothing: nothing is stored.
     pub fn process(&self, _service: &str, _process: &Process) {}
 
-    /// Nothing to keep.
+    /// Does nothing: nothing is stored.
     pub fn output(&self, _service: &str, _stream: &str, _output: &Output) {}
 
-    /// Nothing to keep.
+    /// Does nothing: nothing is stored.
     pub fn socket(&self, _service: &str, _name: &str, _address: SocketAddr, _socket: &Handle) {}
 
-    /// Nothing to keep.
+    /// Does nothing: nothing is stored.
     pub fn notify(&self, _service: &str, _socket: &NotifySocket) {}
 
-    /// Nothing is kept.
+    /// Does nothing: nothing is stored.
     pub fn forget(&self, _service: &str) {}
 
-    /// Nothing is kept.
+    /// Does nothing: nothing is stored.
     pub fn closed(&self, _service: &str) {}
 
-    /// Nobody keeps.
+    /// Does nothing: there are no fd stores.
     pub fn connect(&self, _monitor: &str) {}
 
-    /// Nobody keeps.
+    /// Does nothing: there are no fd stores.
     pub fn connect_all(&self) {}
 }
 
-/// Nothing.
+/// A stand-in that is always empty.
 #[derive(Debug, Default)]
 pub struct StoredFds {}
 
 impl StoredFds {
-    /// Nobody is asked.
+    /// Returns an empty set without asking.
     pub fn ask(_home: &Home) -> Self {
         Self {}
     }
 
-    /// Nobody knows.
+    /// Always `None`: nothing was stored.
     pub fn process(&self, _service: &str, _identity: Identity) -> Option<Process> {
         None
     }
 
-    /// None.
+    /// Always `None`: nothing was stored.
     pub fn notify(&mut self, _service: &str) -> Option<Handle> {
         None
     }
 
-    /// None.
+    /// Always empty: nothing was stored.
     pub fn take_sockets(&mut self) -> BTreeMap<(String, String), (SocketAddr, Handle)> {
         BTreeMap::new()
     }
 }
 
-/// Nothing that another start would need.
+/// Records nothing: another start needs no more.
 pub fn surroundings(_launch: &mut Launch) {}
 
-/// This program. A file that runs can not be replaced here, only renamed.
+/// Returns this program's path. The file of a running program cannot be replaced here, only renamed.
 pub fn own_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "supervisor.exe".into())
 }
 
-/// A guard has started it outside of its own job: there is nothing left to leave.
+/// Does nothing: a guard has started this process outside of the guard's job.
 pub fn come_back(_launch: &Launch) -> io::Result<bool> {
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! Handles: owned, lent, duplicated.
+//! Owned, borrowed and duplicated handles.
 
 use std::fs::File;
 use std::io;
@@ -18,16 +18,16 @@ pub struct Handle {
     outlet: Option<Arc<Outlet>>,
 }
 
-/// One that is lent.
+/// A borrowed open file or pipe.
 pub type Borrowed<'a> = &'a Handle;
 
-/// Lends one.
+/// Borrows an open file or pipe.
 pub fn borrow(handle: &Handle) -> Borrowed<'_> {
     handle
 }
 
 impl Handle {
-    /// The writing end of an output: whoever gets it keeps the whole pipe.
+    /// Wraps the writing end of an output: the process that gets it keeps the whole pipe.
     pub(super) fn of_outlet(file: OwnedHandle, outlet: Arc<Outlet>) -> Self {
         Self { file, outlet: Some(outlet) }
     }
@@ -49,27 +49,28 @@ impl AsRawHandle for Handle {
     }
 }
 
-/// What a call that answers yes or no has to say.
+/// Converts the result of a call that returns zero on failure.
 pub(super) fn done(result: i32) -> io::Result<()> {
     if result == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Takes over a handle that a call has just returned; both of the system's words for "none" are errors.
+/// Takes ownership of a handle that a call has just returned; both values that the system uses for "no handle" are
+/// errors.
 ///
 /// # Safety
-/// It is nobody else's.
+/// The handle has no other owner.
 pub(super) unsafe fn own(handle: HANDLE) -> io::Result<OwnedHandle> {
     if handle.is_null() || handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: valid, and the caller says that it is ours.
+    // SAFETY: valid, and the caller guarantees that it has no other owner.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
-/// The same for children: a handle they may inherit.
+/// Duplicates a handle so that children can inherit it.
 pub(super) fn inheritable(handle: &impl AsRawHandle) -> io::Result<OwnedHandle> {
     let mut copy = ptr::null_mut();
-    // SAFETY: both processes are this one, and the handle is open while it is borrowed.
+    // SAFETY: both processes are this process, and the handle is open while it is borrowed.
     unsafe {
         let me = GetCurrentProcess();
         done(DuplicateHandle(me, handle.as_raw_handle(), me, &raw mut copy, 0, 1, DUPLICATE_SAME_ACCESS))?;
@@ -77,7 +78,7 @@ pub(super) fn inheritable(handle: &impl AsRawHandle) -> io::Result<OwnedHandle> 
     }
 }
 
-/// Gives another process a handle of its own; the number it has there.
+/// Duplicates a handle into another process. Returns its number there.
 pub(super) fn give(handle: &impl AsRawHandle, to: &impl AsRawHandle, inherited: bool) -> io::Result<usize> {
     let mut there = ptr::null_mut();
     // SAFETY: both handles are open while they are borrowed.
@@ -97,10 +98,10 @@ pub(super) fn give(handle: &impl AsRawHandle, to: &impl AsRawHandle, inherited: 
     Ok(there.addr())
 }
 
-/// Takes a copy of what another process has under a number.
+/// Duplicates the handle that another process has under a number.
 pub(super) fn take(number: usize, from: &impl AsRawHandle) -> io::Result<OwnedHandle> {
     let mut here = ptr::null_mut();
-    // SAFETY: a number that is not a handle there is an error, not undefined.
+    // SAFETY: a number that is not a handle there is an error, not undefined behaviour.
     unsafe {
         let (me, there) = (GetCurrentProcess(), ptr::without_provenance_mut(number));
         done(DuplicateHandle(from.as_raw_handle(), there, me, &raw mut here, 0, 0, DUPLICATE_SAME_ACCESS))?;
@@ -108,7 +109,7 @@ pub(super) fn take(number: usize, from: &impl AsRawHandle) -> io::Result<OwnedHa
     }
 }
 
-/// A text as the system takes it.
+/// Encodes a text for the system: UTF-16 with a final 0.
 pub(super) fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()
 }

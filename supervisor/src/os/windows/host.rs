@@ -1,4 +1,4 @@
-//! This process and its host: clock, lock, folders. What Windows has no word for is said here too.
+//! This process and its host: clock, lock, folders. Includes stand-ins for functions without an equivalent on Windows.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -31,14 +31,14 @@ use super::{pipe, private};
 use crate::lifecycle::BootInstant;
 use crate::os::Ids;
 
-/// What this process found when it began.
+/// Facts about the host, read when this process began.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
-    /// The limits to give services: there are none here.
+    /// The limits for services: there are none here.
     pub limits: Vec<(u32, Option<u64>)>,
 }
 
-/// Now, on the clock of the core: it stands still while the machine sleeps.
+/// Returns the current time on the boot clock, which stands still while the machine sleeps.
 pub fn now() -> BootInstant {
     let mut units = 0;
     // SAFETY: the call fills one number, and fails only for a null pointer.
@@ -46,11 +46,11 @@ pub fn now() -> BootInstant {
     BootInstant::since_boot(Duration::from_micros(units / 10))
 }
 
-/// Which boot this is: times since boot mean nothing in another.
+/// Returns the id of this boot: times since boot mean nothing in another boot.
 pub fn boot_id() -> String {
     let key = wide(r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters");
     let (mut number, mut size) = (0_u32, 4);
-    // SAFETY: names that end with 0, and room for the one number that is asked for.
+    // SAFETY: names that end with 0, and room for the single number that is read.
     let result = unsafe {
         let (value, kind) = (wide("BootId"), ptr::null_mut());
         let room = (&raw mut number).cast();
@@ -64,46 +64,48 @@ pub fn boot_id() -> String {
             &raw mut size,
         )
     };
-    // Whom a pid means is safe without it, as a creation time is one of the calendar.
+    // Pids are safe without it, as a creation time is a calendar time.
     if result == 0 { number.to_string() } else { "unknown".into() }
 }
 
-/// A name for this home that a copy of it does not share: where it is, and a random id in it.
+/// Returns a name for this home that a copy of it does not share: volume and file number, and a random id in it.
 pub fn instance_of(home: &Path, id: &str) -> io::Result<String> {
     let (volume, number) = pipe::id_of_folder(home)?;
     Ok(format!("{volume:x}.{number:x}.{id}"))
 }
 
-/// A few random digits: std takes the keys of its hashes from the system's generator.
+/// Returns a random id of 16 hexadecimal digits: std takes the keys of its hashes from the system's generator.
 pub fn random_id() -> io::Result<String> {
     Ok(format!("{:016x}", RandomState::new().build_hasher().finish()))
 }
 
-/// Orphans have no parent here: the job has them.
+/// Does nothing: orphans have no parent here, and stay in their job.
 pub fn subreaper() -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing: [`detach`] does it here.
+/// Does nothing: [`detach`] does it here.
 pub fn close_inherited_files() {}
 
-/// Handles are not limited.
+/// Does nothing: handles are not limited.
 pub fn raise_descriptor_limit() -> Host {
     Host::default()
 }
 
-/// None has a number.
+/// Always `None`: Windows has no such limits.
 pub fn limit_number(_name: &str) -> Option<u32> {
     None
 }
 
-/// Lets go of what the caller's caller had open: a child inherits that too, and whoever waits for the end of ctl's output
-/// would wait for the supervisor's. Its own standard handles stay, and are not passed on. To be called before anything
-/// is opened. A console it has only when nobody who thought of it has started it (the task scheduler): that closes here.
+/// Closes the handles inherited from the caller's caller: `ctl` passes them on, and a program that waits for the end of
+/// ctl's output would wait for the supervisor's. The standard handles stay, but are not passed on. Must be called
+/// before anything is opened. This process has a console only if the task scheduler started it: the console is closed
+/// here.
 pub fn detach() {
-    // Numbers are given out from the lowest one, four apart.
+    // Handle numbers are given out from the lowest, in steps of four.
     const HIGHEST: usize = 0x4000;
-    // SAFETY: nothing of ours is inheritable, so that who is was there before us; a number that is no handle is an error.
+    // SAFETY: this process has made no inheritable handle, so an inheritable handle was there before; a number that is
+    // not a handle is an error.
     unsafe {
         let which = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE];
         if GetConsoleCP() != 0 {
@@ -131,18 +133,18 @@ pub fn detach() {
     }
 }
 
-/// Nothing to read, nowhere to write.
+/// Opens `NUL`: nothing to read, and writes are dropped.
 pub fn null_device() -> io::Result<Handle> {
     Ok(OpenOptions::new().read(true).write(true).open("NUL")?.into())
 }
 
-/// Makes a folder that is this user's alone, wherever it lies, and so is what it will hold; one that is there stays as it
-/// is.
+/// Creates a folder that only this user can open, at any place, and the same for its future contents; an existing
+/// folder is left unchanged.
 pub fn own_dir(path: &Path) -> io::Result<()> {
     private::make_folder(path)
 }
 
-/// The same, and those above it.
+/// Does the same, and creates missing folders above it.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent() {
         fs::create_dir_all(above)?;
@@ -150,43 +152,44 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     private::make_folder(path)
 }
 
-/// Opens a file for writing anew. Who may read it is inherited from its folder, which is one of the above.
+/// Opens a file and truncates it. Its access rights are inherited from its folder, which one of the functions above has
+/// made.
 pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
 }
 
-/// Opens a file for reading and appending. Who may read it is inherited from its folder.
+/// Opens a file for reading and appending. Its access rights are inherited from its folder.
 pub fn open_append(path: &Path, _: u32) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
-/// Opens a file for reading and writing in place. Who may read it is inherited from its folder.
+/// Opens a file for reading and writing in place. Its access rights are inherited from its folder.
 pub fn open_in_place(path: &Path, _: u32) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
 }
 
-/// Whether something failed because the host, or this process, has too little of something. It may work later as it is.
+/// Returns whether an error means that the host or this process lacks a resource. A later try may work unchanged.
 pub fn is_shortage(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error.kind(), OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
-/// Whether it is descriptors that this process has too few of: there is no such limit here.
+/// Returns whether an error means that this process lacks descriptors: never, as there is no such limit here.
 pub fn is_out_of_descriptors(_error: &io::Error) -> bool {
     false
 }
 
-/// How many descriptors this process may have: as many as it likes.
+/// Always `None`: the number of handles is not limited.
 pub fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// The only truth about who supervises a home. Held until dropped or dead.
+/// The lock that decides which process supervises a home. Held until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// Takes it; `None`: somebody else has it. Others may read whose it is, and nobody else may write.
+    /// Takes the lock; `None` if another process holds it. Other processes may read the holder's pid, but not write.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).share_mode(FILE_SHARE_READ);
@@ -197,11 +200,11 @@ impl Lock {
         }
     }
 
-    /// The one that the program before this one held: its number came on the command line.
+    /// Takes over the lock of the previous program; its number came on the command line.
     pub fn inherit(number: i32) -> io::Result<Self> {
         let handle = ptr::without_provenance_mut(usize::try_from(number).map_err(io::Error::other)?);
-        // SAFETY: a number that is no handle is an error here; the program before this one kept it open for us, and
-        // nobody else here knows of it.
+        // SAFETY: a number that is not a handle is an error here; the previous program kept it open for this program,
+        // and there is no other owner.
         let file = unsafe {
             done(SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0))?;
             File::from_raw_handle(handle)
@@ -209,17 +212,17 @@ impl Lock {
         Self(file).signed()
     }
 
-    /// Whether this path names it: always, as nobody can delete what is open.
+    /// Returns whether this path names the lock's file: always, as an open file cannot be deleted.
     pub fn is_at(&self, _path: &Path) -> bool {
         true
     }
 
-    /// Nothing is left to be supervised: it names nobody from now on.
+    /// Empties the file, as nothing is left to supervise: it names no process from now on.
     pub fn done(&self) -> io::Result<()> {
         self.0.set_len(0)
     }
 
-    /// Lets the next program inherit it; its number, for [`inherit`](Self::inherit).
+    /// Lets the next program inherit the lock. Returns its number, for [`inherit`](Self::inherit).
     pub fn hand_over(&self) -> io::Result<i32> {
         let handle = self.0.as_raw_handle();
         // SAFETY: the handle is open.
@@ -227,7 +230,7 @@ impl Lock {
         i32::try_from(handle.addr()).map_err(io::Error::other)
     }
 
-    /// Says in it whose it is.
+    /// Writes this process's pid into the file.
     fn signed(self) -> io::Result<Self> {
         let mut file = &self.0;
         file.seek(SeekFrom::Start(0))?;
@@ -237,7 +240,7 @@ impl Lock {
     }
 }
 
-/// Goes on as another program: a new process here, which inherits the lock. Returns only if that failed.
+/// Continues as another program: a new process here, which inherits the lock. Returns only if that failed.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one thing that is started for itself; what is not handed over is dropped by the system, as at an exec"
@@ -251,36 +254,36 @@ pub fn exec(program: &Path, args: &[String]) -> io::Error {
     }
 }
 
-/// Numbers mean nobody here: a named pipe says nothing of who calls, and only its owner can write to it.
+/// Always zero: a named pipe does not tell the caller's user, and only its owner can write to it.
 pub fn own_ids() -> (u32, u32) {
     (0, 0)
 }
 
-/// What runs a line for the shell.
+/// Returns the command that runs a line in the shell.
 pub fn shell(line: &str) -> Vec<String> {
     vec![cmd(), "/d".into(), "/s".into(), "/c".into(), line.into()]
 }
 
-/// The system's own cmd, whatever `PATH` and `ComSpec` say.
+/// Returns the system's own cmd, whatever `PATH` and `ComSpec` contain.
 pub(super) fn cmd() -> String {
     let mut buffer = [0_u16; 260];
-    // SAFETY: the call fills at most as much as there is.
+    // SAFETY: the call fills at most the length it is given.
     let length = unsafe { GetSystemDirectoryW(buffer.as_mut_ptr(), 260) };
     let folder = buffer.get(..usize::try_from(length).unwrap_or(0)).filter(|folder| !folder.is_empty());
     let folder = folder.map_or_else(|| r"C:\Windows\System32".into(), String::from_utf16_lossy);
     format!(r"{folder}\cmd.exe")
 }
 
-/// Windows has one heap for all threads.
+/// Does nothing: Windows has a single heap for all threads.
 pub fn one_heap() {}
 
-/// Windows gives back by itself what is not needed.
+/// Does nothing: Windows takes unused memory back by itself.
 pub fn trim_heap() {}
 
-/// Windows trims a working set by itself.
+/// Does nothing: Windows trims a working set by itself.
 pub fn trim_text() {}
 
-/// A thread has no user of its own here.
+/// Always fails: a thread cannot have its own user here.
 pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

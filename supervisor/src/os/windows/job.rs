@@ -1,8 +1,8 @@
-//! The job object of a service: every process it starts is in it, at any depth, and one call ends them all. What a
-//! cgroup is on Linux.
+//! The job object of a service: every process that it starts is in it, at any depth, and a single call ends them all.
+//! The counterpart of a cgroup on Linux.
 //!
-//! It does not end with its last handle, so that services outlive the supervisor. Its name lives as long as somebody
-//! has it open: therefore each process of the service inherits a handle, and the next supervisor finds the job.
+//! The job does not end with its last handle, so services outlive the supervisor. Its name exists as long as a process
+//! has it open: so each process of the service inherits a handle, and the next supervisor finds the job.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,17 +27,17 @@ use windows_sys::Win32::System::SystemServices::{
 use super::handle::{done, give, own, wide};
 use super::process::KILLED;
 
-/// How long what an earlier supervisor left may take to go before a start.
+/// How long to wait before a start until the processes of an earlier supervisor have ended.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// The jobs this supervisor has open, by name.
+/// The jobs that this supervisor has open, by name.
 static OPEN: Mutex<BTreeMap<String, Weak<Job>>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug)]
 pub(super) struct Job(OwnedHandle);
 
 impl Job {
-    /// The job of a service, if a process of it lives.
+    /// Returns the job of a service, if a process of it lives.
     pub(super) fn find(instance: &str, service: &str) -> Option<Arc<Self>> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let name = name(instance, service);
@@ -54,22 +54,22 @@ impl Job {
         Some(job)
     }
 
-    /// The job to start a process into, made if it is not there.
+    /// Returns the job to start a process in, creating it if needed.
     ///
-    /// Whoever is in one that this supervisor knows nothing of was left by an earlier one that was killed before it
-    /// could write down whom it had started: it is ended, so that nothing runs twice.
+    /// Processes in an existing job that this supervisor does not know were left by an earlier supervisor that was
+    /// killed before it could write them down: they are ended, so that nothing runs twice.
     pub(super) fn make(instance: &str, service: &str) -> io::Result<Arc<Self>> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let name = name(instance, service);
         if let Some(job) = open.get(&name).and_then(Weak::upgrade) {
             return Ok(job);
         }
-        // SAFETY: as above; the error tells whether it was there before, and nothing comes between.
+        // SAFETY: as above; the error, which no other call can overwrite in between, tells whether the job existed.
         let (handle, was_there) = unsafe {
             let handle = CreateJobObjectW(ptr::null(), wide(&name).as_ptr());
             (handle, GetLastError() == ERROR_ALREADY_EXISTS)
         };
-        // SAFETY: nobody else has it.
+        // SAFETY: the handle has no other owner.
         let job = Arc::new(Self(unsafe { own(handle) }?));
         if was_there {
             job.empty()?;
@@ -79,7 +79,7 @@ impl Job {
         Ok(job)
     }
 
-    /// The service of this home in whose job a process is, as far as this supervisor has it open.
+    /// Returns the service of this home that a process belongs to, among the jobs that this supervisor has open.
     pub(super) fn owner(instance: &str, pid: u32) -> Option<String> {
         let open: Vec<(String, Arc<Self>)> = {
             let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Job {
         open.into_iter().find_map(holds)
     }
 
-    /// The job that a process is in, as far as this supervisor has it open.
+    /// Returns the job that a process is in, among the jobs that this supervisor has open.
     pub(super) fn of(process: &OwnedHandle) -> Option<Arc<Self>> {
         let open: Vec<Arc<Self>> = {
             let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,14 +101,15 @@ impl Job {
         };
         open.into_iter().find(|job| {
             let mut is_in = 0;
-            // SAFETY: both handles are open, and the call fills one number.
+            // SAFETY: both handles are open, and the call fills a single number.
             let (process, job) = (process.as_raw_handle(), job.0.as_raw_handle());
             let asked = done(unsafe { IsProcessInJob(process, job, &raw mut is_in) });
             asked.is_ok() && is_in != 0
         })
     }
 
-    /// CPU time of all that is and ever was in it, in units of 100 ns; 0 also where it is not counted (wine).
+    /// Returns the CPU time of all its present and past processes, in units of 100 ns; also 0 where it is not counted
+    /// (wine).
     pub(super) fn cpu(&self) -> u64 {
         self.accounting().map_or(0, |info| {
             let time = |time: i64| u64::try_from(time).unwrap_or(0);
@@ -116,7 +117,7 @@ impl Job {
         })
     }
 
-    /// For a process that is no service's: without a name, so that nobody else finds it.
+    /// Creates a job for a process that belongs to no service: without a name, so that it cannot be found.
     pub(super) fn unnamed() -> io::Result<Arc<Self>> {
         // SAFETY: no memory; the handle is new.
         let handle = unsafe { own(CreateJobObjectW(ptr::null(), ptr::null())) }?;
@@ -138,18 +139,19 @@ impl Job {
         Ok(())
     }
 
-    /// Puts a process into it, and gives it a handle that keeps the name alive.
+    /// Puts a process into the job, and gives it a handle that keeps the name alive.
     pub(super) fn take_in(&self, process: &OwnedHandle) -> io::Result<()> {
         // SAFETY: both handles are open.
         done(unsafe { AssignProcessToJobObject(self.0.as_raw_handle(), process.as_raw_handle()) })?;
         give(&self.0, process, true).map(drop)
     }
 
-    /// Lets its processes start others outside of it: a monitor starts a supervisor that must not end with the monitor.
+    /// Lets its processes start others outside of it: a monitor may start a supervisor that must not end with the
+    /// monitor.
     pub(super) fn allow_leaving(&self) -> io::Result<()> {
         let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_BREAKAWAY_OK;
-        // SAFETY: a structure of the class and size that are named.
+        // SAFETY: the structure has the given class and size.
         done(unsafe {
             let (job, class, size) =
                 (self.0.as_raw_handle(), JobObjectExtendedLimitInformation, size(&limits));
@@ -157,10 +159,10 @@ impl Job {
         })
     }
 
-    /// What all its processes together may have; `None`: no end.
+    /// Sets the memory limit of all its processes together; `None` removes it.
     pub(super) fn limit_memory(&self, most: Option<u64>) -> io::Result<()> {
         let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
-        // SAFETY: a structure of the class and size that are named; first as it is, so that nothing else is changed.
+        // SAFETY: the structure has the given class and size; read first, so that nothing else is changed.
         unsafe {
             let (job, class, size) =
                 (self.0.as_raw_handle(), JobObjectExtendedLimitInformation, size(&limits));
@@ -179,16 +181,16 @@ impl Job {
         }
     }
 
-    /// How many living processes are in it.
+    /// Returns how many living processes are in it.
     pub(super) fn count(&self) -> usize {
         let info = self.accounting();
         info.map_or(0, |info| usize::try_from(info.ActiveProcesses).unwrap_or(usize::MAX))
     }
 
-    /// What the system counts. Fails only for a handle that is none.
+    /// Returns the system's counters. Fails only for an invalid handle.
     fn accounting(&self) -> io::Result<JOBOBJECT_BASIC_ACCOUNTING_INFORMATION> {
         let mut info = JOBOBJECT_BASIC_ACCOUNTING_INFORMATION::default();
-        // SAFETY: a structure of the class and size that are named.
+        // SAFETY: the structure has the given class and size.
         done(unsafe {
             let (job, size) = (self.0.as_raw_handle(), size(&info));
             QueryInformationJobObject(
@@ -202,13 +204,13 @@ impl Job {
         Ok(info)
     }
 
-    /// The living processes in it.
+    /// Returns the living processes in it.
     pub(super) fn pids(&self) -> Vec<u32> {
         const HEAD: usize = offset_of!(JOBOBJECT_BASIC_PROCESS_ID_LIST, ProcessIdList) / size_of::<usize>();
         let mut room = self.count() + 8;
         loop {
             let mut buffer = vec![0_usize; HEAD + room];
-            // SAFETY: the buffer is aligned as the structure and as long as is said.
+            // SAFETY: the buffer is aligned like the structure and has the given length.
             let asked = done(unsafe {
                 let size = u32::try_from(size_of_val(buffer.as_slice())).unwrap_or(u32::MAX);
                 let (job, class) = (self.0.as_raw_handle(), JobObjectBasicProcessIdList);
@@ -238,21 +240,21 @@ impl Job {
         }
     }
 
-    /// Ends everything in it.
+    /// Ends every process in it.
     pub(super) fn terminate(&self) {
-        // SAFETY: the handle is open. A failure shows as processes that are still there.
+        // SAFETY: the handle is open. After a failure the processes are still there.
         unsafe { TerminateJobObject(self.0.as_raw_handle(), KILLED) };
     }
 }
 
-/// Known to every session of the host: who logs in again finds it too.
+/// Returns the job's name, which is visible to every session of the host, so that a later log-on finds it too.
 fn name(instance: &str, service: &str) -> String {
     format!("Global\\sereno-{instance}-{service}")
 }
 
-/// Holds a run at somewhat more than it may have: a run that is over its limit is ended with the reason when it is looked
-/// at, and one that grows faster than that can not take the host with it. What Windows does at a limit is to refuse
-/// memory, which says nothing to anybody.
+/// Limits a run to somewhat more than its memory limit: a run over its limit is ended with the reason at the next look,
+/// and a run that grows faster than that cannot exhaust the host's memory. At a limit Windows itself refuses memory,
+/// without any report.
 pub fn hold_memory(instance: &str, service: &str, most: Option<u64>) {
     let Some(job) = Job::find(instance, service) else { return };
     if let Err(error) = job.limit_memory(most.map(|most| most.saturating_add(most / 4))) {

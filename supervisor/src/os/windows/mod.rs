@@ -1,24 +1,24 @@
-//! Windows.
+//! The Windows implementation.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `handle` | handles: owned, lent, duplicated |
+//! | `handle` | owned, borrowed and duplicated handles |
 //! | `wait` | a callback when a handle is signalled |
-//! | `command_line` | arguments → one line that the other side splits as it was |
-//! | `spawn` | a process, suspended, into its job, resumed |
+//! | `command_line` | arguments → one line that the program splits back unchanged |
+//! | `spawn` | starts a process suspended, puts it into its job, resumes it |
 //! | `process` | a process handle: wait, exit code, terminate |
-//! | `console` | Ctrl-Break, as close to SIGTERM as it gets |
+//! | `console` | Ctrl-Break, the closest to SIGTERM |
 //! | `job` | the job object of a service: all its processes |
 //! | `log_dir` | the folder of a log |
-//! | `keep` | what is kept for the next supervisor: nothing here |
+//! | `fd_stores` | stand-ins for the fd stores, which store nothing here |
 //! | `tree` | what belongs to a run: its job; scans |
-//! | `pipe` | the outputs of services, and moving what is in them into files |
-//! | `ports` | who listens where |
-//! | `private` | who may open what we make |
+//! | `pipe` | the outputs of services, and moving their contents into files |
+//! | `ports` | which process listens on which port |
+//! | `private` | access rights of the objects that the supervisor makes |
 //! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
 //! | `usage` | descendants, CPU time and memory |
-//! | `alarm` | waking up at a time of the wall clock |
-//! | `absent` | what Windows has not, or needs not |
+//! | `alarm` | wakes up at a wall-clock time |
+//! | `absent` | stand-ins for what Windows lacks or does not need |
 //! | `host` | this process and its host: clock, lock, folders |
 
 mod absent;

@@ -1,11 +1,11 @@
-//! The pipe behind one output of a service. Like a FIFO it has no end that could be missed: the supervisor holds both
-//! ends, and so does, under two handles that it knows nothing of, each process it was given to.
+//! The pipe behind an output of a service. Like a FIFO it never breaks: the supervisor holds both ends, and so does
+//! each process that it was given to, under two handles that the process does not know of.
 //!
-//! What outlives the supervisor: a leader that lives keeps its pipe, and what was written waits there; who writes more
-//! than 64 KiB meanwhile waits too. The next supervisor takes its own copies out of the leader, as a small file at the
-//! output's path says who keeps it and under which numbers. What is lost: whatever is unread when the leader ends
-//! while no supervisor lives. What may come twice: a supervisor killed between writing to the log and taking from the
-//! pipe leaves at most one move (64 KiB) to be written once more.
+//! What outlives the supervisor: a living leader keeps its pipe, with the unread output in it; a service that writes
+//! more than 64 KiB meanwhile waits. The next supervisor duplicates the ends from the leader: a small file at the
+//! output's path tells which process has them, and under which numbers. What is lost: output that is unread when the
+//! leader ends while no supervisor runs. What may be written twice: a supervisor that is killed between writing to the
+//! log and taking from the pipe causes at most one move (64 KiB) to be repeated.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -33,16 +33,16 @@ use super::private::Private;
 use super::{host, process};
 use crate::os::Identity;
 
-/// What waits in a pipe at most.
+/// The most bytes that wait in a pipe.
 const ROOM: u32 = 64 * 1024;
 
-/// Processes that are remembered as fd stores: the leader, and a `stop.command` beside it.
+/// How many processes are recorded as holders of a pipe: the leader, and a `stop.command` beside it.
 const KEEPERS: usize = 2;
 
 /// The pipes of this supervisor, by the path of their output.
 static OPEN: Mutex<BTreeMap<PathBuf, Weak<Outlet>>> = Mutex::new(BTreeMap::new());
 
-/// Counts them: a number is not used twice.
+/// The number of the next pipe: no number is used twice.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 #[derive(Debug)]
@@ -58,14 +58,14 @@ fn open_ones() -> MutexGuard<'static, BTreeMap<PathBuf, Weak<Outlet>>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A new event, signalled by hand or for one waiter at a time.
+/// Creates an event, which is reset by hand or after one waiter.
 pub(super) fn event(by_hand: bool) -> io::Result<OwnedHandle> {
     // SAFETY: no memory, no name; the handle is new.
     unsafe { own(CreateEventW(ptr::null(), by_hand.into(), 0, ptr::null())) }
 }
 
 impl Outlet {
-    /// The one of an output: open already, kept by a process of an earlier supervisor, or new.
+    /// Returns the pipe of an output: already open, kept by a process of an earlier supervisor, or new.
     pub(super) fn open(path: &Path) -> io::Result<Arc<Self>> {
         let mut open = open_ones();
         if let Some(outlet) = open.get(path).and_then(Weak::upgrade) {
@@ -83,7 +83,7 @@ impl Outlet {
         Ok(outlet)
     }
 
-    /// The one of an output that is open.
+    /// Returns the pipe of an output, if it is open.
     pub(super) fn find(path: &Path) -> Option<Arc<Self>> {
         open_ones().get(path)?.upgrade()
     }
@@ -99,12 +99,12 @@ impl Outlet {
             let name = wide(&name);
             own(CreateNamedPipeW(name.as_ptr(), access, mode, 1, 0, ROOM, 0, &raw const attributes))
         }?;
-        // Programs ask what kind of thing their output is.
+        // With `FILE_READ_ATTRIBUTES`, because programs query the type of their output.
         let writer = OpenOptions::new().access_mode(GENERIC_WRITE | FILE_READ_ATTRIBUTES).open(&name)?;
         Ok((reader, writer.into()))
     }
 
-    /// Out of the process that keeps it, if one still does.
+    /// Duplicates a pipe from the process that keeps it, if one still does.
     fn kept(path: &Path) -> Option<(OwnedHandle, OwnedHandle, String)> {
         let text = std::fs::read_to_string(path).ok()?;
         text.lines().rev().find_map(|line| {
@@ -114,7 +114,7 @@ impl Outlet {
             let (reader, writer) = (usize::try_from(next()?).ok()?, usize::try_from(next()?).ok()?);
             let keeper = process::open(identity, PROCESS_DUP_HANDLE)?;
             let (reader, writer) = (take(reader, &keeper).ok()?, take(writer, &keeper).ok()?);
-            // The process may have closed what it knows nothing of, and have something else there now.
+            // The process may have closed the unknown handle, and may use its number for something else now.
             (is_end(&reader, true) && is_end(&writer, false)).then(|| (reader, writer, line.to_owned()))
         })
     }
@@ -133,7 +133,7 @@ impl Outlet {
         self.number
     }
 
-    /// Another handle of the writing end.
+    /// Returns another handle of the writing end.
     pub(super) fn writer(&self) -> io::Result<OwnedHandle> {
         self.writer.try_clone()
     }
@@ -142,11 +142,11 @@ impl Outlet {
         &self.reader
     }
 
-    /// Bytes that wait in it.
+    /// Returns how many bytes wait in it.
     pub(super) fn waiting(&self) -> io::Result<usize> {
         let mut waiting = 0;
         let nothing = ptr::null_mut();
-        // SAFETY: the handle is open, and the call fills one number.
+        // SAFETY: the handle is open, and the call fills a single number.
         let asked = unsafe {
             PeekNamedPipe(
                 self.reader.as_raw_handle(),
@@ -161,11 +161,11 @@ impl Outlet {
         Ok(usize::try_from(waiting).unwrap_or(0))
     }
 
-    /// Copies what waits, taking nothing. `WouldBlock`: there is nothing.
+    /// Copies waiting bytes without removing them. Fails with `WouldBlock` if there are none.
     pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut seen = 0;
         let (none, room) = (ptr::null_mut(), u32::try_from(buffer.len()).unwrap_or(u32::MAX));
-        // SAFETY: the call fills at most as much of the buffer as there is.
+        // SAFETY: the call fills at most the length of the buffer.
         done(unsafe {
             PeekNamedPipe(
                 self.reader.as_raw_handle(),
@@ -179,13 +179,13 @@ impl Outlet {
         if seen == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(usize::try_from(seen).unwrap_or(0)) }
     }
 
-    /// Takes what waits: to be called when something does, by the only one who takes.
+    /// Takes waiting bytes: must be called only if there are some, and only by the pipe's single reader.
     pub(super) fn take(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let event = event(true)?;
         let mut operation = OVERLAPPED { hEvent: event.as_raw_handle(), ..Default::default() };
         let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let mut taken = 0;
-        // SAFETY: buffer, operation and event outlive the operation, as we wait for its end.
+        // SAFETY: buffer, operation and event outlive the operation, because its end is awaited.
         unsafe {
             let reader = self.reader.as_raw_handle();
             let begun =
@@ -201,11 +201,11 @@ impl Outlet {
     }
 }
 
-/// Whether a handle is a reading (server's) or a writing (client's) end of a pipe.
+/// Returns whether a handle is the reading (server's) or the writing (client's) end of a pipe.
 fn is_end(handle: &OwnedHandle, reading: bool) -> bool {
     let mut flags = 0;
     let nothing = ptr::null_mut();
-    // SAFETY: the call fills one number, and fails for what is no pipe.
+    // SAFETY: the call fills a single number, and fails for what is not a pipe.
     let asked =
         unsafe { GetNamedPipeInfo(handle.as_raw_handle(), &raw mut flags, nothing, nothing, nothing) };
     done(asked).is_ok() && (flags & PIPE_SERVER_END != 0) == reading

@@ -1,8 +1,8 @@
-//! The outputs of services: pipes that this supervisor owns, and moving what is in them into files.
+//! The outputs of services: pipes that this supervisor owns, and moving their contents into files.
 //!
-//! Nothing is held in between: what has not been written to the file yet is in the pipe, which is looked at, written
-//! out, and only then relieved of what was written. A pipe is watched by a read of no bytes, which ends when there are
-//! some. What is lost or doubled when the supervisor is killed stands in `outlet`.
+//! No bytes are kept in between: what has not been written to the file yet is in the pipe, which is peeked, written
+//! out, and only then drained by what was written. A pipe is watched by a read of zero bytes, which ends when the pipe
+//! has bytes. `outlet` describes what is lost or doubled when the supervisor is killed.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,59 +28,59 @@ use super::outlet::{self, Outlet};
 use super::wait::Wait;
 use crate::os::Ids;
 
-/// What is moved at once.
+/// The most bytes that are moved at once.
 const MOST: usize = 64 * 1024;
 
-/// The supervisor's end of one output of a service.
+/// The supervisor's end of an output of a service.
 #[derive(Debug)]
 pub struct Output(Arc<Outlet>);
 
 impl Output {
-    /// Opens the output of a path, making its pipe if it is not there or nobody has kept it.
+    /// Opens the output of a path, creating its pipe if there is none or no process has kept it.
     pub fn open(path: &Path, _ids: Option<&Ids>) -> io::Result<Self> {
         Outlet::open(path).map(Self)
     }
 
-    /// Who this output is, among all of this supervisor.
+    /// Returns what identifies this output within this supervisor.
     pub fn identity(&self) -> (u64, u64) {
         (0, self.0.number())
     }
 
-    /// What is open can not be deleted here.
+    /// Always `None`: an open output cannot be deleted here.
     pub fn held_by(_pid: u32, _number: i32, _path: &Path) -> Option<Self> {
         None
     }
 
-    /// What is open can not be deleted here.
+    /// Always `true`: an open output cannot be deleted here.
     pub fn is_named(_path: &Path) -> bool {
         true
     }
 
-    /// Of one that is there: a job tells who belongs to a service, and needs no help.
+    /// Always `None`: a job tells which processes belong to a service.
     pub fn identity_of(_path: &Path) -> Option<(u64, u64)> {
         None
     }
 
-    /// A handle for the service.
+    /// Returns a handle for the service.
     pub fn for_service(path: &Path) -> io::Result<Handle> {
         let outlet = Outlet::find(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Handle::of_outlet(outlet.writer()?, outlet))
     }
 
-    /// It can not be: Windows fixes its size when it is made.
+    /// Always `false`: Windows fixes the size when the pipe is made.
     pub fn enlarge(&self, _bytes: usize) -> bool {
         false
     }
 
-    /// Nothing to be done: it never grew.
+    /// Does nothing: the pipe was never enlarged.
     pub fn shrink(&self, _bytes: usize) {}
 
-    /// Bytes that wait in it.
+    /// Returns how many bytes wait in it.
     pub fn waiting(&self) -> usize {
         self.0.waiting().unwrap_or(0)
     }
 
-    /// Moves up to so many bytes to the file's position. `WouldBlock`: there are none.
+    /// Moves up to `most` bytes to the file's position. Fails with `WouldBlock` if there are none.
     pub fn transfer(&self, mut file: &File, most: usize) -> io::Result<usize> {
         let mut buffer = vec![0; most.min(MOST).min(self.0.waiting()?)];
         let seen = self.0.peek(&mut buffer)?;
@@ -92,13 +92,13 @@ impl Output {
         Ok(written)
     }
 
-    /// Copies what waits, taking nothing.
+    /// Copies waiting bytes without removing them.
     pub fn peek(&self, peeker: &mut Peeker, most: usize) -> io::Result<usize> {
         let most = most.min(peeker.bytes.len());
         self.0.peek(&mut peeker.bytes[..most])
     }
 
-    /// Throws away up to a buffer of what waits; says how much.
+    /// Drops up to a buffer of waiting bytes. Returns how many.
     pub fn discard(&self) -> io::Result<usize> {
         let waiting = self.0.waiting()?.min(MOST);
         if waiting == 0 {
@@ -108,15 +108,15 @@ impl Output {
     }
 }
 
-/// Where a look ahead goes.
+/// The buffer for looking ahead.
 #[derive(Debug)]
 pub struct Peeker {
-    /// What was seen last.
+    /// The bytes that were seen last.
     pub bytes: Vec<u8>,
 }
 
 impl Peeker {
-    /// A new one.
+    /// Creates the buffer for looking ahead.
     pub fn new() -> io::Result<Self> {
         Ok(Self { bytes: vec![0; MOST] })
     }
@@ -127,7 +127,7 @@ pub struct Poller {
     news: mpsc::Receiver<u64>,
     tell: mpsc::Sender<u64>,
     watches: RefCell<HashMap<u64, Watch>>,
-    /// Those that are not waited for: new ones, and those that had something.
+    /// The outputs that are not waited for: new outputs, and outputs that had bytes.
     idle: RefCell<Vec<u64>>,
 }
 
@@ -138,7 +138,7 @@ pub struct Waker(mpsc::Sender<u64>);
 impl Waker {
     /// Ends the current or the next wait.
     pub fn wake(&self) {
-        // Fails only when nobody waits any more.
+        // Fails only when nothing waits any more.
         let _ = self.0.send(WAKE);
     }
 }
@@ -146,7 +146,7 @@ impl Waker {
 const WAKE: u64 = u64::MAX;
 
 impl Poller {
-    /// A new one, and what ends its waits.
+    /// Creates a poller, and the waker that ends its waits.
     pub fn new() -> io::Result<(Self, Waker)> {
         let (tell, news) = mpsc::channel();
         let waker = Waker(tell.clone());
@@ -161,12 +161,13 @@ impl Poller {
         Ok(())
     }
 
-    /// No longer watches an output.
+    /// Stops watching an output.
     pub fn remove(&self, output: &Output) {
         self.watches.borrow_mut().retain(|_, watch| !Arc::ptr_eq(&watch.outlet, &output.0));
     }
 
-    /// Waits until an output has something, a wake comes or the time is over; the keys of those that have something.
+    /// Waits until an output has bytes, a wake comes or the time is over. Fills `ready` with the keys of outputs that
+    /// have bytes.
     pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         self.watch_idle(ready);
@@ -187,7 +188,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Waits for those that have nothing; those that have something are ready.
+    /// Begins to wait for idle outputs without bytes; idle outputs with bytes are ready.
     fn watch_idle(&self, ready: &mut Vec<u64>) {
         let mut watches = self.watches.borrow_mut();
         self.idle.borrow_mut().retain(|key| {
@@ -204,25 +205,25 @@ impl Poller {
     }
 }
 
-/// A read of no bytes, which ends when there are some.
+/// A read of zero bytes, which ends when the pipe has bytes.
 struct Watch {
     outlet: Arc<Outlet>,
     event: OwnedHandle,
-    /// The system writes into it while the read is under way: it has a place of its own, and only `begin` and `drop`
-    /// touch it.
+    /// The system writes to it while the read is under way: it is allocated separately, and only `begin` and `drop`
+    /// access it.
     operation: *mut OVERLAPPED,
     is_pending: bool,
     wait: Option<Wait>,
 }
 
-// SAFETY: the operation is ours alone.
+// SAFETY: only this value accesses the operation.
 unsafe impl Send for Watch {}
 
 impl Watch {
     fn new(outlet: Arc<Outlet>, key: u64, tell: mpsc::Sender<u64>) -> io::Result<Self> {
         let event = outlet::event(false)?;
         let wait = Wait::new(event.try_clone()?, false, move || {
-            // Fails only when the poller is gone, and with it this.
+            // Fails only when the poller is gone, which owns this callback.
             let _ = tell.send(key);
         })?;
         let operation =
@@ -232,7 +233,7 @@ impl Watch {
 
     fn begin(&mut self) -> io::Result<()> {
         let mut nothing = [0_u8; 1];
-        // SAFETY: no read is under way, and a read of no bytes touches no buffer.
+        // SAFETY: no read is under way, and a read of zero bytes accesses no buffer.
         let begun = done(unsafe {
             *self.operation = OVERLAPPED { hEvent: self.event.as_raw_handle(), ..Default::default() };
             let reader = self.outlet.reader().as_raw_handle();
@@ -240,7 +241,7 @@ impl Watch {
         });
         match begun {
             Err(error) if error.raw_os_error() != i32::try_from(ERROR_IO_PENDING).ok() => Err(error),
-            // One that has ended already signals its event as well.
+            // A read that has already ended signals its event as well.
             _ => {
                 self.is_pending = true;
                 Ok(())
@@ -251,10 +252,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // First: it would eat the signal that the end of the read is waited for by.
+        // Removed first: its callback would consume the signal that the end of the read is awaited by.
         self.wait = None;
         let mut ignored = 0;
-        // SAFETY: after this wait the system no longer knows the operation.
+        // SAFETY: after this wait the system no longer uses the operation.
         unsafe {
             if self.is_pending {
                 let reader = self.outlet.reader().as_raw_handle();
@@ -266,19 +267,19 @@ impl Drop for Watch {
     }
 }
 
-/// Whether a path still names an open file, so that a follower sees a rotation. Not by its times: a new file gets those
-/// of the one whose name it took over.
+/// Returns whether a path still names an open file, so that a follower notices a rotation. Not compared by times: a new
+/// file gets the times of the file that had its name before.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let current = OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES).open(path)?;
     Ok(id_of(file)? == id_of(&current)?)
 }
 
-/// The number of a file: what stays the same when it is renamed.
+/// Returns the number of a file, which stays the same when the file is renamed.
 pub fn file_number(file: &File) -> io::Result<u64> {
     Ok(id_of(file)?.1)
 }
 
-/// Volume and number of a file.
+/// Returns volume and number of a file.
 fn id_of(file: &File) -> io::Result<(u32, u64)> {
     let mut info = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: the call fills the structure.
@@ -286,13 +287,13 @@ fn id_of(file: &File) -> io::Result<(u32, u64)> {
     Ok((info.dwVolumeSerialNumber, u64::from(info.nFileIndexHigh) << 32 | u64::from(info.nFileIndexLow)))
 }
 
-/// Volume and number of a folder.
+/// Returns volume and number of a folder.
 pub(super) fn id_of_folder(path: &Path) -> io::Result<(u32, u64)> {
     let mut options = OpenOptions::new();
     id_of(&options.access_mode(FILE_READ_ATTRIBUTES).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)?)
 }
 
-/// Sleeps for a moment shorter than any timer of a runtime is good for.
+/// Sleeps for less than the resolution of a runtime's timers.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that sleeps; Linux has its own call for it"
@@ -301,18 +302,18 @@ pub fn pause(moment: Duration) {
     std::thread::sleep(moment);
 }
 
-/// Whether a file has no name any more.
+/// Returns whether a file has no name any more.
 pub fn is_removed(file: &File) -> bool {
     let mut info = FILE_STANDARD_INFO::default();
     let size = u32::try_from(size_of::<FILE_STANDARD_INFO>()).expect("small");
-    // SAFETY: a structure of the class and size that are named.
+    // SAFETY: the structure has the given class and size.
     let asked = done(unsafe {
         GetFileInformationByHandleEx(file.as_raw_handle(), FileStandardInfo, (&raw mut info).cast(), size)
     });
     asked.is_ok() && (info.DeletePending || info.NumberOfLinks == 0)
 }
 
-/// Reads at a place, whatever the position; Windows moves it, so it is put back.
+/// Reads at an offset, independent of the file's position, which Windows moves and this restores.
 pub fn read_at(mut file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let position = file.stream_position()?;
     let read = file.seek_read(buffer, at);

@@ -1,4 +1,4 @@
-//! Who listens where, by the system's tables: asked off the hot path, when a service starts.
+//! Which process listens on which port, by the system's tables: read off the hot path, when a service starts.
 
 use std::collections::BTreeSet;
 use std::mem::offset_of;
@@ -23,12 +23,12 @@ use super::process::{open_pid, start_time};
 use super::usage::descendants;
 use crate::os::Stranger;
 
-/// A table that has grown so often while it was asked for is not waited for any longer.
+/// A table that has grown this often while it was read is given up.
 const TRIES: usize = 8;
-/// The longest path there is.
+/// The longest path on Windows.
 const LONGEST_PATH: usize = 32 * 1024;
 
-/// Somebody who listens on one of these addresses and is no process of the service that was just started.
+/// Returns a process that listens on one of these addresses and does not belong to the service that was just started.
 pub fn stranger_on(
     addresses: &[SocketAddr],
     leader: u32,
@@ -54,7 +54,7 @@ pub fn stranger_on(
     Some((port, stranger))
 }
 
-/// Every listener of this host.
+/// Returns every listener of this host.
 fn listeners() -> Vec<(SocketAddr, u32)> {
     let port = |number: u32| u16::from_be(u16::try_from(number & 0xFFFF).unwrap_or(0));
     let v4 = |row: &MIB_TCPROW_OWNER_PID| {
@@ -65,25 +65,25 @@ fn listeners() -> Vec<(SocketAddr, u32)> {
         let ip = Ipv6Addr::from(row.ucLocalAddr);
         (SocketAddr::new(ip.into(), port(row.dwLocalPort)), row.dwOwningPid)
     };
-    // SAFETY: each family's table has the rows that are named, behind a head of this length.
+    // SAFETY: each family's table has rows of the named type, after a head of this length.
     unsafe {
         let four = rows(AF_INET, offset_of!(MIB_TCPTABLE_OWNER_PID, table));
         let six = rows(AF_INET6, offset_of!(MIB_TCP6TABLE_OWNER_PID, table));
-        // Nobody is 0: it was not said (wine never does).
+        // Pid 0 means unknown (wine never tells).
         four.iter().map(v4).chain(six.iter().map(v6)).filter(|(_, pid)| *pid != 0).collect()
     }
 }
 
-/// The rows of a table of listeners.
+/// Returns the rows of a table of listeners.
 ///
 /// # Safety
-/// The table of that family has rows of this type, behind a head of that length that begins with their number.
+/// The table of that family has rows of this type, after a head of that length that begins with their number.
 unsafe fn rows<Row: Copy>(family: u16, head: usize) -> Vec<Row> {
     let mut size = 0_u32;
     for _ in 0..TRIES {
         let room = usize::try_from(size).unwrap_or(0);
         let mut buffer = vec![0_u32; room.div_ceil(size_of::<u32>()).max(1)];
-        // SAFETY: the call fills at most as many bytes as it is told, or says how many it needs.
+        // SAFETY: the call fills at most the length it is given, or returns the length that it needs.
         let asked = unsafe {
             let (place, class) = (buffer.as_mut_ptr().cast(), TCP_TABLE_OWNER_PID_LISTENER);
             GetExtendedTcpTable(place, &raw mut size, 0, family.into(), class, 0)
@@ -92,7 +92,7 @@ unsafe fn rows<Row: Copy>(family: u16, head: usize) -> Vec<Row> {
             NO_ERROR => {
                 let fits = (room.saturating_sub(head)) / size_of::<Row>();
                 let count = usize::try_from(buffer[0]).unwrap_or(0).min(fits);
-                // SAFETY: so many rows stand there, by the caller's word.
+                // SAFETY: the caller guarantees that this many rows exist.
                 let row = |at: usize| unsafe {
                     buffer.as_ptr().byte_add(head + at * size_of::<Row>()).cast::<Row>().read_unaligned()
                 };
@@ -105,20 +105,20 @@ unsafe fn rows<Row: Copy>(family: u16, head: usize) -> Vec<Row> {
     Vec::new()
 }
 
-/// Whether who listens there keeps others from the address: on it, or on every one of its family.
+/// Returns whether a listener blocks the address: it listens on it, or on all addresses of its family.
 fn gets(local: SocketAddr, address: SocketAddr) -> bool {
     let (ip, wanted) = (local.ip().to_canonical(), address.ip().to_canonical());
     let every = ip.is_unspecified() && ip.is_ipv4() == wanted.is_ipv4();
     local.port() == address.port() && (ip == wanted || every)
 }
 
-/// The program: the line it was started with is not shown to others here.
+/// Returns the program's path: other processes' command lines are not visible here.
 fn command(pid: u32) -> String {
     const UNSEEN: &str = "of another user";
     let Some(process) = open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION) else { return UNSEEN.into() };
     let mut path = vec![0_u16; LONGEST_PATH];
     let mut length = u32::try_from(LONGEST_PATH).expect("small");
-    // SAFETY: the handle is open, and the call fills at most as much as there is.
+    // SAFETY: the handle is open, and the call fills at most the length it is given.
     let read = unsafe {
         let place = path.as_mut_ptr();
         QueryFullProcessImageNameW(process.as_raw_handle(), PROCESS_NAME_WIN32, place, &raw mut length)

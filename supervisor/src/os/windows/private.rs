@@ -1,5 +1,5 @@
-//! Who may open what we make: this user, the system and the administrators, and nobody else. A user's profile is so
-//! by itself; a folder anywhere else on a disk is not.
+//! Access rights of the objects that the supervisor makes: this user, the system and the administrators only. A user's
+//! profile has such rights by default; other folders on a disk do not.
 
 use std::ffi::c_void;
 use std::io;
@@ -20,33 +20,34 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken}
 
 use super::handle::{done, own, wide};
 
-/// Longer than any user is as a text.
+/// Longer than any user's SID as a text.
 const LONGEST_SID: usize = 1024;
 
-/// Memory that the system gave us.
+/// Memory that the system has allocated.
 struct Local(HLOCAL);
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // SAFETY: the system's, and freed once.
+        // SAFETY: allocated by the system, and freed once.
         unsafe { LocalFree(self.0) };
     }
 }
 
-/// Says who may open a new object.
+/// A security descriptor for a new object.
 pub(super) struct Private {
     descriptor: Local,
 }
 
 impl Private {
-    /// Only this user, also if he works with more rights at another time; `inherited`: so is what a folder will hold.
+    /// Allows only this user, with or without elevated rights, besides the system and administrators; `inherited`
+    /// extends this to a folder's future contents.
     pub(super) fn new(inherited: bool) -> io::Result<Self> {
         let user = user()?;
         let flags = if inherited { "OICI" } else { "" };
         let entry = |who: &str| format!("(A;{flags};GA;;;{who})");
         let text = wide(&format!("D:P{}{}{}", entry("SY"), entry("BA"), entry(&user)));
         let mut descriptor = ptr::null_mut();
-        // SAFETY: the text ends with 0; what comes back is ours to free.
+        // SAFETY: the text ends with 0; the result is owned here and freed by `Local`.
         done(unsafe {
             ConvertStringSecurityDescriptorToSecurityDescriptorW(
                 text.as_ptr(),
@@ -58,7 +59,7 @@ impl Private {
         Ok(Self { descriptor: Local(descriptor) })
     }
 
-    /// As a call takes it, while this lives.
+    /// Returns the attributes for a call; valid while this value lives.
     pub(super) fn attributes(&self) -> SECURITY_ATTRIBUTES {
         SECURITY_ATTRIBUTES {
             nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).expect("small"),
@@ -68,7 +69,7 @@ impl Private {
     }
 }
 
-/// Makes one folder for this user alone. One that is there is left as it is.
+/// Creates a folder for this user alone. An existing folder is left unchanged.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     let private = Private::new(true)?;
     let attributes = private.attributes();
@@ -81,10 +82,11 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The user of this process, as such texts name him.
+/// Returns the SID of this process's user, as a text.
 fn user() -> io::Result<String> {
     let mut token = ptr::null_mut();
-    // SAFETY: the token is new and ours; the call says how much room it needs, and then gets it, aligned.
+    // SAFETY: the token is new and owned here; the first call returns the length that it needs, and the second gets an
+    // aligned buffer of that length.
     unsafe {
         done(OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token))?;
         let token = own(token)?;

@@ -1,4 +1,4 @@
-//! A process, held by its handle: nobody else can get its pid.
+//! A process, held by its handle: no other process can get its pid.
 
 use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
@@ -21,7 +21,7 @@ use super::wait::Wait;
 use crate::lifecycle::Exit;
 use crate::os::{Identity, signal};
 
-/// What we end processes with: a status of our own, so that it is told from an exit.
+/// The exit status of processes that the supervisor kills: a distinct value, to tell a kill from an exit.
 pub(super) const KILLED: u32 = 0xE053_4B09;
 
 /// A process of a service.
@@ -29,7 +29,7 @@ pub(super) const KILLED: u32 = 0xE053_4B09;
 pub struct Process {
     identity: Identity,
     handle: OwnedHandle,
-    /// Open until its run has taken hold of it.
+    /// The job, kept open until the run's tree has opened it.
     _job: Option<Arc<Job>>,
 }
 
@@ -38,62 +38,62 @@ impl Process {
         Self { identity, handle, _job: Some(job) }
     }
 
-    /// Takes hold of a process that an earlier supervisor started; `None`: it is gone, or somebody else has its pid.
+    /// Opens a process that an earlier supervisor started; `None` if it is gone, or another process has its pid.
     pub fn adopt(identity: Identity) -> Option<Self> {
         let handle =
             open(identity, PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE | PROCESS_TERMINATE)?;
         Some(Self { identity, handle, _job: None })
     }
 
-    /// Who it is.
+    /// Returns its identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> u32 {
         self.identity.pid
     }
 
-    /// Ends when the process has ended.
+    /// Completes when the process has ended.
     pub fn exited(&self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         let (tell, told) = oneshot::channel();
         let tell = Mutex::new(Some(tell));
         let wait = Wait::new(self.handle.try_clone()?, true, move || {
-            // Nobody listens any more if the future was dropped.
+            // The receiver is gone if the future was dropped.
             let _ = tell.lock().unwrap_or_else(PoisonError::into_inner).take().map(|tell| tell.send(()));
         })?;
         Ok(async move {
-            // Fails only if the callback is gone, and that is `wait`'s.
+            // Fails only if the callback is gone, which `wait` owns.
             let _ = told.await;
             drop(wait);
         })
     }
 
-    /// Whether nothing of it is lost to us: its job has its orphans, whoever started it.
+    /// Always `true`: its orphans stay in its job, whichever supervisor started it.
     pub fn is_child(&self) -> bool {
         true
     }
 
-    /// None: sockets are not held here.
+    /// Always `None`: sockets are not held here.
     pub fn listener(&self, _number: i32, _address: std::net::SocketAddr) -> Option<super::Handle> {
         None
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn has_exited(&self) -> bool {
         has_ended(&self.handle)
     }
 
-    /// How it ended. To be called after [`exited`](Self::exited).
+    /// Returns how it ended. Must be called after [`exited`](Self::exited).
     pub fn reap(&self) -> Exit {
         let mut code = 0;
-        // SAFETY: the handle is open, and the call fills one number.
+        // SAFETY: the handle is open, and the call fills a single number.
         let read = done(unsafe { GetExitCodeProcess(self.handle.as_raw_handle(), &raw mut code) });
         if read.is_err() || !self.has_exited() { Exit::Unknown } else { exit_of(code) }
     }
 
-    /// Ends it, or asks it to go: Windows knows nothing between. One that is gone is no error.
+    /// Kills it, or tells it to end: Windows has nothing in between. A process that has ended is no error.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         if self.has_exited() {
             return Ok(());
@@ -103,35 +103,36 @@ impl Process {
         }
         // SAFETY: the handle is open.
         let ended = done(unsafe { TerminateProcess(self.handle.as_raw_handle(), KILLED) });
-        // One that is about to go refuses.
+        // A process that is about to end refuses.
         ended.or_else(|error| if self.has_exited() || is_denied(&error) { Ok(()) } else { Err(error) })
     }
 }
 
-/// A process that ends by itself in this moment answers so; whoever really lives on is met by the next sweep.
+/// Returns whether access was denied, as by a process that is just ending; a process that lives on is found by the next
+/// sweep.
 fn is_denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// Opens a living process, if it still is the one.
+/// Opens a living process, if it still has this identity.
 pub(super) fn open(identity: Identity, access: u32) -> Option<OwnedHandle> {
     let handle = open_pid(identity.pid, access | PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE)?;
-    // Opened first, judged second: what the handle holds is what was judged.
+    // Opened first and checked second, so that the check applies to what the handle holds.
     (start_time(&handle) == Some(identity.start) && !has_ended(&handle)).then_some(handle)
 }
 
-/// Opens whoever has a pid now.
+/// Opens the process that has a pid now.
 pub(super) fn open_pid(pid: u32, access: u32) -> Option<OwnedHandle> {
     // SAFETY: a call without memory; the handle is new.
     unsafe { own(OpenProcess(access, 0, pid)) }.ok()
 }
 
-/// When a process was created, in the system's own unit.
+/// Returns when a process was created, in the system's own unit.
 pub(super) fn start_time(process: &OwnedHandle) -> Option<u64> {
     Some(times(process)?.0)
 }
 
-/// When a process was created, and the CPU time it has used, both in the system's own unit of 100 ns.
+/// Returns when a process was created, and the CPU time it has used, both in the system's own unit of 100 ns.
 pub(super) fn times(process: &OwnedHandle) -> Option<(u64, u64)> {
     let mut times = [FILETIME::default(); 4];
     let [created, exited, kernel, user] = &mut times;
@@ -146,7 +147,8 @@ fn has_ended(process: &OwnedHandle) -> bool {
     unsafe { WaitForSingleObject(process.as_raw_handle(), 0) == WAIT_OBJECT_0 }
 }
 
-/// The ends that have a name elsewhere get it, so that `success_codes` and people need one word only.
+/// Converts an exit code. Codes with a signal's meaning elsewhere get its name, so that `success_codes` and people need
+/// a single word.
 fn exit_of(code: u32) -> Exit {
     const NAMES: [(NTSTATUS, &str); 6] = [
         (STATUS_CONTROL_C_EXIT, "SIGINT"),
@@ -164,23 +166,23 @@ fn exit_of(code: u32) -> Exit {
     named.map_or(Exit::Code(code), |(_, name)| Exit::Signal((*name).into()))
 }
 
-/// Tells that some child has ended. Here nobody has orphans to reap: each process is heard by its own handle.
+/// A stand-in: there are no orphans to reap here, and each process is watched by its own handle.
 #[derive(Debug)]
 pub struct Children;
 
 impl Children {
-    /// Never fails.
+    /// Never fails: nothing is watched.
     pub fn watch() -> io::Result<Self> {
         Ok(Self)
     }
 
-    /// Never returns.
+    /// Never returns: nothing is watched.
     pub async fn ended(&mut self) {
         std::future::pending::<()>().await;
     }
 }
 
-/// Nothing to reap: a process that has ended is gone with its last handle.
+/// Reaps nothing: a process that has ended disappears with its last handle.
 pub fn orphans_reaped(_is_known: impl Fn(u32) -> bool) -> (usize, Option<u32>) {
     (0, None)
 }

@@ -1,5 +1,5 @@
-//! A process: created suspended, put into the job of its service, given what it keeps, then resumed. No moment at which
-//! it runs and is not in the job.
+//! Starts a process: created suspended, put into the job of its service, given the handles it keeps, then resumed. It
+//! never runs outside of the job.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -24,7 +24,7 @@ use crate::os::{Identity, Launch, MARK, SpawnError};
 
 /// Starts a process with `fds` as its standard input, output and error.
 ///
-/// A program that is missing or may not be run is an error here, not an exit code later. There is no umask, and the
+/// A program that is missing or may not be run is an error here, and not an exit code later. There is no umask, and the
 /// priority is one of five classes.
 pub fn spawn(
     launch: &Launch,
@@ -49,7 +49,7 @@ pub fn spawn(
     if !folder.is_dir() {
         return Err(entering(io::ErrorKind::NotADirectory.into()));
     }
-    // A batch file that is missing would be an error of cmd's, later.
+    // A missing batch file would otherwise be an error of cmd, later.
     let executing = |cause| failed(&format!("executing {program}"), cause);
     std::fs::metadata(program).map_err(executing)?;
 
@@ -115,8 +115,8 @@ impl Suspended {
             | priority;
         let (program, mut line, cwd) = (wide(&command.program), wide(&command.line), wide(cwd));
         let mut made = PROCESS_INFORMATION::default();
-        // SAFETY: all strings end with 0, the environment with two; the line is ours to be written to; the attributes
-        // and the handles they name outlive the call. What is made is ours.
+        // SAFETY: all strings end with 0, the environment with two; the line is owned here and may be written to; the
+        // attributes and the handles they name outlive the call. The results are owned here.
         unsafe {
             let nothing = ptr::null();
             done(CreateProcessW(
@@ -156,7 +156,7 @@ impl Drop for Suspended {
     }
 }
 
-/// What of ours a new process inherits: these handles and nothing else.
+/// The list of handles that a new process inherits: these and no others.
 struct Attributes {
     memory: Vec<usize>,
 }
@@ -164,8 +164,8 @@ struct Attributes {
 impl Attributes {
     fn inheriting(handles: &[HANDLE]) -> io::Result<Self> {
         let mut size = 0;
-        // SAFETY: the first call only says how much room it wants; the second gets that much. The handles outlive the
-        // list, as both are used up by one call of the caller's.
+        // SAFETY: the first call only returns the length that it needs; the second gets that much. The handles outlive
+        // the list, as both are used by a single call of the caller.
         unsafe {
             InitializeProcThreadAttributeList(ptr::null_mut(), 1, 0, &raw mut size);
             let mut memory = vec![0_usize; size.div_ceil(size_of::<usize>())];
@@ -205,20 +205,20 @@ fn text(string: &CStr) -> io::Result<&str> {
     string.to_str().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// Sorted by name as the system wants it, each entry with its 0, and one more at the end.
+/// Returns the environment sorted by name, as the system requires, each entry with a final 0, and another 0 at the end.
 fn environment(env: &[CString]) -> io::Result<Vec<u16>> {
     const ROOT: &str = "SYSTEMROOT";
     let mut entries: Vec<(String, String)> = Vec::with_capacity(env.len() + 1);
     for entry in env {
         let entry = text(entry)?;
-        // The first character may be a `=`: cmd keeps the current folder of each drive so.
+        // The first character may be a `=`: cmd stores the current folder of each drive that way.
         let end = entry.char_indices().skip(1).find(|(_, c)| *c == '=').map_or(entry.len(), |(at, _)| at);
         entries.push((entry[..end].to_uppercase(), entry.into()));
     }
     if !entries.iter().any(|(name, _)| name == ROOT)
         && let Ok(root) = std::env::var(ROOT)
     {
-        // Without it not even sockets can be opened.
+        // Without it a program cannot even open sockets.
         entries.push((ROOT.into(), format!("{ROOT}={root}")));
     }
     entries.sort();
@@ -227,7 +227,7 @@ fn environment(env: &[CString]) -> io::Result<Vec<u16>> {
     Ok(block)
 }
 
-/// Instance and service, of the mark that every process of a service carries.
+/// Returns instance and service from the mark that every process of a service carries.
 fn mark(env: &[CString]) -> Option<(&str, &str)> {
     let mark =
         env.iter().rev().find_map(|entry| entry.to_str().ok()?.strip_prefix(MARK)?.strip_prefix('='))?;
@@ -235,7 +235,7 @@ fn mark(env: &[CString]) -> Option<(&str, &str)> {
     of.split_once('/')
 }
 
-/// Whether it is one of the daemons that start a supervisor when there is none.
+/// Returns whether it is a daemon that starts a supervisor when there is none.
 fn is_monitor(env: &[CString]) -> bool {
     env.iter().any(|entry| entry.to_bytes().starts_with(b"SERENO_MONITOR="))
 }

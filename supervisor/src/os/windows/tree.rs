@@ -1,4 +1,4 @@
-//! What belongs to a run: its job. The system itself knows who is in it, so that there is nobody to look for.
+//! What belongs to a run: its job. The system itself knows the run's processes, so no search is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,11 +11,11 @@ use super::job::Job;
 use super::{Process, console, process};
 use crate::os::{Identity, Marked, signal};
 
-/// The processes of one run.
+/// The processes of a run.
 #[derive(Debug)]
 pub struct Tree {
     leader: Identity,
-    /// `None`: it could not be opened; then only the leader is known.
+    /// `None` if the job could not be opened: then only the leader is known.
     job: Option<Arc<Job>>,
 }
 
@@ -24,28 +24,28 @@ pub struct Tree {
 pub enum Left {
     /// Nothing is left.
     Nothing,
-    /// These many were still there and have been killed; ask again when they have had time to go.
+    /// This many were still there and have been killed; ask again when they have had time to end.
     Killed(usize),
 }
 
 impl Tree {
-    /// Of the run that `leader` leads.
+    /// Creates the tree of the run that `leader` leads.
     pub fn new(leader: Identity, instance: &str, service: &str, _cgroup: Option<Arc<Cgroup>>) -> Self {
         Self { leader, job: Job::find(instance, service) }
     }
 
-    /// Its job says it all.
+    /// Does nothing: the job identifies the run.
     #[must_use]
     pub fn of_run(self, _incarnation: u64, _outputs: impl Iterator<Item = (u64, u64)>) -> Self {
         self
     }
 
-    /// Whether the system itself knows who belongs to it.
+    /// Returns whether the system itself knows the run's processes.
     pub fn has_cgroup(&self) -> bool {
         self.job.is_some()
     }
 
-    /// Asks every process that shares the leader's console and group, or ends everybody.
+    /// Signals every process in the leader's console and group, or kills the whole job.
     pub fn signal_group(&self, number: i32) -> io::Result<()> {
         if number == signal::KILL {
             self.kill_all();
@@ -57,7 +57,7 @@ impl Tree {
         console::ask(self.leader.pid, number)
     }
 
-    /// Kills what its leader left behind.
+    /// Kills the processes that its leader left behind.
     pub fn kill_group(&self) {
         self.kill_all();
     }
@@ -67,23 +67,23 @@ impl Tree {
         match &self.job {
             Some(job) => job.terminate(),
             None => {
-                // One that is gone is what we want.
+                // A process that has ended is no error.
                 let _ = Process::adopt(self.leader).map(|leader| leader.signal(signal::KILL));
             }
         }
     }
 
-    /// Everybody in it, for a person: how many would get a signal.
+    /// Returns how many processes are in it, and would get a signal.
     pub fn count(&self) -> usize {
         self.job.as_ref().map_or(1, |job| job.count())
     }
 
-    /// Whether a process belongs to the run.
+    /// Returns whether a process belongs to the run.
     pub fn has(&self, pid: u32) -> bool {
         pid == self.leader.pid || self.pids().contains(&pid)
     }
 
-    /// Everybody in it.
+    /// Returns the processes in it.
     pub fn pids(&self) -> Vec<u32> {
         match &self.job {
             Some(job) => job.pids(),
@@ -91,12 +91,12 @@ impl Tree {
         }
     }
 
-    /// Whether no living process of it is left, now that its leader has ended.
+    /// Returns whether no living process of it is left, now that its leader has ended.
     pub fn group_is_empty(&self, _orphans: &[u32]) -> bool {
         self.job.as_ref().is_none_or(|job| job.count() == 0)
     }
 
-    /// One round of ending what the run left behind.
+    /// Ends once what the run left behind.
     pub fn kill_leftovers(&self, _orphans: impl FnOnce() -> Vec<u32>) -> Left {
         let Some(job) = &self.job else { return Left::Nothing };
         match job.count() {
@@ -109,11 +109,11 @@ impl Tree {
     }
 }
 
-/// Every living process in the job of a service of this instance.
+/// Returns every living process in the job of a service of this instance.
 ///
-/// Jobs can be opened by name but not listed: only the services that `outputs` names are looked at. Right after the
-/// start of a supervisor nobody is named yet; whoever its files say nothing of is ended when his service is started
-/// again (see [`Job::make`]), and one whose service no file names any more is not found.
+/// Jobs can be opened by name but not listed: only the services that `outputs` names are examined. Right after the
+/// start of a supervisor none is named yet; processes that its files do not mention are ended when their service is
+/// started again (see [`Job::make`]), and processes of a service that no file names any more are not found.
 pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Vec<Marked> {
     let services: BTreeSet<&str> = outputs.values().map(String::as_str).collect();
     let of = |service: &str| {
@@ -130,10 +130,10 @@ fn marked(pid: u32, service: &str) -> Option<Marked> {
 }
 
 impl Marked {
-    /// Kills it, if it is still the one that was found.
+    /// Kills the process, if it is still the one that was found.
     pub fn kill(&self) {
         if let Some(process) = Process::adopt(self.identity) {
-            // One that is gone is no error, and one that may not be killed is found again by the next scan.
+            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
             let _ = process.signal(signal::KILL);
         }
     }

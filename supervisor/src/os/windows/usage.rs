@@ -1,4 +1,4 @@
-//! Who descends from whom, and what they use.
+//! Descendants of processes, and what they use.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,12 +16,12 @@ use super::job::Job;
 use super::process::{open_pid, start_time, times};
 use crate::os::Look;
 
-/// Nobody: orphans come to no process here, and the job of their service knows them.
+/// Always empty: orphans get no new parent here, and stay in the job of their service.
 pub fn orphans(_is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
     Vec::new()
 }
 
-/// A process and everything that belongs to it, itself first: all of its job, else everything below it.
+/// Returns a process and all that belong to it, itself first: its whole job, else its descendants.
 pub fn descendants(root: u32) -> Vec<u32> {
     match open_pid(root, PROCESS_QUERY_LIMITED_INFORMATION).and_then(|process| Job::of(&process)) {
         Some(job) => std::iter::once(root).chain(job.pids().into_iter().filter(|pid| *pid != root)).collect(),
@@ -29,7 +29,8 @@ pub fn descendants(root: u32) -> Vec<u32> {
     }
 }
 
-/// A child remembers its parent's pid even when somebody else has got it: whoever is older than his parent is no child.
+/// Returns a process and its descendants. A child stores its parent's pid even after another process has got that pid:
+/// a process older than its parent is no child.
 fn below(root: u32) -> Vec<u32> {
     let children = children();
     let started = |pid: u32| start_time(&open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?);
@@ -45,12 +46,12 @@ fn below(root: u32) -> Vec<u32> {
     all
 }
 
-/// The children of every process, by the pid they remember.
+/// Returns the children of every process, by the parent's pid that they store.
 fn children() -> BTreeMap<u32, Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let size = u32::try_from(size_of::<PROCESSENTRY32W>()).expect("small");
     let mut entry = PROCESSENTRY32W { dwSize: size, ..Default::default() };
-    // SAFETY: the handle is new and ours, and the structure says how long it is.
+    // SAFETY: the handle is new and owned here, and the structure contains its length.
     unsafe {
         let Ok(snapshot) = own(CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0)) else { return children };
         let mut more = Process32FirstW(snapshot.as_raw_handle(), &raw mut entry);
@@ -62,8 +63,8 @@ fn children() -> BTreeMap<u32, Vec<u32>> {
     children
 }
 
-/// CPU time in seconds and resident memory in bytes of a set of processes. Of a whole job the system has counted the time,
-/// also that of those who have ended.
+/// Returns CPU time in seconds and resident memory in bytes of a set of processes. For a whole job the system's counter
+/// is used, which includes ended processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     #[expect(
         clippy::cast_precision_loss,
@@ -84,12 +85,12 @@ fn used(pid: u32) -> Option<(u64, u64)> {
     let (_, cpu) = times(&process)?;
     let size = u32::try_from(size_of::<PROCESS_MEMORY_COUNTERS>()).expect("small");
     let mut memory = PROCESS_MEMORY_COUNTERS { cb: size, ..Default::default() };
-    // SAFETY: the structure says how long it is.
+    // SAFETY: the structure contains its length.
     done(unsafe { K32GetProcessMemoryInfo(process.as_raw_handle(), &raw mut memory, size) }).ok()?;
     Some((cpu, u64::try_from(memory.WorkingSetSize).unwrap_or(0)))
 }
 
-/// Looks at the processes of a run. Nobody here is stuck in a way that could be told from outside.
+/// Looks at the processes of a run. Stuck processes cannot be recognised from outside here.
 pub fn look(leader: u32, _cgroup: Option<&Cgroup>, _stuck: bool) -> Look {
     let mut look = Look::default();
     let mut all = DefaultHasher::new();

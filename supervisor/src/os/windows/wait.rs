@@ -1,4 +1,4 @@
-//! A callback when a handle is signalled: on a thread of the system's, which watches many at once.
+//! A callback when a handle is signalled: on a thread of the system, which watches many handles at once.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -15,17 +15,17 @@ use super::handle::done;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
 
-/// Calls until it is dropped. The callback must neither block nor panic, nor drop this.
+/// Calls the callback until it is dropped. The callback must neither block nor panic, nor drop this value.
 pub(super) struct Wait {
     registration: HANDLE,
     callback: *mut Callback,
-    /// Open for as long as it is watched.
+    /// The handle, open for as long as it is watched.
     _object: OwnedHandle,
 }
 
 // SAFETY: both pointers are only used by `drop`, and the callback itself may be called and dropped on any thread.
 unsafe impl Send for Wait {}
-// SAFETY: nothing can be done with a shared one.
+// SAFETY: a shared reference allows no operation.
 unsafe impl Sync for Wait {}
 
 impl fmt::Debug for Wait {
@@ -35,7 +35,8 @@ impl fmt::Debug for Wait {
 }
 
 impl Wait {
-    /// Once, for what stays signalled; else each time that the object is.
+    /// Begins to watch. `once` calls it once, for an object that stays signalled; else it is called each time that the
+    /// object is signalled.
     pub(super) fn new(
         object: OwnedHandle,
         once: bool,
@@ -44,7 +45,7 @@ impl Wait {
         let callback: *mut Callback = Box::into_raw(Box::new(Box::new(callback)));
         let mut registration = ptr::null_mut();
         let flags = WT_EXECUTEINWAITTHREAD | if once { WT_EXECUTEONLYONCE } else { 0 };
-        // SAFETY: the object stays open and the callback in place until `drop` has unregistered both.
+        // SAFETY: the object stays open and the callback allocated until `drop` has unregistered both.
         let registered = done(unsafe {
             let context = callback.cast_const().cast();
             RegisterWaitForSingleObject(
@@ -57,7 +58,7 @@ impl Wait {
             )
         });
         if let Err(error) = registered {
-            // SAFETY: made above, and nobody has it.
+            // SAFETY: allocated above, and not registered.
             drop(unsafe { Box::from_raw(callback) });
             return Err(error);
         }
@@ -73,7 +74,7 @@ unsafe extern "system" fn called(context: *mut c_void, _timed_out: bool) {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        // SAFETY: registered by `new`. Returns once no call is under way, so that the callback is ours again.
+        // SAFETY: registered by `new`. Returns once no call is under way, so that the callback is no longer shared.
         unsafe {
             UnregisterWaitEx(self.registration, INVALID_HANDLE_VALUE);
             drop(Box::from_raw(self.callback));
