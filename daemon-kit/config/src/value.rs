@@ -253,7 +253,7 @@ pub(super) fn json_members(node: &Node) -> Result<BTreeMap<String, String>, Wron
     Ok(members)
 }
 
-fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
+pub(super) fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
     Ok(match &node.value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(number) => (*number).into(),
