@@ -9,12 +9,17 @@ use super::{COMMAND, Key, Keys, Kind, ON_FAILURE, PATH, REGEX, Range, SCALARS, T
 pub(super) const CHECKS: [(&str, &Keys); 3] =
     [("tcp", &CHECK_TCP), ("http", &CHECK_HTTP), ("exec", &CHECK_EXEC)];
 
+/// The keys of a kind of check.
+pub(crate) fn of_check(kind: &str) -> &'static Keys {
+    CHECKS.iter().find(|(known, _)| *known == kind).map_or(&CHECK_OTHER, |(_, keys)| *keys)
+}
+
 pub(crate) static PORT: Keys = Keys { table: "port", groups: &[TCP, EVERY_30S, EVERY] };
 pub(crate) static HEALTH: Keys = Keys { table: "health", groups: &[HTTP, EVERY_60S, EVERY] };
-pub(crate) static CHECK_TCP: Keys = Keys { table: "check-tcp", groups: &[KIND, TCP, EVERY_30S, EVERY] };
-pub(crate) static CHECK_HTTP: Keys = Keys { table: "check-http", groups: &[KIND, HTTP, EVERY_60S, EVERY] };
-pub(crate) static CHECK_EXEC: Keys = Keys { table: "check-exec", groups: &[KIND, EXEC, EVERY_60S, EVERY] };
-pub(crate) static CHECK_OTHER: Keys =
+pub(super) static CHECK_TCP: Keys = Keys { table: "check-tcp", groups: &[KIND, TCP, EVERY_30S, EVERY] };
+pub(super) static CHECK_HTTP: Keys = Keys { table: "check-http", groups: &[KIND, HTTP, EVERY_60S, EVERY] };
+pub(super) static CHECK_EXEC: Keys = Keys { table: "check-exec", groups: &[KIND, EXEC, EVERY_60S, EVERY] };
+pub(super) static CHECK_OTHER: Keys =
     Keys { table: "check-other", groups: &[KIND, OPTIONS, EVERY_60S, EVERY] };
 
 const EVERY_30S: &[Key] = &pace("30s", "2s");

@@ -1,6 +1,7 @@
 //! The table of keys: every key of `sereno.toml` with its type, range, default and meaning, written once.
 //!
-//! [`schema()`] and the tables of `CONFIG.md` ([`manual()`]) are made from it, and so are the hints for mistyped keys.
+//! The parser takes its ranges and defaults from here, [`schema()`] and the tables of `CONFIG.md` ([`manual()`]) are made
+//! from it, and so are the hints for mistyped keys.
 //!
 //! | module | tables |
 //! |---|---|
@@ -18,7 +19,9 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) use check::*;
 pub(super) use daemons::*;
@@ -29,6 +32,7 @@ pub(super) use service::*;
 
 use super::problem::{Scope, Wrong};
 use super::tree::{self, Node, Value};
+use super::value;
 
 /// The keys of one kind of table.
 #[derive(Debug)]
@@ -181,6 +185,11 @@ macro_rules! keys {
 use keys;
 
 impl Keys {
+    /// The keys of a table that may have any.
+    pub(super) const fn any() -> Self {
+        Self { table: "", groups: &[] }
+    }
+
     fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
         self.groups.iter().copied().flatten()
     }
@@ -197,6 +206,66 @@ impl Keys {
             Some(_) => None,
             None => Some(Wrong { rule: "is not a known key".into(), hint: nearest(key, self.known()) }),
         }
+    }
+
+    /// A key that the parser asks for by name.
+    fn key(&self, name: &str) -> &'static Key {
+        let found = self.all().find(|key| key.name == name);
+        found.unwrap_or_else(|| panic!("{}.{name} is not in the table of keys", self.table))
+    }
+
+    /// What the type of a key says of one kind, if it is that kind or one of several that are taken.
+    fn of_kind<T>(&self, name: &str, pick: impl Fn(&'static Kind) -> Option<T>) -> T {
+        let kinds = match &self.key(name).kind {
+            Kind::Any(kinds) => kinds,
+            kind => std::slice::from_ref(kind),
+        };
+        let found = kinds.iter().find_map(pick);
+        found.unwrap_or_else(|| panic!("{}.{name} is read as another type than the table says", self.table))
+    }
+
+    /// The range of a whole number.
+    pub(super) fn whole(&self, name: &str) -> RangeInclusive<i64> {
+        self.of_kind(name, |kind| match kind {
+            Kind::Whole(least, most) => Some(*least..=*most),
+            _ => None,
+        })
+    }
+
+    /// The range of a number.
+    pub(super) fn number(&self, name: &str) -> RangeInclusive<f64> {
+        self.of_kind(name, |kind| match kind {
+            Kind::Number(least, most) => Some(*least..=*most),
+            _ => None,
+        })
+    }
+
+    /// The least duration or size, as text.
+    pub(super) fn least(&self, name: &str) -> &'static str {
+        self.of_kind(name, |kind| match kind {
+            Kind::Duration(least) | Kind::Size(least) => Some(*least),
+            _ => None,
+        })
+    }
+
+    /// The keys of a table below.
+    pub(super) fn table(&self, name: &str) -> &'static Self {
+        self.of_kind(name, |kind| match kind {
+            Kind::Table(keys) => Some(*keys),
+            _ => None,
+        })
+    }
+
+    /// The default of a key, read as the value would be.
+    pub(super) fn default<T, W: Into<Wrong>>(&self, name: &str, read: impl Fn(&Node) -> Result<T, W>) -> T {
+        let node = self.key(name).default_node();
+        let value = node.and_then(|node| read(&node).ok());
+        value.unwrap_or_else(|| panic!("{}.{name} has no good default in the table of keys", self.table))
+    }
+
+    /// The default of a duration.
+    pub(super) fn default_duration(&self, name: &str) -> Duration {
+        self.default(name, value::duration(self.least(name)))
     }
 }
 

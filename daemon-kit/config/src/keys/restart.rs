@@ -73,6 +73,7 @@ pub(crate) static WATCH: Keys = Keys {
     }],
 };
 
+/// Its times are looked at a few times within each, so they are not below a second.
 pub(crate) static WATCHDOG: Keys = Keys {
     table: "watchdog",
     groups: &[&keys! {

@@ -41,7 +41,8 @@ pub(crate) static SERVICE: Keys = Keys {
         "linux": Table(&SERVICE) => Words("none"), "Keys that hold only on Linux.";
         "log": Table(&LOG) => Words("see `log`"), "How its output is kept.";
         "macos": Table(&SERVICE) => Words("none"), "Keys that hold only on macOS.";
-        "memory_max": Size("1MB") => Words("no limit"), "More memory than this, of all its processes together, and it is restarted. No crash: the streak stays as it is. The kernel's own limit where the supervisor may set one (a cgroup v2 with the memory controller), else looked at every 5 s.";
+        // Nothing that could be meant runs in less than 1 MB.
+    "memory_max": Size("1MB") => Words("no limit"), "More memory than this, of all its processes together, and it is restarted. No crash: the streak stays as it is. The kernel's own limit where the supervisor may set one (a cgroup v2 with the memory controller), else looked at every 5 s.";
         "nice": Whole(-20, 19) => ITS_PARENTS, "Priority.";
         "no_new_privileges": Flag => Is("false"), "Neither it nor what it starts can gain rights by a setuid program. Linux.";
         "port": Any(&[Whole(1, 65_535), TEXT, Table(&PORT)]) => Words("none"), r#"A TCP check. A number is short for `{ port = … }`, `"host:port"` for `{ address = … }`."#;
@@ -100,7 +101,8 @@ pub(crate) static LOG: Keys = Keys {
     groups: &[&keys! {
         "compress": Flag => Is("true"), "Whether rotated files from the second on are compressed.";
         "keep": Whole(0, 1000) => Is("10"), "So many rotated files are kept.";
-        "max_size": Size("1KB") => Is("50MB"), "A file is rotated at this size.";
+        // Below 1 KB, more time would go into rotating than into writing.
+    "max_size": Size("1KB") => Is("50MB"), "A file is rotated at this size.";
         "stderr": PATH => Words("`log/NAME.err.log` in home"), "Where stderr is kept.";
         "stdout": PATH => Words("`log/NAME.out.log` in home"), "Where stdout is kept.";
         "timestamps": False => Is("false"), "`true` is not in this version.";
