@@ -20,7 +20,7 @@ pub(super) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<
 
 /// Prints the schema of `sereno.toml`.
 pub(super) fn schema(out: &mut Out) -> Result<Done, Failure> {
-    out.text(sereno_config::SCHEMA)?;
+    out.text(&sereno_config::schema())?;
     Ok(Done::Well)
 }
 

@@ -6,39 +6,19 @@ use std::time::Duration;
 
 use proto::Name;
 
-use super::keys::{self, Keys};
-use super::model::{Check, CheckSpec, HttpCheck, OnFailure};
+use super::keys::{self, ON_FAILURE};
+use super::model::{Check, CheckSpec, HttpCheck};
+use super::net;
 use super::problem::Wrong;
 use super::reader::Reader;
-use super::service::{READY_TIMEOUT, check_name, variable};
+use super::service::{check_name, variable};
 use super::tree::Node;
-use super::value::{argv, choice, duration, failures, filled, flag, json_members, regex, whole};
-use super::{net, value};
-
-/// The shortest interval: a check is not a load test.
-const SHORTEST: Duration = Duration::from_millis(10);
+use super::value::{argv, failures, filled, flag, json_members, regex};
 
 /// What a service is checked for, and how long it may take to be ready.
 pub(super) struct Checks {
     pub(super) checks: BTreeMap<Name, Check>,
     pub(super) ready_timeout: Duration,
-}
-
-/// What a kind of check is when it says nothing else.
-struct Kind {
-    keys: &'static Keys,
-    interval: Duration,
-    timeout: Duration,
-}
-
-fn kind(name: &str) -> Kind {
-    let (keys, interval, timeout) = match name {
-        "tcp" => (&keys::CHECK_TCP, 30, 2),
-        "http" => (&keys::CHECK_HTTP, 60, 5),
-        "exec" => (&keys::CHECK_EXEC, 60, 5),
-        _ => (&keys::CHECK_OTHER, 60, 5),
-    };
-    Kind { keys, interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
 }
 
 /// A check whose `start_period` still has to be settled with the others'.
@@ -51,8 +31,8 @@ struct Draft<'a> {
 /// Reads every check of a service.
 pub(super) fn read(service: &Reader<'_>, cwd: &Path) -> Checks {
     let mut drafts: BTreeMap<Name, Draft<'_>> = BTreeMap::new();
-    for (id, name, keys) in [("port", "tcp", &keys::PORT), ("health", "http", &keys::HEALTH)] {
-        let table = service.sub(id, keys);
+    for (id, name) in [("port", "tcp"), ("health", "http")] {
+        let table = service.sub(id);
         if let (Some(table), Ok(id)) = (table, Name::new(id)) {
             drafts.insert(id, draft(table, name, cwd));
         }
@@ -89,16 +69,14 @@ fn other<'a>(service: &Reader<'a>, id: &str, node: &'a Node, cwd: &Path) -> Opti
         return None;
     };
     let kind_name = any.read(given, filled)?;
-    let table = Reader::new(service.scope, node, service.service, kind(&kind_name).keys)?;
+    let table = Reader::new(service.scope, node, service.service, keys::of_check(&kind_name))?;
     let table = if service.template { table.template() } else { table };
     Some((name, draft(table, &kind_name, cwd)))
 }
 
 fn draft<'a>(table: Reader<'a>, name: &str, cwd: &Path) -> Draft<'a> {
-    let kind = kind(name);
-    let interval = table.opt("interval", duration(SHORTEST)).unwrap_or(kind.interval);
-    let (failures, window) = table.opt("failures", failures).unwrap_or((3, 0));
-    let answers = [("restart", OnFailure::Restart), ("report", OnFailure::Report)];
+    let interval = table.duration("interval");
+    let (failures, window) = table.or_default("failures", failures(table.keys.whole("failures")));
     let check = Check {
         kind: name.into(),
         spec: match name {
@@ -108,22 +86,22 @@ fn draft<'a>(table: Reader<'a>, name: &str, cwd: &Path) -> Draft<'a> {
             _ => CheckSpec::Options(table.map("options", |_, _| Ok(()))),
         },
         interval,
-        timeout: timeout(&table, interval, kind.timeout),
-        retry_interval: table.opt("retry_interval", duration(SHORTEST)).unwrap_or(interval),
+        timeout: timeout(&table, interval),
+        retry_interval: table.opt_duration("retry_interval").unwrap_or(interval),
         start_period: Duration::ZERO,
         failures,
         window,
-        successes: table.opt("successes", whole(1..=1000)).unwrap_or(1),
-        on_failure: table.opt("on_failure", choice(&answers)).unwrap_or(OnFailure::Restart),
+        successes: table.whole("successes"),
+        on_failure: table.choice("on_failure", &ON_FAILURE),
     };
-    Draft { check, start_period: table.opt("start_period", duration(Duration::ZERO)), table }
+    Draft { check, start_period: table.opt_duration("start_period"), table }
 }
 
 /// Less than the interval, so that two checks of one target never overlap.
-fn timeout(table: &Reader<'_>, interval: Duration, default: Duration) -> Duration {
-    let fitting = interval.mul_f64(0.8);
-    let Some(given) = table.opt("timeout", duration(Duration::from_millis(1))) else {
-        return if default < interval { default } else { fitting };
+fn timeout(table: &Reader<'_>, interval: Duration) -> Duration {
+    let Some(given) = table.opt_duration("timeout") else {
+        let default = table.keys.default_duration("timeout");
+        return if default < interval { default } else { interval.mul_f64(0.8) };
     };
     if let Some(node) = table.get("timeout").filter(|_| given >= interval) {
         table.bad(node, format!("must be less than the interval ({})", humantime::format_duration(interval)));
@@ -134,9 +112,10 @@ fn timeout(table: &Reader<'_>, interval: Duration, default: Duration) -> Duratio
 /// Reads `ready_timeout` and `start_period`. A run cannot be given up within a start period, so the longest one extends
 /// the default of `ready_timeout`; a short one of a single check does not shorten it.
 fn settle(service: &Reader<'_>, drafts: BTreeMap<Name, Draft<'_>>) -> Checks {
-    let given = service.opt("ready_timeout", duration(Duration::from_millis(1)));
-    let longest = drafts.values().filter_map(|draft| draft.start_period).max();
-    let ready_timeout = given.unwrap_or(READY_TIMEOUT.max(longest.unwrap_or_default()));
+    let longest = drafts.values().filter_map(|draft| draft.start_period).max().unwrap_or_default();
+    let ready_timeout = service
+        .opt_duration("ready_timeout")
+        .unwrap_or_else(|| service.keys.default_duration("ready_timeout").max(longest));
     let settled = |(id, draft): (Name, Draft<'_>)| {
         let period = draft.start_period.unwrap_or(ready_timeout);
         if let Some(node) = draft.table.get("start_period").filter(|_| period > ready_timeout) {
@@ -149,7 +128,7 @@ fn settle(service: &Reader<'_>, drafts: BTreeMap<Name, Draft<'_>>) -> Checks {
 }
 
 fn tcp(table: &Reader<'_>) -> CheckSpec {
-    let ports = table.opt("port", net::port);
+    let ports = table.opt("port", net::port(table.keys.whole("port")));
     let listed = match table.get("address") {
         Some(node) if node.list().is_some() => table.list("address", "addresses", net::address),
         _ => table.opt("address", net::address).map(|address| vec![address]),
@@ -182,7 +161,7 @@ fn http(table: &Reader<'_>) -> CheckSpec {
     if table.get("url").is_none() {
         table.lacks("needs a url");
     }
-    let expect = table.sub("expect", &keys::EXPECT);
+    let expect = table.sub_or_empty("expect");
     let header = |name: &str, text: &str| {
         if !net::is_header_name(name) {
             return Err(Wrong::from("must be the name of an HTTP header"));
@@ -194,16 +173,13 @@ fn http(table: &Reader<'_>) -> CheckSpec {
     };
     CheckSpec::Http(HttpCheck {
         url: table.opt("url", net::url).unwrap_or_default(),
-        method: table.opt("method", net::method).unwrap_or_else(|| "GET".into()),
+        method: table.or_default("method", net::method),
         headers: table.map("headers", header),
-        expect_status: expect
-            .and_then(|expect| expect.opt("status", net::statuses))
-            .unwrap_or_else(|| vec![(200, 399)]),
-        expect_body: expect
-            .and_then(|expect| expect.opt("body", |node| regex(node).map(|regex| regex.to_string()))),
-        expect_json: expect.and_then(|expect| expect.opt("json", json_members)).unwrap_or_default(),
-        redirects: table.opt("redirects", whole(0..=20)).unwrap_or(0),
+        expect_status: expect.or_default("status", net::statuses(expect.keys.whole("status"))),
+        expect_body: expect.opt("body", |node| regex(node).map(|regex| regex.to_string())),
+        expect_json: expect.opt("json", json_members).unwrap_or_default(),
+        redirects: table.whole("redirects"),
         ca_file: table.path("ca_file"),
-        insecure: table.opt("insecure", value::flag).unwrap_or(false),
+        insecure: table.flag("insecure"),
     })
 }

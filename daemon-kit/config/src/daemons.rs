@@ -1,7 +1,6 @@
 //! `[supervisor]`, `[monitors.NAME]` and the monitors' own tables.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use proto::Name;
 
@@ -12,7 +11,7 @@ use super::problem::Scope;
 use super::reader::Reader;
 use super::service::check_name;
 use super::tree::{Node, Value};
-use super::value::{duration, filled, flag, log_filter, number, whole};
+use super::value::{filled, log_filter};
 
 /// The monitors that need no table, and what they serve.
 pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
@@ -41,50 +40,43 @@ impl Monitor {
 
 /// Reads `[supervisor]`.
 pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
-    let brake = Brake { share: 0.5, min: 4, window: Duration::from_secs(30) };
-    let guard = Guard { enabled: true, hang: Duration::from_secs(30) };
-    let table = root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR));
-    let Some(table) = table else {
-        let (home, log) = (std::path::PathBuf::new(), "info".into());
-        return SupervisorTable { home, log, brake, guard, listen: Vec::new(), tls: None, metrics: None };
-    };
-    let listen = endpoints::listen(&table);
+    match root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR)) {
+        Some(table) => read_supervisor(&table),
+        None => Reader::absent(&keys::SUPERVISOR, read_supervisor),
+    }
+}
+
+fn read_supervisor(table: &Reader<'_>) -> SupervisorTable {
+    let listen = endpoints::listen(table);
     if let (Some(node), true) = (table.get("listen"), listen.iter().any(proto::Endpoint::is_local)) {
         table.bad(node, "is for http:// and https://: its own socket in home/run is always there");
     }
     SupervisorTable {
         home: table.path("home").unwrap_or_default(),
-        log: table.opt("log", log_filter).unwrap_or_else(|| "info".into()),
-        brake: read_brake(&table, brake),
-        guard: read_guard(&table, guard),
-        metrics: endpoints::metrics(&table, &listen),
+        log: table.or_default("log", log_filter),
+        brake: read_brake(&table.sub_or_empty("brake")),
+        guard: read_guard(table),
+        metrics: endpoints::metrics(table, &listen),
         listen,
-        tls: endpoints::tls(&table),
+        tls: endpoints::tls(table),
     }
 }
 
-fn read_brake(table: &Reader<'_>, default: Brake) -> Brake {
-    let Some(brake) = table.sub("brake", &keys::BRAKE) else { return default };
-    Brake {
-        share: brake.opt("share", number(0.0..=1.0)).unwrap_or(default.share),
-        min: brake.opt("min", whole(1..=1_000_000)).unwrap_or(default.min),
-        window: brake.opt("window", duration(Duration::from_millis(100))).unwrap_or(default.window),
-    }
+fn read_brake(table: &Reader<'_>) -> Brake {
+    Brake { share: table.number("share"), min: table.whole("min"), window: table.duration("window") }
 }
 
-fn read_guard(table: &Reader<'_>, default: Guard) -> Guard {
+fn read_guard(table: &Reader<'_>) -> Guard {
+    let of = |table: &Reader<'_>| Guard { enabled: table.flag("enabled"), hang: table.duration("hang") };
+    let absent = || Reader::absent(&keys::GUARD, of);
     match table.get("guard").map(|node| &node.value) {
-        Some(Value::Boolean(enabled)) => return Guard { enabled: *enabled, ..default },
-        Some(Value::Table(_)) | None => {}
+        Some(Value::Boolean(enabled)) => Guard { enabled: *enabled, ..absent() },
+        Some(Value::Table(_)) => table.sub("guard").map_or_else(absent, |guard| of(&guard)),
+        None => absent(),
         Some(_) => {
             table.opt("guard", |_| Err::<(), _>("must be true, false or { enabled, hang }"));
-            return default;
+            absent()
         }
-    }
-    let Some(guard) = table.sub("guard", &keys::GUARD) else { return default };
-    Guard {
-        enabled: guard.opt("enabled", flag).unwrap_or(default.enabled),
-        hang: guard.opt("hang", duration(Duration::from_millis(100))).unwrap_or(default.hang),
     }
 }
 
@@ -132,7 +124,7 @@ fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>
         managed: true,
         endpoint: None,
     });
-    let managed = table.opt("managed", flag).unwrap_or(true);
+    let managed = table.flag("managed");
     let mut kinds = table.opt("kind", filled).map_or(default.kinds, |kind| vec![kind]);
     if !managed {
         // A command is run where the service is, by a monitor that we started.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proto::Name;
 
 use super::keys::{self, Keys};
-use super::problem::{Scope, Wrong};
+use super::problem::Scope;
 use super::tree::{Node, Table, Value};
 use super::{Env, endpoints, expand, find, instances};
 
@@ -91,11 +91,8 @@ fn expand_service(scope: &Scope<'_>, table: &mut Table, env: &Env) {
 
 /// Reports the keys of a table that are not in the list.
 pub(super) fn unknown_keys(scope: &Scope<'_>, node: &Node, service: Option<&Name>, keys: &Keys) {
-    for (key, child) in node.table().into_iter().flatten().filter(|(key, _)| !keys.now.contains(&&***key)) {
-        let wrong = Wrong { rule: "is not a known key".into(), hint: keys.nearest(key) };
-        if keys.later.contains(&&**key) {
-            scope.key(child.key_at, &child.path, service, "is not in this version");
-        } else {
+    for (key, child) in node.table().into_iter().flatten() {
+        if let Some(wrong) = keys.refuse(key) {
             scope.key(child.key_at, &child.path, service, wrong);
         }
     }

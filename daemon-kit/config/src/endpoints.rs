@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use proto::Endpoint;
 
 use super::effective::absolute_if;
-use super::keys;
 use super::problem::Wrong;
 use super::reader::Reader;
 use super::tree::{Node, Value};
@@ -71,7 +70,7 @@ fn loopback(node: &Node) -> Result<SocketAddr, Wrong> {
 
 /// `tls`: all three files or none.
 pub(super) fn tls(table: &Reader<'_>) -> Option<TlsFiles> {
-    let tls = table.sub("tls", &keys::TLS)?;
+    let tls = table.sub("tls")?;
     if ["ca", "cert", "key"].iter().any(|key| tls.get(key).is_none()) {
         tls.lacks("needs ca, cert and key: both sides show who they are");
     }

@@ -9,12 +9,10 @@ use std::collections::BTreeMap;
 use proto::Name;
 
 use super::Env;
+use super::keys;
 use super::model::{Dependency, Service};
 use super::service::check_name;
 use super::tree::{Node, Table, Value};
-
-/// How many one table may stand for.
-pub(super) const MOST: i64 = 100;
 
 /// Puts every service with `instances` in its place so many times; whether there were any.
 pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
@@ -34,7 +32,7 @@ pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
 fn count(node: &Node) -> Option<i64> {
     let told = node.get(&[std::env::consts::OS, "instances"]).or_else(|| node.get(&["instances"]))?;
     match told.value {
-        Value::Integer(count) if (1..=MOST).contains(&count) => Some(count),
+        Value::Integer(count) if keys::SERVICE.whole("instances").contains(&count) => Some(count),
         _ => Some(1),
     }
 }

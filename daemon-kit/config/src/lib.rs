@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`model`] | what a checked file says |
 //! | [`problem`] | what is wrong, where, and how that is written |
-//! | [`keys`] | every key there is, once: for hints, for the schema and for `CONFIG.md` |
+//! | [`keys`] | every key there is, once: type, range, default, meaning; the schema and the tables of `CONFIG.md` are made from it |
 //! | [`home`] | the folder that holds state, logs and sockets |
 //! | `find` | which file it is, where its home lies, where the daemons listen |
 //! | `tree` | the document as values that know where they stand |
@@ -72,6 +72,7 @@ pub use daemons::GUARD;
 pub use environ::service_env;
 pub use find::{Located, find, locate, read};
 pub use home::Home;
+pub use keys::schema;
 pub use links::LinkRefused;
 #[cfg(unix)]
 pub use links::{Ownership, may_follow};
@@ -88,9 +89,6 @@ pub use world::{check_world, resolve_program};
 use problem::Scope;
 use reader::Reader;
 use tree::Node;
-
-/// The JSON Schema of the file, for editors.
-pub const SCHEMA: &str = include_str!("../schema/sereno.schema.json");
 
 /// An environment.
 pub type Env = BTreeMap<String, String>;

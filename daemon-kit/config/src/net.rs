@@ -1,20 +1,24 @@
 //! Values of checks that go over a network: addresses, URLs, status codes, headers.
 
+use std::ops::RangeInclusive;
+
 use super::problem::Wrong;
 use super::tree::{Node, Value};
 use super::value::{filled, text};
 
 /// A port by itself means this machine, by either family: a server may listen on only one of them.
-pub(super) fn port(node: &Node) -> Result<Vec<String>, Wrong> {
-    let number = match &node.value {
-        Value::Integer(number) => u16::try_from(*number).ok(),
-        // `port = "${PORT}"`.
-        Value::Text(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match number {
-        Some(port) if port > 0 => Ok(vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")]),
-        _ => Err("must be a port from 1 to 65535".into()),
+pub(super) fn port(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<Vec<String>, Wrong> {
+    move |node| {
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            // `port = "${PORT}"`.
+            Value::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number.filter(|port| range.contains(port)) {
+            Some(port) => Ok(vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")]),
+            None => Err(format!("must be a port from {} to {}", range.start(), range.end()).into()),
+        }
     }
 }
 
@@ -80,22 +84,29 @@ pub(super) fn is_header_value(value: &str) -> bool {
 }
 
 /// `200`, `"200-399"` or a list of these, as inclusive ranges.
-pub(super) fn statuses(node: &Node) -> Result<Vec<(u16, u16)>, Wrong> {
-    const RULE: &str = "must be a status from 100 to 599, a range such as \"200-399\", or a list of these";
-    let code = |code: u16| (100..=599).contains(&code).then_some(code);
-    let one = |node: &Node| match &node.value {
-        Value::Integer(number) => u16::try_from(*number).ok().and_then(code).map(|code| (code, code)),
-        Value::Text(text) => {
-            let (from, to) = text.split_once('-').unwrap_or((text, text));
-            let from = from.trim().parse().ok().and_then(code)?;
-            let to = to.trim().parse().ok().and_then(code)?;
-            (from <= to).then_some((from, to))
-        }
-        _ => None,
-    };
-    let ranges: Option<Vec<_>> = match node.list() {
-        Some(items) => items.iter().map(one).collect(),
-        None => one(node).map(|range| vec![range]),
-    };
-    ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(|| RULE.into())
+pub(super) fn statuses(good: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<Vec<(u16, u16)>, Wrong> {
+    move |node| {
+        let code = |code: i64| u16::try_from(code).ok().filter(|_| good.contains(&code));
+        let one = |node: &Node| match &node.value {
+            Value::Integer(number) => code(*number).map(|code| (code, code)),
+            Value::Text(text) => {
+                let (from, to) = text.split_once('-').unwrap_or((text, text));
+                let from = from.trim().parse().ok().and_then(code)?;
+                let to = to.trim().parse().ok().and_then(code)?;
+                (from <= to).then_some((from, to))
+            }
+            _ => None,
+        };
+        let ranges: Option<Vec<_>> = match node.list() {
+            Some(items) => items.iter().map(one).collect(),
+            None => one(node).map(|range| vec![range]),
+        };
+        ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(|| {
+            let (least, most) = (good.start(), good.end());
+            format!(
+                "must be a status from {least} to {most}, a range such as \"200-399\", or a list of these"
+            )
+            .into()
+        })
+    }
 }

@@ -1,16 +1,22 @@
-//! Reads one table key by key: what is absent gives `None`, what is wrong is reported and gives `None` too, so that
-//! the caller goes on and every problem is found at once.
+//! Reads one table key by key: what is absent gives `None` or the default of the table of keys, what is wrong is reported
+//! and gives the same, so that the caller goes on and every problem is found at once. Ranges are those of the table of
+//! keys.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proto::Name;
 
 use super::effective::unknown_keys;
 use super::keys::Keys;
 use super::problem::{Scope, Wrong};
-use super::tree::{Node, Table};
+use super::tree::{Node, Table, Value};
 use super::value;
+
+static EMPTY: Table = Table::new();
+/// The keys of a table that may have any.
+static ANY: Keys = Keys::any();
 
 /// One table.
 #[derive(Clone, Copy)]
@@ -18,6 +24,8 @@ pub(super) struct Reader<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) node: &'a Node,
     table: &'a Table,
+    /// Its keys, with their ranges and defaults.
+    pub(super) keys: &'static Keys,
     /// Whose problems these are.
     pub(super) service: Option<&'a Name>,
     /// It is `[defaults]`: nothing is missing in it.
@@ -31,7 +39,7 @@ impl<'a> Reader<'a> {
             scope.value(node, service, "must be a table");
             return None;
         };
-        Some(Self { scope, node, table, service, template: false })
+        Some(Self { scope, node, table, keys: &ANY, service, template: false })
     }
 
     /// A table that may have only these keys.
@@ -39,26 +47,40 @@ impl<'a> Reader<'a> {
         scope: &'a Scope<'a>,
         node: &'a Node,
         service: Option<&'a Name>,
-        keys: &Keys,
+        keys: &'static Keys,
     ) -> Option<Self> {
         let reader = Self::open(scope, node, service)?;
         unknown_keys(scope, node, service, keys);
-        Some(reader)
+        Some(Self { keys, ..reader })
     }
 
-    /// The same, as `[defaults]`.
+    /// Gives `read` a table in which nothing is written, so that every default holds.
+    pub(super) fn absent<T>(keys: &'static Keys, read: impl FnOnce(&Reader<'_>) -> T) -> T {
+        let node = Node { at: None, key_at: None, path: String::new(), value: Value::Table(Table::new()) };
+        let scope = Scope::new(Path::new(""), "");
+        read(&Reader { scope: &scope, node: &node, table: &EMPTY, keys, service: None, template: true })
+    }
+
+    /// This table as `[defaults]`, in which nothing is missing.
     pub(super) fn template(self) -> Self {
         Self { template: true, ..self }
     }
 
-    /// A table below, with its own keys.
-    pub(super) fn sub(&self, key: &str, keys: &Keys) -> Option<Self> {
+    /// A table below.
+    pub(super) fn sub(&self, key: &str) -> Option<Self> {
+        let keys = self.keys.table(key);
         let reader = Self::new(self.scope, self.get(key)?, self.service, keys)?;
         Some(Self { template: self.template, ..reader })
     }
 
+    /// A table below. Where there is none, or something that is no table, every default holds.
+    pub(super) fn sub_or_empty(&self, key: &str) -> Self {
+        let empty = || Self { table: &EMPTY, keys: self.keys.table(key), ..*self };
+        self.sub(key).unwrap_or_else(empty)
+    }
+
     /// A table in hand, with its own keys.
-    pub(super) fn table(&self, node: &'a Node, keys: &Keys) -> Option<Self> {
+    pub(super) fn table(&self, node: &'a Node, keys: &'static Keys) -> Option<Self> {
         Self::new(self.scope, node, self.service, keys)
     }
 
@@ -81,7 +103,47 @@ impl<'a> Reader<'a> {
         self.read(self.get(key)?, read)
     }
 
-    /// The same for a value in hand.
+    /// A value that must be as `read` wants it, or the default of its key.
+    pub(super) fn or_default<T, W: Into<Wrong>>(&self, key: &str, read: impl Fn(&Node) -> Result<T, W>) -> T {
+        self.opt(key, &read).unwrap_or_else(|| self.keys.default(key, read))
+    }
+
+    /// A boolean.
+    pub(super) fn flag(&self, key: &str) -> bool {
+        self.or_default(key, value::flag)
+    }
+
+    /// A whole number without a default.
+    pub(super) fn opt_whole<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        self.opt(key, value::whole(self.keys.whole(key)))
+    }
+
+    /// A whole number.
+    pub(super) fn whole<T: TryFrom<i64>>(&self, key: &str) -> T {
+        self.or_default(key, value::whole(self.keys.whole(key)))
+    }
+
+    /// Any number.
+    pub(super) fn number(&self, key: &str) -> f64 {
+        self.or_default(key, value::number(self.keys.number(key)))
+    }
+
+    /// A duration that has no default, or one that depends on other keys.
+    pub(super) fn opt_duration(&self, key: &str) -> Option<Duration> {
+        self.opt(key, value::duration(self.keys.least(key)))
+    }
+
+    /// A duration.
+    pub(super) fn duration(&self, key: &str) -> Duration {
+        self.opt_duration(key).unwrap_or_else(|| self.keys.default_duration(key))
+    }
+
+    /// One of some words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> T {
+        self.or_default(key, value::choice(words))
+    }
+
+    /// A value in hand that must be as `read` wants it.
     pub(super) fn read<T, W: Into<Wrong>>(
         &self,
         node: &Node,

@@ -1,7 +1,6 @@
 //! `ready = …`: what must hold before a run counts as ready.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use proto::Name;
 
@@ -10,7 +9,7 @@ use super::model::{Check, Ready};
 use super::problem::Wrong;
 use super::reader::Reader;
 use super::tree::Node;
-use super::value::{duration, regex};
+use super::value::regex;
 
 /// Reads `ready`; without it, every check that the service declares, and without those, that it was started.
 pub(super) fn read(service: &Reader<'_>, checks: &BTreeMap<Name, Check>) -> Vec<Ready> {
@@ -41,7 +40,7 @@ fn condition(service: &Reader<'_>, node: &Node, checks: &BTreeMap<Name, Check>) 
     if node.table().is_some() {
         let table = Reader::new(service.scope, node, service.service, &keys::READY)?;
         let log = table.opt("log", regex).map(Ready::Log);
-        let delay = table.opt("delay", duration(Duration::ZERO)).map(Ready::Delay);
+        let delay = table.opt_duration("delay").map(Ready::Delay);
         if table.get("log").is_some() == table.get("delay").is_some() {
             service.bad(node, "must have either log or delay; for both, give a list");
         }

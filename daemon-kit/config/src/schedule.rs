@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::cron::Cron;
-use super::keys;
+use super::keys::{MISSED, OVERLAPS};
 use super::reader::Reader;
 use super::tree::{Node, Value};
-use super::value::{choice, duration, filled};
+use super::value::filled;
 
 /// When a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +42,10 @@ pub(super) fn read(service: &Reader<'_>) -> Option<Schedule> {
     if !is_job(service) {
         return None;
     }
-    let table = service.sub("schedule", &keys::SCHEDULE)?;
-    let overlaps = [("skip", Overlap::Skip), ("queue", Overlap::Queue), ("kill", Overlap::Kill)];
-    let overlap = table.opt("overlap", choice(&overlaps)).unwrap_or(Overlap::Skip);
-    let timeout = table.opt("timeout", duration(Duration::from_secs(1)));
-    let missed = table.opt("missed", choice(&[("run", true), ("skip", false)])).unwrap_or(true);
+    let table = service.sub("schedule")?;
+    let overlap = table.choice("overlap", &OVERLAPS);
+    let timeout = table.opt_duration("timeout");
+    let missed = table.choice("missed", &MISSED);
     if table.get("cron").is_none() {
         table.lacks("needs cron: when it runs, such as \"0 3 * * *\"");
     }

@@ -3,118 +3,82 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use proto::Name;
 
 use super::capability::capability;
 use super::check::{self, Checks};
-use super::keys;
-use super::model::{
-    Command, Dependency, DependencyOn, EnvInherit, Log, Ready, RestartPolicy, Service, Socket, Stop, StopTo,
-};
+use super::keys::{self, CONDITIONS, STOP_TO};
+use super::model::{Command, Dependency, DependencyOn, EnvInherit, Log, Service, Socket, Stop};
 use super::problem::{Scope, Wrong};
 use super::reader::Reader;
 use super::tree::{Node, Value};
-use super::value::{self, argv, choice, duration, filled, flag, whole};
+use super::value::{self, argv, choice, filled, flag};
 use super::{ready, restart, schedule, watch, watchdog};
-
-/// How long a run may take to become ready.
-pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Service {
     /// A service with nothing but defaults.
     pub fn new(command: Command, cwd: PathBuf) -> Self {
-        Self {
-            command,
-            cwd,
-            env: BTreeMap::new(),
-            env_file: Vec::new(),
-            env_inherit: EnvInherit::All,
-            user: None,
-            group: None,
-            umask: None,
-            nice: None,
-            no_new_privileges: false,
-            capabilities: None,
-            limits: BTreeMap::new(),
-            autostart: true,
-            depends_on: BTreeMap::new(),
-            restart: RestartPolicy::default(),
-            ready: vec![Ready::Started],
-            ready_timeout: READY_TIMEOUT,
-            stop: Stop::default(),
-            checks: BTreeMap::new(),
-            log: Log::default(),
-            sockets: Vec::new(),
-            tags: Vec::new(),
-            memory_max: None,
-            watchdog: None,
-            watch: None,
-            schedule: None,
-        }
+        Self { command, cwd, ..Reader::absent(&keys::SERVICE, of) }
     }
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: "SIGTERM".into(), to: StopTo::Group, timeout: Duration::from_secs(10), command: None }
+        Reader::absent(&keys::STOP, stop)
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { stdout: None, stderr: None, max_size: 50_000_000, keep: 10, compress: true }
+        Reader::absent(&keys::LOG, log)
     }
 }
 
 /// Reads a service whose defaults are merged in. What is wrong in it is reported and reads as its default.
 pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Service {
-    let nothing = Service::new(Command::Argv(Vec::new()), PathBuf::new());
-    let Some(table) = Reader::new(scope, node, name, &keys::SERVICE) else { return nothing };
-    // Without a name it is `[defaults]`.
-    let table = if name.is_none() { table.template() } else { table };
-    let cwd = table.path("cwd").unwrap_or_default();
-    let Checks { checks, ready_timeout } = check::read(&table, &cwd);
-    // Told from the others by its name by now.
-    table.opt("instances", whole::<u32>(1..=super::instances::MOST));
-    Service {
-        command: command(&table),
-        cwd,
-        env: table.map("env", variable),
-        env_file: table.paths("env_file"),
-        env_inherit: env_inherit(&table),
-        user: table.opt("user", value::account),
-        group: table.opt("group", value::account),
-        umask: table.opt("umask", value::umask),
-        nice: table.opt("nice", whole(-20..=19)),
-        no_new_privileges: table.opt("no_new_privileges", flag).unwrap_or(false),
-        capabilities: table
-            .list("capabilities", "names of capabilities", capability)
-            .map(|all| all.into_iter().fold(0, |all, one| all | one)),
-        limits: limits(&table),
-        autostart: table.opt("autostart", flag).unwrap_or(true),
-        depends_on: depends_on(&table),
-        restart: restart::read(&table),
-        ready: ready::read(&table, &checks),
-        ready_timeout,
-        stop: stop(&table),
-        watchdog: watchdog::read(&table, &checks),
-        watch: watch::read(&table),
-        schedule: schedule::read(&table),
-        checks,
-        log: log(&table),
-        sockets: sockets(&table),
-        tags: table.list("tags", "names", tag).unwrap_or_default(),
-        memory_max: table.opt("memory_max", memory),
+    match Reader::new(scope, node, name, &keys::SERVICE) {
+        // Without a name it is `[defaults]`.
+        Some(table) if name.is_none() => of(&table.template()),
+        Some(table) => of(&table),
+        None => Reader::absent(&keys::SERVICE, of),
     }
 }
 
-fn memory(node: &Node) -> Result<u64, Wrong> {
-    match value::size(node)? {
-        // Nothing that could be meant runs in less.
-        small if small < 1_000_000 => Err("must be at least 1MB".into()),
-        size => Ok(size),
+fn of(table: &Reader<'_>) -> Service {
+    let cwd = table.path("cwd").unwrap_or_default();
+    let Checks { checks, ready_timeout } = check::read(table, &cwd);
+    // Told from the others by its name by now.
+    table.opt_whole::<u32>("instances");
+    Service {
+        command: command(table),
+        cwd,
+        env: table.map("env", variable),
+        env_file: table.paths("env_file"),
+        env_inherit: env_inherit(table),
+        user: table.opt("user", value::account),
+        group: table.opt("group", value::account),
+        umask: table.opt("umask", value::umask),
+        nice: table.opt_whole("nice"),
+        no_new_privileges: table.flag("no_new_privileges"),
+        capabilities: table
+            .list("capabilities", "names of capabilities", capability)
+            .map(|all| all.into_iter().fold(0, |all, one| all | one)),
+        limits: limits(table),
+        autostart: table.flag("autostart"),
+        depends_on: depends_on(table),
+        restart: restart::read(table),
+        ready: ready::read(table, &checks),
+        ready_timeout,
+        stop: stop(&table.sub_or_empty("stop")),
+        watchdog: watchdog::read(table, &checks),
+        watch: watch::read(table),
+        schedule: schedule::read(table),
+        checks,
+        log: log(&table.sub_or_empty("log")),
+        sockets: sockets(table),
+        tags: table.list("tags", "names", tag).unwrap_or_default(),
+        memory_max: table.opt("memory_max", value::size(table.keys.least("memory_max"))),
     }
 }
 
@@ -203,7 +167,7 @@ fn env_inherit(table: &Reader<'_>) -> EnvInherit {
 }
 
 fn limits(table: &Reader<'_>) -> BTreeMap<String, Option<u64>> {
-    let Some(limits) = table.sub("limits", &keys::LIMITS) else { return BTreeMap::new() };
+    let Some(limits) = table.sub("limits") else { return BTreeMap::new() };
     let entry = |(name, node): (&String, &Node)| Some((name.clone(), limits.read(node, value::limit)?));
     limits.entries().filter_map(entry).collect()
 }
@@ -250,49 +214,36 @@ fn depends_on(table: &Reader<'_>) -> BTreeMap<Name, Dependency> {
 }
 
 fn dependency(table: &Reader<'_>, node: &Node) -> Option<Dependency> {
-    let conditions = [
-        ("started", DependencyOn::Started),
-        ("ready", DependencyOn::Ready),
-        ("completed", DependencyOn::Completed),
-    ];
     if node.table().is_none() {
-        return Some(Dependency { on: table.read(node, choice(&conditions))?, restart: false });
+        return Some(Dependency { on: table.read(node, choice(&CONDITIONS))?, restart: false });
     }
     let edge = Reader::new(table.scope, node, table.service, &keys::DEPENDENCY)?;
-    Some(Dependency {
-        on: edge.opt("on", choice(&conditions)).unwrap_or(DependencyOn::Ready),
-        restart: edge.opt("restart", flag).unwrap_or(false),
-    })
+    Some(Dependency { on: edge.choice("on", &CONDITIONS), restart: edge.flag("restart") })
 }
 
-fn stop(table: &Reader<'_>) -> Stop {
-    let default = Stop::default();
-    let Some(stop) = table.sub("stop", &keys::STOP) else { return default };
+fn stop(stop: &Reader<'_>) -> Stop {
     Stop {
-        signal: stop.opt("signal", value::signal).unwrap_or(default.signal),
-        to: stop.opt("to", choice(&[("group", StopTo::Group), ("main", StopTo::Main)])).unwrap_or(default.to),
-        timeout: stop.opt("timeout", duration(Duration::ZERO)).unwrap_or(default.timeout),
+        signal: stop.or_default("signal", value::signal),
+        to: stop.choice("to", &STOP_TO),
+        timeout: stop.duration("timeout"),
         command: stop.opt("command", argv),
     }
 }
 
-fn log(table: &Reader<'_>) -> Log {
-    let default = Log::default();
-    let Some(log) = table.sub("log", &keys::LOG) else { return default };
+fn log(log: &Reader<'_>) -> Log {
     if let (Some(true), Some(node)) = (log.opt("timestamps", flag), log.get("timestamps")) {
         log.bad(node, "is not in this version");
     }
-    let size = |node: &Node| match value::size(node)? {
-        // Less would spend more time rotating than writing.
-        small if small < 1000 => Err(Wrong::from("must be at least 1KB")),
-        size if size > i64::MAX.unsigned_abs() => Err("must be a size that a file can have".into()),
+    let any_size = value::size(log.keys.least("max_size"));
+    let size = |node: &Node| match any_size(node)? {
+        size if size > i64::MAX.unsigned_abs() => Err(Wrong::from("must be a size that a file can have")),
         size => Ok(size),
     };
     Log {
         stdout: log.path("stdout"),
         stderr: log.path("stderr"),
-        max_size: log.opt("max_size", size).unwrap_or(default.max_size),
-        keep: log.opt("keep", whole(0..=1000)).unwrap_or(default.keep),
-        compress: log.opt("compress", flag).unwrap_or(default.compress),
+        max_size: log.or_default("max_size", size),
+        keep: log.whole("keep"),
+        compress: log.flag("compress"),
     }
 }

@@ -59,8 +59,10 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Result<f64
     }
 }
 
-pub(super) fn duration(least: Duration) -> impl Fn(&Node) -> Result<Duration, Wrong> {
+/// A duration of at least `least`, which is written like one.
+pub(super) fn duration(least: &'static str) -> impl Fn(&Node) -> Result<Duration, Wrong> {
     move |node| {
+        let least = humantime::parse_duration(least).expect("the table of keys has good durations");
         let parsed = node.text().and_then(|text| humantime::parse_duration(text).ok());
         match parsed {
             None => Err("must be a duration such as \"500ms\", \"5s\" or \"1h30m\"".into()),
@@ -73,8 +75,16 @@ pub(super) fn duration(least: Duration) -> impl Fn(&Node) -> Result<Duration, Wr
     }
 }
 
-/// Bytes.
-pub(super) fn size(node: &Node) -> Result<u64, Wrong> {
+/// Bytes, at least `least`, which is written like a size.
+pub(super) fn size(least: &'static str) -> impl Fn(&Node) -> Result<u64, Wrong> {
+    let bytes = least.parse::<ByteSize>().expect("the table of keys has good sizes").0;
+    move |node| match any_size(node)? {
+        small if small < bytes => Err(format!("must be at least {least}").into()),
+        size => Ok(size),
+    }
+}
+
+fn any_size(node: &Node) -> Result<u64, Wrong> {
     match &node.value {
         Value::Integer(bytes) => u64::try_from(*bytes).ok(),
         Value::Text(text) => text.parse::<ByteSize>().ok().map(|size| size.0),
@@ -172,7 +182,7 @@ pub(super) fn limit(node: &Node) -> Result<Option<u64>, Wrong> {
     if node.text() == Some("unlimited") {
         return Ok(None);
     }
-    size(node).map(Some).map_err(|_| "must be a whole number, a size or \"unlimited\"".into())
+    any_size(node).map(Some).map_err(|_| "must be a whole number, a size or \"unlimited\"".into())
 }
 
 /// A signal, as `SIGTERM`, whatever it was written like.
@@ -218,16 +228,22 @@ pub(super) fn log_filter(node: &Node) -> Result<String, Wrong> {
 }
 
 /// `"3"` in a row or `"5/10"`: how many, and of the last how many (0: in a row).
-pub(super) fn failures(node: &Node) -> Result<(u32, u32), Wrong> {
-    let rule = || Wrong::from("must be a whole number from 1 to 1000, or \"5/10\" for five of the last ten");
-    let good = |number: &u32| (1..=1000).contains(number);
-    if let Value::Integer(count) = node.value {
-        return u32::try_from(count).ok().filter(good).map(|count| (count, 0)).ok_or_else(rule);
-    }
-    let (count, window) = node.text().and_then(|text| text.split_once('/')).ok_or_else(rule)?;
-    match (count.trim().parse(), window.trim().parse()) {
-        (Ok(count), Ok(window)) if good(&count) && good(&window) && count <= window => Ok((count, window)),
-        _ => Err(rule()),
+pub(super) fn failures(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<(u32, u32), Wrong> {
+    move |node| {
+        let good = |number: i64| u32::try_from(number).ok().filter(|_| range.contains(&number));
+        let given = match &node.value {
+            Value::Integer(count) => good(*count).map(|count| (count, 0)),
+            Value::Text(text) => text.split_once('/').and_then(|(count, window)| {
+                let number = |text: &str| text.trim().parse().ok().and_then(&good);
+                number(count).zip(number(window)).filter(|(count, window)| count <= window)
+            }),
+            _ => None,
+        };
+        given.ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            format!("must be a whole number from {least} to {most}, or \"5/10\" for five of the last ten")
+                .into()
+        })
     }
 }
 
@@ -253,7 +269,7 @@ pub(super) fn json_members(node: &Node) -> Result<BTreeMap<String, String>, Wron
     Ok(members)
 }
 
-fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
+pub(super) fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
     Ok(match &node.value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(number) => (*number).into(),

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::keys;
 use super::problem::Wrong;
 use super::reader::Reader;
 use super::tree::{Node, Value};
-use super::value::{duration, filled};
+use super::value::filled;
 
 /// What editors, version control and interpreters leave behind: no change of the program.
 const ALWAYS: [&str; 11] =
     [".git", ".hg", ".svn", "node_modules", "__pycache__", "*.pyc", "*.swp", "*.swx", "*~", ".#*", "4913"];
-
-/// How long nothing more must change.
-const DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// Which files a service is restarted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +63,11 @@ pub(super) fn read(service: &Reader<'_>) -> Option<Watch> {
     if matches!(service.get("watch")?.value, Value::Boolean(false)) {
         return None;
     }
-    let table = service.sub("watch", &keys::WATCH)?;
+    let table = service.sub("watch")?;
     Some(Watch {
         paths: table.paths("paths"),
         ignore: table.list("ignore", "patterns", pattern).unwrap_or_default(),
-        debounce: table.opt("debounce", duration(Duration::from_millis(10))).unwrap_or(DEBOUNCE),
+        debounce: table.duration("debounce"),
     })
 }
 
@@ -101,7 +97,7 @@ mod tests {
     #[test]
     fn a_name_is_ignored_wherever_it_stands_and_with_all_below_it() {
         let ignore = ["logs", "*.log", "static/built", "/srv/app/data"].map(str::to_owned).to_vec();
-        let ignored = Watch { paths: Vec::new(), ignore, debounce: DEBOUNCE }.ignored();
+        let ignored = Watch { paths: Vec::new(), ignore, debounce: Duration::ZERO }.ignored();
         for (path, is_ignored) in [
             ("main.py", false),
             (".git/index", true),

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use proto::Name;
 
-use super::keys;
+use super::keys::{EVIDENCE, ON_FAILURE};
 use super::model::{Check, OnFailure};
 use super::reader::Reader;
-use super::value::{choice, duration};
 
 /// When a run counts as frozen although it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,19 +22,14 @@ pub struct Watchdog {
     pub action: OnFailure,
 }
 
-/// The shortest times: they are looked at a few times within each.
-const SHORTEST: Duration = Duration::from_secs(1);
-
 /// Reads the `watchdog` of a service.
 pub(super) fn read(service: &Reader<'_>, checks: &BTreeMap<Name, Check>) -> Option<Watchdog> {
-    let table = service.sub("watchdog", &keys::WATCHDOG)?;
+    let table = service.sub("watchdog")?;
     let watchdog = Watchdog {
-        cpu_idle: table.opt("cpu_idle", duration(SHORTEST)),
-        evidence: table.opt("evidence", choice(&[("any", true), ("none", false)])).unwrap_or(true),
-        notify: table.opt("notify", duration(SHORTEST)),
-        action: table
-            .opt("action", choice(&[("restart", OnFailure::Restart), ("report", OnFailure::Report)]))
-            .unwrap_or(OnFailure::Restart),
+        cpu_idle: table.opt_duration("cpu_idle"),
+        evidence: table.choice("evidence", &EVIDENCE),
+        notify: table.opt_duration("notify"),
+        action: table.choice("action", &ON_FAILURE),
     };
     if table.get("cpu_idle").is_none() && table.get("notify").is_none() {
         table.lacks("needs cpu_idle or notify");

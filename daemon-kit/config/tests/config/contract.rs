@@ -1,31 +1,37 @@
-//! The parser, the JSON Schema and `CONFIG.md` know the same keys, and what `CONFIG.md` shows is a good file.
+//! The JSON Schema and the tables of `CONFIG.md` are what the table of keys makes of them, and what `CONFIG.md` shows is a
+//! good file. `SERENO_BLESS=1 cargo test -p sereno-config contract` writes both anew.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
-use sereno_config::keys::{Keys, TABLES};
-use sereno_config::{Env, load};
+use sereno_config::keys::{TABLES, manual};
+use sereno_config::{Env, load, schema};
 
-const SCHEMA: &str = include_str!("../../schema/sereno.schema.json");
 const CONFIG: &str = include_str!("../../../../CONFIG.md");
 
-fn all_keys(keys: &Keys) -> BTreeSet<String> {
-    keys.now.iter().chain(keys.later).map(|key| (*key).to_owned()).collect()
+/// Holds a file of the repository against what it must be; under `SERENO_BLESS` it is written instead.
+fn is_generated(path: &str, generate: impl Fn(&str) -> String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    // Git may write line ends as Windows has them.
+    let text = std::fs::read_to_string(&file).unwrap_or_default().replace("\r\n", "\n");
+    let good = generate(&text);
+    if std::env::var_os("SERENO_BLESS").is_some() {
+        return std::fs::write(&file, good).expect("written");
+    }
+    let differs = text.lines().zip(good.lines()).find(|(is, should)| is != should);
+    let old = format!("{path} is old: SERENO_BLESS=1 cargo test -p sereno-config contract");
+    assert_eq!(differs, None, "{old}");
+    assert_eq!(text, good, "{old}");
 }
 
 #[test]
-fn the_schema_has_the_keys_of_the_parser() {
-    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
-    for keys in TABLES {
-        let properties = &schema["$defs"][keys.table]["properties"];
-        let there: BTreeSet<String> =
-            properties.as_object().unwrap_or_else(|| panic!("no {}", keys.table)).keys().cloned().collect();
-        assert_eq!(there, all_keys(keys), "{}", keys.table);
-        for key in keys.later {
-            assert!(properties[key]["not"].is_object(), "{}.{key} is refused by both", keys.table);
-        }
-    }
+fn the_schema_is_made_from_the_table_of_keys() {
+    is_generated("schema/sereno.schema.json", |_| schema());
+}
+
+#[test]
+fn the_tables_of_the_reference_are_made_from_the_table_of_keys() {
+    is_generated("../../CONFIG.md", manual);
 }
 
 #[test]
@@ -40,32 +46,13 @@ fn every_reference_of_the_schema_leads_somewhere() {
             _ => {}
         }
     }
-    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    let schema: Value = serde_json::from_str(&schema()).expect("JSON");
     let mut all = Vec::new();
     references(&schema, &mut all);
     assert!(all.len() > 20, "{all:?}");
     for target in all {
         let pointer = target.trim_start_matches('#');
         assert!(schema.pointer(pointer).is_some(), "{target}");
-    }
-}
-
-#[test]
-fn the_reference_has_the_keys_of_the_parser() {
-    for keys in TABLES {
-        let mark = format!("<!-- {} -->", keys.table);
-        let section = CONFIG.split(&mark).nth(1).unwrap_or_else(|| panic!("no section {mark}"));
-        let section = section.split("\n## ").next().unwrap_or_default();
-        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let rows: BTreeSet<String> = rows.map(str::to_owned).collect();
-        assert_eq!(rows, all_keys(keys), "{}", keys.table);
-        for key in keys.later {
-            assert!(
-                section.contains(&format!("| `{key}` | | | | not in this version")),
-                "{}.{key}",
-                keys.table
-            );
-        }
     }
 }
 
