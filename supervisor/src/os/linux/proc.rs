@@ -13,6 +13,7 @@ pub(super) struct Stat {
     state: u8,
     pub(super) parent: u32,
     pub(super) group: u32,
+    threads: u64,
     pub(super) start: u64,
     ticks: u64,
     pages: u64,
@@ -34,8 +35,9 @@ impl Stat {
         self.pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
     }
 
+    /// Returns whether the process has ended. If only its first thread has, it shows as a zombie too, but lives.
     pub(super) fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X')
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 }
 
@@ -43,7 +45,10 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     let mut buffer = [0_u8; 1024];
     let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
     let length = file.read(&mut buffer).ok()?;
-    let text = &buffer[..length];
+    parse_stat(&buffer[..length])
+}
+
+fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The command is in parentheses and may contain anything, including parentheses and spaces.
     let after = text.iter().rposition(|byte| *byte == b')')? + 2;
     let fields: Vec<&str> = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace().collect();
@@ -54,6 +59,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
         state: *field(3)?.as_bytes().first()?,
         parent: field(4)?.parse().ok()?,
         group: field(5)?.parse().ok()?,
+        threads: number(20)?,
         start: number(22)?,
         ticks: number(14)? + number(15)?,
         pages: number(24)?,
@@ -251,6 +257,18 @@ mod tests {
         assert!(ancestors(me).contains(&stat.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(usage_of(&[me]).1 > 0);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives() {
+        let line = |state: &str, threads: u32| {
+            let rest = "0 -1 4194304 1 0 0 0 3 2 0 0 20 0";
+            format!("7 (a) b) {state} 1 7 7 {rest} {threads} 0 900 4096 5 {}", "0 ".repeat(28))
+        };
+        for (state, threads, ended) in [("S", 1, false), ("Z", 1, true), ("Z", 2, false), ("X", 0, true)] {
+            let stat = parse_stat(line(state, threads).as_bytes()).expect("a whole line");
+            assert_eq!((stat.is_zombie(), stat.group, stat.start), (ended, 7, 900), "{state} {threads}");
+        }
     }
 
     #[test]
