@@ -9,6 +9,7 @@
 //! | `connection` | one connection with one request, and a bound on what is read |
 //! | `tls` | configurations of TLS, built when they are first needed |
 //! | `exec` | one command, and the end of everything it started |
+//! | `child` | a command that runs, and its end |
 //! | `leaf` | a cgroup of its own for one check |
 //! | [`launcher`] | the same program once more, as what gives up rights and becomes a command |
 //! | [`hostile`] | answers that nobody meant: for fuzzers |
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod child;
 mod connection;
 mod exec;
 mod expect;
