@@ -80,7 +80,10 @@ const SYSTEMS: [(&str, &str); 15] = [
         "a process is held and its end heard in another way on each system; files are kept on Unix",
     ),
     ("daemon-kit/monitor/src/", "what else than the target an error of the system may be about"),
-    ("health-monitor/src/exec.rs", "a check's command is ended with its whole group where there are groups"),
+    (
+        "health-monitor/src/child.rs",
+        "a check's command ends with its group, and is reaped by a signal, on Unix",
+    ),
     (
         "health-monitor/src/launcher.rs",
         "whom a check's command runs as, and with what power, is the system's",

@@ -7,9 +7,10 @@ use std::time::Duration;
 use proto::v1;
 use sereno_monitor::{Evidence, TargetError, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::child::{Pipes, Running, lead_group, reap};
 use crate::launcher;
 use crate::leaf::Leaf;
 
@@ -42,10 +43,19 @@ impl ExecCheck {
         argv.first().map_or("", String::as_str)
     }
 
+    /// Whom the command runs as; `None`: as this monitor does.
+    fn user(&self) -> Option<u32> {
+        self.spec.restricted.as_ref()?.ids.as_ref().map(|ids| ids.uid)
+    }
+
     pub(crate) async fn run(&self) -> Verdict {
         let restricted = self.spec.restricted.as_ref();
         if let Some(Err(error)) = restricted.map(launcher::may_launch) {
             return Verdict::failing(error.to_string());
+        }
+        if let Err(words) = reap(self.user()) {
+            // Not reported as this monitor's own trouble: that would make it blind for the services of other users too.
+            return Verdict::failing(words);
         }
         // Declared first, so that it is dropped last: a process that is told to exit by its process group
         // may still write output.
@@ -57,31 +67,30 @@ impl ExecCheck {
                 return Verdict { own_trouble: Some(words.clone()), ..Verdict::failing(words) };
             }
         };
-        let mut child = match self.spawn(leaf.as_ref()) {
-            Ok(child) => child,
+        // From here on the end of this future is the end of the command and of all it started.
+        let (mut running, pipes) = match self.spawn(leaf.as_ref()) {
+            Ok(started) => started,
             Err(error) => {
                 let mut verdict = Verdict::of_error(&error);
                 verdict.evidence.summary = format!("start {}: {error}", self.program());
                 return verdict;
             }
         };
-        // From here on, dropping this future ends the command and all that it started.
-        let _group = Group(child.id());
-        if let (Some(restricted), Some(mut stdin)) = (restricted, child.stdin.take()) {
+        let Pipes { stdin, stdout, stderr } = pipes;
+        if let (Some(restricted), Some(mut stdin)) = (restricted, stdin) {
             // A launcher that exits before it has read everything reports the reason itself.
             let _ = stdin.write_all(&launcher::instructions(restricted)).await;
         }
-        let (out, err) = (child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let ended = {
-            let reading = async { tokio::join!(read(out, &mut said), read(err, &mut complained)) };
+            let reading = async { tokio::join!(read(stdout, &mut said), read(stderr, &mut complained)) };
             tokio::pin!(reading);
             let mut read = false;
             loop {
                 tokio::select! {
                     biased;
                     _ = &mut reading, if !read => read = true,
-                    ended = child.wait() => {
+                    ended = running.wait() => {
                         if !read {
                             let _ = timeout(LAST_WORDS, &mut reading).await;
                         }
@@ -96,7 +105,7 @@ impl ExecCheck {
         }
     }
 
-    fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<Child> {
+    fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<(Running, Pipes)> {
         let mut command = if self.spec.restricted.is_some() {
             // The launcher creates its own session, which the leader of a process group can not.
             let mut command = launcher::command(leaf.map(Leaf::path))?;
@@ -105,8 +114,8 @@ impl ExecCheck {
         } else {
             self.command()
         };
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn()
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::start(command, self.user())
     }
 
     /// Returns the command itself, with all rights of this monitor.
@@ -123,8 +132,7 @@ impl ExecCheck {
                 command.env_remove(name);
             }
         }
-        #[cfg(unix)]
-        command.process_group(0);
+        lead_group(&mut command);
         command.envs(&self.spec.env);
         if !self.spec.cwd.is_empty() {
             command.current_dir(&self.spec.cwd);
@@ -175,30 +183,3 @@ fn judge(status: ExitStatus, said: Vec<u8>) -> Verdict {
     let evidence = Evidence { summary, body_head: said, ..Evidence::default() };
     Verdict { evidence, ..Verdict::failing(detail) }
 }
-
-/// The process group of a command. Dropping this kills it, so that an ended or abandoned check leaves no
-/// process behind.
-///
-/// Once the leader is reaped its pid is free, unless a process of the group is left; those are the ones to
-/// kill. The system assigns pids in a cycle, so no other process has got this pid within the short time in between.
-#[derive(Debug)]
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            kill_group(leader);
-        }
-    }
-}
-
-#[cfg(unix)]
-fn kill_group(leader: u32) {
-    if let Some(leader) = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
-    }
-}
-
-/// Without process groups only the command itself is ended, by `kill_on_drop`.
-#[cfg(not(unix))]
-fn kill_group(_: u32) {}

@@ -9,6 +9,7 @@
 //! | `connection` | one connection with one request, and a limit on what is read |
 //! | `tls` | TLS configurations, built on first use |
 //! | `exec` | one command, and the end of everything it started |
+//! | `child` | a running command, and how its end is noticed |
 //! | `leaf` | a separate cgroup for one check |
 //! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
 //! | [`hostile`] | entry points for fuzzers: malformed answers |
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod child;
 mod connection;
 mod exec;
 mod expect;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 
-use crate::harness::{System, eventually};
+use crate::harness::{System, eventually, wants};
 use crate::other_users::{NOBODY, is_root, nobody, system, victim};
 use crate::safety::{all, set_mode};
 
@@ -261,5 +261,125 @@ fn nothing_that_a_check_started_outlives_it() {
     eventually("none is there", || !sleeps("424243"));
     system.ctl(&["start", "app"]).succeeded();
     system.until("app", "its check passes", |app| app.check("alive")["state"] == "passing");
+    system.down();
+}
+
+/// Traces each check with `PTRACE_SEIZE` and never waits for it, so that nobody else can reap it.
+const TRACER: &str = r#"#!/usr/bin/perl
+use Errno;
+my $ptrace = `uname -m` =~ /aarch64/ ? 117 : 101;
+sub note { open(my $file, ">>", shift); print $file "x\n" }
+while (1) {
+    for my $pid (map { m{(\d+)} } glob "/proc/[0-9]*") {
+        open(my $file, "<", "/proc/$pid/cmdline") or next;
+        next if $seen{$pid} || <$file> ne "sleep\0$ARGV[0]\0";
+        $seen{$pid} = 1;
+        if (syscall($ptrace, 0x4206, $pid + 0, 0, 0) == 0) { note("traced") }
+        elsif ($!{EPERM}) { note("refused") }
+    }
+    select(undef, undef, undef, 0.01);
+}
+"#;
+
+/// Ticks of the processor that a process has taken (a second has 100), and the zombies among its children.
+fn ticks_and_zombies(parent: u32) -> (u64, usize) {
+    let stat = |pid: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = text.rsplit(") ").next().unwrap_or_default();
+        rest.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = stat(&parent.to_string());
+    let ticks = own[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number"));
+    let all = fs::read_dir("/proc").expect("read").flatten();
+    let zombies = all.map(|entry| stat(&entry.file_name().to_string_lossy())).filter(|stat| {
+        stat.first().is_some_and(|state| state == "Z") && stat.get(1) == Some(&parent.to_string())
+    });
+    (ticks.sum(), zombies.count())
+}
+
+/// A system with a service that traces its own checks, and another service; `None`: not possible here. The checks sleep for
+/// a time of their own, so that those of other stories are not traced.
+fn traced(checks: usize, pace: &str, sleep: &str) -> Option<System> {
+    if !is_root() || wants("perl", None).is_none() {
+        return None;
+    }
+    let check = |number| {
+        format!(
+            r#"checks.alive{number} = {{ kind = "exec", command = "sleep {sleep}", {pace}, failures = 1000 }}"#
+        )
+    };
+    let checks = (0..checks).map(check).collect::<Vec<_>>().join("\n");
+    let system = system(&format!(
+        r#"
+        [services.app]
+        command = "./run.sh {sleep}"
+        cwd = "{{here}}/evl"
+        user = "nobody"
+        {checks}
+        [services.other]
+        command = "sleep 1000"
+        cwd = "{{here}}/vict"
+        checks.alive = {{ kind = "exec", command = "sh -c 'echo x >> alive'", interval = "200ms" }}
+        "#
+    ));
+    fs::write(system.path("evl/run.sh"), TRACER).expect("written");
+    set_mode(&system.path("evl/run.sh"), 0o755);
+    let system = system.up_at_once();
+    let traced = || lines(&system, "evl/traced") > 0;
+    eventually("a check is traced", || traced() || lines(&system, "evl/refused") > 0);
+    if !traced() {
+        eprintln!("SKIPPED: a process may not trace another one here");
+        system.down();
+        return None;
+    }
+    Some(system)
+}
+
+fn lines(system: &System, file: &str) -> usize {
+    fs::read_to_string(system.path(file)).unwrap_or_default().lines().count()
+}
+
+fn health_monitor(system: &System) -> u32 {
+    let status = system.status();
+    let monitors = status["monitors"].as_array().cloned().unwrap_or_default();
+    let monitor = monitors.iter().find(|monitor| monitor["name"] == "health-monitor").expect("it is up");
+    monitor["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid")
+}
+
+#[test]
+fn a_user_who_traces_checks_and_does_not_wait_for_them_costs_nothing() {
+    let Some(system) = traced(1, "interval = '1200ms', timeout = '1s'", "0.2042") else { return };
+    let monitor = health_monitor(&system);
+    let (before, traced, others) =
+        (ticks_and_zombies(monitor).0, lines(&system, "evl/traced"), lines(&system, "vict/alive"));
+    eventually("more of them are traced", || lines(&system, "evl/traced") >= traced + 3);
+    let (after, zombies) = ticks_and_zombies(monitor);
+    // Each of them is waited for 0.8 s after its end.
+    assert!(after - before < 100, "{} ticks", after - before);
+    assert!(zombies >= 3, "the test holds what it says: {zombies} zombies");
+    assert!(lines(&system, "vict/alive") > others + 3, "checks of another service go on");
+    assert_eq!(system.service("app").number("restarts"), 0, "{}", system.story());
+    system.ctl(&["stop", "app"]).succeeded();
+    eventually("the next check of any service reaps them", || ticks_and_zombies(monitor).1 == 0);
+    system.down();
+}
+
+#[test]
+fn a_user_who_traces_checks_gets_no_more_of_them_at_some_time() {
+    let Some(system) = traced(8, "interval = '310ms', timeout = '300ms'", "0.2043") else { return };
+    let monitor = health_monitor(&system);
+    let told =
+        |app: &crate::harness::Service| app.check("alive0").to_string().contains("64 commands of earlier");
+    let app = system.until("app", "told that there are too many", told);
+    // A blind monitor has no service restarted.
+    assert!(!system.ctl(&["events"]).out.contains("blind"), "{}", system.story());
+    let others = lines(&system, "vict/alive");
+    eventually("checks of another service go on", || lines(&system, "vict/alive") > others + 10);
+    // Those that ran at the same moment come on top.
+    let zombies = ticks_and_zombies(monitor).1;
+    assert!((64..=72).contains(&zombies), "{zombies}: {}", app.0);
+    assert_eq!(system.service("app").number("restarts"), 0, "{}", system.story());
+    system.ctl(&["stop", "app"]).succeeded();
+    eventually("they are reaped", || ticks_and_zombies(monitor).1 == 0);
     system.down();
 }

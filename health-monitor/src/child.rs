@@ -1,0 +1,178 @@
+//! A command that runs, and its end.
+//!
+//! On Unix the end is heard of by SIGCHLD and not by tokio's `Child::wait`. A process of the same user may trace the
+//! command, and is then the first that may reap it. Until it does, `Child::wait` would ask again without a pause.
+
+use std::io;
+use std::process::ExitStatus;
+
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+pub(crate) use system::{Running, lead_group, reap};
+
+/// The ends of the pipes of a command that are not its own.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Option<ChildStdout>,
+    pub(crate) stderr: Option<ChildStderr>,
+}
+
+#[cfg(unix)]
+mod system {
+    use std::process::Child;
+    use std::sync::{Mutex, PoisonError};
+
+    use rustix::process::{Pid, Signal as Sent, kill_process_group};
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Pipes, io};
+
+    /// Commands of one user that may wait to be reaped; above it no check of this user is started.
+    const MOST_LEFT: usize = 64;
+
+    /// Killed commands that are not reaped yet, and the user they ran as (`None`: that of this monitor).
+    static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
+
+    type Left = (Option<u32>, Child);
+
+    /// A command that runs. It is killed with its process group when this is dropped.
+    #[derive(Debug)]
+    pub(crate) struct Running {
+        user: Option<u32>,
+        child: Option<Child>,
+        ends: Signal,
+    }
+
+    impl Running {
+        /// Starts a command that runs as this user; `None`: as the user of this monitor.
+        pub(crate) fn start(command: Command, user: Option<u32>) -> io::Result<(Self, Pipes)> {
+            // Made before the command, so that its end is not missed.
+            let ends = signal(SignalKind::child())?;
+            let mut child = command.into_std().spawn()?;
+            let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let running = Self { user, child: Some(child), ends };
+            let pipes = Pipes {
+                stdin: stdin.map(ChildStdin::from_std).transpose()?,
+                stdout: stdout.map(ChildStdout::from_std).transpose()?,
+                stderr: stderr.map(ChildStderr::from_std).transpose()?,
+            };
+            Ok((running, pipes))
+        }
+
+        /// Waits until the command has ended and is reaped.
+        pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+            loop {
+                if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                    return Ok(status);
+                }
+                self.ends.recv().await.ok_or_else(|| io::Error::other("SIGCHLD is not heard any more"))?;
+            }
+        }
+    }
+
+    /// Given up or ended, nothing of a check stays behind.
+    ///
+    /// If the leader was reaped, its number is free unless processes of the group are left, which this kills. The system
+    /// gives numbers out in a circle, so that no other process has got it within this moment.
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let Some(mut child) = self.child.take() else { return };
+            if let Some(leader) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(leader, Sent::KILL);
+            }
+            // A launcher that leads no group yet. Does nothing if the command was reaped.
+            let _ = child.kill();
+            if is_left(&mut child) {
+                LEFT.lock().unwrap_or_else(PoisonError::into_inner).push((self.user, child));
+            }
+        }
+    }
+
+    /// Whether a command still has to be reaped.
+    fn is_left(child: &mut Child) -> bool {
+        matches!(child.try_wait(), Ok(None))
+    }
+
+    /// Reaps killed commands. Says why no other may be started as this user, if too many are left.
+    ///
+    /// The limit is for each user, so that a user who traces checks holds up no checks of others.
+    pub(crate) fn reap(user: Option<u32>) -> Result<(), String> {
+        reap_of(&mut LEFT.lock().unwrap_or_else(PoisonError::into_inner), user)
+    }
+
+    fn reap_of(left: &mut Vec<Left>, user: Option<u32>) -> Result<(), String> {
+        left.retain_mut(|(_, child)| is_left(child));
+        match left.iter().filter(|(own, _)| *own == user).count() {
+            MOST_LEFT.. => Err(format!(
+                "not run: {MOST_LEFT} commands of earlier checks cannot be reaped: another process traces them, or they \
+                 hang in the kernel"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a command lead a process group of its own.
+    pub(crate) fn lead_group(command: &mut Command) {
+        command.process_group(0);
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn commands_that_are_not_reaped_hold_up_only_their_user() {
+            let sleep = || {
+                let mut sleep = Command::new("sleep");
+                sleep.arg("600");
+                sleep.into_std().spawn().expect("it starts")
+            };
+            let mut left: Vec<Left> = (1..MOST_LEFT).map(|_| (Some(1), sleep())).collect();
+            assert_eq!(reap_of(&mut left, Some(1)), Ok(()));
+            left.push((Some(1), sleep()));
+            let refused = reap_of(&mut left, Some(1)).expect_err("too many");
+            assert!(
+                refused.starts_with("not run: 64 commands of earlier checks cannot be reaped: "),
+                "{refused}"
+            );
+            for other in [None, Some(2)] {
+                assert_eq!(reap_of(&mut left, other), Ok(()));
+            }
+            for (_, child) in &mut left {
+                child.kill().expect("it lives");
+                child.wait().expect("it ends");
+            }
+            assert_eq!((reap_of(&mut left, Some(1)), left.len()), (Ok(()), 0));
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use super::{Command, ExitStatus, Pipes, io};
+
+    /// A command that runs. It alone is killed when this is dropped: there are no process groups.
+    #[derive(Debug)]
+    pub(crate) struct Running(tokio::process::Child);
+
+    impl Running {
+        pub(crate) fn start(mut command: Command, _user: Option<u32>) -> io::Result<(Self, Pipes)> {
+            let mut child = command.kill_on_drop(true).spawn()?;
+            let pipes =
+                Pipes { stdin: child.stdin.take(), stdout: child.stdout.take(), stderr: child.stderr.take() };
+            Ok((Self(child), pipes))
+        }
+
+        pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+            self.0.wait().await
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "Unix can refuse")]
+    pub(crate) fn reap(_user: Option<u32>) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(crate) fn lead_group(_: &mut Command) {}
+}
