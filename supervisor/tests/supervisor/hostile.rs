@@ -12,7 +12,7 @@ fn a_state_file() {
 }
 
 #[test]
-fn a_log_of_intents() {
+fn a_write_ahead_log() {
     fed("wal", 20_000);
 }
 
