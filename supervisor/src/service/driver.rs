@@ -278,8 +278,9 @@ impl Service {
         self.ended_at = Some(SystemTime::now());
         self.held = None;
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
+        let by = if matches!(exit, Exit::Signal(_)) { "ended by " } else { "" };
         let (fact, words) = self.end_of(exit);
-        let message = format!("{words}{adopted} after {}", took(after));
+        let message = format!("{by}{words}{adopted} after {}", took(after));
         self.cause = world.tell(self, Kind::Exit, self.cause, message);
         if run.adopted && self.cgroup.is_none() {
             // Its orphans went to another parent: only a scan finds them.
