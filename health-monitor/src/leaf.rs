@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::{fs, io};
 
-use sereno_runtime::cgroup::v2_cgroup;
+use sereno_runtime::cgroup::{kill, v2_cgroup};
 
 /// Prefix of the supervisor's cgroup folder; this monitor's cgroup is inside it.
 const SUPERVISORS: &str = "sereno-";
@@ -50,7 +50,7 @@ impl Leaf {
 impl Drop for Leaf {
     fn drop(&mut self) {
         // Kernels before 5.14 lack this file, and there the supervisor creates no cgroups.
-        if let Err(error) = write(&self.0.join("cgroup.kill"), "1") {
+        if let Err(error) = kill(&self.0) {
             tracing::warn!(cgroup = %self.0.display(), %error, "what a check left behind could not be killed");
         }
         LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.0));

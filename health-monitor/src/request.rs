@@ -89,7 +89,7 @@ impl PreparedRequest {
         };
         // A secret is for the server that it was written for.
         if server(&url) != server(&self.url) {
-            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE] {
+            for name in [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, WWW_AUTHENTICATE] {
                 headers.remove(name);
             }
             headers.remove("cookie2");

@@ -13,6 +13,8 @@ use crate::sockets::{Owner, Run};
 const MAX_COMMAND: usize = 100;
 /// Maximum number of bytes of an environment to read.
 const MAX_ENVIRON: u64 = 1024 * 1024;
+/// Maximum number of descriptors of a process to look at, the lowest numbers first: a process can have a million.
+const MAX_DESCRIPTORS: usize = 4096;
 /// Maximum number of bytes of a command to read.
 const MAX_BYTES: u64 = 4096;
 
@@ -63,7 +65,7 @@ fn tree(root: u32) -> BTreeSet<u32> {
 }
 
 fn holds(pid: u32, wanted: &HashSet<String>) -> bool {
-    fs::read_dir(of(pid, "fd")).into_iter().flatten().flatten().any(|entry| {
+    fs::read_dir(of(pid, "fd")).into_iter().flatten().flatten().take(MAX_DESCRIPTORS).any(|entry| {
         fs::read_link(entry.path()).is_ok_and(|link| link.to_str().is_some_and(|link| wanted.contains(link)))
     })
 }

@@ -43,6 +43,8 @@ struct Known {
     inodes: Vec<u64>,
     run: Run,
     owner: Owner,
+    /// The listeners that the owner holds, if that is the service: others can listen on another address of the port.
+    own: Vec<u64>,
 }
 
 impl Probe for PortProbe {
@@ -124,21 +126,37 @@ impl PortCheck {
         }
         let found = spawn_blocking({
             let (inodes, run) = (inodes.clone(), run.clone());
-            move || owner(&inodes, &run)
+            move || {
+                let whose = owner(&inodes, &run);
+                let is_own = |inode: &u64| inodes.len() == 1 || owner(&[*inode], &run) == Owner::Own;
+                let own = if whose == Owner::Own {
+                    inodes.iter().copied().filter(is_own).collect()
+                } else {
+                    Vec::new()
+                };
+                (whose, own)
+            }
         });
         // On a busy host the search may take longer than a check may. The owner then stays unknown this
         // time, and the port still counts as open.
         let Ok(found) = timeout(target.timeout / 2, found).await else { return Owner::Unknown };
-        let owner = found.unwrap_or(Owner::Unknown);
+        let (owner, own) = found.unwrap_or((Owner::Unknown, Vec::new()));
         // A foreign owner may exit at any time and pass its socket to the service.
         let stays = !matches!(owner, Owner::Foreign { .. });
-        self.known = stays.then(|| Known { inodes, run, owner: owner.clone() });
+        self.known = stays.then(|| Known { inodes, run, owner: owner.clone(), own });
         owner
     }
 
     /// Returns the number of connections that wait in a queue that does not drain.
     async fn stalled(&mut self, before: &[Listener], after: &[Listener], target: &Target) -> Option<u32> {
-        let inodes = |table: &[Listener]| -> Vec<u64> { table.iter().map(|socket| socket.inode).collect() };
+        let own = self.known.as_ref().map(|known| known.own.clone()).unwrap_or_default();
+        let is_own = |socket: &&Listener| own.is_empty() || own.contains(&socket.inode);
+        let inodes = |table: &[Listener]| -> Vec<u64> {
+            table.iter().filter(is_own).map(|socket| socket.inode).collect()
+        };
+        let waiting = |table: &[Listener]| {
+            table.iter().filter(is_own).map(|socket| socket.waiting).fold(0, u32::saturating_add)
+        };
         let same = inodes(after);
         let mut last = waiting(after);
         let suspicious = inodes(before) == same && self.queue.suspicious(&same, waiting(before));
@@ -156,10 +174,6 @@ impl PortCheck {
         self.queue.note(same, last);
         (suspicious && !drains(&seen)).then_some(last)
     }
-}
-
-fn waiting(table: &[Listener]) -> u32 {
-    table.iter().map(|socket| socket.waiting).fold(0, u32::saturating_add)
 }
 
 /// Returns the listeners of these addresses without duplicates, sorted by inode.

@@ -216,6 +216,21 @@ async fn a_listener_that_does_not_accept_is_stalled() {
     assert!(seen.passing && !seen.stalled, "{seen:?}");
 }
 
+#[tokio::test]
+async fn connections_that_wait_for_another_process_on_the_same_port_do_not_count() {
+    let (socket, address) = listener("127.0.0.1:0");
+    let port = address.rsplit_once(':').expect("a port").1.to_owned();
+    let Ok(other) = TcpListener::bind(format!("[::1]:{port}")) else { return };
+    let v6 = other.local_addr().expect("bound");
+    let waiting: Vec<_> = (0..9).map(|_| std::net::TcpStream::connect(v6).expect("it waits")).collect();
+    let service = Service::begin("echo $$", socket).await;
+    let mut port = Port::of(service.leader, &[address, v6.to_string()]);
+    assert_eq!(port.look().await.detail, "own");
+    // Only those of the service's own listener, which does not accept either.
+    assert_eq!(port.look().await.detail, "own, stalled: 2 connections wait");
+    drop((waiting, other));
+}
+
 #[test]
 fn what_can_not_be_checked_names_its_field() {
     let refused = |addresses: &[&str]| {

@@ -66,7 +66,9 @@ fn state(service: &ServiceView) -> Option<String> {
             let streak = streak.map(str::to_owned).or(known).map(|streak| format!("({streak})"));
             join(&[next.as_deref(), streak.as_deref()], " ")
         }
-        ServiceState::Stopping => service.kill.map(|left| format!("SIGKILL in {} unless it ends", span(left))),
+        ServiceState::Stopping => {
+            service.kill.map(|left| format!("SIGKILL in {} unless it ends", span(left)))
+        }
         _ => None,
     };
     let text = join(&[timed.as_deref(), Some(cause)], ": ")?;

@@ -16,7 +16,7 @@ pub fn runtime(blocking: usize) -> io::Result<tokio::runtime::Runtime> {
         .thread_keep_alive(FOR_EVER)
         .build()?;
     // Fails here if the host can not create a thread even now.
-    drop(thread::Builder::new().spawn(|| {})?);
+    let _ = thread::Builder::new().spawn(|| {})?.join();
     drop(runtime.spawn_blocking(|| {}));
     Ok(runtime)
 }

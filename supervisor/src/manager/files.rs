@@ -7,7 +7,6 @@ use proto::Name;
 use super::{Happened, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::{Answer, BootInstant, Request};
-use crate::service::Service;
 use crate::service::plan::file_ids;
 use crate::watch::News;
 use crate::watch::debouncer::Changed;
@@ -16,25 +15,30 @@ use crate::watch::rules::Wanted;
 impl Manager {
     /// Watches the files of every service that is configured for it, and of no other.
     pub(super) fn watch_files(&mut self) {
-        let users = self.services.values().filter(|service| service.is_users() && !service.is_second());
-        let wanted: BTreeMap<Name, Wanted> = users
-            .filter_map(|service| {
-                // Without its user the service cannot be started either.
-                let ids = file_ids(&service.spec).ok()?;
-                Some((service.name.clone(), Wanted::of(&service.spec, self.own_paths(), ids)?))
-            })
-            .collect();
-        for service in self.services.values_mut().filter(|service| service.spec.watch.is_none()) {
-            service.unwatched = None;
+        let own = self.own_paths();
+        let mut wanted = BTreeMap::new();
+        for service in self.services.values_mut().filter(|service| service.is_users() && !service.is_second())
+        {
+            if service.spec.watch.is_none() {
+                service.unwatched = None;
+                continue;
+            }
+            match file_ids(&service.spec) {
+                Ok(ids) => {
+                    let of_service = Wanted::of(&service.spec, own.clone(), ids);
+                    wanted.extend(of_service.map(|of_service| (service.name.clone(), of_service)));
+                }
+                Err(why) => service.unwatched = Some(format!("{why}; watched from the next \"ctl apply\"")),
+            }
         }
         let tell = self.tell.clone();
         // Fails only if the manager has ended.
-        let told = self.watches.want(wanted, move |news| drop(tell.send(Happened::Files(news))));
-        if let Err(error) = told {
-            tracing::error!(%error, "watching files failed");
-            let wanting = |service: &&mut Service| service.spec.watch.is_some();
-            for service in self.services.values_mut().filter(wanting) {
-                service.unwatched = Some(format!("no thread for it: {error}"));
+        let failed = self.watches.want(wanted, move |news| drop(tell.send(Happened::Files(news))));
+        for (name, error) in failed {
+            tracing::error!(service = %name, %error, "watching files failed");
+            if let Some(service) = self.services.get_mut(&name) {
+                service.unwatched =
+                    Some(format!("no thread for it: {error}; watched from the next \"ctl apply\""));
             }
         }
     }

@@ -94,7 +94,7 @@ impl Manager {
         let state = home.state();
         let kept =
             applied::paths_in(&state).into_iter().chain([state.join("instance"), home.run().join("wal")]);
-        kept.chain(socket).any(|path: PathBuf| !path.exists())
+        kept.chain(socket).any(|path: PathBuf| matches!(path.try_exists(), Ok(false)))
     }
 
     /// Returns whether home must be made again now.

@@ -38,8 +38,8 @@ impl HomeError {
     /// Returns whether a later try may succeed: the supervisor lacks space or the like, or home was deleted again
     /// meanwhile. Not if something else is in its place, or creating it is forbidden.
     pub(super) fn may_pass(&self) -> bool {
-        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
-        let stays = [AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem];
+        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied};
+        let stays = [AlreadyExists, NotADirectory, PermissionDenied];
         matches!(self, Self::Io(_, Some(error)) if !stays.contains(&error.kind()))
     }
 

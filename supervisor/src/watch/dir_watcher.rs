@@ -120,13 +120,14 @@ impl DirWatcher {
         news || folders.gone
     }
 
-    /// Forgets a path that is gone, and everything below it.
-    pub(super) fn forget(&mut self, path: &Path) {
+    /// Forgets a path that is gone, and everything below it; returns whether any of that was watched.
+    pub(super) fn forget(&mut self, path: &Path) -> bool {
         let from = self.open.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
         let below: Vec<PathBuf> = from.take_while(|open| open.starts_with(path)).cloned().collect();
-        for path in below {
-            self.shut(&path);
+        for path in &below {
+            self.shut(path);
         }
+        !below.is_empty()
     }
 
     /// Watches a folder. Returns whether it was not watched before.

@@ -55,12 +55,13 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Sets what is watched from now on. Fails if a thread cannot be started.
+    /// Sets what is watched from now on. Returns the services that are not, as no thread could be started for their user.
     pub fn want(
         &mut self,
         wanted: BTreeMap<Name, Wanted>,
         tell: impl Fn(News) + Clone + Send + 'static,
-    ) -> std::io::Result<()> {
+    ) -> Vec<(Name, std::io::ErrorKind)> {
+        let mut failed = Vec::new();
         let mut by_user: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (name, wanted) in wanted {
             by_user.entry(wanted.ids.clone()).or_default().insert(name, wanted);
@@ -75,15 +76,18 @@ impl Watches {
         for (ids, wanted) in by_user {
             let inbox = match self.threads.entry(ids) {
                 Entry::Occupied(thread) => thread.into_mut(),
-                Entry::Vacant(none) => {
-                    let thread = start(none.key().clone(), tell.clone())?;
-                    none.insert(thread)
-                }
+                Entry::Vacant(none) => match start(none.key().clone(), tell.clone()) {
+                    Ok(thread) => none.insert(thread),
+                    Err(error) => {
+                        failed.extend(wanted.into_keys().map(|name| (name, error.kind())));
+                        continue;
+                    }
+                },
             };
             // Fails only if the thread is gone, which ends with this process.
             let _ = inbox.send(Message::Want(wanted));
         }
-        Ok(())
+        failed
     }
 }
 
@@ -186,10 +190,9 @@ impl Watcher {
             if !moves(event.kind) {
                 continue;
             }
-            self.eyes.forget(path);
+            let was_folder = self.eyes.forget(path);
             // A limit that was exceeded may hold again.
-            self.troubled |=
-                matches!(event.kind, EventKind::Remove(_)) && self.told.values().any(Option::is_some);
+            self.troubled |= was_folder && self.told.values().any(Option::is_some);
             if self.wanted.values().any(|wanted| wanted.is_above(path)) {
                 self.look_anew(tell);
             } else if self.eyes.look_below(path, &self.wanted).is_err() {

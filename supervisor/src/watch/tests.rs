@@ -18,7 +18,7 @@ fn watched(folder: &Path, paths: &[&str]) -> (Watches, mpsc::Receiver<News>) {
     service.watch = Some(Watch { paths, ignore: vec![], debounce: Duration::from_millis(50) });
     let wanted = Wanted::of(&service, vec![folder.join(".sereno")], None).expect("it wants some");
     let wanted = BTreeMap::from([(web(), wanted)]);
-    watches.want(wanted, move |news| drop(tell.send(news))).expect("a thread");
+    assert_eq!(watches.want(wanted, move |news| drop(tell.send(news))), []);
     (watches, news)
 }
 

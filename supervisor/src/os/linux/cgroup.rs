@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use sereno_runtime::cgroup::v2_cgroup;
 
@@ -139,20 +138,8 @@ impl Cgroup {
         if OWN.get_or_init(own_v2_cgroup).as_ref().is_some_and(|own| own.starts_with(&self.path)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let file = self.open_file("cgroup.kill", OFlags::WRONLY)?;
         self.spent.store(true, Ordering::Relaxed);
-        rustix::io::write(&file, b"1")?;
-        // The kernel sends the signal to the first thread of each process. Where that thread has ended, the others live on.
-        for pid in self.pids() {
-            let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
-            // Opened first and checked second: the pid may have been reused since it was read.
-            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            if self.has(pid.as_raw_nonzero().get().unsigned_abs()) {
-                // It may have ended by now.
-                let _ = pidfd_send_signal(&process, Signal::KILL);
-            }
-        }
-        Ok(())
+        sereno_runtime::cgroup::kill(&self.path)
     }
 
     /// Returns how many living processes are in it.

@@ -14,6 +14,8 @@ use crate::os::Stranger;
 const MAX_COMMAND: usize = 100;
 /// Bytes of it that are read.
 const MAX_BYTES: u64 = 4096;
+/// Maximum number of descriptors of a process to look at, the lowest numbers first: a process can have a million.
+const MAX_DESCRIPTORS: usize = 4096;
 
 /// Returns a process that listens on one of these addresses and does not belong to the service that was just started.
 pub fn stranger_on(
@@ -72,10 +74,14 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 fn holds(pid: u32, sockets: &[String]) -> bool {
-    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().any(|entry| {
-        let link = fs::read_link(entry.path());
-        link.is_ok_and(|link| link.to_str().is_some_and(|link| sockets.iter().any(|socket| socket == link)))
-    })
+    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().take(MAX_DESCRIPTORS).any(
+        |entry| {
+            let link = fs::read_link(entry.path());
+            link.is_ok_and(|link| {
+                link.to_str().is_some_and(|link| sockets.iter().any(|socket| socket == link))
+            })
+        },
+    )
 }
 
 fn command(pid: u32) -> String {
