@@ -52,6 +52,7 @@ mod safety;
 mod schedule;
 mod slow_peers;
 mod sockets;
+mod spared;
 mod stop;
 mod upgrade;
 mod watch;

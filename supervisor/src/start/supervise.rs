@@ -17,6 +17,7 @@ pub(super) fn supervise(
     under_init: bool,
     locks: &mut Vec<Lock>,
 ) -> Result<(Over, Option<HomeError>), StartError> {
+    os::spare_from_oom();
     let runtime = step("starting the runtime", serving::runtime())?;
     let _entered = runtime.enter();
     let home = start.home.clone();

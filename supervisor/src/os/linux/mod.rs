@@ -10,6 +10,7 @@
 //! | `tree` | what belongs to a run: group, cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where the system allows it |
 //! | `look`, `memory` | what a service uses, and what it may use |
+//! | `oom` | keeps the OOM killer from the supervisor |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `proc` | reads `/proc` |
 //! | `ports` | which process listens on which port |
@@ -27,6 +28,7 @@ mod host;
 mod look;
 mod memory;
 mod notify;
+mod oom;
 mod path_watch;
 pub mod pipe;
 mod ports;
@@ -46,6 +48,7 @@ pub use host::{
 pub use look::look;
 pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
+pub use oom::spare_from_oom;
 pub use path_watch::PathWatch;
 pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};

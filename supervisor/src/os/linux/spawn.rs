@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs, clone3};
 use super::confine;
+use super::oom;
 use super::proc;
 use super::process::Process;
 use super::start_failure::{FORKED_WITHIN, Finished, StartFailure, Step, UnfinishedStart};
@@ -33,6 +34,8 @@ struct Child {
     cwd: *const libc::c_char,
     fds: *const [i32],
     umask: Option<u32>,
+    /// What to write to `oom_score_adj`.
+    oom_score: Option<&'static [u8]>,
     nice: Option<i32>,
     limits: *const [(u32, Option<u64>)],
     ids: Option<(u32, u32, *const [u32])>,
@@ -78,6 +81,7 @@ pub fn spawn(
         cwd: launch.cwd.as_ptr(),
         fds: ptr::from_ref(raw.as_slice()),
         umask: launch.umask,
+        oom_score: oom::of_others(),
         nice: launch.nice,
         limits: ptr::from_ref(launch.limits.as_slice()),
         confine: launch.confine,
@@ -184,6 +188,7 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         cwd: c"/".as_ptr(),
         fds: ptr::from_ref(&[]),
         umask: None,
+        oom_score: None,
         nice: None,
         limits: ptr::from_ref(&[]),
         ids: None,
@@ -298,6 +303,9 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
         }
         if let Some(umask) = child.umask {
             libc::umask(umask);
+        }
+        if let Some(score) = child.oom_score {
+            oom::undo(score);
         }
         for (resource, limit) in &*child.limits {
             let value = limit.unwrap_or(libc::RLIM_INFINITY);

@@ -146,3 +146,6 @@ pub fn come_back(launch: &Launch) -> io::Result<bool> {
 pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// No killer picks processes here when memory runs out.
+pub fn spare_from_oom() {}

@@ -44,7 +44,7 @@ pub use absent::{Cgroup, Cgroups, hold_memory, make_room_for_limits};
 pub use alarm::Alarm;
 pub use host::{
     Host, boot_id, come_back, instance_of, limit_number, now, one_heap, own_program, raise_descriptor_limit,
-    random_id, reach_files_as, subreaper, surroundings, trim_heap, trim_text,
+    random_id, reach_files_as, spare_from_oom, subreaper, surroundings, trim_heap, trim_text,
 };
 pub use look::{look, usage_of};
 pub use marks::scan;

@@ -51,7 +51,7 @@ pub use host::{
     Host, Lock, boot_id, close_inherited_files, create_private_dir, descriptor_limit, detach, exec,
     instance_of, is_out_of_descriptors, is_shortage, limit_number, now, null_device, one_heap, open_append,
     open_in_place, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, reach_files_as, shell,
-    subreaper, trim_heap, trim_text,
+    spare_from_oom, subreaper, trim_heap, trim_text,
 };
 pub use job::hold_memory;
 pub use log_dir::{LogDir, LogRights};
