@@ -10,6 +10,17 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 pub(crate) use system::{Running, lead_group, reap};
 
+/// Commands of one user that may wait to be reaped; above it no check of this user is started.
+const MOST_LEFT: usize = 64;
+
+/// A command is not run, because too many earlier ones of the same user cannot be reaped.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not run: {MOST_LEFT} commands of earlier checks cannot be reaped: another process traces them, or they hang in the \
+     kernel"
+)]
+pub(crate) struct TooManyLeft;
+
 /// The ends of the pipes of a command that are not its own.
 #[derive(Debug, Default)]
 pub(crate) struct Pipes {
@@ -26,10 +37,9 @@ mod system {
     use rustix::process::{Pid, Signal as Sent, kill_process_group};
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    use super::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Pipes, io};
-
-    /// Commands of one user that may wait to be reaped; above it no check of this user is started.
-    const MOST_LEFT: usize = 64;
+    use super::{
+        ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, MOST_LEFT, Pipes, TooManyLeft, io,
+    };
 
     /// Killed commands that are not reaped yet, and the user they ran as (`None`: that of this monitor).
     static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
@@ -97,17 +107,14 @@ mod system {
     /// Reaps killed commands. Says why no other may be started as this user, if too many are left.
     ///
     /// The limit is for each user, so that a user who traces checks holds up no checks of others.
-    pub(crate) fn reap(user: Option<u32>) -> Result<(), String> {
+    pub(crate) fn reap(user: Option<u32>) -> Result<(), TooManyLeft> {
         reap_of(&mut LEFT.lock().unwrap_or_else(PoisonError::into_inner), user)
     }
 
-    fn reap_of(left: &mut Vec<Left>, user: Option<u32>) -> Result<(), String> {
+    fn reap_of(left: &mut Vec<Left>, user: Option<u32>) -> Result<(), TooManyLeft> {
         left.retain_mut(|(_, child)| is_left(child));
         match left.iter().filter(|(own, _)| *own == user).count() {
-            MOST_LEFT.. => Err(format!(
-                "not run: {MOST_LEFT} commands of earlier checks cannot be reaped: another process traces them, or they \
-                 hang in the kernel"
-            )),
+            MOST_LEFT.. => Err(TooManyLeft),
             _ => Ok(()),
         }
     }
@@ -131,11 +138,7 @@ mod system {
             let mut left: Vec<Left> = (1..MOST_LEFT).map(|_| (Some(1), sleep())).collect();
             assert_eq!(reap_of(&mut left, Some(1)), Ok(()));
             left.push((Some(1), sleep()));
-            let refused = reap_of(&mut left, Some(1)).expect_err("too many");
-            assert!(
-                refused.starts_with("not run: 64 commands of earlier checks cannot be reaped: "),
-                "{refused}"
-            );
+            assert_eq!(reap_of(&mut left, Some(1)), Err(TooManyLeft));
             for other in [None, Some(2)] {
                 assert_eq!(reap_of(&mut left, other), Ok(()));
             }
@@ -150,7 +153,7 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
-    use super::{Command, ExitStatus, Pipes, io};
+    use super::{Command, ExitStatus, Pipes, TooManyLeft, io};
 
     /// A command that runs. It alone is killed when this is dropped: there are no process groups.
     #[derive(Debug)]
@@ -170,7 +173,7 @@ mod system {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "Unix can refuse")]
-    pub(crate) fn reap(_user: Option<u32>) -> Result<(), String> {
+    pub(crate) fn reap(_user: Option<u32>) -> Result<(), TooManyLeft> {
         Ok(())
     }
 

@@ -53,9 +53,9 @@ impl ExecCheck {
         if let Some(Err(error)) = restricted.map(launcher::may_launch) {
             return Verdict::failing(error.to_string());
         }
-        if let Err(words) = reap(self.user()) {
+        if let Err(refused) = reap(self.user()) {
             // Not reported as this monitor's own trouble: that would make it blind for the services of other users too.
-            return Verdict::failing(words);
+            return Verdict::failing(refused.to_string());
         }
         // Declared first, so that it is dropped last: a process that is told to exit by its process group
         // may still write output.

@@ -1,5 +1,6 @@
 //! Vocabulary of these tests: a target of a spec, and one look at it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use health_monitor::HealthProbe;
@@ -8,6 +9,8 @@ use proto::time::to_wire;
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::{Check as _, Probe as _, Target, TargetError, Verdict};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A target ready to be checked.
 pub(crate) struct Ready {
@@ -44,4 +47,20 @@ pub(crate) fn check(spec: Spec, timeout: Duration) -> Result<Ready, TargetError>
 #[allow(dead_code, reason = "not every test looks only once")]
 pub(crate) async fn look(spec: Spec, timeout: Duration) -> Result<Verdict, TargetError> {
     Ok(check(spec, timeout)?.look().await)
+}
+
+/// Answers each connection in its own way, once its request has come.
+pub(crate) async fn serve<F>(answer: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("has one");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            tokio::spawn(answer(stream));
+        }
+    });
+    address
 }

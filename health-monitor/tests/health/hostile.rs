@@ -8,10 +8,9 @@ use std::time::Duration;
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::Verdict;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::common::{Ready, check};
+use crate::common::{Ready, check, serve};
 use crate::mutate;
 
 /// How long a check may take here.
@@ -36,21 +35,6 @@ async fn endless(begin: &'static [u8], rest: impl Into<Vec<u8>>, pause: Duration
         }
     })
     .await
-}
-
-async fn serve<F>(answer: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let address = listener.local_addr().expect("has one");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            tokio::spawn(answer(stream));
-        }
-    });
-    address
 }
 
 /// A check of it, ready to look.

@@ -7,33 +7,15 @@ use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::{TargetError, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::common::{check, look};
-
-/// Answers each connection in its own way, and says how many there were.
-async fn server<F>(answer: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> SocketAddr
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let address = listener.local_addr().expect("has one");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            let read = stream.read(&mut request).await.unwrap_or(0);
-            assert!(read > 0, "a request came");
-            tokio::spawn(answer(stream));
-        }
-    });
-    address
-}
+use crate::common::{check, look, serve};
 
 /// A server that says the same thing to everybody.
 async fn says(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let answer = answer.into();
-    server(move |mut stream| {
+    serve(move |mut stream| {
         let answer = answer.clone();
         async move {
             let _ = stream.write_all(&answer).await;
@@ -117,7 +99,7 @@ async fn each_check_opens_a_new_connection() {
     let connections = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let counted = std::sync::Arc::clone(&connections);
     // A server that would keep the connection.
-    let address = server(move |mut stream| {
+    let address = serve(move |mut stream| {
         counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         async move {
             let _ = stream.write_all(answer("200 OK", "ok").as_bytes()).await;
@@ -249,7 +231,7 @@ async fn redirects_may_be_relative_and_stay_with_http() {
 
 #[tokio::test]
 async fn an_endless_body_is_read_as_far_as_allowed() {
-    let endless = server(|mut stream| async move {
+    let endless = serve(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
         while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     })
@@ -264,13 +246,13 @@ async fn an_endless_body_is_read_as_far_as_allowed() {
 
 #[tokio::test]
 async fn endless_headers_fail() {
-    let endless = server(|mut stream| async move {
+    let endless = serve(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n").await;
         while stream.write_all(b"x-more: and more\r\n").await.is_ok() {}
     })
     .await;
     assert!(!see(at(endless)).await.passing);
-    let long = server(|mut stream| async move {
+    let long = serve(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx-long: ").await;
         while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     })
@@ -286,7 +268,7 @@ async fn endless_interim_answers_fail_at_the_limit_while_others_pass() {
     for interim in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"] {
         let (tell, mut told) = mpsc::unbounded_channel();
         let piece = interim.repeat(1000);
-        let endless = server(move |mut stream| {
+        let endless = serve(move |mut stream| {
             let (piece, tell) = (piece.clone(), tell.clone());
             async move {
                 let mut sent = 0;
@@ -309,13 +291,13 @@ async fn endless_interim_answers_fail_at_the_limit_while_others_pass() {
 
 #[tokio::test]
 async fn silence_and_drip_are_abandoned() {
-    let silent = server(|stream| async move {
+    let silent = serve(|stream| async move {
         std::future::pending::<()>().await;
         drop(stream);
     })
     .await;
     assert_eq!(see_in(Duration::from_millis(200), at(silent)).await, None);
-    let drip = server(|mut stream| async move {
+    let drip = serve(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx").await;
         std::future::pending::<()>().await;
     })

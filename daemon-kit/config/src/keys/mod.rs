@@ -73,7 +73,7 @@ pub static TABLES: &[&Keys] = &[
     &CHECK_OTHER,
 ];
 
-/// A key.
+/// A key, as parser, schema and manual know it.
 #[derive(Debug)]
 pub(super) struct Key {
     name: &'static str,
@@ -88,7 +88,7 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) enum Kind {
     Flag,
-    /// Only `false`.
+    /// The word `false` alone.
     False,
     /// A whole number from … to ….
     Whole(i64, i64),
@@ -131,7 +131,7 @@ pub(super) enum Range {
     OfKind,
     /// What follows from the type, and these words.
     And(&'static str),
-    /// These words.
+    /// These words, whatever the type.
     Says(&'static str),
 }
 
@@ -142,7 +142,7 @@ pub(super) enum Preset {
     Is(&'static str),
     /// The same, with words about when something else holds, which the parser works out.
     IsOr(&'static str, &'static str),
-    /// Words only.
+    /// Words about what holds, as it is no value.
     Words(&'static str),
     /// The key can not be absent, not even in `[defaults]`.
     Needed,

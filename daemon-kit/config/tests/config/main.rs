@@ -2,6 +2,8 @@
 
 mod applied;
 mod cases;
+#[cfg(unix)]
+mod common;
 mod contract;
 mod file;
 mod guard;

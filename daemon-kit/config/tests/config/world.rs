@@ -12,6 +12,8 @@ use sereno_config::{
     service_env,
 };
 
+use crate::common::env;
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -35,10 +37,6 @@ impl Folder {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
         path
     }
-}
-
-fn env(pairs: &[(&str, &str)]) -> Env {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
