@@ -81,7 +81,7 @@ impl Manager {
         let Some(service) = self.services.get_mut(name) else { return };
         let seq = self.world.tell(service, Kind::Change, 0, changed.to_string());
         if service.request(Request::Restart, seq, now) == Answer::Accepted {
-            service.health.held = None;
+            service.health.release();
         }
     }
 }

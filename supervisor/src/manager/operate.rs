@@ -104,7 +104,7 @@ impl Manager {
                 let service = self.service(name);
                 service.request(Request::Reset, seq, now);
                 service.health.ledger.clear();
-                service.health.held = None;
+                service.health.release();
                 outcome(true, format!("reset{note}"))
             }
             Operation::Signal { number, main_only } => {
@@ -175,7 +175,7 @@ impl Manager {
             return outcome(true, "already stopped".into());
         }
         service.story.goes_on_from(seq);
-        service.health.held = None;
+        service.health.release();
         self.stop_queue.insert(name.clone());
         let forgotten = self.remember(name, |wal, name| wal.wanted(name, false));
         self.service(name).written.wanted &= !forgotten.is_empty();

@@ -86,7 +86,7 @@ impl Manager {
         std::mem::swap(&mut service.processes, &mut second.processes);
         second.processes.limits = None;
         service.health.reports.clear();
-        service.health.held = None;
+        service.health.release();
         service.health.said = std::mem::take(&mut second.health.said);
         service.story.began = second.story.began;
         service.reload = None;

@@ -121,7 +121,7 @@ impl Manager {
         let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
         let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
-        service.health.held = None;
+        service.health.release();
         service.request(Request::Ask, seq, now);
         seq
     }

@@ -219,7 +219,7 @@ impl Service {
         let exit = run.process.reap();
         let after = self.unit.uptime(now).unwrap_or_default();
         self.story.ended_at = Some(SystemTime::now());
-        self.health.held = None;
+        self.health.release();
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
         let by = if matches!(exit, Exit::Signal(_)) { "ended by " } else { "" };
         let (fact, words) = self.end_of(exit);

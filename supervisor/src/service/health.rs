@@ -21,6 +21,8 @@ pub struct Health {
     pub answers: Answers,
     /// A requested restart that is held.
     pub held: Option<Held>,
+    /// How many held restarts are held no longer: monitors that asked for them may ask again.
+    released: u64,
     /// What the run reported over its notify socket.
     pub said: Said,
     /// Which process holds the port that it wants.
@@ -32,7 +34,7 @@ impl Health {
     pub(super) fn begin_run(&mut self) {
         self.reports.clear();
         self.answers.clear();
-        self.held = None;
+        self.release();
         self.said = Said::default();
     }
 
@@ -42,12 +44,22 @@ impl Health {
         (self.reports.revision(), held, &self.said.status, self.said.stopping, &self.obstacle).hash(hash);
     }
 
+    /// Forgets a held restart. Monitors are told to ask again if they still want it.
+    pub fn release(&mut self) {
+        self.released += u64::from(self.held.take().is_some());
+    }
+
+    /// Returns a number that grows whenever a held restart is held no longer.
+    pub fn released(&self) -> u64 {
+        self.released
+    }
+
     /// Handles a check that passes: a restart that only this check asked for is no longer held.
     pub fn passes(&mut self, check: &str) {
         if let Some(held) = &mut self.held {
             held.checks.remove(check);
             if held.checks.is_empty() {
-                self.held = None;
+                self.release();
             }
         }
     }
