@@ -37,6 +37,15 @@ impl Manager {
             drop(reply.send(Err(UpgradeError::Busy)));
             return;
         }
+        // To become another program, all threads of this one must end.
+        let stuck = self.world.logs.stuck();
+        if stuck.is_some() || os::pipe::is_opening_stuck() {
+            let whose = stuck.map_or_else(|| "a service".into(), |key| key.service.to_string());
+            drop(reply.send(Err(UpgradeError::Refused(format!(
+                "{whose} holds up a thread that reads its output; stop it, or try again"
+            )))));
+            return;
+        }
         let binary = binary.unwrap_or_else(|| self.own_binary.clone());
         self.world.tell_own(Kind::Operator, format!("upgrade to {} by {who}", binary.display()));
         // The trial reads the state that would be handed over now.

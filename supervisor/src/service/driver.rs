@@ -7,12 +7,11 @@ use std::time::{Duration, SystemTime};
 use sereno_config::{Ready, StopTo};
 
 use super::world::key;
-use super::{Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
+use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
 use crate::logs::Which;
-use crate::os::pipe::Output;
 use crate::os::{self, Left, Process, Tree, signal};
 
 impl Service {
@@ -65,7 +64,7 @@ impl Service {
             world.listen_to(self, None)?;
         }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
-        world.open_outputs(self, ids.as_ref(), true).map_err(|error| without_home("its outputs", &error))?;
+        world.make_outputs(self, ids.as_ref()).map_err(|error| without_home("its outputs", &error))?;
         if self.processes.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
@@ -74,11 +73,7 @@ impl Service {
         }
         self.set_kernel_limits(world);
         self.look_for_readiness(world, incarnation);
-        let open = |which: Which| {
-            Output::for_service(&world.home.fifo(&self.name, which.word()))
-                .map_err(|error| without_home(&format!("its std{}", which.word()), &error))
-        };
-        let (out, err) = (open(Which::Out)?, open(Which::Err)?);
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
         let name = self.name.as_str();
         let written = match self.role {
             Role::Successor => world.wal.beside(name, incarnation),
@@ -97,6 +92,16 @@ impl Service {
             self.processes.cgroup = None;
         }
         Ok(spawned?)
+    }
+
+    /// Returns copies of the ends of its stdout and stderr that runs write to.
+    fn handed_out(&self) -> io::Result<[os::Handle; 2]> {
+        match &self.outputs.fifos {
+            Fifos::Open([out, err]) => Ok([out.hand_out()?, err.hand_out()?]),
+            Fifos::Closed | Fifos::Nameless => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "its outputs cannot be opened any more"))
+            }
+        }
     }
 
     /// Makes a process the current run.
@@ -180,9 +185,7 @@ impl Service {
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
         let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)?;
         let incarnation = self.unit.incarnation();
-        let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
-        let (out, err) =
-            (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
+        let [out, err] = self.handed_out().map_err(|error| error.to_string())?;
         let launch = plan.run(&world.instance, &self.name, incarnation);
         let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let process =

@@ -44,6 +44,7 @@ use proto::Name;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
+use crate::os::pipe::ServiceEnd;
 
 pub use answers::Answers;
 pub use failure::{StartFailure, TooFewDescriptors};
@@ -71,12 +72,12 @@ pub enum Role {
 }
 
 /// The FIFOs that a service writes its outputs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Fifos {
     /// The FIFOs are not open yet.
     Closed,
-    /// The supervisor reads from the FIFOs.
-    Open,
+    /// The supervisor reads from the FIFOs, and has the ends of stdout and stderr that runs write to.
+    Open([ServiceEnd; 2]),
     /// The supervisor reads from the FIFOs, but they have no path since home was deleted: only the run that has them
     /// open can write to them.
     Nameless,

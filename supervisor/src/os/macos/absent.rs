@@ -83,3 +83,30 @@ pub fn make_room_for_limits() {}
 
 /// Does nothing: memory is sampled.
 pub fn hold_memory(_instance: &str, _service: &str, _most: Option<u64>) {}
+
+/// Not needed here: a service can not hold up whoever reads its output.
+#[derive(Debug)]
+pub struct StallTimer;
+
+impl StallTimer {
+    /// Whether a service can hold up a thread of this process on this system.
+    pub const IS_NEEDED: bool = false;
+
+    /// Makes the timer.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Does nothing: it never rings.
+    pub fn set(&self, _after: std::time::Duration) {}
+
+    /// Always `false`: it never rings.
+    pub fn rings(&self) -> bool {
+        false
+    }
+}
+
+/// Always `false`: opening a pipe does not wait here.
+pub fn is_opening_stuck() -> bool {
+    false
+}

@@ -7,6 +7,7 @@
 //! | `files` | open files: their number, whether they still have a name |
 //! | `host` | this process and its host: lock, folders, descriptors that are passed over an exec |
 //! | `log_dir` | the folder of a log, and everything that is opened in it |
+//! | `service_end` | what the runs of a service write to |
 //! | `fd_stores` | copies of what only this process holds, in the monitors' fd stores |
 
 mod birth;
@@ -17,6 +18,7 @@ mod host;
 mod log_dir;
 #[cfg(test)]
 mod log_dir_tests;
+pub(super) mod service_end;
 
 pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
