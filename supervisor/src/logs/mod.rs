@@ -205,8 +205,11 @@ enum Command {
     Rotated(rotate::Rotated),
     /// A thread that was stuck with a stream gives it back.
     Back(u64),
-    /// Moves the remaining bytes of every pipe, then tells so and ends.
-    End(mpsc::Sender<()>),
+    /// Ends, and tells so; before, moves the remaining bytes of every pipe if that is wanted.
+    End {
+        drain: bool,
+        done: mpsc::Sender<()>,
+    },
 }
 
 /// The handle of the threads: cheap to clone, never blocks.
@@ -272,12 +275,13 @@ impl Logs {
         self.send(Command::Settle { key, since, done: Box::new(done) });
     }
 
-    /// Moves the remaining bytes of every pipe and ends the threads.
-    pub fn end(&self) {
+    /// Ends the threads. `drain`: moves the remaining bytes of every pipe before. What is not moved waits in the pipes
+    /// of services that run for the next supervisor.
+    pub fn end(&self, drain: bool) {
         /// Moving what full pipes hold takes milliseconds.
         const PATIENCE: Duration = Duration::from_secs(5);
         let (done, ended) = mpsc::channel();
-        self.send(Command::End(done));
+        self.send(Command::End { drain, done });
         if ended.recv_timeout(PATIENCE).is_err() {
             tracing::error!("the logs did not end");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::flood::LARGE_PIPE;
 use super::stream::{RETRY, SMALL_PIPE, Stream};
-use super::threads::{Busy, Common, STUCK, Slot, Work};
+use super::threads::{Busy, Common, End, STUCK, Slot, Work};
 use super::{Command, Key};
 use crate::lifecycle::BootInstant;
 use crate::os;
@@ -60,8 +60,8 @@ impl Pump {
             let command = {
                 let mut state = self.common.state();
                 match state.inbox.try_recv() {
-                    Ok(Command::End(done)) => {
-                        state.end = Some(done);
+                    Ok(Command::End { drain, done }) => {
+                        state.end = Some(End { drain, done });
                         None
                     }
                     Ok(command) => Some(command),
@@ -73,8 +73,10 @@ impl Pump {
                 return false;
             }
         }
-        if self.common.state().end.is_some() {
-            return self.end();
+        let drain = self.common.state().end.as_ref().map(|end| end.drain);
+        if let Some(drain) = drain {
+            self.end(drain);
+            return false;
         }
         let now = os::now();
         let (due, broken) = {
@@ -93,18 +95,18 @@ impl Pump {
         broken.into_iter().all(|id| self.work_on(id, |stream, _, _| stream.tick()))
     }
 
-    /// Moves what is in every pipe, then tells that all is done.
-    fn end(&mut self) -> bool {
+    /// Tells that all is done; before, moves what is in every pipe if that is wanted.
+    fn end(&mut self, drains: bool) {
         let ids: Vec<u64> = self.common.state().streams.keys().copied().collect();
-        if !ids.into_iter().all(|id| self.work_on(id, drain)) {
-            return false;
+        if drains && !ids.into_iter().all(|id| self.work_on(id, drain)) {
+            // The other thread goes on with it.
+            return;
         }
-        if let Some(done) = self.common.state().end.as_ref() {
+        if let Some(end) = self.common.state().end.as_ref() {
             // Fails if nobody waits any more.
-            let _ = done.send(());
+            let _ = end.done.send(());
         }
         self.common.stall.set(Duration::from_nanos(1));
-        false
     }
 
     fn slot_of(&self, key: &Key) -> Option<Arc<Slot>> {
@@ -255,7 +257,7 @@ impl Pump {
                 }
                 true
             }
-            Command::End(_) => true,
+            Command::End { .. } => true,
         }
     }
 

@@ -55,8 +55,16 @@ pub(super) struct State {
     /// The number of the thread that moves bytes now. Any other ends as soon as it can.
     pub(super) turn: u64,
     pub(super) busy: Option<Busy>,
-    /// Set when everything must be moved and the thread must end.
-    pub(super) end: Option<mpsc::Sender<()>>,
+    /// Set when the threads must end.
+    pub(super) end: Option<End>,
+}
+
+/// How the threads are to end.
+pub(super) struct End {
+    /// Whether the remaining bytes of every pipe are moved before.
+    pub(super) drain: bool,
+    /// Who waits for the end.
+    pub(super) done: mpsc::Sender<()>,
 }
 
 /// The pipe that is touched now.

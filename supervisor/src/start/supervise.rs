@@ -90,6 +90,7 @@ pub(super) fn supervise(
     if let Some(api) = api {
         api.end();
     }
-    logs.end();
+    // What services write that go on waits in their pipes: a service that holds its pipe up can not delay this.
+    logs.end(over == Over::Down);
     Ok((over, lost))
 }

@@ -88,7 +88,7 @@ fn what_comes_during_a_flood_and_after_it_is_kept() {
         bytes += LINE.len();
         loud.has(bytes);
     }
-    logs.end();
+    logs.end(true);
 }
 
 #[test]
@@ -128,5 +128,5 @@ fn a_service_that_holds_up_its_own_pipe_holds_up_no_other() {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
-    logs.end();
+    logs.end(true);
 }
