@@ -2,6 +2,9 @@
 //!
 //! The order of the rules is part of the contract: the first rule that applies gives the answer.
 
+#[cfg(test)]
+mod walk;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -195,10 +198,6 @@ pub fn took(duration: Duration) -> String {
         _ => words(duration),
     }
 }
-
-#[cfg(test)]
-#[path = "arbiter_walk.rs"]
-mod walk;
 
 #[cfg(test)]
 mod tests {
