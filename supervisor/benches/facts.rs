@@ -15,9 +15,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Brake, Budget, Ready, RestartPolicy};
-use supervisor::lifecycle::arbiter::{Case, HostBrake, Ledger, Standing, decide};
+use supervisor::lifecycle::arbiter::{Case, Decision, HostBrake, Ledger, Standing, decide};
 use supervisor::lifecycle::ready::{CheckRule, ReadyRules};
 use supervisor::lifecycle::unit::Rules;
 use supervisor::lifecycle::{Action, BootInstant, CheckFact, Exit, Fact, Request, Unit};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Effect;
 use sereno_config::Env;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -206,6 +205,21 @@ pub struct Plan {
     pub monitors: Vec<Step>,
     /// Keys that take effect only after an upgrade, and which file would be replaced.
     pub notes: Vec<String>,
+}
+
+/// What a file does to a service's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing changes.
+    None,
+    /// The settings change without touching the process.
+    Live,
+    /// The process is stopped and started again.
+    Restart,
+    /// A process is started.
+    Start,
+    /// The process is stopped, and forgotten if the file no longer names the service.
+    Stop,
 }
 
 /// What a file changes in one service.

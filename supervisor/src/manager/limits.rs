@@ -2,12 +2,11 @@
 //! freeze is decided like a monitor's request: one fault causes one restart, whichever source saw it first.
 
 use proto::Name;
-use proto::v1::Decision;
 
 use super::command::{Ask, Speaker};
 use super::{Happened, Manager};
 use crate::journal::Kind;
-use crate::lifecycle::arbiter;
+use crate::lifecycle::arbiter::{self, Decision};
 use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Look};
 use crate::service::Service;

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::OnFailure;
 
 use super::Manager;
 use super::attachments::MonitorError;
 use super::command::Ask;
 use crate::journal::Kind;
-use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
+use crate::lifecycle::arbiter::{self, Case, Decision, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
 use crate::lifecycle::{BootInstant, Request};
 use crate::os;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use proto::Name;
-use proto::v1::Decision;
+
+use crate::lifecycle::arbiter::Decision;
 
 /// How often each monitor got each answer for each check, and the event that reports it.
 #[derive(Debug, Clone, Default)]

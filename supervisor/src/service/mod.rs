@@ -33,9 +33,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proto::Name;
-use proto::v1::Decision;
 
-use crate::lifecycle::arbiter::Ledger;
+use crate::lifecycle::arbiter::{Decision, Ledger};
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};

@@ -2,6 +2,7 @@
 //!
 //! The order of the rules is part of the contract: the first rule that applies gives the answer.
 
+mod decision;
 #[cfg(test)]
 mod walk;
 
@@ -9,11 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Brake, Budget};
 
 use super::BootInstant;
 pub use super::case::{Case, Standing};
+pub use decision::Decision;
 
 /// An answer with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]

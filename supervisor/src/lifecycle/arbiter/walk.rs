@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Budget, Ready, RestartPolicy};
 
 use super::super::unit::Unit;
 use super::super::unit::testing::{check, name, policy, rules};
 use super::super::{Action, BootInstant, Exit, Fact, Request, WhyEnd};
-use super::{Case, HostBrake, Ledger, Ruling, Standing, decide};
+use super::{Case, Decision, HostBrake, Ledger, Ruling, Standing, decide};
 
 const INCARNATIONS: u64 = 100;
 /// Requests for each incarnation, by four monitors that do not know of each other.
@@ -49,7 +48,7 @@ struct Scene {
     accepted: BTreeMap<u64, u32>,
     ended: BTreeMap<u64, Vec<WhyEnd>>,
     spawned: Vec<u64>,
-    answers: BTreeMap<&'static str, u32>,
+    answers: BTreeMap<Decision, u32>,
 }
 
 fn invariant_one_request_of_an_incarnation_is_accepted(scene: &Scene) {
@@ -205,7 +204,7 @@ impl Scene {
         let ruling = decide(&case, &mut self.ledger, budget, (&mut self.host, holds), self.now);
         invariant_who_judged_another_run_hurts_nobody(request.incarnation, current, &ruling);
         invariant_held_says_what_releases_it(&ruling);
-        *self.answers.entry(ruling.decision.as_str_name()).or_default() += 1;
+        *self.answers.entry(ruling.decision).or_default() += 1;
         if ruling.decision == Decision::Accepted {
             *self.accepted.entry(current).or_default() += 1;
             invariant_one_request_of_an_incarnation_is_accepted(self);
@@ -289,8 +288,8 @@ fn ten_thousand_racing_requests_make_one_restart_each() {
         }
     }
     // A walk that never meets an answer tests nothing about it.
-    let met: Vec<&str> = answers.keys().copied().collect();
-    let expected =
-        ["ACCEPTED", "HELD_BRAKE", "HELD_BUDGET", "HELD_DEPENDENCY", "IN_GRACE", "MERGED", "PAUSED", "STALE"];
-    assert_eq!(met, expected.map(|word| format!("DECISION_{word}")), "{answers:?}");
+    use Decision::{Accepted, HeldBrake, HeldBudget, HeldDependency, InGrace, Merged, Paused, Stale};
+    let met: Vec<Decision> = answers.keys().copied().collect();
+    let expected = [Accepted, Merged, Stale, InGrace, Paused, HeldDependency, HeldBudget, HeldBrake];
+    assert_eq!(met, expected, "{answers:?}");
 }
