@@ -15,7 +15,9 @@ use crate::snapshot::View;
 
 pub use super::attachments::MonitorError;
 pub use super::configure::ConfigError;
-pub use super::monitor_commands::{Ask, CheckResult, Hello, Report, Speaker, Target, TargetSet};
+pub use super::monitor_commands::{
+    Ask, CheckResult, Evidence, Hello, PortOwner, Report, Speaker, Target, TargetSet,
+};
 
 /// The channel that carries an answer back.
 pub type Reply<T> = oneshot::Sender<T>;

@@ -3,7 +3,7 @@
 
 use proto::Name;
 
-use super::command::{Ask, Speaker};
+use super::command::{Ask, Evidence, Speaker};
 use super::{Happened, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{self, Decision};
@@ -131,7 +131,7 @@ fn ask_about(service: &Service, check: &str) -> Ask {
         check: name(check),
         failures: 0,
         summary: String::new(),
-        evidence: String::new(),
+        evidence: Evidence::default(),
     }
 }
 

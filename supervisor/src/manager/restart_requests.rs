@@ -117,7 +117,7 @@ impl Manager {
     fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         // The earlier held request is the cause of the request that is granted now.
         let before = self.services[name].held.as_ref().map_or(0, |held| held.seq);
-        let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+        let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.to_string());
         let service = self.services.get_mut(name).expect("it was just found");
         let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
         service.held = None;
@@ -135,12 +135,12 @@ impl Manager {
         if let Some(known) = service.held.as_mut().filter(|known| known.decision == ruling.decision) {
             (known.message, known.until) = (ruling.message.clone(), until);
             if known.checks.insert(ask.check.clone()) && self.may_cause_event(&ask.monitor) {
-                self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+                self.say_always(&ask.monitor, name, before, failed, ask.evidence.to_string());
             }
             return before;
         }
         let seq = if self.may_cause_event(&ask.monitor) {
-            let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+            let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.to_string());
             let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
             let message = format!("restart held: {}{}", ruling.message, again.unwrap_or_default());
             self.world.tell(&self.services[name], Kind::Decision, reason, message)
@@ -171,7 +171,7 @@ impl Manager {
             return 0;
         }
         let failed = if times > 1 { format!("{failed} (asked {times} times)") } else { failed.into() };
-        let mut seq = self.say_always(&ask.monitor, name, cause, failed, ask.evidence.clone());
+        let mut seq = self.say_always(&ask.monitor, name, cause, failed, ask.evidence.to_string());
         if !merged {
             let message = format!("restart refused: {} ({})", ruling.decision, ruling.message);
             seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
