@@ -10,6 +10,7 @@ use super::attachments::{MonitorError, SUPERVISOR};
 use super::command::{CheckResult, Report as Reported, Target, TargetSet};
 use super::restart_requests::is_bad;
 use crate::journal::{Entry, Kind, allowance::Taken};
+use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
 use crate::service::{Restricted, Service, reports::Report};
@@ -125,13 +126,8 @@ impl Manager {
         if let Some(fact) = service.reports.fact(&result.check, every) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
-        if passing == Some(true)
-            && let Some(held) = &mut service.held
-        {
-            held.checks.remove(&result.check);
-            if held.checks.is_empty() {
-                service.held = None;
-            }
+        if passing == Some(true) {
+            service.mended(&Fault::Check(result.check.clone()));
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
@@ -155,29 +151,28 @@ impl Manager {
     /// Enters a monitor's message about a service into the journal, within the monitor's allowance of events.
     fn say(&mut self, monitor: &Name, name: &Name, cause: u64, message: String) {
         if self.may_cause_event(monitor) {
-            self.say_always(monitor, name, cause, message, String::new());
+            self.say_always(Some(monitor), name, cause, message, String::new());
         }
     }
 
-    /// Enters the message regardless of the allowance. Returns the event's number.
+    /// Enters the message regardless of the allowance; without a monitor it is the supervisor's own. Returns the event's
+    /// number.
     pub(super) fn say_always(
         &mut self,
-        monitor: &Name,
+        monitor: Option<&Name>,
         name: &Name,
         cause: u64,
         message: String,
         evidence: String,
     ) -> u64 {
         let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
-        let (source, service, kind) = (monitor.as_str(), Some(name), Kind::Check);
+        let source = monitor.map_or(SUPERVISOR, Name::as_str);
+        let (service, kind) = (Some(name), Kind::Check);
         self.world.journal.add(Entry { cause, source, service, incarnation, kind, message, evidence })
     }
 
     /// Returns whether a monitor may cause another event. Its next allowed event tells how many were left out.
     pub(super) fn may_cause_event(&mut self, monitor: &Name) -> bool {
-        if monitor.as_str() == SUPERVISOR {
-            return true;
-        }
         let kinds = self.config.monitors.get(monitor).map_or(&[][..], |monitor| &monitor.kinds);
         let checks = self.services.values().flat_map(|service| service.spec.checks.values());
         let own = checks.filter(|check| kinds.contains(&check.kind)).count();

@@ -8,7 +8,7 @@
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
 //! | `notify_sockets` | the notify sockets of all services |
-//! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
+//! | [`answers`] | how requests for a restart were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | `restricted` | rights and environment of its checks' commands, where it is confined |
 //! | [`reports`] | what the monitors reported of its checks |
@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use proto::Name;
 
-use crate::lifecycle::arbiter::{Decision, Ledger};
+use crate::lifecycle::arbiter::{Decision, Fault, Ledger};
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
@@ -164,8 +164,8 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<BootInstant>,
-    /// The checks that asked for it.
-    pub checks: BTreeSet<Name>,
+    /// The faults for which it was asked.
+    pub faults: BTreeSet<Fault>,
     /// The number of the decision's event in the journal.
     pub seq: u64,
 }
@@ -234,6 +234,16 @@ impl Service {
         self.plan = None;
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
+        }
+    }
+
+    /// Handles that a fault is over: a restart that is held only for that is held no longer.
+    pub fn mended(&mut self, fault: &Fault) {
+        if let Some(held) = &mut self.held {
+            held.faults.remove(fault);
+            if held.faults.is_empty() {
+                self.held = None;
+            }
         }
     }
 

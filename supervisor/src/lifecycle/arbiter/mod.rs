@@ -1,4 +1,5 @@
-//! Decides on a monitor's request for a restart. Monitors count failures; the arbiter decides.
+//! Decides on a request for a restart: of a monitor, or of the supervisor itself. Monitors count failures; the arbiter
+//! decides.
 //!
 //! The order of the rules is part of the contract: the first rule that applies gives the answer.
 
@@ -13,7 +14,7 @@ use proto::Name;
 use sereno_config::{Brake, Budget};
 
 use super::BootInstant;
-pub use super::case::{Case, Standing};
+pub use super::case::{Case, Fault, RestartRequest, Standing};
 pub use decision::Decision;
 
 /// An answer with its reason.

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::Name;
 use sereno_config::{Budget, Ready, RestartPolicy};
 
 use super::super::unit::Unit;
 use super::super::unit::testing::{check, name, policy, rules};
 use super::super::{Action, BootInstant, Exit, Fact, Request, WhyEnd};
-use super::{Case, Decision, HostBrake, Ledger, Ruling, Standing, decide};
+use super::{Case, Decision, Fault, HostBrake, Ledger, RestartRequest, Ruling, Standing, decide};
 
 const INCARNATIONS: u64 = 100;
 /// Requests for each incarnation, by four monitors that do not know of each other.
@@ -18,11 +17,9 @@ const REQUESTS: usize = 100;
 const BUDGET: Budget = Budget { max: 5, within: Duration::from_secs(600) };
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// A request under way: it may arrive long after its incarnation has ended.
-#[derive(Clone)]
-struct OnItsWay {
-    check: Name,
-    incarnation: u64,
+/// Creates a request, which may arrive long after its incarnation has ended.
+fn request(check: &str, incarnation: u64) -> RestartRequest {
+    RestartRequest { monitor: Some(name("monitor")), fault: Fault::Check(name(check)), incarnation }
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "reasons to say no, each on its own")]
@@ -190,7 +187,7 @@ impl Scene {
     }
 
     /// Delivers a request, and acts on the answer as the manager does.
-    fn ask(&mut self, request: &OnItsWay) -> Ruling {
+    fn ask(&mut self, request: &RestartRequest) -> Ruling {
         let current = self.unit.incarnation();
         let standing = Standing {
             leaving: None,
@@ -198,7 +195,7 @@ impl Scene {
             start_period: Duration::from_secs(5),
             suspect: self.weather.dependency_sick.then(|| name("db")),
         };
-        let case = Case::of(&self.unit, request.incarnation, &request.check, standing, self.now);
+        let case = Case::of(&self.unit, request, standing, self.now);
         let budget = if self.weather.budget_counts { BUDGET } else { Budget { max: u32::MAX, ..BUDGET } };
         let holds = self.weather.brake_holds.then(|| ("5 of 6 went bad".to_string(), WINDOW));
         let ruling = decide(&case, &mut self.ledger, budget, (&mut self.host, holds), self.now);
@@ -235,15 +232,16 @@ impl Scene {
 
     /// Sends requests about an incarnation and its neighbours, in any order, while other events happen.
     fn storm(&mut self, about: u64) {
-        let mut sent: Vec<OnItsWay> = (0..REQUESTS)
-            .map(|number| OnItsWay {
-                check: name(if number % 2 == 0 { "port" } else { "health" }),
-                incarnation: match number {
+        let mut sent: Vec<RestartRequest> = (0..REQUESTS)
+            .map(|number| {
+                let check = if number % 2 == 0 { "port" } else { "health" };
+                let incarnation = match number {
                     0..4 => about.saturating_sub(1),
                     4 => about + 7,
                     5..12 => about + 1,
                     _ => about,
-                },
+                };
+                request(check, incarnation)
             })
             .collect();
         self.chance.shuffle(&mut sent);
@@ -264,7 +262,7 @@ impl Scene {
                 break;
             }
             self.report(true);
-            let ruling = self.ask(&OnItsWay { check: name("port"), incarnation: about });
+            let ruling = self.ask(&request("port", about));
             self.now = self.now + ruling.retry_after.unwrap_or_default() + Duration::from_millis(1);
         }
         self.calm();
@@ -273,6 +271,7 @@ impl Scene {
 
 #[test]
 fn ten_thousand_racing_requests_make_one_restart_each() {
+    use Decision::{Accepted, HeldBrake, HeldBudget, HeldDependency, InGrace, Merged, Paused, Stale};
     let mut answers = BTreeMap::new();
     for seed in 0..8 {
         let mut scene = Scene::new(seed);
@@ -288,7 +287,6 @@ fn ten_thousand_racing_requests_make_one_restart_each() {
         }
     }
     // A walk that never meets an answer tests nothing about it.
-    use Decision::{Accepted, HeldBrake, HeldBudget, HeldDependency, InGrace, Merged, Paused, Stale};
     let met: Vec<Decision> = answers.keys().copied().collect();
     let expected = [Accepted, Merged, Stale, InGrace, Paused, HeldDependency, HeldBudget, HeldBrake];
     assert_eq!(met, expected, "{answers:?}");
