@@ -7,6 +7,7 @@ use sereno_config::{Check, CheckSpec, HttpCheck, OnFailure};
 use crate::manager::command::{Target, TargetSet};
 use crate::os::Ids;
 use crate::service::Restricted;
+use crate::service::plan::PlanError;
 
 /// Converts a set of targets.
 pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
@@ -78,11 +79,13 @@ fn spec(spec: CheckSpec) -> v1::target::Spec {
 /// Combines a command with the rights and the environment of its service; the command's own variables win.
 fn restricted_exec(
     command: v1::RestrictedExec,
-    restricted: Result<Restricted, String>,
+    restricted: Result<Restricted, PlanError>,
 ) -> v1::RestrictedExec {
     let restricted = match restricted {
         Ok(restricted) => restricted,
-        Err(refused) => return v1::RestrictedExec { refused, ..Default::default() },
+        Err(refused) => {
+            return v1::RestrictedExec { refused: refused.to_string(), ..Default::default() };
+        }
     };
     let mut env = restricted.env;
     env.extend(command.env);
@@ -123,7 +126,7 @@ mod tests {
     use super::*;
     use crate::os::Confine;
 
-    fn wire(restricted: Option<Result<Restricted, String>>) -> v1::ExecCheck {
+    fn wire(restricted: Option<Result<Restricted, PlanError>>) -> v1::ExecCheck {
         let env = BTreeMap::from([("A".to_string(), "check".to_string())]);
         let exec = CheckSpec::Exec { argv: vec!["./alive".into()], cwd: "/srv".into(), env };
         let text = "[services.web]\ncommand = \"web\"\nchecks.a = { kind = \"exec\", command = \"x\" }\n";
@@ -145,7 +148,7 @@ mod tests {
     fn who_does_not_know_of_rights_is_told_no_command() {
         let free = wire(None);
         assert_eq!((free.argv.len(), free.restricted), (1, None));
-        let refused = wire(Some(Err("can not find the user \"web\"".into())));
+        let refused = wire(Some(Err(PlanError::Settings("can not find the user \"web\"".into()))));
         assert_eq!(refused.argv, [""; 0]);
         let refused = refused.restricted.expect("told");
         assert_eq!((refused.argv.len(), refused.env.len()), (0, 0), "nothing is told of what is not run");

@@ -7,6 +7,7 @@ use proto::Name;
 use sereno_config::Check;
 
 use crate::service::Restricted;
+use crate::service::plan::PlanError;
 
 /// The caller that speaks in a monitor's name, as far as the connection and its credentials tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct Target {
     /// The check's settings.
     pub check: Check,
     /// For a command of a confined service: how the command is confined, or why it cannot be run.
-    pub restricted: Option<Result<Restricted, String>>,
+    pub restricted: Option<Result<Restricted, PlanError>>,
 }
 
 /// A monitor's report.

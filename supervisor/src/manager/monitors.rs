@@ -13,7 +13,7 @@ use crate::journal::{Entry, Kind, allowance::Taken};
 use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
-use crate::service::{Restricted, Service, reports::Report};
+use crate::service::{Restricted, Service, plan::PlanError, reports::Report};
 
 impl Manager {
     /// Returns every check of a kind. A service that does not run, or is about to end, has incarnation 0: do not probe
@@ -37,13 +37,18 @@ impl Manager {
     }
 
     /// Returns how a command that checks a service is confined; `None` if it runs with all rights of the supervisor.
-    fn restricted(&self, service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, String>> {
+    fn restricted(
+        &self,
+        service: &Service,
+        check: &Check,
+        live: bool,
+    ) -> Option<Result<Restricted, PlanError>> {
         if !matches!(check.spec, CheckSpec::Exec { .. }) {
             return None;
         }
         let found = service.restricted(&self.world)?;
         // Nothing is probed then, and nothing about it is disclosed.
-        Some(if live { found } else { Err("the service does not run".into()) })
+        Some(if live { found } else { Err(PlanError::NotRunning) })
     }
 
     /// Takes a report. A check that this monitor had reported and now leaves out becomes unknown.
