@@ -1,4 +1,4 @@
-//! A service as the arbiter sees it at the time of a request.
+//! A request for a restart, and its service as the arbiter sees it at that time.
 
 use std::time::Duration;
 
