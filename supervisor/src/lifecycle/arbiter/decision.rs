@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The answer to a request for a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
     /// The service is restarted.
     Accepted,
