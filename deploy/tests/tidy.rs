@@ -97,6 +97,9 @@ const SYSTEMS: [(&str, &str); 15] = [
 /// What the lifecycle core may not name: it has no clock, no tasks, no wire.
 const IMPURE: [&str; 7] = ["tokio", "tonic", "Instant", "SystemTime", "fs", "net", "process"];
 
+/// What only the `api` of the supervisor may name: messages, and what encodes them.
+const WIRE: [&str; 3] = ["v1", "prost", "prost_types"];
+
 struct Source {
     path: String,
     text: String,
@@ -249,11 +252,7 @@ fn the_first_file_of_a_crate_is_a_map() {
 
 #[test]
 fn unsafe_is_only_where_the_system_is() {
-    let mut complaints = Vec::new();
-    for source in rust().iter().filter(|source| !source.path.starts_with("supervisor/src/os/")) {
-        let found = tokens(source).into_iter().filter(|token| token.0 == "unsafe");
-        complaints.extend(found.map(|token| format!("{}:{}", source.path, token.1)));
-    }
+    let complaints = naming(&["unsafe"], |path| !path.starts_with("supervisor/src/os/"));
     judge("unsafe stands outside supervisor/src/os", &complaints);
 }
 
@@ -320,13 +319,25 @@ fn system_lines(tokens: &[Token]) -> Vec<usize> {
 
 #[test]
 fn the_lifecycle_core_is_pure() {
+    let complaints = naming(&IMPURE, |path| path.starts_with("supervisor/src/lifecycle/"));
+    judge("supervisor/src/lifecycle names a clock, a task, the wire or the system", &complaints);
+}
+
+#[test]
+fn wire_types_stop_at_the_api() {
+    let complaints =
+        naming(&WIRE, |path| path.starts_with("supervisor/src/") && !path.starts_with("supervisor/src/api/"));
+    judge("a wire type stands outside supervisor/src/api", &complaints);
+}
+
+/// Returns where the programs at some paths name one of these words.
+fn naming(words: &[&str], is_judged: impl Fn(&str) -> bool) -> Vec<String> {
     let mut complaints = Vec::new();
-    let core = rust().into_iter().filter(|source| source.path.starts_with("supervisor/src/lifecycle/"));
-    for source in core {
-        let found = tokens(&source).into_iter().filter(|token| IMPURE.contains(&&*token.0));
+    for source in rust().iter().filter(|source| is_judged(&source.path)) {
+        let found = tokens(source).into_iter().filter(|token| words.contains(&&*token.0));
         complaints.extend(found.map(|token| format!("{}:{}: {}", source.path, token.1, token.0)));
     }
-    judge("supervisor/src/lifecycle names a clock, a task, the wire or the system", &complaints);
+    complaints
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Effect;
 use sereno_config::Env;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -16,7 +15,9 @@ use crate::snapshot::View;
 
 pub use super::attachments::MonitorError;
 pub use super::configure::ConfigError;
-pub use super::monitor_commands::{Ask, CheckResult, Hello, Report, Speaker, Target, TargetSet};
+pub use super::monitor_commands::{
+    Ask, CheckResult, Evidence, Hello, PortOwner, Report, Speaker, Target, TargetSet,
+};
 
 /// The channel that carries an answer back.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -206,6 +207,21 @@ pub struct Plan {
     pub monitors: Vec<Step>,
     /// Keys that take effect only after an upgrade, and which file would be replaced.
     pub notes: Vec<String>,
+}
+
+/// What a file does to a service's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing changes.
+    None,
+    /// The settings change without touching the process.
+    Live,
+    /// The process is stopped and started again.
+    Restart,
+    /// A process is started.
+    Start,
+    /// The process is stopped, and forgotten if the file no longer names the service.
+    Stop,
 }
 
 /// What a file changes in one service.

@@ -54,6 +54,7 @@ impl Manager {
             News::Changed(name, changed) => self.restart_for_files(&name, &changed, now),
             News::Trouble(name, trouble) => {
                 let Some(service) = self.services.get_mut(&name) else { return };
+                let trouble = trouble.map(|trouble| trouble.to_string());
                 if service.unwatched == trouble {
                     return;
                 }

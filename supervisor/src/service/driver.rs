@@ -55,8 +55,8 @@ impl Service {
             let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
             // A file that could not be opened for want of a descriptor says nothing about the service.
             self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
-                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason, &error),
-                _ => StartFailure::Service(reason),
+                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason.to_string(), &error),
+                _ => StartFailure::Service(reason.to_string()),
             })?);
         }
         self.hold_sockets(&mut world.inherited)?;
@@ -183,7 +183,8 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)?;
+        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)
+            .map_err(|error| error.to_string())?;
         let incarnation = self.unit.incarnation();
         let [out, err] = self.handed_out().map_err(|error| error.to_string())?;
         let launch = plan.run(&world.instance, &self.name, incarnation);

@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
-use proto::Name;
-use proto::v1::Decision;
-
 use super::{Answers, Reports, Said};
 use crate::lifecycle::BootInstant;
-use crate::lifecycle::arbiter::Ledger;
+use crate::lifecycle::arbiter::{Decision, Fault, Ledger};
 
 /// What is known of how well a service is.
 #[derive(Debug, Default)]
@@ -17,7 +14,7 @@ pub struct Health {
     pub reports: Reports,
     /// The restarts that monitors were granted, of all runs.
     pub ledger: Ledger,
-    /// How monitors' requests about the current run were answered.
+    /// How requests about the current run were answered.
     pub answers: Answers,
     /// A requested restart that is held.
     pub held: Option<Held>,
@@ -54,18 +51,18 @@ impl Health {
         self.released
     }
 
-    /// Handles a check that passes: a restart that only this check asked for is no longer held.
-    pub fn passes(&mut self, check: &str) {
+    /// Handles the end of a fault: a restart that was asked for because of it alone is no longer held.
+    pub fn mended(&mut self, fault: &Fault) {
         if let Some(held) = &mut self.held {
-            held.checks.remove(check);
-            if held.checks.is_empty() {
+            held.faults.remove(fault);
+            if held.faults.is_empty() {
                 self.release();
             }
         }
     }
 }
 
-/// A restart that a monitor asked for and that is held.
+/// A restart that was asked for and that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The answer that the request got.
@@ -74,8 +71,8 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<BootInstant>,
-    /// The checks that asked for it.
-    pub checks: BTreeSet<Name>,
+    /// The faults for which it was asked.
+    pub faults: BTreeSet<Fault>,
     /// The number of the decision's event in the journal.
     pub seq: u64,
 }

@@ -8,7 +8,7 @@
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
 //! | `notify_sockets` | the notify sockets of all services |
-//! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
+//! | [`answers`] | how requests for a restart were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | `processes` | the processes of the current run, and what the last one left |
 //! | `health` | what is known of how well it is |

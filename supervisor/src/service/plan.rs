@@ -3,12 +3,44 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proto::Name;
 use sereno_config::{Command, Env};
 
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
+
+/// Why a start cannot be prepared, or a check's command has no rights to run with.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PlanError {
+    /// The settings name an account, a program or an environment file that cannot be used, for this reason.
+    #[error("{0}")]
+    Settings(String),
+    /// The folder that the settings name does not exist.
+    #[error("cwd {} is not there", .0.display())]
+    NoFolder(PathBuf),
+    /// The command has no first word.
+    #[error("the command is empty")]
+    NoCommand,
+    /// The system does not know this limit.
+    #[error("this system has no limit {0:?}")]
+    NoLimit(String),
+    /// A text cannot be passed to a program.
+    #[error("{0:?} holds a NUL character")]
+    Nul(String),
+    /// A path cannot be passed to a program.
+    #[error("{} holds a NUL", .0.display())]
+    NulInPath(PathBuf),
+    /// There is no run whose rights a check could have.
+    #[error("the service does not run")]
+    NotRunning,
+}
+
+impl From<String> for PlanError {
+    fn from(reason: String) -> Self {
+        Self::Settings(reason)
+    }
+}
 
 /// A prepared start.
 #[derive(Debug)]
@@ -25,7 +57,7 @@ impl Plan {
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         let argv = match &service.command {
             Command::Argv(argv) => argv.clone(),
             Command::Shell(line) => os::shell(line),
@@ -40,13 +72,13 @@ impl Plan {
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         let mut env = sereno_config::service_env(service, caller)?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
-            return Err(format!("cwd {} is not there", service.cwd.display()));
+            return Err(PlanError::NoFolder(service.cwd.clone()));
         }
-        let program = argv.first().ok_or("the command is empty")?;
+        let program = argv.first().ok_or(PlanError::NoCommand)?;
         let path = env.get("PATH").map(String::as_str);
         let program = sereno_config::resolve_program(program, &service.cwd, path)?;
         let mut strings: Vec<CString> =
@@ -96,17 +128,17 @@ impl Plan {
     }
 }
 
-fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, String> {
+fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, PlanError> {
     let mut limits = host.limits.clone();
     for (name, value) in &service.limits {
-        let number = os::limit_number(name).ok_or_else(|| format!("this system has no limit {name:?}"))?;
+        let number = os::limit_number(name).ok_or_else(|| PlanError::NoLimit(name.clone()))?;
         limits.retain(|(other, _)| *other != number);
         limits.push((number, *value));
     }
     Ok(limits)
 }
 
-pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, PlanError> {
     let account = sereno_config::account(service.user.as_deref(), service.group.as_deref())?;
     if account.uid.is_none() && account.gid.is_none() {
         return Ok(None);
@@ -118,15 +150,15 @@ pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, Strin
 }
 
 /// Returns the user and groups that may read the service's files, if they differ from the supervisor's.
-pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, PlanError> {
     let (own, _) = os::own_ids();
     Ok(ids(service)?.filter(|ids| ids.uid != own))
 }
 
-fn c_string(text: &str) -> Result<CString, String> {
-    CString::new(text).map_err(|_| format!("{text:?} holds a NUL character"))
+fn c_string(text: &str) -> Result<CString, PlanError> {
+    CString::new(text).map_err(|_| PlanError::Nul(text.into()))
 }
 
-fn c_path(path: &Path) -> Result<CString, String> {
-    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| format!("{} holds a NUL", path.display()))
+fn c_path(path: &Path) -> Result<CString, PlanError> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| PlanError::NulInPath(path.into()))
 }

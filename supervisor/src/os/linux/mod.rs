@@ -40,7 +40,7 @@ mod tree;
 
 pub use again::{come_back, own_program, surroundings};
 pub use alarm::Alarm;
-pub use cgroup::{Cgroup, Cgroups};
+pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use host::{
     Host, boot_id, instance_of, limit_number, now, one_heap, raise_descriptor_limit, random_id,
     reach_files_as, subreaper, trim_heap, trim_text,

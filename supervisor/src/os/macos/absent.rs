@@ -14,10 +14,15 @@ pub enum Cgroups {}
 #[derive(Debug)]
 pub enum Cgroup {}
 
+/// Why cgroups are not used.
+#[derive(Debug, thiserror::Error)]
+#[error("macOS has no cgroups")]
+pub struct NoCgroups;
+
 impl Cgroups {
     /// Always fails, with the reason.
-    pub fn probe(_instance: &str) -> Result<Self, String> {
-        Err("macOS has no cgroups".into())
+    pub fn probe(_instance: &str) -> Result<Self, NoCgroups> {
+        Err(NoCgroups)
     }
 
     /// Never called: there is no value.

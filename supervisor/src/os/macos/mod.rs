@@ -40,7 +40,7 @@ mod queue;
 mod spawn;
 mod tree;
 
-pub use absent::{Cgroup, Cgroups, hold_memory, make_room_for_limits};
+pub use absent::{Cgroup, Cgroups, NoCgroups, hold_memory, make_room_for_limits};
 pub use alarm::Alarm;
 pub use host::{
     Host, boot_id, come_back, instance_of, limit_number, now, one_heap, own_program, raise_descriptor_limit,

@@ -39,10 +39,15 @@ pub enum Cgroups {}
 #[derive(Debug)]
 pub enum Cgroup {}
 
+/// Why cgroups are not used.
+#[derive(Debug, thiserror::Error)]
+#[error("Windows has job objects instead")]
+pub struct NoCgroups;
+
 impl Cgroups {
     /// Always fails, with the reason.
-    pub fn probe(_instance: &str) -> Result<Self, String> {
-        Err("Windows has job objects instead".into())
+    pub fn probe(_instance: &str) -> Result<Self, NoCgroups> {
+        Err(NoCgroups)
     }
 
     /// Never called: there is no value.

@@ -41,8 +41,8 @@ mod usage;
 mod wait;
 
 pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, PathWatch, duplicate, leave_open, listen, make_room_for_limits,
-    take_over,
+    Birth, Cgroup, Cgroups, NoCgroups, NotifySocket, PathWatch, duplicate, leave_open, listen,
+    make_room_for_limits, take_over,
 };
 pub use alarm::Alarm;
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};

@@ -1,4 +1,25 @@
 //! A service: what is wanted of it, what it is doing, and what must be done next.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | here | the phases, and how a fact moves a unit from one to the next |
+//! | `requests` | requests, and what they change at once |
+//! | `hindrance` | a start that the supervisor could not try |
+//! | `succession` | a run that replaces another run that is still alive |
+//! | `view` | its state, and the words that describe it |
+
+mod hindrance;
+#[cfg(test)]
+mod jobs;
+mod requests;
+mod succession;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
+#[cfg(test)]
+mod walk;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -365,30 +386,3 @@ impl Unit {
         }
     }
 }
-
-#[path = "unit_succession.rs"]
-mod succession;
-
-#[path = "unit_hindrance.rs"]
-mod hindrance;
-
-#[path = "unit_requests.rs"]
-mod requests;
-#[path = "unit_view.rs"]
-mod view;
-
-#[cfg(test)]
-#[path = "unit_testing.rs"]
-pub(crate) mod testing;
-
-#[cfg(test)]
-#[path = "unit_tests.rs"]
-mod tests;
-
-#[cfg(test)]
-#[path = "unit_jobs.rs"]
-mod jobs;
-
-#[cfg(test)]
-#[path = "unit_walk.rs"]
-mod walk;

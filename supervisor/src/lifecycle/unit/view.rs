@@ -122,11 +122,6 @@ impl Unit {
         matches!(self.phase, Phase::Alive(_))
     }
 
-    /// Returns whether it ends in order to be started again, for any reason.
-    pub fn is_restarting(&self) -> bool {
-        self.wanted && self.ends_because().is_some()
-    }
-
     /// Returns why the current run is ending, if it is.
     pub fn ends_because(&self) -> Option<WhyEnd> {
         match &self.phase {

@@ -1,16 +1,21 @@
-//! Decides on a monitor's request for a restart. Monitors count failures; the arbiter decides.
+//! Decides on a request for a restart: of a monitor, or of the supervisor itself. Monitors count failures; the arbiter
+//! decides.
 //!
 //! The order of the rules is part of the contract: the first rule that applies gives the answer.
+
+mod decision;
+#[cfg(test)]
+mod walk;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Brake, Budget};
 
 use super::BootInstant;
-pub use super::case::{Case, Standing};
+pub use super::case::{Case, Fault, RestartRequest, Standing};
+pub use decision::Decision;
 
 /// An answer with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,10 +200,6 @@ pub fn took(duration: Duration) -> String {
         _ => words(duration),
     }
 }
-
-#[cfg(test)]
-#[path = "arbiter_walk.rs"]
-mod walk;
 
 #[cfg(test)]
 mod tests {

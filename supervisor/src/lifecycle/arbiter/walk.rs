@@ -4,14 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Budget, Ready, RestartPolicy};
 
 use super::super::unit::Unit;
 use super::super::unit::testing::{check, name, policy, rules};
 use super::super::{Action, BootInstant, Exit, Fact, Request, WhyEnd};
-use super::{Case, HostBrake, Ledger, Ruling, Standing, decide};
+use super::{Case, Decision, Fault, HostBrake, Ledger, RestartRequest, Ruling, Standing, decide};
 
 const INCARNATIONS: u64 = 100;
 /// Requests for each incarnation, by four monitors that do not know of each other.
@@ -19,11 +17,9 @@ const REQUESTS: usize = 100;
 const BUDGET: Budget = Budget { max: 5, within: Duration::from_secs(600) };
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// A request under way: it may arrive long after its incarnation has ended.
-#[derive(Clone)]
-struct OnItsWay {
-    check: Name,
-    incarnation: u64,
+/// Creates a request, which may arrive long after its incarnation has ended.
+fn request(check: &str, incarnation: u64) -> RestartRequest {
+    RestartRequest { monitor: Some(name("monitor")), fault: Fault::Check(name(check)), incarnation }
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "reasons to say no, each on its own")]
@@ -49,7 +45,7 @@ struct Scene {
     accepted: BTreeMap<u64, u32>,
     ended: BTreeMap<u64, Vec<WhyEnd>>,
     spawned: Vec<u64>,
-    answers: BTreeMap<&'static str, u32>,
+    answers: BTreeMap<Decision, u32>,
 }
 
 fn invariant_one_request_of_an_incarnation_is_accepted(scene: &Scene) {
@@ -191,7 +187,7 @@ impl Scene {
     }
 
     /// Delivers a request, and acts on the answer as the manager does.
-    fn ask(&mut self, request: &OnItsWay) -> Ruling {
+    fn ask(&mut self, request: &RestartRequest) -> Ruling {
         let current = self.unit.incarnation();
         let standing = Standing {
             leaving: None,
@@ -199,13 +195,13 @@ impl Scene {
             start_period: Duration::from_secs(5),
             suspect: self.weather.dependency_sick.then(|| name("db")),
         };
-        let case = Case::of(&self.unit, request.incarnation, &request.check, standing, self.now);
+        let case = Case::of(&self.unit, request, standing, self.now);
         let budget = if self.weather.budget_counts { BUDGET } else { Budget { max: u32::MAX, ..BUDGET } };
         let holds = self.weather.brake_holds.then(|| ("5 of 6 went bad".to_string(), WINDOW));
         let ruling = decide(&case, &mut self.ledger, budget, (&mut self.host, holds), self.now);
         invariant_who_judged_another_run_hurts_nobody(request.incarnation, current, &ruling);
         invariant_held_says_what_releases_it(&ruling);
-        *self.answers.entry(ruling.decision.as_str_name()).or_default() += 1;
+        *self.answers.entry(ruling.decision).or_default() += 1;
         if ruling.decision == Decision::Accepted {
             *self.accepted.entry(current).or_default() += 1;
             invariant_one_request_of_an_incarnation_is_accepted(self);
@@ -236,15 +232,16 @@ impl Scene {
 
     /// Sends requests about an incarnation and its neighbours, in any order, while other events happen.
     fn storm(&mut self, about: u64) {
-        let mut sent: Vec<OnItsWay> = (0..REQUESTS)
-            .map(|number| OnItsWay {
-                check: name(if number % 2 == 0 { "port" } else { "health" }),
-                incarnation: match number {
+        let mut sent: Vec<RestartRequest> = (0..REQUESTS)
+            .map(|number| {
+                let check = if number % 2 == 0 { "port" } else { "health" };
+                let incarnation = match number {
                     0..4 => about.saturating_sub(1),
                     4 => about + 7,
                     5..12 => about + 1,
                     _ => about,
-                },
+                };
+                request(check, incarnation)
             })
             .collect();
         self.chance.shuffle(&mut sent);
@@ -265,7 +262,7 @@ impl Scene {
                 break;
             }
             self.report(true);
-            let ruling = self.ask(&OnItsWay { check: name("port"), incarnation: about });
+            let ruling = self.ask(&request("port", about));
             self.now = self.now + ruling.retry_after.unwrap_or_default() + Duration::from_millis(1);
         }
         self.calm();
@@ -274,6 +271,7 @@ impl Scene {
 
 #[test]
 fn ten_thousand_racing_requests_make_one_restart_each() {
+    use Decision::{Accepted, HeldBrake, HeldBudget, HeldDependency, InGrace, Merged, Paused, Stale};
     let mut answers = BTreeMap::new();
     for seed in 0..8 {
         let mut scene = Scene::new(seed);
@@ -289,8 +287,7 @@ fn ten_thousand_racing_requests_make_one_restart_each() {
         }
     }
     // A walk that never meets an answer tests nothing about it.
-    let met: Vec<&str> = answers.keys().copied().collect();
-    let expected =
-        ["ACCEPTED", "HELD_BRAKE", "HELD_BUDGET", "HELD_DEPENDENCY", "IN_GRACE", "MERGED", "PAUSED", "STALE"];
-    assert_eq!(met, expected.map(|word| format!("DECISION_{word}")), "{answers:?}");
+    let met: Vec<Decision> = answers.keys().copied().collect();
+    let expected = [Accepted, Merged, Stale, InGrace, Paused, HeldDependency, HeldBudget, HeldBrake];
+    assert_eq!(met, expected, "{answers:?}");
 }
