@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::links::{self, PathRefused};
 use super::model::{EnvInherit, Service};
-use super::{Env, account, world};
+use super::{Account, Env, world};
 
 /// What an init system tells the one process that it started: our caller, and not what we start.
 const ADDRESSED: [&str; 6] =
@@ -12,7 +12,7 @@ const ADDRESSED: [&str; 6] =
 
 /// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
 /// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
-pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
+pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Result<Env, String> {
     let mut env = Env::new();
     let may_pass = |name: &str| !name.starts_with("SERENO_") && !ADDRESSED.contains(&name);
     for (name, value) in caller_env.iter().filter(|(name, _)| may_pass(name)) {
@@ -25,20 +25,16 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
             set(&mut env, name, value);
         }
     }
-    // A user that is not there is not this function's to report: the service can not be started at all.
-    let user = service.user.as_deref().and_then(|user| account::account(Some(user), None).ok());
-    let uid = user.as_ref().and_then(|user| user.uid);
-    if let Some(user) = user {
-        let home = user.home.map(|home| home.to_string_lossy().into_owned());
-        for (name, value) in [("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name)] {
-            if let Some(value) = value {
-                set(&mut env, name, &value);
-            }
+    let home = account.home.as_ref().map(|home| home.to_string_lossy());
+    let user = account.name.as_deref();
+    for (name, value) in [("HOME", home.as_deref()), ("USER", user), ("LOGNAME", user)] {
+        if let Some(value) = value {
+            set(&mut env, name, value);
         }
     }
     for path in &service.env_file {
         // Judged at each start: who owns a link can point it elsewhere at any time.
-        let text = links::read_env_file(path, uid).map_err(|refused| match refused {
+        let text = links::read_env_file(path, account.uid).map_err(|refused| match refused {
             PathRefused::Unread(error) => {
                 format!("can not read {}: {}", path.display(), world::short(&error))
             }

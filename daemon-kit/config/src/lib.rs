@@ -65,7 +65,7 @@ use std::path::Path;
 
 use proto::Name;
 
-pub use account::{Account, account};
+pub use account::{Account, AccountError, account};
 pub use capability::CAPABILITIES;
 pub use cron::Cron;
 pub use daemons::GUARD;

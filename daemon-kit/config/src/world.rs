@@ -5,13 +5,15 @@
 //! holds up that one service.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use proto::Name;
 
+use super::account::{self, AccountError, account};
 use super::model::{CheckSpec, Command, Config, Service};
 use super::problem::{Problem, Problems};
-use super::{Env, account, environ, tree, trust};
+use super::{Env, environ, tree, trust};
 
 /// Checks everything that a file names. Each problem names the service it belongs to.
 pub fn check_world(config: &Config, env: &Env) -> Problems {
@@ -32,7 +34,7 @@ pub fn check_world(config: &Config, env: &Env) -> Problems {
     if let Some(tls) = &config.supervisor.tls {
         let mut world = World { config, name: None, key: "supervisor".into(), problems: Vec::new() };
         let usable = tls.load().and_then(|material| material.server(std::sync::Arc::default()));
-        world.check("tls", usable.map_err(|error| error.to_string()));
+        world.check("tls", usable);
         problems.extend(world.problems);
     }
     Problems::sorted(problems)
@@ -46,32 +48,32 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    fn check<T>(&mut self, key: &str, found: Result<T, String>) -> Option<T> {
+    fn check<T, E: Display>(&mut self, key: &str, found: Result<T, E>) -> Option<T> {
         found
-            .map_err(|rule| {
+            .map_err(|error| {
                 let key = format!("{}.{key}", self.key);
+                let rule = error.to_string();
                 self.problems.push(self.config.places.problem(&self.config.path, &key, self.name, rule));
             })
             .ok()
     }
 
     fn service(mut self, service: &Service, caller: &Env) -> Vec<Problem> {
-        let user = account::account(service.user.as_deref(), None);
-        if self.check("user", user).is_some() {
-            // A group by itself: whether it is there; both together: whether that makes a whole.
-            let both = account::account(service.user.as_deref(), service.group.as_deref());
-            if let Some(account) = self.check("group", both) {
-                self.check("user", account::may_become(&account));
-                for path in &service.env_file {
-                    let whose = trust::of_env_file(path, account.uid);
-                    self.check("env_file", whose.map_err(|why| format!("{}: {why}", path.display())));
-                }
+        let account = account(service.user.as_deref(), service.group.as_deref());
+        let key = if matches!(account, Err(AccountError::NoGroup(_))) { "group" } else { "user" };
+        let account = self.check(key, account);
+        if let Some(account) = &account {
+            self.check("user", account::may_become(account));
+            for path in &service.env_file {
+                let whose = trust::of_env_file(path, account.uid);
+                self.check("env_file", whose.map_err(|why| format!("{}: {why}", path.display())));
             }
         }
+        let account = account.unwrap_or_default();
         self.check("capabilities", account::may_confine(service.capabilities.is_some()));
         self.check("no_new_privileges", account::can_confine(service.no_new_privileges));
         let cwd = self.check("cwd", folder(&service.cwd));
-        let env = self.check("env_file", environ::service_env(service, caller));
+        let env = self.check("env_file", environ::service_env(service, &account, caller));
         // Where either is missing, a program that is not found is no news.
         if let (Some(()), Some(env)) = (cwd, &env) {
             let path = environ::path_of(env);

@@ -94,7 +94,7 @@ impl Service {
             }
             Err(StartFailure::Service(reason)) => {
                 // The folder or the program may exist again at the next try.
-                self.plan = None;
+                self.forget_plan();
                 self.ended_at = Some(SystemTime::now());
                 self.cause = world.tell(self, Kind::Exit, self.cause, format!("could not start: {reason}"));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
@@ -108,7 +108,10 @@ impl Service {
             let mut extra = self.extra_env.clone();
             extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
-            let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
+            let account = self.account().map_err(|error| error.to_string());
+            let plan = account.and_then(|account| {
+                Plan::make(&self.spec, account, self.env_of_caller(world), &extra, &world.host)
+            });
             // A file that could not be opened for want of a descriptor says nothing about the service.
             self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
                 Err(error) if os::is_shortage(&error) => StartFailure::io(&reason, &error),
@@ -235,7 +238,9 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.extra_env, &world.host)?;
+        let account = self.account().map_err(|error| error.to_string())?;
+        let caller = self.env_of_caller(world);
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.extra_env, &world.host)?;
         let incarnation = self.unit.incarnation();
         let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
         let (out, err) =

@@ -29,11 +29,12 @@ pub mod timer;
 pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use proto::Name;
 use proto::v1::Decision;
+use sereno_config::{Account, AccountError};
 
 use crate::lifecycle::arbiter::Ledger;
 use crate::lifecycle::unit::Rules;
@@ -93,6 +94,8 @@ pub struct Service {
     pub unit: Unit,
     /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
+    /// The user and groups of its settings, once looked up.
+    account: OnceLock<Account>,
     /// Whether it is wanted up, as last written down.
     pub written_wanted: bool,
     /// The run that has its end written down, if any.
@@ -199,6 +202,7 @@ impl Service {
             written_end: None,
             unit,
             plan: None,
+            account: OnceLock::new(),
             run: None,
             tree: None,
             cgroup: None,
@@ -232,10 +236,26 @@ impl Service {
         self.reports.keep_only(&spec);
         let before = self.cron().cloned();
         self.spec = spec;
-        self.plan = None;
+        self.forget_plan();
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
         }
+    }
+
+    /// Forgets what was looked up, so that the next start looks again.
+    fn forget_plan(&mut self) {
+        self.plan = None;
+        self.account = OnceLock::new();
+    }
+
+    /// Returns the user and groups that it runs as. They are looked up once: the answer may come over a network, and
+    /// the manager waits for it.
+    pub fn account(&self) -> Result<&Account, AccountError> {
+        if let Some(known) = self.account.get() {
+            return Ok(known);
+        }
+        let found = sereno_config::account(self.spec.user.as_deref(), self.spec.group.as_deref())?;
+        Ok(self.account.get_or_init(|| found))
     }
 
     /// Sets the environment that it was added in; `None` for the file's environment.

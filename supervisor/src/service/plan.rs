@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::path::Path;
 
 use proto::Name;
-use sereno_config::{Command, Env};
+use sereno_config::{Account, Command, Env};
 
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
 
@@ -18,10 +18,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Looks up what the settings name: program, folder, user, environment files. An error means that the host lacks
+    /// Looks up what the settings name: program, folder, environment files. An error means that the host lacks
     /// something.
     pub fn make(
         service: &sereno_config::Service,
+        account: &Account,
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
@@ -30,18 +31,19 @@ impl Plan {
             Command::Argv(argv) => argv.clone(),
             Command::Shell(line) => os::shell(line),
         };
-        Self::of(service, &argv, caller, extra, host)
+        Self::of(service, account, &argv, caller, extra, host)
     }
 
     /// Does the same for another command of the service: its `stop.command`.
     pub fn of(
         service: &sereno_config::Service,
+        account: &Account,
         argv: &[String],
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
     ) -> Result<Self, String> {
-        let mut env = sereno_config::service_env(service, caller)?;
+        let mut env = sereno_config::service_env(service, account, caller)?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
             return Err(format!("cwd {} is not there", service.cwd.display()));
@@ -62,7 +64,7 @@ impl Plan {
                 umask: service.umask,
                 nice: service.nice,
                 limits: limits(service, host)?,
-                ids: ids(service)?,
+                ids: ids(account),
                 confine: Confine {
                     capabilities: service.capabilities,
                     no_new_privileges: service.no_new_privileges,
@@ -106,21 +108,20 @@ fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Opt
     Ok(limits)
 }
 
-pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
-    let account = sereno_config::account(service.user.as_deref(), service.group.as_deref())?;
+pub(super) fn ids(account: &Account) -> Option<Ids> {
     if account.uid.is_none() && account.gid.is_none() {
-        return Ok(None);
+        return None;
     }
     let (uid, gid) = os::own_ids();
     let gid = account.gid.unwrap_or(gid);
-    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups };
-    Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
+    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups.clone() };
+    Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups })
 }
 
 /// Returns the user and groups that may read the service's files, if they differ from the supervisor's.
-pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+pub fn file_ids(account: &Account) -> Option<Ids> {
     let (own, _) = os::own_ids();
-    Ok(ids(service)?.filter(|ids| ids.uid != own))
+    ids(account).filter(|ids| ids.uid != own)
 }
 
 fn c_string(text: &str) -> Result<CString, String> {

@@ -34,7 +34,7 @@ pub(crate) static SERVICE: Keys = Keys {
         "env": SCALARS => Words("none"), "Variables, on top of all others. Names that begin with `SERENO_` are taken.";
         "env_file": PATHS, Says("1 MiB each at most") => Words("none"), "Files of `NAME=value` lines; later ones and `env` come before earlier ones.";
         "env_inherit": Any(&[Flag, List(&TEXT)]) => Is("true"), "What of the caller's environment it gets: all (never `SERENO_*`), nothing, or these names.";
-        "group": ACCOUNT, Says("a group of `/etc/group`, or a number") => Words("that of `user`"), "Runs as this group.";
+        "group": ACCOUNT, Says("a group that the system knows, or a number") => Words("that of `user`"), "Runs as this group.";
         "health": Any(&[TEXT, Table(&HEALTH)]) => Words("none"), "An HTTP check. A string is short for `{ url = … }`.";
         "instances": Whole(1, 100) => Words("none: one, under its plain name"), "So many of it, each a service of its own: `web:0`, `web:1`, …. `web` means all of them, in commands and in `depends_on`. `${INSTANCE}` is the number in every string but `shell`, so that ports can differ; the process finds it in `SERENO_INSTANCE`.";
         "limits": Table(&LIMITS) => ITS_PARENTS, "Resource limits.";
@@ -55,7 +55,7 @@ pub(crate) static SERVICE: Keys = Keys {
         "stop": Table(&STOP) => Words("see `stop`"), "How it is ended.";
         "tags": List(&Name) => Is("[]"), "For selectors such as `tag:web`.";
         "umask": Text("octal string", "^(0o)?[0-7]{1,4}$", &[]), Says(r#"`"000"` to `"777"`"#) => ITS_PARENTS, "File mode creation mask.";
-        "user": ACCOUNT, Says("a user of `/etc/passwd`, or a number") => ITS_PARENTS, "Runs as this user, whose `HOME`, `USER` and `LOGNAME` it gets.";
+        "user": ACCOUNT, Says("a user that the system knows, or a number") => ITS_PARENTS, "Runs as this user, whose `HOME`, `USER` and `LOGNAME` it gets.";
         "watch": Any(&[Flag, PATH, List(&PATH), Table(&WATCH)]) => Is("false"), "A change to any of these files restarts it. `true` watches `cwd`; a path or a list is short for `{ paths = … }`.";
         "watchdog": Table(&WATCHDOG) => Words("none"), "When it counts as frozen although it lives.";
         "windows": Table(&SERVICE) => Words("none"), "Keys that hold only on Windows.";

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proto::Endpoint;
 use sereno_config::{
-    Command, Env, EnvInherit, Service, account, check_world, find, load, locate, read, resolve_program,
-    service_env,
+    Account, Command, Env, EnvInherit, Service, account, check_world, find, load, locate, read,
+    resolve_program, service_env,
 };
 
 use crate::common::env;
@@ -131,12 +131,13 @@ fn a_service_gets_what_it_inherits_then_its_files_then_its_own() {
     service.env_file =
         vec![folder.write("a.env", "BOTH=a\nFILE=a\nPATH=/a\n"), folder.write("b.env", "FILE=b\n")];
     let caller = env(&[("PATH", "/bin"), ("HOME", "/me"), ("SERENO_HOME", "/x"), ("SERENO_UNIT", "y")]);
+    let nobody = Account::default();
     let own = [("BOTH", "env"), ("FILE", "b"), ("OWN", "env"), ("PATH", "/a")];
     let mut all = env(&own);
     assert_eq!(
         {
             service.env_inherit = EnvInherit::None;
-            service_env(&service, &caller)
+            service_env(&service, &nobody, &caller)
         },
         Ok(all.clone())
     );
@@ -144,31 +145,24 @@ fn a_service_gets_what_it_inherits_then_its_files_then_its_own() {
     assert_eq!(
         {
             service.env_inherit = EnvInherit::All;
-            service_env(&service, &caller)
+            service_env(&service, &nobody, &caller)
         },
         Ok(all.clone())
     );
     service.env_inherit = EnvInherit::Only(vec!["HOME".into(), "SERENO_UNIT".into()]);
-    assert_eq!(service_env(&service, &caller), Ok(all.clone()), "SERENO_… is never inherited");
-    service.user = Some("root".into());
-    let got = service_env(&service, &caller).expect("good");
+    assert_eq!(service_env(&service, &nobody, &caller), Ok(all.clone()), "SERENO_… is never inherited");
+    let root = account(Some("root"), None).expect("everywhere");
+    let got = service_env(&service, &root, &caller).expect("good");
     assert_eq!(
         (got["HOME"].as_str(), got["USER"].as_str(), got["LOGNAME"].as_str()),
         ("/root", "root", "root")
     );
     service.env_file.push(folder.path("nope.env"));
-    let error = service_env(&service, &caller).expect_err("no file");
+    let error = service_env(&service, &root, &caller).expect_err("no file");
     assert_eq!(
         error,
         format!("can not read {}: no such file or directory", folder.path("nope.env").display())
     );
-}
-
-#[test]
-fn an_account_is_read_from_this_systems_files() {
-    let root = account(Some("root"), None).expect("everywhere");
-    assert_eq!((root.uid, root.gid, root.groups.first()), (Some(0), Some(0), Some(&0)));
-    assert_eq!(account(None, None).expect("nobody asked").uid, None);
 }
 
 #[test]
