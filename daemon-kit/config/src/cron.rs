@@ -9,12 +9,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use croner::errors::CronError;
+use croner::errors::CronError as Cause;
 use croner::parser::{CronParser, Year};
 use croner::time::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution, Weekday};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
+
+/// Why a line of cron or its time zone is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum CronError {
+    /// It can not be parsed.
+    #[error("must be a line of cron such as \"0 3 * * *\" (minute hour day month weekday): {}", cause(.0))]
+    Line(#[source] Cause),
+    /// No year has such a day.
+    #[error("names a day that never comes")]
+    Never,
+    /// This host does not know the time zone.
+    #[error("can not find the time zone {0:?}: a name such as \"Europe/Madrid\" (is tzdata installed?)")]
+    Zone(String),
+}
 
 /// When something is to be done, again and again.
 #[derive(Clone)]
@@ -26,13 +40,13 @@ pub struct Cron {
 
 impl Cron {
     /// Reads `minute hour day month weekday`, with seconds before them if there are six, or `@daily` and its like.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, CronError> {
         let parser = CronParser::builder().year(Year::Disallowed).build();
-        let pattern = parser.parse(text).map_err(|error| words(&error))?;
+        let pattern = parser.parse(text).map_err(CronError::Line)?;
         let cron = Self { text: text.trim().into(), zone: None, pattern: Arc::new(pattern) };
         // A fixed day and no clock: the 29th of February is at most eight years away, the 30th never comes.
         if cron.after_in(&TimeZone::UTC, Timestamp::UNIX_EPOCH).is_none() {
-            return Err("names a day that never comes".into());
+            return Err(CronError::Never);
         }
         Ok(cron)
     }
@@ -51,7 +65,7 @@ impl Cron {
     }
 
     /// Why its time zone is of no use on this host.
-    pub fn check_zone(&self) -> Result<(), String> {
+    pub fn check_zone(&self) -> Result<(), CronError> {
         self.find_zone().map(|_| ())
     }
 
@@ -67,13 +81,9 @@ impl Cron {
         (next.0.year() < 4_000).then(|| next.0.timestamp())
     }
 
-    fn find_zone(&self) -> Result<TimeZone, String> {
+    fn find_zone(&self) -> Result<TimeZone, CronError> {
         let Some(name) = &self.zone else { return Ok(TimeZone::system()) };
-        TimeZone::get(name).map_err(|_| {
-            format!(
-                "can not find the time zone {name:?}: a name such as \"Europe/Madrid\" (is tzdata installed?)"
-            )
-        })
+        TimeZone::get(name).map_err(|_| CronError::Zone(name.clone()))
     }
 }
 
@@ -94,17 +104,17 @@ impl PartialEq for Cron {
 
 impl Eq for Cron {}
 
-fn words(error: &CronError) -> String {
-    let what = match error {
-        CronError::InvalidPattern(what)
-        | CronError::IllegalCharacters(what)
-        | CronError::ComponentError(what) => what.trim_end_matches('.').to_lowercase(),
-        CronError::EmptyPattern => "it is empty".into(),
-        CronError::InvalidDate | CronError::InvalidTime | CronError::TimeSearchLimitExceeded => {
+/// Returns what is wrong with a line, in the words of its parser.
+fn cause(error: &Cause) -> String {
+    match error {
+        Cause::InvalidPattern(what) | Cause::IllegalCharacters(what) | Cause::ComponentError(what) => {
+            what.trim_end_matches('.').to_lowercase()
+        }
+        Cause::EmptyPattern => "it is empty".into(),
+        Cause::InvalidDate | Cause::InvalidTime | Cause::TimeSearchLimitExceeded => {
             "it names a time that never comes".into()
         }
-    };
-    format!("must be a line of cron such as \"0 3 * * *\" (minute hour day month weekday): {what}")
+    }
 }
 
 /// What the search walks on: our time library is newer than the one it knows.
@@ -133,16 +143,16 @@ impl CronDateTime for Clock {
         Weekday::from_days_from_sunday(u32::try_from(self.0.weekday().to_sunday_zero_offset()).unwrap_or(0))
     }
 
-    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
-        let small = |part: u32| i8::try_from(part).map_err(|_| CronError::InvalidTime);
-        let year = i16::try_from(civil.year()).map_err(|_| CronError::InvalidDate)?;
+    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, Cause> {
+        let small = |part: u32| i8::try_from(part).map_err(|_| Cause::InvalidTime);
+        let year = i16::try_from(civil.year()).map_err(|_| Cause::InvalidDate)?;
         let (month, day) = (small(civil.month())?, small(civil.day())?);
         let (hour, minute, second) = (small(civil.hour())?, small(civil.minute())?, small(civil.second())?);
         let time =
-            DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| CronError::InvalidDate)?;
+            DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| Cause::InvalidDate)?;
         let found = self.0.time_zone().to_ambiguous_zoned_datetime(time);
         let there =
-            |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Self).map_err(|_| CronError::InvalidTime);
+            |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Self).map_err(|_| Cause::InvalidTime);
         Ok(match found.offset() {
             AmbiguousOffset::Unambiguous { .. } => Resolution::Single(there(found.unambiguous())?),
             AmbiguousOffset::Fold { .. } => {
@@ -214,12 +224,12 @@ mod tests {
             ("61 * * * *", "must be a line of cron such as"),
             ("0 0 30 2 *", "never comes"),
         ] {
-            let error = Cron::parse(line).expect_err(line);
+            let error = Cron::parse(line).expect_err(line).to_string();
             assert!(error.contains(words), "{line}: {error}");
         }
         assert!(Cron::parse("0 0 29 2 *").is_ok(), "leap years come");
         let nowhere = Cron::parse("@daily").expect("a line").in_zone(Some("Mars/Olympus".into()));
         assert!(nowhere.after(SystemTime::UNIX_EPOCH).is_none());
-        assert!(nowhere.check_zone().expect_err("unknown").contains("Mars/Olympus"));
+        assert!(nowhere.check_zone().expect_err("unknown").to_string().contains("Mars/Olympus"));
     }
 }

@@ -1,18 +1,40 @@
 //! The environment that a service gets.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::links::{self, PathRefused};
 use super::model::{EnvInherit, Service};
-use super::{Account, Env, world};
+use super::world::short;
+use super::{Account, Env};
 
 /// What an init system tells the one process that it started: our caller, and not what we start.
 const ADDRESSED: [&str; 6] =
     ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
+/// Why the environment of a service can not be made: what is wrong with one of its `env_file`s. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// The file can not be read.
+    #[error("can not read {path}: {cause}", path = .0.display(), cause = short(.1))]
+    Unread(PathBuf, #[source] io::Error),
+    /// The file is not taken.
+    #[error("{path}: {1}", path = .0.display())]
+    Refused(PathBuf, #[source] PathRefused),
+    /// A line is no pair of name and value.
+    #[error("{path}:{1}: must be NAME=value", path = .0.display())]
+    NoPair(PathBuf, usize),
+    /// A line sets a variable that only Sereno sets.
+    #[error("{path}:{1}: {2} can not be set: SERENO_… are Sereno's own", path = .0.display())]
+    OwnName(PathBuf, usize, String),
+    /// A quoted value has no end.
+    #[error("{path}:{1}: has a quote that is not closed", path = .0.display())]
+    OpenQuote(PathBuf, usize),
+}
+
 /// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
 /// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
-pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Result<Env, String> {
+pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Result<Env, EnvError> {
     let mut env = Env::new();
     let may_pass = |name: &str| !name.starts_with("SERENO_") && !ADDRESSED.contains(&name);
     for (name, value) in caller_env.iter().filter(|(name, _)| may_pass(name)) {
@@ -35,10 +57,8 @@ pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Re
     for path in &service.env_file {
         // Judged at each start: who owns a link can point it elsewhere at any time.
         let text = links::read_env_file(path, account.uid).map_err(|refused| match refused {
-            PathRefused::Unread(error) => {
-                format!("can not read {}: {}", path.display(), world::short(&error))
-            }
-            refused => format!("{}: {refused}", path.display()),
+            PathRefused::Unread(error) => EnvError::Unread(path.clone(), error),
+            refused => EnvError::Refused(path.clone(), refused),
         })?;
         read_file(path, &text, &mut env)?;
     }
@@ -68,24 +88,23 @@ fn set(env: &mut Env, name: &str, value: &str) {
 }
 
 /// Lines of `NAME=value`; `export` before it, quotes around the value, comments and empty lines as everywhere.
-fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), String> {
+fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), EnvError> {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let at = || format!("{}:{}", path.display(), index + 1);
+        let number = index + 1;
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let (name, value) = line.split_once('=').ok_or_else(|| format!("{}: must be NAME=value", at()))?;
+        let (name, value) = line.split_once('=').ok_or_else(|| EnvError::NoPair(path.into(), number))?;
         let name = name.trim();
         if name.is_empty() || name.contains(char::is_whitespace) || line.contains('\0') {
-            return Err(format!("{}: must be NAME=value", at()));
+            return Err(EnvError::NoPair(path.into(), number));
         }
         if name.starts_with("SERENO_") {
-            return Err(format!("{}: {name} can not be set: SERENO_… are Sereno's own", at()));
+            return Err(EnvError::OwnName(path.into(), number, name.into()));
         }
-        let value =
-            unquote(value.trim()).ok_or_else(|| format!("{}: has a quote that is not closed", at()))?;
+        let value = unquote(value.trim()).ok_or_else(|| EnvError::OpenQuote(path.into(), number))?;
         set(env, name, &value);
     }
     Ok(())
@@ -121,7 +140,7 @@ fn unquote(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Result<Env, String> {
+    fn lines(text: &str) -> Result<Env, EnvError> {
         let mut env = Env::new();
         read_file(Path::new("/x/.env"), text, &mut env).map(|()| env)
     }
@@ -147,7 +166,7 @@ mod tests {
             ("A=\"1\\", "/x/.env:1: has a quote that is not closed"),
             ("SERENO_UNIT=1", "/x/.env:1: SERENO_UNIT can not be set: SERENO_… are Sereno's own"),
         ] {
-            assert_eq!(lines(text).expect_err(text), message);
+            assert_eq!(lines(text).expect_err(text).to_string(), message);
         }
     }
 }

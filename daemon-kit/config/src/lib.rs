@@ -67,13 +67,13 @@ use proto::Name;
 
 pub use account::{Account, AccountError, account};
 pub use capability::CAPABILITIES;
-pub use cron::Cron;
+pub use cron::{Cron, CronError};
 pub use daemons::GUARD;
-pub use environ::service_env;
+pub use environ::{EnvError, service_env};
 pub use find::{Located, find, locate, read};
 pub use home::Home;
 pub use keys::schema;
-pub use links::LinkRefused;
+pub use links::{LinkRefused, PathRefused};
 #[cfg(unix)]
 pub use links::{Ownership, may_follow};
 pub use model::*;
@@ -81,10 +81,10 @@ pub use problem::{Places, Problem, Problems};
 pub use ready::notified;
 pub use restart::daemon_policy;
 pub use schedule::{Overlap, Schedule};
-pub use trust::{check_trust, of_home, open_env_files};
+pub use trust::{TrustError, check_trust, of_home, open_env_files};
 pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
-pub use world::{check_world, resolve_program};
+pub use world::{ProgramError, check_world, resolve_program};
 
 use problem::Scope;
 use reader::Reader;

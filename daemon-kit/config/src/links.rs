@@ -23,9 +23,8 @@ pub enum LinkRefused {
 const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Why what is found at a path is not taken.
-#[cfg_attr(not(unix), allow(dead_code, reason = "nothing but what the system says is asked there"))]
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PathRefused {
+pub enum PathRefused {
     /// It is a link itself.
     #[error("{0}")]
     Link(LinkRefused),
@@ -251,7 +250,7 @@ mod tests {
         let stranger = "a symbolic link of user 4711, who could point it elsewhere";
         let behind = format!("lies behind {}, which is {stranger}", at("folder").display());
         assert_eq!(judge("link", None), Err(behind.clone()));
-        assert_eq!(of_home(&at("folder/not/there")), Err(behind.clone()));
+        assert_eq!(of_home(&at("folder/not/there")).expect_err("a stranger's").to_string(), behind);
         assert_eq!(judge("link", Some(4712)), Err(behind));
         assert_eq!(judge("folder", None), Err(format!("is {stranger}")));
         // The service's own user: it gets nothing to read that is not its own.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cron::Cron;
 use super::keys::{MISSED, OVERLAPS};
+use super::problem::Wrong;
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::filled;
@@ -55,6 +56,6 @@ pub(super) fn read(service: &Reader<'_>) -> Option<Schedule> {
 /// `cron` and the `timezone` it is meant in.
 pub(super) fn times(table: &Reader<'_>) -> Option<Cron> {
     let zone = table.opt("timezone", filled);
-    let line = |node: &Node| filled(node).and_then(|text| Ok(Cron::parse(&text)?));
+    let line = |node: &Node| Cron::parse(&filled(node)?).map_err(|error| Wrong::from(error.to_string()));
     Some(table.opt("cron", line)?.in_zone(zone))
 }

@@ -3,15 +3,32 @@
 
 use std::path::Path;
 
-use super::links::judge_links;
+use super::links::{PathRefused, judge_links};
 use super::model::Config;
 use super::problem::{Problem, Problems};
+
+/// Why a file or folder is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A symbolic link on the way to it is not trusted.
+    #[error(transparent)]
+    Path(#[from] PathRefused),
+    /// It belongs to another user.
+    #[error("belongs to user {0}, who could decide what runs here: make it yours (chown), or root's")]
+    Owner(u32),
+    /// Every user can write it.
+    #[error("can be written by everybody: take that away (chmod o-w)")]
+    Everybody,
+    /// Every member of a group can write it.
+    #[error("can be written by group {0}: take that away (chmod g-w)")]
+    Group(u32),
+}
 
 /// Whether the file, its folder and the home are to be trusted; each that is not, with the reason.
 pub fn check_trust(config: &Config, file: &Path) -> Problems {
     let mut problems = Vec::new();
-    let mut hold = |path: &Path, judged: Result<(), String>| {
-        problems.extend(judged.err().map(|why| Problem::of_file(path, why)));
+    let mut hold = |path: &Path, judged: Result<(), TrustError>| {
+        problems.extend(judged.err().map(|why| Problem::of_file(path, why.to_string())));
     };
     hold(file, of_path(file));
     if let Some(folder) = file.parent() {
@@ -22,8 +39,8 @@ pub fn check_trust(config: &Config, file: &Path) -> Problems {
 }
 
 /// Whether a home, or what it will be made in, is to be trusted.
-pub fn of_home(home: &Path) -> Result<(), String> {
-    judge_links(home, None).map_err(|refused| refused.to_string())?;
+pub fn of_home(home: &Path) -> Result<(), TrustError> {
+    judge_links(home, None)?;
     let there = home.ancestors().find(|path| path.symlink_metadata().is_ok());
     there.map_or(Ok(()), if there == Some(home) { of_path } else { of_folder })
 }
@@ -35,35 +52,36 @@ mod unix {
     use std::path::Path;
 
     use super::super::links::{Ownership, judge_links};
+    use super::TrustError;
 
     const GROUP_WRITES: u32 = 0o020;
     const OTHERS_WRITE: u32 = 0o002;
     pub(in super::super) const STICKY: u32 = 0o1000;
 
     /// A file or folder that decides something: only root and we may write it, or choose which one it is.
-    pub(in super::super) fn of_path(path: &Path) -> Result<(), String> {
-        judge_links(path, None).map_err(|refused| refused.to_string())?;
+    pub(in super::super) fn of_path(path: &Path) -> Result<(), TrustError> {
+        judge_links(path, None)?;
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, None)?;
-        writers(&meta)
+        written_by((&meta).into()).map_or(Ok(()), Err)
     }
 
     /// A folder in which such a file lies: where others may write too, they must not be able to replace ours.
-    pub(in super::super) fn of_folder(path: &Path) -> Result<(), String> {
-        judge_links(path, None).map_err(|refused| refused.to_string())?;
+    pub(in super::super) fn of_folder(path: &Path) -> Result<(), TrustError> {
+        judge_links(path, None)?;
         let Some(meta) = meta(path) else { return Ok(()) };
         if meta.permissions().mode() & STICKY != 0 {
             return Ok(());
         }
         owner(&meta, None)?;
-        writers(&meta)
+        written_by((&meta).into()).map_or(Ok(()), Err)
     }
 
     /// An `env_file`: besides, who the service runs as may own it. Links are judged where it is read, at each start.
-    pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), String> {
+    pub(in super::super) fn of_env_file(path: &Path, user: Option<u32>) -> Result<(), TrustError> {
         let Some(meta) = meta(path) else { return Ok(()) };
         owner(&meta, user)?;
-        writers(&meta)
+        written_by((&meta).into()).map_or(Ok(()), Err)
     }
 
     /// Whether people other than its owner can read it.
@@ -89,14 +107,12 @@ mod unix {
         true
     }
 
-    fn owner(meta: &Metadata, user: Option<u32>) -> Result<(), String> {
+    fn owner(meta: &Metadata, user: Option<u32>) -> Result<(), TrustError> {
         let uid = meta.uid();
         if is_ours(uid) || user == Some(uid) || (rustix::process::geteuid().is_root() && is_container()) {
             return Ok(());
         }
-        Err(format!(
-            "belongs to user {uid}, who could decide what runs here: make it yours (chown), or root's"
-        ))
+        Err(TrustError::Owner(uid))
     }
 
     /// Whether a user is root, us, or who called `sudo`.
@@ -116,31 +132,15 @@ mod unix {
         std::fs::read("/proc/1/comm").is_ok_and(|name| name == b"supervisor\n")
     }
 
-    fn writers(meta: &Metadata) -> Result<(), String> {
-        match written_by(meta.into()) {
-            None => Ok(()),
-            Some(Writer::Everybody) => Err("can be written by everybody: take that away (chmod o-w)".into()),
-            Some(Writer::Group(gid)) => {
-                Err(format!("can be written by group {gid}: take that away (chmod g-w)"))
-            }
-        }
-    }
-
-    /// Somebody besides its owner.
-    pub(in super::super) enum Writer {
-        Everybody,
-        Group(u32),
-    }
-
-    /// Who besides its owner can write it.
-    pub(in super::super) fn written_by(file: Ownership) -> Option<Writer> {
+    /// Returns who can write a file besides its owner.
+    pub(in super::super) fn written_by(file: Ownership) -> Option<TrustError> {
         if file.mode & OTHERS_WRITE != 0 {
-            return Some(Writer::Everybody);
+            return Some(TrustError::Everybody);
         }
         // Many systems give each user a group of its own, and let it write.
         let own_group = file.gid == 0 || file.gid == rustix::process::getegid().as_raw();
         let others = file.mode & GROUP_WRITES != 0 && !own_group && file.gid != file.uid;
-        others.then_some(Writer::Group(file.gid))
+        others.then_some(TrustError::Group(file.gid))
     }
 }
 
@@ -149,15 +149,17 @@ mod unix {
 mod unix {
     use std::path::Path;
 
-    pub(in super::super) fn of_path(_: &Path) -> Result<(), String> {
+    use super::TrustError;
+
+    pub(in super::super) fn of_path(_: &Path) -> Result<(), TrustError> {
         Ok(())
     }
 
-    pub(in super::super) fn of_folder(_: &Path) -> Result<(), String> {
+    pub(in super::super) fn of_folder(_: &Path) -> Result<(), TrustError> {
         Ok(())
     }
 
-    pub(in super::super) fn of_env_file(_: &Path, _: Option<u32>) -> Result<(), String> {
+    pub(in super::super) fn of_env_file(_: &Path, _: Option<u32>) -> Result<(), TrustError> {
         Ok(())
     }
 
@@ -212,11 +214,12 @@ mod tests {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).expect("set");
         };
         set(0o1777);
-        assert_eq!(of_folder(folder.path()), Ok(()));
-        assert_eq!(of_home(&folder.path().join("not/there")), Ok(()));
+        of_folder(folder.path()).expect("sticky");
+        of_home(&folder.path().join("not/there")).expect("sticky");
         assert!(of_home(folder.path()).is_err(), "as a home it is everybody's");
         set(0o777);
-        let refused = of_home(&folder.path().join("not/there")).expect_err("could be made by anybody");
+        let refused =
+            of_home(&folder.path().join("not/there")).expect_err("could be made by anybody").to_string();
         assert!(refused.contains("can be written by everybody"), "{refused}");
     }
 
@@ -227,8 +230,8 @@ mod tests {
         }
         let (_folder, path) = with_mode(0o600);
         std::os::unix::fs::chown(&path, Some(4711), Some(4711)).expect("root may");
-        let refused = of_path(&path).expect_err("a stranger's");
+        let refused = of_path(&path).expect_err("a stranger's").to_string();
         assert!(refused.starts_with("belongs to user 4711, who could decide"), "{refused}");
-        assert_eq!(of_env_file(&path, Some(4711)), Ok(()), "the service's own user's");
+        of_env_file(&path, Some(4711)).expect("the service's own user's");
     }
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::Name;
@@ -133,22 +134,42 @@ fn readable(path: &Path) -> Result<(), String> {
 }
 
 /// An error of the system without its number.
-pub(super) fn short(error: &std::io::Error) -> String {
+pub(super) fn short(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 // ---- programs ----
 
+/// Why a program can not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// Its name is empty.
+    #[error("can not run a program without a name")]
+    NoName,
+    /// No folder of `PATH` has it, nor the working directory.
+    #[error("can not find the program {0:?} in PATH nor in {cwd}", cwd = .1.display())]
+    NotInPath(String, PathBuf),
+    /// There is nothing at its path.
+    #[error("can not find the program {}: {}", .0.display(), short(.1))]
+    Unfound(PathBuf, #[source] io::Error),
+    /// It is a folder.
+    #[error("can not run {}: it is a folder", .0.display())]
+    Folder(PathBuf),
+    /// Nobody may execute it.
+    #[error("can not run {}: it is not executable (chmod +x)", .0.display())]
+    NotExecutable(PathBuf),
+}
+
 /// Where programs are when `PATH` says nothing.
 const PATH: &str = if cfg!(windows) { "" } else { "/usr/local/bin:/usr/bin:/bin" };
 
 /// Finds a program as the service would: a bare name in its `PATH`, then in its `cwd`; a path from its `cwd`.
-pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, String> {
+pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, ProgramError> {
     let endings = endings();
     let separators: &[char] = if cfg!(windows) { &['/', '\\'] } else { &['/'] };
     if argv0.is_empty() {
-        return Err("can not run a program without a name".into());
+        return Err(ProgramError::NoName);
     }
     if argv0.contains(separators) {
         let path: PathBuf = cwd.join(argv0).components().collect();
@@ -165,7 +186,7 @@ pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Res
     if here.is_file() {
         return Err(why_not(&here));
     }
-    Err(format!("can not find the program {argv0:?} in PATH nor in {}", cwd.display()))
+    Err(ProgramError::NotInPath(argv0.into(), cwd.into()))
 }
 
 /// What may be left off the name of a program.
@@ -197,10 +218,10 @@ fn is_program(path: &Path) -> bool {
     path.is_file() && path.extension().is_some()
 }
 
-fn why_not(path: &Path) -> String {
+fn why_not(path: &Path) -> ProgramError {
     match std::fs::metadata(path) {
-        Err(error) => format!("can not find the program {}: {}", path.display(), short(&error)),
-        Ok(meta) if meta.is_dir() => format!("can not run {}: it is a folder", path.display()),
-        Ok(_) => format!("can not run {}: it is not executable (chmod +x)", path.display()),
+        Err(error) => ProgramError::Unfound(path.into(), error),
+        Ok(meta) if meta.is_dir() => ProgramError::Folder(path.into()),
+        Ok(_) => ProgramError::NotExecutable(path.into()),
     }
 }

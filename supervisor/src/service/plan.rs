@@ -43,14 +43,16 @@ impl Plan {
         extra: &BTreeMap<String, String>,
         host: &Host,
     ) -> Result<Self, String> {
-        let mut env = sereno_config::service_env(service, account, caller)?;
+        let mut env =
+            sereno_config::service_env(service, account, caller).map_err(|error| error.to_string())?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
             return Err(format!("cwd {} is not there", service.cwd.display()));
         }
         let program = argv.first().ok_or("the command is empty")?;
         let path = env.get("PATH").map(String::as_str);
-        let program = sereno_config::resolve_program(program, &service.cwd, path)?;
+        let program = sereno_config::resolve_program(program, &service.cwd, path);
+        let program = program.map_err(|error| error.to_string())?;
         let mut strings: Vec<CString> =
             env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
         let mark = strings.len();

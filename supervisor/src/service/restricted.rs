@@ -51,7 +51,8 @@ impl Service {
 
     fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), String> {
         let account = self.account().map_err(|error| error.to_string())?;
-        let mut env = sereno_config::service_env(&self.spec, account, self.env_of_caller(world))?;
+        let env = sereno_config::service_env(&self.spec, account, self.env_of_caller(world));
+        let mut env = env.map_err(|error| error.to_string())?;
         env.extend(self.extra_env.clone());
         Ok((env, plan::ids(account)))
     }
