@@ -1,17 +1,19 @@
 //! `[supervisor]`, `[monitors.NAME]` and the monitors' own tables.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use proto::Name;
+use proto::{Endpoint, Name};
 
 use super::endpoints::{self, uri};
 use super::keys;
 use super::model::{Brake, Config, Guard, Monitor, SupervisorTable};
-use super::problem::Scope;
+use super::problem::{Problem, Problems, Scope};
 use super::reader::Reader;
 use super::service::check_name;
-use super::tree::{Node, Value};
+use super::tree::{self, Node, Value};
 use super::value::{filled, log_filter};
+use super::{Env, expand, find};
 
 /// The monitors that need no table, and what they serve.
 pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
@@ -48,7 +50,8 @@ pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
 
 fn read_supervisor(table: &Reader<'_>) -> SupervisorTable {
     let listen = endpoints::listen(table);
-    if let (Some(node), true) = (table.get("listen"), listen.iter().any(proto::Endpoint::is_local)) {
+    endpoints::check_https(table, &listen);
+    if let (Some(node), true) = (table.get("listen"), listen.iter().any(Endpoint::is_local)) {
         table.bad(node, "is for http:// and https://: its own socket in home/run is always there");
     }
     SupervisorTable {
@@ -144,17 +147,45 @@ fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>
     })
 }
 
-/// Checks `[health-monitor]` and `[port-monitor]`, which the daemons read themselves.
+/// Checks `[health-monitor]` and `[port-monitor]`.
 pub(super) fn own_tables(scope: &Scope<'_>, root: &Node) {
     for (name, _) in BUILT_IN {
-        let table = root.get(&[name]).and_then(|node| Reader::new(scope, node, None, &keys::DAEMON));
-        let Some(table) = table else { continue };
-        table.opt("log", log_filter);
-        table.opt("name", |node| check_name(&filled(node)?));
-        table.opt("supervisor", uri);
-        table.opt("token_file", filled);
-        table.opt("tokens", filled);
-        endpoints::listen(&table);
-        endpoints::tls(&table);
+        if let Some((table, listen)) = root.get(&[name]).and_then(|node| own_table(scope, node)) {
+            endpoints::check_https(&table, &listen);
+        }
     }
+}
+
+/// Checks the values of a monitor's own table. Returns where it listens.
+fn own_table<'a>(scope: &'a Scope<'a>, node: &'a Node) -> Option<(Reader<'a>, Vec<Endpoint>)> {
+    let table = Reader::new(scope, node, None, &keys::DAEMON)?;
+    table.opt("log", log_filter);
+    table.opt("name", |node| check_name(&filled(node)?));
+    table.opt("supervisor", uri);
+    table.opt("token_file", filled);
+    table.opt("tokens", filled);
+    endpoints::tls(&table);
+    let listen = endpoints::listen(&table);
+    Some((table, listen))
+}
+
+/// Reads a monitor's own table, such as `health-monitor`, for the monitor itself. Returns it as TOML, with `${…}`
+/// replaced and absolute paths; empty if the file has no such table. Other tables are not checked, nor what flags or the
+/// environment may add.
+pub fn daemon_table(path: &Path, text: &str, table: &str, env: &Env) -> Result<String, Problems> {
+    let path = find::absolute_file(path);
+    let scope = Scope::new(&path, text);
+    let mut root = tree::parse(&scope, text, "");
+    if !scope.problems().is_empty() {
+        return Err(scope.problems());
+    }
+    let Some(mut own) = root.table_mut().and_then(|tables| tables.remove(table)) else {
+        return Ok(String::new());
+    };
+    expand::node(&scope, &mut own, env);
+    endpoints::absolute_daemon(&mut own, find::base(&path));
+    own_table(&scope, &own);
+    let written = toml::to_string(&own.to_toml(&str::to_owned));
+    scope.finish(())?;
+    written.map_err(|error| Problem::of_file(&path, format!("can not be written again: {error}")).into())
 }

@@ -22,21 +22,24 @@ pub(super) fn uri(node: &Node) -> Result<String, Wrong> {
     endpoint(node).map(|endpoint| endpoint.to_string())
 }
 
-/// `listen`: one endpoint or a list of them.
+/// Reads `listen`: an endpoint or a list of endpoints.
 pub(super) fn listen(table: &Reader<'_>) -> Vec<Endpoint> {
     let all = match table.get("listen").map(|node| &node.value) {
         Some(Value::List(_)) => table.list("listen", "endpoints", endpoint),
         _ => table.opt("listen", endpoint).map(|one| vec![one]),
     };
-    let all = all.unwrap_or_default();
+    all.unwrap_or_default()
+}
+
+/// Reports an `https://` in `listen` that has no certificate.
+pub(super) fn check_https(table: &Reader<'_>, listen: &[Endpoint]) {
     let is_https = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Https { .. });
     if let Some(node) = table.get("listen")
         && table.get("tls").is_none()
-        && all.iter().any(is_https)
+        && listen.iter().any(is_https)
     {
         table.bad(node, "needs tls = { ca, cert, key } beside it for https:// (\"ctl pki\" makes them)");
     }
-    all
 }
 
 /// `metrics`: an address of this machine and a port that no other endpoint has.

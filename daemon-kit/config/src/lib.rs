@@ -68,7 +68,7 @@ use proto::Name;
 pub use account::{Account, AccountError, account};
 pub use capability::CAPABILITIES;
 pub use cron::{Cron, CronError};
-pub use daemons::GUARD;
+pub use daemons::{GUARD, daemon_table};
 pub use environ::{EnvError, service_env};
 pub use find::{Located, find, locate, read};
 pub use home::Home;
