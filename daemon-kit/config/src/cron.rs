@@ -1,8 +1,8 @@
-//! A line of cron, and when it comes next: by the wall clock of a time zone, with its summer time.
+//! Parses a cron line and finds its next time, by the wall clock of a time zone.
 //!
-//! Two moments of a year have no plain answer. When the clock is set forward, `30 2 * * *` comes as soon as the gap is
-//! over; when it is set back, it comes once, the first time. A line with a `*` or a step in its minutes or hours means
-//! "every so often": it skips the gap, and goes on through both passes of the hour that comes twice.
+//! Summer time: when the clock is set forward, `30 2 * * *` comes as soon as the gap is over; when it is set back, it
+//! comes once, the first time. A line with a `*` or a step in its minutes or hours means an interval: it skips the gap,
+//! and comes in both passes of the repeated hour.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,10 +16,10 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
-/// Why a line of cron or its time zone is of no use.
+/// Why a cron line or its time zone can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CronError {
-    /// It can not be parsed.
+    /// The line can not be parsed.
     #[error("must be a line of cron such as \"0 3 * * *\" (minute hour day month weekday): {}", cause(.0))]
     Line(#[source] Cause),
     /// No year has such a day.
@@ -30,7 +30,7 @@ pub enum CronError {
     Zone(String),
 }
 
-/// When something is to be done, again and again.
+/// A recurring time.
 #[derive(Clone)]
 pub struct Cron {
     text: String,
@@ -44,32 +44,33 @@ impl Cron {
         let parser = CronParser::builder().year(Year::Disallowed).build();
         let pattern = parser.parse(text).map_err(CronError::Line)?;
         let cron = Self { text: text.trim().into(), zone: None, pattern: Arc::new(pattern) };
-        // A fixed day and no clock: the 29th of February is at most eight years away, the 30th never comes.
+        // The search starts on a fixed day, so that the result does not depend on today: the 29th of February is at
+        // most eight years away, the 30th never comes.
         if cron.after_in(&TimeZone::UTC, Timestamp::UNIX_EPOCH).is_none() {
             return Err(CronError::Never);
         }
         Ok(cron)
     }
 
-    /// The same by the clock of a place, such as `Europe/Madrid`.
+    /// Returns the same times by the clock of a time zone, such as `Europe/Madrid`.
     #[must_use]
     pub fn in_zone(self, zone: Option<String>) -> Self {
         Self { zone, ..self }
     }
 
-    /// The first time after a moment; `None` if its time zone is not known here.
+    /// Returns the first time after `moment`; `None` if this host does not know the time zone.
     pub fn after(&self, moment: SystemTime) -> Option<SystemTime> {
         let zone = self.find_zone().ok()?;
         let moment = Timestamp::try_from(moment).ok()?;
         SystemTime::try_from(self.after_in(&zone, moment)?).ok()
     }
 
-    /// Why its time zone is of no use on this host.
+    /// Checks that this host knows the time zone.
     pub fn check_zone(&self) -> Result<(), CronError> {
         self.find_zone().map(|_| ())
     }
 
-    /// The line as it was written.
+    /// Returns the line as it was written.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -77,7 +78,7 @@ impl Cron {
     fn after_in(&self, zone: &TimeZone, moment: Timestamp) -> Option<Timestamp> {
         let from = Clock(moment.to_zoned_datetime(zone.clone()));
         let next = self.pattern.find_next_occurrence(&from, false).ok()?;
-        // Beyond any purpose.
+        // No schedule is meant to reach that far.
         (next.0.year() < 4_000).then(|| next.0.timestamp())
     }
 
@@ -104,7 +105,7 @@ impl PartialEq for Cron {
 
 impl Eq for Cron {}
 
-/// Returns what is wrong with a line, in the words of its parser.
+/// Returns the parser's reason, without capitals and full stop.
 fn cause(error: &Cause) -> String {
     match error {
         Cause::InvalidPattern(what) | Cause::IllegalCharacters(what) | Cause::ComponentError(what) => {
@@ -117,7 +118,7 @@ fn cause(error: &Cause) -> String {
     }
 }
 
-/// What the search walks on: our time library is newer than the one it knows.
+/// A time of `jiff` for the search of `croner`, which has no adapter for this library.
 #[derive(Clone)]
 struct Clock(ZonedDateTime);
 
@@ -175,7 +176,7 @@ impl CronDateTime for Clock {
 mod tests {
     use super::*;
 
-    /// The next times after a moment, in Madrid and as the clock there shows them.
+    /// Returns the next times after a moment, as the clock in Madrid shows them.
     fn next(line: &str, from: &str, count: usize) -> Vec<String> {
         let cron = Cron::parse(line).expect("a line").in_zone(Some("Europe/Madrid".into()));
         let from = from.parse::<Timestamp>().expect("a moment");

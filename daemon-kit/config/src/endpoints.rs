@@ -1,4 +1,4 @@
-//! Where daemons listen, and what shows to others who they are: `listen`, `tls`, `token_file`, `tokens`.
+//! Reads where daemons listen and how they prove their identity: `listen`, `metrics`, `tls`, `token_file`, `tokens`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,13 +11,12 @@ use super::tree::{Node, Value};
 use super::value::filled;
 use sereno_auth::TlsFiles;
 
-/// One endpoint.
 fn endpoint(node: &Node) -> Result<Endpoint, Wrong> {
     let text = filled(node)?;
     Endpoint::parse(&text).map_err(|error| format!("must be an endpoint: {error}").into())
 }
 
-/// One of them, as text.
+/// Reads an endpoint, and returns it as text.
 pub(super) fn uri(node: &Node) -> Result<String, Wrong> {
     endpoint(node).map(|endpoint| endpoint.to_string())
 }
@@ -42,7 +41,7 @@ pub(super) fn check_https(table: &Reader<'_>, listen: &[Endpoint]) {
     }
 }
 
-/// `metrics`: an address of this machine and a port that no other endpoint has.
+/// Reads `metrics`: a loopback address whose port no endpoint of `listen` has.
 pub(super) fn metrics(table: &Reader<'_>, listen: &[Endpoint]) -> Option<SocketAddr> {
     let address = table.opt("metrics", loopback)?;
     let is_taken = |endpoint: &Endpoint| match endpoint {
@@ -71,7 +70,7 @@ fn loopback(node: &Node) -> Result<SocketAddr, Wrong> {
     if address.port() == 0 { Err("must have a port from 1 to 65535".into()) } else { Ok(address) }
 }
 
-/// `tls`: all three files or none.
+/// Reads `tls`: all three files or none.
 pub(super) fn tls(table: &Reader<'_>) -> Option<TlsFiles> {
     let tls = table.sub("tls")?;
     if ["ca", "cert", "key"].iter().any(|key| tls.get(key).is_none()) {
@@ -80,7 +79,7 @@ pub(super) fn tls(table: &Reader<'_>) -> Option<TlsFiles> {
     Some(TlsFiles { ca: tls.path("ca")?, cert: tls.path("cert")?, key: tls.path("key")? })
 }
 
-/// Where somebody else reaches a daemon whose own table is this: what is managed here by a local endpoint only.
+/// Returns the endpoint at which other programs reach a daemon with this table; only a local one if it is managed.
 pub(super) fn reached_at(own: Option<&Node>, managed: bool) -> Option<String> {
     let listen = own?.get(&["listen"])?;
     let one = std::slice::from_ref(listen);

@@ -1,4 +1,4 @@
-//! The environment that a service gets.
+//! Makes the environment of a service.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::model::{EnvInherit, Service};
 use super::world::short;
 use super::{Account, Env};
 
-/// What an init system tells the one process that it started: our caller, and not what we start.
+/// Variables with which an init system addresses the supervisor. They are not passed on.
 const ADDRESSED: [&str; 6] =
     ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
@@ -32,8 +32,8 @@ pub enum EnvError {
     OpenQuote(PathBuf, usize),
 }
 
-/// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
-/// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
+/// Returns the environment of a service: the part of the caller's environment that `env_inherit` names (never
+/// `SERENO_*`), then `HOME`, `USER` and `LOGNAME` of its account, then its `env_file`s in order, then its `env`.
 pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Result<Env, EnvError> {
     let mut env = Env::new();
     let may_pass = |name: &str| !name.starts_with("SERENO_") && !ADDRESSED.contains(&name);
@@ -55,7 +55,7 @@ pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Re
         }
     }
     for path in &service.env_file {
-        // Judged at each start: who owns a link can point it elsewhere at any time.
+        // Links are judged at each start: their owner can change the target at any time.
         let text = links::read_env_file(path, account.uid).map_err(|refused| match refused {
             PathRefused::Unread(error) => EnvError::Unread(path.clone(), error),
             refused => EnvError::Refused(path.clone(), refused),
@@ -68,12 +68,12 @@ pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Re
     Ok(env)
 }
 
-/// Where programs are looked up.
+/// Returns the `PATH` of an environment.
 pub(super) fn path_of(env: &Env) -> Option<&str> {
     env.iter().find(|(name, _)| same(name, "PATH")).map(|(_, value)| &**value)
 }
 
-/// Windows has `Path` where others have `PATH`.
+/// Whether two names mean the same variable. On Windows, `Path` and `PATH` do.
 fn same(one: &str, other: &str) -> bool {
     one == other || (cfg!(windows) && one.eq_ignore_ascii_case(other))
 }
@@ -82,12 +82,13 @@ fn set(env: &mut Env, name: &str, value: &str) {
     if cfg!(windows) {
         env.retain(|old, _| !same(old, name));
     }
-    // By its one name: others look it up.
+    // One spelling, by which others find it.
     let name = if same(name, "PATH") { "PATH" } else { name };
     env.insert(name.into(), value.into());
 }
 
-/// Lines of `NAME=value`; `export` before it, quotes around the value, comments and empty lines as everywhere.
+/// Parses lines of `NAME=value`. An `export` before the name, quotes around the value, comments and empty lines are
+/// accepted.
 fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), EnvError> {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
@@ -110,7 +111,7 @@ fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), EnvError> {
     Ok(())
 }
 
-/// A value without its quotes; without quotes, up to a comment.
+/// Removes the quotes of a value, or the comment behind a value without quotes. `None` if a quote is not closed.
 fn unquote(value: &str) -> Option<String> {
     if let Some(rest) = value.strip_prefix('\'') {
         return rest.split_once('\'').map(|(inside, _)| inside.into());

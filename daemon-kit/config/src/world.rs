@@ -1,8 +1,8 @@
-//! What a file names and the world lacks: programs, folders, files, users.
+//! Checks that the host has what a file names: programs, folders, files, users.
 //!
-//! It is asked before anything is changed (`check`, `up`, `apply`). The supervisor looks again at each start, by
-//! [`resolve_program`], [`service_env`](super::service_env) and [`account`](super::account), and what fails then
-//! holds up that one service.
+//! This is done before anything changes (`check`, `up`, `apply`). The supervisor looks again before a start, with
+//! [`resolve_program`], [`service_env`](super::service_env) and [`account()`](super::account()); an error then fails only
+//! that start.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -75,7 +75,7 @@ impl World<'_> {
         self.check("no_new_privileges", account::can_confine(service.no_new_privileges));
         let cwd = self.check("cwd", folder(&service.cwd));
         let env = self.check("env_file", environ::service_env(service, &account, caller));
-        // Where either is missing, a program that is not found is no news.
+        // Without either of them, a missing program is only a consequence.
         if let (Some(()), Some(env)) = (cwd, &env) {
             let path = environ::path_of(env);
             if let Command::Argv(argv) = &service.command {
@@ -133,7 +133,7 @@ fn readable(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("can not open {}: {}", path.display(), short(&error)))
 }
 
-/// An error of the system without its number.
+/// Formats an error of the system without its number.
 pub(super) fn short(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
@@ -161,10 +161,10 @@ pub enum ProgramError {
     NotExecutable(PathBuf),
 }
 
-/// Where programs are when `PATH` says nothing.
+/// The folders of programs if `PATH` is not set.
 const PATH: &str = if cfg!(windows) { "" } else { "/usr/local/bin:/usr/bin:/bin" };
 
-/// Finds a program as the service would: a bare name in its `PATH`, then in its `cwd`; a path from its `cwd`.
+/// Finds a program of a service: a name in its `PATH`, then in its `cwd`; a path relative to its `cwd`.
 pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, ProgramError> {
     let endings = endings();
     let separators: &[char] = if cfg!(windows) { &['/', '\\'] } else { &['/'] };
@@ -176,7 +176,7 @@ pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Res
         return named(&path, &endings).ok_or_else(|| why_not(&path));
     }
     let path_value = path_value.unwrap_or(PATH);
-    // An empty entry means the working directory, and so does a relative one begin there.
+    // An empty entry means the working directory, and a relative entry starts there.
     let folders = std::env::split_paths(OsStr::new(path_value)).map(|folder| cwd.join(folder));
     let mut candidates = folders.chain([cwd.to_owned()]).map(|folder| folder.join(argv0));
     if let Some(found) = candidates.find_map(|path| named(&path, &endings)) {
@@ -189,7 +189,7 @@ pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Res
     Err(ProgramError::NotInPath(argv0.into(), cwd.into()))
 }
 
-/// What may be left off the name of a program.
+/// Returns the endings that the name of a program may lack.
 fn endings() -> Vec<String> {
     if !cfg!(windows) {
         return vec![String::new()];

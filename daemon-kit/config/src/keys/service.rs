@@ -1,4 +1,4 @@
-//! `[services.NAME]` and what is below it, but for checks and for when it is started or ended.
+//! Keys of `[services.NAME]` and the tables below it, except those of `check` and `restart`.
 
 use super::Kind::{
     Any, Check, Choice, Duration, False, Flag, Limit, List, Map, Name, Named, Size, Table, Text, Whole,
@@ -41,7 +41,7 @@ pub(crate) static SERVICE: Keys = Keys {
         "linux": Table(&SERVICE) => Words("none"), "Keys that hold only on Linux.";
         "log": Table(&LOG) => Words("see `log`"), "How its output is kept.";
         "macos": Table(&SERVICE) => Words("none"), "Keys that hold only on macOS.";
-        // Nothing that could be meant runs in less than 1 MB.
+        // No program runs in less than 1 MB.
     "memory_max": Size("1MB") => Words("no limit"), "More memory than this, of all its processes together, and it is restarted. No crash: the streak stays as it is. The kernel's own limit where the supervisor may set one (a cgroup v2 with the memory controller), else looked at every 5 s.";
         "nice": Whole(-20, 19) => ITS_PARENTS, "Priority.";
         "no_new_privileges": Flag => Is("false"), "Neither it nor what it starts can gain rights by a setuid program. Linux.";
@@ -101,7 +101,7 @@ pub(crate) static LOG: Keys = Keys {
     groups: &[&keys! {
         "compress": Flag => Is("true"), "Whether rotated files from the second on are compressed.";
         "keep": Whole(0, 1000) => Is("10"), "So many rotated files are kept.";
-        // Below 1 KB, more time would go into rotating than into writing.
+        // Below 1 KB, rotating would take more time than writing.
     "max_size": Size("1KB") => Is("50MB"), "A file is rotated at this size.";
         "stderr": PATH => Words("`log/NAME.err.log` in home"), "Where stderr is kept.";
         "stdout": PATH => Words("`log/NAME.out.log` in home"), "Where stdout is kept.";
