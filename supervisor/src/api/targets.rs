@@ -148,11 +148,11 @@ mod tests {
     fn who_does_not_know_of_rights_is_told_no_command() {
         let free = wire(None);
         assert_eq!((free.argv.len(), free.restricted), (1, None));
-        let refused = wire(Some(Err(PlanError::Settings("can not find the user \"web\"".into()))));
+        let refused = wire(Some(Err(PlanError::NotRunning)));
         assert_eq!(refused.argv, [""; 0]);
         let refused = refused.restricted.expect("told");
         assert_eq!((refused.argv.len(), refused.env.len()), (0, 0), "nothing is told of what is not run");
-        assert!(refused.refused.contains("user \"web\""));
+        assert_eq!(refused.refused, "the service does not run");
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Manager {
                 service.unwatched = None;
                 continue;
             }
-            match file_ids(&service.spec) {
+            match service.account().map(file_ids) {
                 Ok(ids) => {
                     let of_service = Wanted::of(&service.spec, own.clone(), ids);
                     wanted.extend(of_service.map(|of_service| (service.name.clone(), of_service)));

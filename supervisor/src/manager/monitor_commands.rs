@@ -36,7 +36,7 @@ pub struct Hello {
 }
 
 /// The targets of one check kind.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct TargetSet {
     /// The instance name of this home.
     pub instance: String,
@@ -47,7 +47,7 @@ pub struct TargetSet {
 }
 
 /// One check of a service.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Target {
     /// The service's name.
     pub service: Name,

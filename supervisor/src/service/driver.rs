@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use sereno_config::{Ready, StopTo};
 
+use super::plan::PlanError;
 use super::world::key;
 use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
 use crate::journal::Kind;
@@ -38,7 +39,7 @@ impl Service {
             }
             Err(StartFailure::Service(reason)) => {
                 // The folder or the program may exist again at the next try.
-                self.plan = None;
+                self.forget_plan();
                 self.story.ended_at = Some(SystemTime::now());
                 self.tell(world, Kind::Exit, format!("could not start: {reason}"));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
@@ -52,7 +53,9 @@ impl Service {
             let mut extra = self.env.extra.clone();
             extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
-            let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
+            let plan = self.account().map_err(PlanError::from).and_then(|account| {
+                Plan::make(&self.spec, account, self.env_of_caller(world), &extra, &world.host)
+            });
             // A file that could not be opened for want of a descriptor says nothing about the service.
             self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
                 Err(error) if os::is_shortage(&error) => StartFailure::io(&reason.to_string(), &error),
@@ -183,7 +186,9 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)
+        let account = self.account().map_err(|error| error.to_string())?;
+        let caller = self.env_of_caller(world);
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)
             .map_err(|error| error.to_string())?;
         let incarnation = self.unit.incarnation();
         let [out, err] = self.handed_out().map_err(|error| error.to_string())?;

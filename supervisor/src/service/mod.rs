@@ -35,11 +35,12 @@ pub mod timer;
 pub mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proto::Name;
+use sereno_config::{Account, AccountError};
 
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
@@ -125,6 +126,8 @@ pub struct Service {
     pub env: ServiceEnv,
     /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
+    /// The user and groups of its settings, once looked up.
+    account: OnceLock<Account>,
     /// Its state, and what must be done.
     pub unit: Unit,
     /// What is written down of that state.
@@ -190,6 +193,7 @@ impl Service {
             settings: next_settings(),
             env: ServiceEnv { extra: instance.into_iter().collect(), caller: None },
             plan: None,
+            account: OnceLock::new(),
             written: Written { wanted: unit.is_wanted(), end: None },
             unit,
             processes: Processes::default(),
@@ -212,10 +216,26 @@ impl Service {
         let before = self.cron().cloned();
         self.spec = spec;
         self.settings = next_settings();
-        self.plan = None;
+        self.forget_plan();
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
         }
+    }
+
+    /// Forgets what was looked up, so that the next start looks again.
+    fn forget_plan(&mut self) {
+        self.plan = None;
+        self.account = OnceLock::new();
+    }
+
+    /// Returns the user and groups that it runs as. They are looked up once: the answer may come over a network, and
+    /// the manager waits for it.
+    pub fn account(&self) -> Result<&Account, AccountError> {
+        if let Some(known) = self.account.get() {
+            return Ok(known);
+        }
+        let found = sereno_config::account(self.spec.user.as_deref(), self.spec.group.as_deref())?;
+        Ok(self.account.get_or_init(|| found))
     }
 
     /// Sets the environment that it was added in; `None` for the file's environment.

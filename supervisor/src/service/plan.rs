@@ -6,16 +6,22 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use proto::Name;
-use sereno_config::{Command, Env};
+use sereno_config::{Account, AccountError, Command, Env, EnvError, ProgramError};
 
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
 
 /// Why a start cannot be prepared, or a check's command has no rights to run with.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The settings name an account, a program or an environment file that cannot be used, for this reason.
-    #[error("{0}")]
-    Settings(String),
+    /// The user or group cannot be had.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// An environment file cannot be used.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// The program cannot be found.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The folder that the settings name does not exist.
     #[error("cwd {} is not there", .0.display())]
     NoFolder(PathBuf),
@@ -36,12 +42,6 @@ pub enum PlanError {
     NotRunning,
 }
 
-impl From<String> for PlanError {
-    fn from(reason: String) -> Self {
-        Self::Settings(reason)
-    }
-}
-
 /// A prepared start.
 #[derive(Debug)]
 pub struct Plan {
@@ -50,10 +50,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Looks up what the settings name: program, folder, user, environment files. An error means that the host lacks
+    /// Looks up what the settings name: program, folder, environment files. An error means that the host lacks
     /// something.
     pub fn make(
         service: &sereno_config::Service,
+        account: &Account,
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
@@ -62,18 +63,19 @@ impl Plan {
             Command::Argv(argv) => argv.clone(),
             Command::Shell(line) => os::shell(line),
         };
-        Self::of(service, &argv, caller, extra, host)
+        Self::of(service, account, &argv, caller, extra, host)
     }
 
     /// Does the same for another command of the service: its `stop.command`.
     pub fn of(
         service: &sereno_config::Service,
+        account: &Account,
         argv: &[String],
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
     ) -> Result<Self, PlanError> {
-        let mut env = sereno_config::service_env(service, caller)?;
+        let mut env = sereno_config::service_env(service, account, caller)?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
             return Err(PlanError::NoFolder(service.cwd.clone()));
@@ -94,7 +96,7 @@ impl Plan {
                 umask: service.umask,
                 nice: service.nice,
                 limits: limits(service, host)?,
-                ids: ids(service)?,
+                ids: ids(account),
                 confine: Confine {
                     capabilities: service.capabilities,
                     no_new_privileges: service.no_new_privileges,
@@ -138,21 +140,20 @@ fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Opt
     Ok(limits)
 }
 
-pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, PlanError> {
-    let account = sereno_config::account(service.user.as_deref(), service.group.as_deref())?;
+pub(super) fn ids(account: &Account) -> Option<Ids> {
     if account.uid.is_none() && account.gid.is_none() {
-        return Ok(None);
+        return None;
     }
     let (uid, gid) = os::own_ids();
     let gid = account.gid.unwrap_or(gid);
-    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups };
-    Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
+    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups.clone() };
+    Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups })
 }
 
 /// Returns the user and groups that may read the service's files, if they differ from the supervisor's.
-pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, PlanError> {
+pub fn file_ids(account: &Account) -> Option<Ids> {
     let (own, _) = os::own_ids();
-    Ok(ids(service)?.filter(|ids| ids.uid != own))
+    ids(account).filter(|ids| ids.uid != own)
 }
 
 fn c_string(text: &str) -> Result<CString, PlanError> {

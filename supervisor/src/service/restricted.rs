@@ -50,8 +50,9 @@ impl Service {
     }
 
     fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), PlanError> {
-        let mut env = sereno_config::service_env(&self.spec, self.env_of_caller(world))?;
+        let account = self.account()?;
+        let mut env = sereno_config::service_env(&self.spec, account, self.env_of_caller(world))?;
         env.extend(self.env.extra.clone());
-        Ok((env, plan::ids(&self.spec)?))
+        Ok((env, plan::ids(account)))
     }
 }

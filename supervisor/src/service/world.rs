@@ -102,7 +102,8 @@ impl World {
     /// Listens on the notify socket of a service. `earlier` is its socket, if an earlier supervisor bound one.
     pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
         let address = self.notify_address(service);
-        let ids = plan::ids(&service.spec).map_err(|error| StartFailure::Service(error.to_string()))?;
+        let account = service.account().map_err(|error| StartFailure::Service(error.to_string()))?;
+        let ids = plan::ids(account);
         let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.fd_stores);
         listening.map_err(|error| StartFailure::io("its notify socket", &error))
     }
