@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use proto::detail::unknown_selector_of;
 use proto::v1::monitor_client::MonitorClient;
 use proto::v1::supervisor_client::SupervisorClient;
 use proto::v1::{self, MonitorStatus, Status};
@@ -288,7 +289,10 @@ fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> F
         Code::InvalidArgument => Failure::Usage(told(status)),
         Code::Unavailable | Code::DeadlineExceeded => unreachable(endpoint, told(status)),
         _ if broken => unreachable(endpoint, told(status)),
-        _ => Failure::Refused(told(status)),
+        _ => match unknown_selector_of(status) {
+            Some(selector) => Failure::unknown(selector, told(status)),
+            None => Failure::Refused(told(status)),
+        },
     }
 }
 

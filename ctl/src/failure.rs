@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use proto::Endpoint;
+use sereno_config::Unmatched;
 
 /// How a command that could be carried out ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub(crate) enum Failure {
     /// The supervisor, or this command, says no.
     #[error("{0}")]
     Refused(String),
+    /// A name or selector that matches nothing. `hint` says what may have been meant, if that is known.
+    #[error("{message}{}", .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    Unknown { name: String, message: String, hint: Option<String> },
     /// Another file is applied in this home, and its services run; nothing was changed.
     #[error(
         "{0}; nothing was changed. Give each file a home of its own ([supervisor] home), or use --replace"
@@ -63,13 +67,29 @@ fn way_out(endpoint: &Endpoint) -> &'static str {
     if endpoint.is_local() { "; start it with \"ctl up\"" } else { "" }
 }
 
+impl From<Unmatched> for Failure {
+    fn from(unmatched: Unmatched) -> Self {
+        Self::unknown(&*unmatched.0, unmatched.to_string())
+    }
+}
+
 impl Failure {
+    /// Returns the failure for a name or selector that matches nothing.
+    pub(crate) fn unknown(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Unknown { name: name.into(), message: message.into(), hint: None }
+    }
+
     fn code(&self) -> u8 {
         match self {
             Self::NoSupervisor { .. } => 3,
             Self::Usage(_) | Self::OtherFile(_) | Self::Config { .. } => 2,
             Self::Interrupted => 130,
-            Self::NotStarted(_) | Self::NotYet(_) | Self::Refused(_) | Self::Output(_) | Self::Start(_) => 1,
+            Self::NotStarted(_)
+            | Self::NotYet(_)
+            | Self::Refused(_)
+            | Self::Unknown { .. }
+            | Self::Output(_)
+            | Self::Start(_) => 1,
         }
     }
 }

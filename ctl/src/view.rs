@@ -13,8 +13,9 @@ use proto::v1::{
     CheckResult, CheckState, DaemonState, MonitorState, MonitorStatus, ServiceStatus, Status,
     SupervisorStatus,
 };
+use sereno_config::{Selector, Unmatched};
 
-pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
+pub(crate) use service::{CheckView, Exit, Held, ServiceView};
 
 /// The answers of all daemons.
 pub(crate) struct Answers {
@@ -173,16 +174,25 @@ impl View {
     }
 
     /// Keeps only the selected services. Fails with the selector that matches none.
-    pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), String> {
+    pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), Unmatched> {
         if selectors.is_empty() {
             return Ok(());
         }
-        for selector in selectors {
-            if !self.services.iter().any(|service| service.is_meant_by(selector)) {
-                return Err(format!("no service is meant by {selector:?}"));
+        let mut selected = vec![false; self.services.len()];
+        for text in selectors {
+            let selector = Selector::new(text);
+            let mut is_unmatched = true;
+            for (service, selected) in self.services.iter().zip(&mut selected) {
+                if selector.selects(&service.name, &service.tags) {
+                    (is_unmatched, *selected) = (false, true);
+                }
+            }
+            if is_unmatched {
+                return Err(Unmatched(text.clone()));
             }
         }
-        self.services.retain(|service| selectors.iter().any(|selector| service.is_meant_by(selector)));
+        let mut selected = selected.into_iter();
+        self.services.retain(|_| selected.next().unwrap_or_default());
         Ok(())
     }
 }

@@ -10,12 +10,14 @@
 //! | [`bounds`] | limits on the size of message fields |
 //! | [`codec`] | encodes and decodes messages, and enforces their limits |
 //! | [`text`] | sanitizes text from outside for a terminal |
+//! | [`detail`] | typed details of errors |
 //! | `display` | names of wire enums for display |
 
 #![forbid(unsafe_code)]
 
 pub mod bounds;
 pub mod codec;
+pub mod detail;
 mod display;
 pub mod endpoint;
 pub mod name;
