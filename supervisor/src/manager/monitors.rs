@@ -96,7 +96,7 @@ impl Manager {
                 }
                 let every = check.interval;
                 let unknown = CheckFact { passing: None, failures: 0, foreign: false, at: now, every };
-                let fact = service.reports.fact(id, every).unwrap_or(unknown);
+                let fact = service.reports.fact(id).unwrap_or(unknown);
                 service.unit.observe(now, Fact::Check(id.clone(), fact));
             }
         }
@@ -109,12 +109,13 @@ impl Manager {
         if result.incarnation != service.unit.incarnation() || !service.unit.is_started() {
             return;
         }
-        let every = service.pace(check.interval, now);
         let report = Report {
             passing: result.passing,
             failures: result.failures,
             latency: result.latency,
             at: BootInstant::since_boot(now.elapsed().saturating_sub(result.age)),
+            // A longer interval than the file says would make old results count as evidence.
+            every: result.every.map_or(check.interval, |every| every.min(check.interval)),
             detail: result.detail,
             foreign: result.foreign,
             stalled: result.stalled,
@@ -122,7 +123,7 @@ impl Manager {
         let (passing, detail) = (report.passing, report.detail.clone());
         let before = service.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
-        if let Some(fact) = service.reports.fact(&result.check, every) {
+        if let Some(fact) = service.reports.fact(&result.check) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
         if passing == Some(true)

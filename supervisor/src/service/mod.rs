@@ -30,7 +30,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use proto::Name;
 use proto::v1::Decision;
@@ -291,14 +291,5 @@ impl Service {
     /// Returns its leader's pid; 0 if nothing runs.
     pub fn pid(&self) -> u32 {
         self.run.as_ref().map_or(0, |run| run.process.pid())
-    }
-
-    /// Returns the interval that a check has now: until the run is ready, a check may be repeated sooner.
-    pub fn pace(&self, interval: Duration, now: BootInstant) -> Duration {
-        const FIRST: Duration = Duration::from_millis(250);
-        match self.unit.uptime(now) {
-            Some(uptime) if !self.unit.is_ready() => interval.min(uptime.max(FIRST)),
-            _ => interval,
-        }
     }
 }
