@@ -2,9 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Endpoint;
 use sereno_config::Unmatched;
+use sereno_connect::ConnectError;
 
 /// How a command that could be carried out ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +25,45 @@ impl Done {
     }
 }
 
+/// Why a daemon gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// No connection could be made.
+    #[error("{}", plainly(.0))]
+    NotConnected(Arc<ConnectError>),
+    /// The daemon is connected, but did not answer in this time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The call failed; the text is the innermost cause.
+    #[error("{0}")]
+    Failed(String),
+    /// The monitor can only be asked by the supervisor, and is not attached to it.
+    #[error("not attached (from here it can not be asked itself)")]
+    NotAttached,
+}
+
+impl From<ConnectError> for NoAnswer {
+    fn from(error: ConnectError) -> Self {
+        Self::NotConnected(Arc::new(error))
+    }
+}
+
+/// Describes a connection error, with a remedy for a user at a terminal.
+fn plainly(error: &ConnectError) -> String {
+    match error {
+        ConnectError::NoCertificate => {
+            "it wants a certificate: give --ca, --cert and --key, or a context that has them".into()
+        }
+        error => error.to_string(),
+    }
+}
+
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// Nobody answers where the supervisor should listen.
     #[error("the supervisor can not be reached at {endpoint}: {why}{}", way_out(endpoint))]
-    NoSupervisor { endpoint: Endpoint, why: String },
+    NoSupervisor { endpoint: Endpoint, why: NoAnswer },
     /// It was started and ended at once.
     #[error("start the supervisor: {0}")]
     NotStarted(String),
@@ -136,7 +172,7 @@ mod tests {
     fn no_supervisor_is_told_with_the_way_out() {
         let failure = Failure::NoSupervisor {
             endpoint: Endpoint::parse("unix:///h/run/supervisor.sock").expect("an endpoint"),
-            why: "not running (no socket)".into(),
+            why: ConnectError::Nobody("no socket").into(),
         };
         assert_eq!(
             failure.to_string(),

@@ -34,8 +34,8 @@ fn import(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let env = Env::from([("PATH".into(), "/nowhere".into())]);
     let wanted = pm2::Wanted { profile: Some("production"), env: &env, processors: 2 };
-    for read in [source::json, source::yaml] {
-        let Some(source) = read(&text).ok().and_then(source::sort) else { continue };
+    for value in [source::json(&text).ok(), source::yaml(&text).ok()] {
+        let Some(source) = value.and_then(source::sort) else { continue };
         let folders = Folders { from: "/nowhere/app".into(), to: "/nowhere".into() };
         let mut imported = pm2::import(source, &folders, &wanted);
         settle::form(&mut imported.draft, Path::new("/nowhere/sereno.toml"), &env);

@@ -15,6 +15,8 @@ use proto::v1::{
 };
 use sereno_config::{Selector, Unmatched};
 
+use crate::failure::NoAnswer;
+
 pub(crate) use service::{CheckView, Exit, Held, ServiceView};
 
 /// The answers of all daemons.
@@ -26,7 +28,7 @@ pub(crate) struct Answers {
     /// Path of the file, as found by this command.
     pub(crate) config: String,
     /// The supervisor's answer, or why there is none.
-    pub(crate) supervisor: Result<Status, String>,
+    pub(crate) supervisor: Result<Status, NoAnswer>,
     /// Answers of the monitors.
     pub(crate) monitors: Vec<MonitorAnswer>,
 }
@@ -38,7 +40,7 @@ pub(crate) struct MonitorAnswer {
     /// Endpoint that was asked.
     pub(crate) endpoint: String,
     /// Answer of the monitor.
-    pub(crate) answer: Result<MonitorStatus, String>,
+    pub(crate) answer: Result<MonitorStatus, NoAnswer>,
 }
 
 impl MonitorAnswer {
@@ -62,7 +64,7 @@ impl MonitorAnswer {
                 ..MonitorStatus::default()
             })
         } else {
-            Err("not attached (from here it can not be asked itself)".into())
+            Err(NoAnswer::NotAttached)
         };
         Self { name: state.name.clone(), endpoint: state.endpoint.clone(), answer }
     }
@@ -74,7 +76,7 @@ pub(crate) struct View {
     pub(crate) now: SystemTime,
     pub(crate) endpoint: String,
     pub(crate) config: String,
-    pub(crate) supervisor: Result<SupervisorView, String>,
+    pub(crate) supervisor: Result<SupervisorView, NoAnswer>,
     pub(crate) monitors: Vec<MonitorView>,
     pub(crate) daemons: Vec<DaemonView>,
     pub(crate) services: Vec<ServiceView>,
@@ -106,7 +108,7 @@ pub(crate) struct MonitorView {
     pub(crate) program: Option<String>,
     pub(crate) attached: bool,
     pub(crate) blind: Option<String>,
-    pub(crate) answer: Result<MonitorUp, String>,
+    pub(crate) answer: Result<MonitorUp, NoAnswer>,
     /// Process of the monitor, if the supervisor runs it.
     pub(crate) process: Option<ServiceView>,
 }

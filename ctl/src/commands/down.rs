@@ -9,7 +9,7 @@ use sereno_connect::ConnectError;
 use tokio::time::{Instant, sleep};
 
 use super::spawn;
-use crate::client::{Feed, Supervisor, plainly, unreachable};
+use crate::client::{Feed, Supervisor, unreachable};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -113,7 +113,7 @@ async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure>
             spawn::Left::Nothing(ended) => return Ok(Told::Nobody { ended }),
             spawn::Left::Supervised => Supervisor::connect(endpoint).await?,
         },
-        Err(error) => return Err(unreachable(endpoint, plainly(&error))),
+        Err(error) => return Err(unreachable(endpoint, error)),
         Ok(supervisor) => supervisor,
     };
     let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;

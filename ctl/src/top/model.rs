@@ -201,7 +201,7 @@ impl Model {
             self.message = None;
         }
         if let Err(why) = &view.supervisor {
-            self.lost = Some(why.clone());
+            self.lost = Some(why.to_string());
             if self.view.is_some() {
                 // The last known state says more than an empty screen.
                 return;
