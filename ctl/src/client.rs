@@ -63,7 +63,7 @@ impl Supervisor {
 
     /// Connects, or returns why that failed.
     pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let channel = sereno_connect::now(endpoint, context::shown()).await?;
+        let channel = sereno_connect::now(endpoint, context::credentials()).await?;
         let client = SupervisorClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -251,7 +251,7 @@ pub(crate) async fn ask<T>(
 /// Asks a monitor directly.
 pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, NoAnswer> {
     let ask = async {
-        let channel = sereno_connect::now(endpoint, context::shown()).await?;
+        let channel = sereno_connect::now(endpoint, context::credentials()).await?;
         let mut client = MonitorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         match client.get_monitor_status(v1::GetMonitorStatusRequest {}).await {
             Ok(response) => Ok(response.into_inner()),

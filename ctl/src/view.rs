@@ -133,7 +133,7 @@ pub(crate) struct MonitorUp {
 }
 
 impl View {
-    /// Joins the answers.
+    /// Joins the answers of all daemons.
     pub(crate) fn join(answers: Answers) -> Self {
         let Answers { now, endpoint, config, supervisor, monitors } = answers;
         let (supervisor, told) = match supervisor {

@@ -18,12 +18,12 @@ pub(crate) struct Remote {
     #[arg(long, value_name = "NAME", conflicts_with = "endpoint", help_heading = "Elsewhere")]
     pub(crate) context: Option<Name>,
     #[command(flatten)]
-    pub(crate) shown: Shown,
+    pub(crate) credentials: CredentialFlags,
 }
 
 /// What shows who asks.
 #[derive(Debug, Clone, Default, Group)]
-pub(crate) struct Shown {
+pub(crate) struct CredentialFlags {
     /// The file with the token, for http:// [default: `SERENO_TOKEN_FILE`]
     #[arg(long, value_name = "FILE", help_heading = "Elsewhere")]
     pub(crate) token_file: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub(crate) enum ContextCommand {
         #[arg(long, value_name = "URI", value_parser = Endpoint::parse)]
         endpoint: Endpoint,
         #[command(flatten)]
-        shown: Shown,
+        credentials: CredentialFlags,
     },
     /// Ask that one from now on; "none": the one of the file again
     Use {

@@ -61,7 +61,7 @@ async fn must_exist(name: &str, supervisor: &Supervisor) -> Result<(), Failure> 
     if known { Ok(()) } else { Err(not_one(name, &services)) }
 }
 
-/// Shows the journal.
+/// Shows the last events of the journal, and new ones if wanted.
 pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let service = args.service.unwrap_or_default();

@@ -116,7 +116,7 @@ fn nothing_is_done_without_a_yes() {
     assert_eq!(press(&mut model, "n"), []);
     assert!(drawn(&model, 80, 24).contains("nothing was done"));
     assert_eq!(press(&mut model, "xy"), [Wish::Act(Act::Stop, "frontend".into())]);
-    model.update(Input::Told { ok: false, text: "frontend: refused".into() });
+    model.update(Input::Acted { ok: false, text: "frontend: refused".into() });
     assert!(drawn(&model, 80, 24).contains("frontend: refused"));
     for _ in 0..6 {
         status(&mut model);
