@@ -22,6 +22,7 @@
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
+//! | `selector` | which services a command applies to |
 //! | `world`, `environ`, `account`, `capability` | what the file names must exist; a service's environment, user and powers |
 //! | `trust`, `links` | who else can write the file, an `env_file` or the home, or choose which one is found there |
 //!
@@ -52,6 +53,7 @@ mod reader;
 mod ready;
 mod restart;
 mod schedule;
+mod selector;
 mod service;
 mod tree;
 mod trust;
@@ -81,6 +83,7 @@ pub use problem::{Places, Problem, Problems};
 pub use ready::notified;
 pub use restart::daemon_policy;
 pub use schedule::{Overlap, Schedule};
+pub use selector::{Selector, Unmatched};
 pub use trust::{TrustError, check_trust, of_home, open_env_files};
 pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;

@@ -160,6 +160,7 @@ fn result(
         detail: report.detail,
         foreign: report.foreign,
         stalled: report.stalled,
+        every: Some(to_wire(report.every)),
     }
 }
 

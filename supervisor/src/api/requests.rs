@@ -129,6 +129,7 @@ fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
         detail: one_line(&wire.detail),
         foreign: wire.foreign,
         stalled: wire.stalled,
+        every: duration("results.every", wire.every)?,
     })
 }
 

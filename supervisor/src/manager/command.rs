@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Name;
-use sereno_config::Env;
+use sereno_config::{Env, Unmatched};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::journal::Event;
@@ -101,7 +101,7 @@ pub enum Command {
     /// Subscribes to all future events; the answer includes the events kept in memory.
     Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
     /// Returns where the outputs of services are stored.
-    LogFiles(Selection, Reply<Result<Vec<LogFile>, String>>),
+    LogFiles(Selection, Reply<Result<Vec<LogFile>, Unmatched>>),
     /// Hands this process over to another program. Answers with its version, once the new program has passed its trial.
     Upgrade {
         /// The path of the new program; `None` means the path that the running program was started from.

@@ -105,6 +105,8 @@ pub struct CheckResult {
     pub foreign: bool,
     /// The listening socket accepts no connections.
     pub stalled: bool,
+    /// The time from one check to the next, if the monitor tells it.
+    pub every: Option<Duration>,
 }
 
 /// A monitor's request for a restart.

@@ -101,7 +101,7 @@ impl Manager {
                 }
                 let every = check.interval;
                 let unknown = CheckFact { passing: None, failures: 0, foreign: false, at: now, every };
-                let fact = service.health.reports.fact(id, every).unwrap_or(unknown);
+                let fact = service.health.reports.fact(id).unwrap_or(unknown);
                 service.unit.observe(now, Fact::Check(id.clone(), fact));
             }
         }
@@ -114,12 +114,13 @@ impl Manager {
         if result.incarnation != service.unit.incarnation() || !service.unit.is_started() {
             return;
         }
-        let every = service.pace(check.interval, now);
         let report = Report {
             passing: result.passing,
             failures: result.failures,
             latency: result.latency,
             at: BootInstant::since_boot(now.elapsed().saturating_sub(result.age)),
+            // A longer interval than the file says would make old results count as evidence.
+            every: result.every.map_or(check.interval, |every| every.min(check.interval)),
             detail: result.detail,
             foreign: result.foreign,
             stalled: result.stalled,
@@ -128,7 +129,7 @@ impl Manager {
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
-        if let Some(fact) = service.health.reports.fact(&result.check, every) {
+        if let Some(fact) = service.health.reports.fact(&result.check) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
         if passing == Some(true) {

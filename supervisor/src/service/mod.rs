@@ -37,7 +37,6 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use proto::Name;
 use sereno_config::{Account, AccountError};
@@ -302,14 +301,5 @@ impl Service {
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.processes.limits.as_ref().map(|limits| limits.next);
         [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
-    }
-
-    /// Returns the interval that a check has now: until the run is ready, a check may be repeated sooner.
-    pub fn pace(&self, interval: Duration, now: BootInstant) -> Duration {
-        const FIRST: Duration = Duration::from_millis(250);
-        match self.unit.uptime(now) {
-            Some(uptime) if !self.unit.is_ready() => interval.min(uptime.max(FIRST)),
-            _ => interval,
-        }
     }
 }
