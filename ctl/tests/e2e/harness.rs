@@ -310,7 +310,7 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn binaries() -> PathBuf {
     let ctl = Path::new(env!("CARGO_BIN_EXE_ctl"));
     let folder = ctl.parent().expect("a folder").to_path_buf();
-    for name in ["supervisor", "health-monitor", "port-monitor", "deploy"] {
+    for name in ["supervisor", "health-monitor", "port-monitor", "trials"] {
         assert!(
             folder.join(name).is_file(),
             "{name} is not built: run `cargo build --workspace --bins` first"

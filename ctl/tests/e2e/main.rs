@@ -14,6 +14,7 @@
 mod added;
 mod adoption;
 mod answers;
+mod attack;
 mod broken_file;
 mod checks;
 mod completions;
@@ -26,7 +27,6 @@ mod full_disk;
 mod guard;
 mod harness;
 mod held_starts;
-mod hostile_monitor;
 mod import;
 mod init_system;
 mod instances;
