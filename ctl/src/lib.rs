@@ -18,7 +18,7 @@
 //! | `tool` | other programs that are asked something |
 //! | `top` | the live screen: a pure model of it, and the loop around it |
 //! | `out` | stdout and what may be written to it |
-//! | `hostile` | files that nobody meant: for fuzzers |
+//! | `fuzz` | files that nobody meant: for fuzzers |
 //! | `failure` | every way to fail, and its exit code |
 //!
 //! ```text
@@ -37,7 +37,7 @@ mod context;
 mod doctor;
 mod draft;
 mod failure;
-pub mod hostile;
+pub mod fuzz;
 mod import;
 mod out;
 mod pki;

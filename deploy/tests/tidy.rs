@@ -365,7 +365,7 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             .map(|entry| entry.path().file_stem().expect("a name").to_string_lossy().into_owned())
             .collect()
     };
-    let feeds = |source: &Source| source.path.contains("/tests/") && source.path.ends_with("hostile.rs");
+    let feeds = |source: &Source| source.path.contains("/tests/") && source.path.ends_with("fuzz.rs");
     let tests: String = rust().into_iter().filter(feeds).map(|source| source.text).collect();
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");
     let mut complaints = Vec::new();
@@ -377,7 +377,7 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             (path(&format!("fuzz_targets/{name}.rs")).is_file(), "has no file in fuzz/fuzz_targets"),
             (inputs, "has no input in fuzz/corpus"),
             (manifest.contains(&format!("name = \"{name}\"")), "is no program of fuzz/Cargo.toml"),
-            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no hostile.rs of the tests"),
+            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no fuzz.rs of the tests"),
         ] {
             if !is_so {
                 complaints.push(format!("{name}: {what}"));

@@ -280,6 +280,6 @@ impl Logs {
     }
 }
 /// Parses bytes that may be an index of times.
-pub(crate) fn hostile(bytes: &[u8]) {
-    times::hostile(bytes);
+pub(crate) fn fuzz(bytes: &[u8]) {
+    times::fuzz(bytes);
 }

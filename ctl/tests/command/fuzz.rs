@@ -3,7 +3,7 @@
 use crate::mutate;
 
 fn fed(name: &str, quick: u64) {
-    mutate::fed(name, quick, ctl::hostile::feed);
+    mutate::fed(name, quick, ctl::fuzz::feed);
 }
 
 #[test]
@@ -23,5 +23,5 @@ fn a_procfile() {
 
 #[test]
 fn every_target_has_a_test() {
-    assert_eq!(ctl::hostile::TARGETS.len(), 3);
+    assert_eq!(ctl::fuzz::TARGETS.len(), 3);
 }

@@ -1,4 +1,4 @@
-//! Files of a person or of another tool, each with the code that takes them: what fuzzers and `tests/hostile.rs` call.
+//! Files of a person or of another tool, each with the code that takes them: what fuzzers and `tests/fuzz.rs` call.
 //! Whatever the bytes are, nothing here panics, hangs, or keeps more than a small multiple of them.
 
 use std::path::Path;

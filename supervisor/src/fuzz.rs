@@ -1,4 +1,4 @@
-//! Decoders of bytes from outside, for the fuzzers and `tests/hostile.rs`. Whatever the bytes are, no decoder panics,
+//! Decoders of bytes from outside, for the fuzzers and `tests/fuzz.rs`. Whatever the bytes are, no decoder panics,
 //! hangs, or keeps more than a small multiple of them.
 
 use std::path::Path;
@@ -12,14 +12,14 @@ pub type Target = fn(&[u8]);
 
 /// The name and function of each target; the name is also its folder in `fuzz/corpus`.
 pub const TARGETS: [(&str, Target); 8] = [
-    ("state", disk::state::hostile),
-    ("wal", disk::wal::hostile),
-    ("journal", journal::hostile),
-    ("index", logs::hostile),
+    ("state", disk::state::fuzz),
+    ("wal", disk::wal::fuzz),
+    ("journal", journal::fuzz),
+    ("index", logs::fuzz),
     ("added", added),
     ("applied", applied),
     ("notify", notify),
-    ("wire", api::hostile::message),
+    ("wire", api::fuzz::message),
 ];
 
 /// Feeds an input to the target of that name.

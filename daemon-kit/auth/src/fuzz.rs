@@ -3,10 +3,10 @@
 
 /// Decodes a file of tokens.
 pub fn tokens(bytes: &[u8]) {
-    crate::tokens::hostile(bytes);
+    crate::tokens::fuzz(bytes);
 }
 
 /// Decodes certificates and a key.
 pub fn pem(bytes: &[u8]) {
-    crate::tls::hostile(bytes);
+    crate::tls::fuzz(bytes);
 }

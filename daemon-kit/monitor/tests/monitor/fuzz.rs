@@ -4,5 +4,5 @@ use crate::mutate;
 
 #[test]
 fn a_set_of_targets() {
-    mutate::fed("targets", 20_000, |_, bytes| sereno_monitor::hostile::targets(bytes));
+    mutate::fed("targets", 20_000, |_, bytes| sereno_monitor::fuzz::targets(bytes));
 }

@@ -201,17 +201,3 @@ async fn answers_that_nobody_meant_over_a_socket() {
         assert!(seen.own_trouble.is_none(), "{seen:?} at {:?}", String::from_utf8_lossy(&bytes));
     }
 }
-
-fn fed(name: &str, quick: u64) {
-    mutate::fed(name, quick, health_monitor::hostile::feed);
-}
-
-#[test]
-fn answers_that_nobody_meant() {
-    fed("http", 20_000);
-}
-
-#[test]
-fn every_target_has_a_test() {
-    assert_eq!(health_monitor::hostile::TARGETS.len(), 1);
-}

@@ -4,5 +4,5 @@ use crate::mutate;
 
 #[test]
 fn a_file() {
-    mutate::fed("config", 2_000, |_, bytes| sereno_config::hostile::config(bytes));
+    mutate::fed("config", 2_000, |_, bytes| sereno_config::fuzz::config(bytes));
 }

@@ -1,4 +1,4 @@
-//! Answers of endpoints, with the code that takes them: what fuzzers and `tests/hostile.rs` call. No byte of them goes
+//! Answers of endpoints, with the code that takes them: what fuzzers and `tests/fuzz.rs` call. No byte of them goes
 //! through the system: a check reads them from memory, within its bounds.
 
 use std::collections::BTreeMap;

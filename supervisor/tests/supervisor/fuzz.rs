@@ -3,7 +3,7 @@
 use crate::mutate;
 
 fn fed(name: &str, quick: u64) {
-    mutate::fed(name, quick, supervisor::hostile::feed);
+    mutate::fed(name, quick, supervisor::fuzz::feed);
 }
 
 #[test]
@@ -48,5 +48,5 @@ fn messages_of_anybody() {
 
 #[test]
 fn every_target_has_a_test() {
-    assert_eq!(supervisor::hostile::TARGETS.len(), 8);
+    assert_eq!(supervisor::fuzz::TARGETS.len(), 8);
 }
