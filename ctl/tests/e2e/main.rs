@@ -25,6 +25,7 @@ mod flood;
 mod forged_marks;
 mod full_disk;
 mod guard;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod held_starts;
 mod import;

@@ -1,21 +1,26 @@
-//! Vocabulary of the stories.
+//! Vocabulary of the stories, the same on every system; `linux` and `windows` hold what only one of them has.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{Page, kill, lives, wants};
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
+#[cfg(windows)]
+pub(crate) use windows::{HERE, PART, get, is_wine, kill, lives};
+
+use std::env::consts::EXE_SUFFIX;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
-use winsafe::{HPROCESS, co};
-
-/// Which part this program plays when it is started as a service.
-pub(crate) const PART: &str = "TEST_PART";
-/// Where the story takes place.
-pub(crate) const HERE: &str = "TEST_HERE";
-
-/// Longer than anything may take, also under wine on a machine that does other things.
-const CEILING: Duration = Duration::from_secs(120);
 
 /// One Sereno, in a folder of its own.
 pub(crate) struct System {
@@ -31,40 +36,34 @@ pub(crate) struct Answer {
 }
 
 impl System {
-    /// With this `sereno.toml`; nothing runs yet.
-    ///
-    /// `{bin}` in it is the folder of our binaries, `{here}` the system's own; `{actor PART}` are the lines of a
-    /// service that is this program in a part.
+    /// With this `sereno.toml`; nothing runs yet. `{bin}` in it is the folder of our binaries, `{here}` the system's.
     pub(crate) fn new(file: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("sereno-").tempdir().expect("a folder");
-        let here = folder.path().display().to_string();
-        let me = std::env::current_exe().expect("this program").display().to_string();
-        let mut text = file.replace("{bin}", &binaries().display().to_string()).replace("{here}", &here);
-        while let Some((before, rest)) = text.split_once("{actor ") {
-            let (part, after) = rest.split_once('}').expect("a part");
-            let actor = format!(
-                "command = ['{me}', '--exact', 'plays_its_part', '--nocapture']\n\
-                 env = {{ {PART} = '{part}', {HERE} = '{here}' }}"
-            );
-            text = format!("{before}{actor}{after}");
-        }
-        fs::write(folder.path().join("sereno.toml"), text).expect("written");
-        Self { folder, env: Vec::new() }
+        let system = Self { folder: system::folder(), env: Vec::new() };
+        system.write(file);
+        system
     }
 
-    /// With a variable that the file names.
-    pub(crate) fn with(mut self, name: &str, value: &Path) -> Self {
-        self.env.push((name.into(), value.display().to_string()));
-        self
+    /// Replaces the file.
+    pub(crate) fn write(&self, file: &str) {
+        let here = self.folder.path().display().to_string();
+        let text = file.replace("{bin}", &binaries().display().to_string()).replace("{here}", &here);
+        fs::write(self.path("sereno.toml"), system::expanded(text, &here)).expect("written");
     }
 
+    /// A path in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs `ctl` in its folder.
     pub(crate) fn ctl(&self, args: &[&str]) -> Answer {
-        let mut command = Command::new(binaries().join("ctl.exe"));
+        let output = self.command(args).output().expect("ctl runs");
+        Answer::of(&output)
+    }
+
+    /// `ctl` as a command, to be run in another way.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binaries().join(format!("ctl{EXE_SUFFIX}")));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         // Not what the person who runs the tests has set.
         for (name, _) in std::env::vars_os() {
@@ -73,30 +72,31 @@ impl System {
             }
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        Answer::of(&command.output().expect("ctl runs"))
+        command
     }
 
     /// Brings it up and waits until all is ready.
     #[track_caller]
     pub(crate) fn up(self) -> Self {
-        let answer = self.ctl(&["up", "-d", "--wait", "--timeout", "100s"]);
+        let answer = self.ctl(system::UP);
         assert_eq!(answer.code, 0, "{}{}\n{}", answer.out, answer.err, self.story());
         self
     }
 
     /// What `status --json` says.
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_str(&self.ctl(&["status", "--json"]).out).unwrap_or(Value::Null)
+        let answer = self.ctl(&["status", "--json"]);
+        serde_json::from_str(&answer.out).unwrap_or(Value::Null)
     }
 
-    /// One service of it. A supervisor that does not answer in time on a busy machine is asked again.
+    /// One service of it. A supervisor that is starved answers too late for `ctl`, and is asked again.
     pub(crate) fn service(&self, name: &str) -> Service {
-        let mut last = Service::default();
+        let mut status = Value::Null;
         poll(|| {
-            last = Service::of(&self.status(), name);
-            !last.0.is_null()
+            status = self.status();
+            status["supervisor"]["state"] == "up"
         });
-        last
+        Service::of(&status, name)
     }
 
     /// Polls the status until a condition holds for one service.
@@ -114,24 +114,10 @@ impl System {
     /// Waits until a service runs as another incarnation than this.
     #[track_caller]
     pub(crate) fn until_restarted(&self, before: &Service) -> Service {
-        self.until(&text(&before.0["name"]), "restarted", |now| {
+        let name = before.name();
+        self.until(&name, "restarted", |now| {
             now.state() == "running" && now.incarnation() > before.incarnation()
         })
-    }
-
-    /// Waits until both monitors are attached to a supervisor that answers.
-    #[track_caller]
-    pub(crate) fn until_attached(&self) -> Value {
-        let mut last = Value::Null;
-        let found = poll(|| {
-            last = self.status();
-            let of = |monitor: &Value| monitor["attached"] == true && monitor["state"] == "up";
-            let monitors = last["monitors"].as_array();
-            last["supervisor"]["state"] == "up"
-                && monitors.is_some_and(|all| all.len() == 2 && all.iter().all(of))
-        });
-        assert!(found, "not all daemons are up: {last}\n{}", self.story());
-        last
     }
 
     /// The messages of `ctl why`.
@@ -139,8 +125,10 @@ impl System {
         let answer = self.ctl(&["why", name, "--json"]);
         let value: Value = serde_json::from_str(&answer.out).unwrap_or(Value::Null);
         let events = value["events"].as_array().cloned().unwrap_or_default();
-        let line = |event: &Value| format!("{}: {}", text(&event["source"]), text(&event["message"]));
-        events.iter().map(line).collect()
+        events
+            .iter()
+            .map(|event| format!("{}: {}", text(&event["source"]), text(&event["message"])))
+            .collect()
     }
 
     /// Everything that happened, for a story that fails.
@@ -150,22 +138,6 @@ impl System {
         let [supervisor, health, port] =
             ["supervisor.log", "health-monitor.log", "port-monitor.log"].map(log);
         format!("--- events\n{events}--- supervisor.log\n{supervisor}--- monitors\n{health}{port}")
-    }
-
-    /// Ends everything.
-    #[track_caller]
-    pub(crate) fn down(&self) {
-        let answer = self.ctl(&["down"]);
-        assert_eq!(answer.code, 0, "{}{}\n{}", answer.out, answer.err, self.story());
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        let answer = self.ctl(&["down"]);
-        if !thread::panicking() {
-            assert_eq!(answer.code, 0, "{}", answer.err);
-        }
     }
 }
 
@@ -197,6 +169,10 @@ impl Service {
         Self(services.into_iter().find(|service| service["name"] == name).unwrap_or(Value::Null))
     }
 
+    pub(crate) fn name(&self) -> String {
+        text(&self.0["name"])
+    }
+
     pub(crate) fn state(&self) -> String {
         text(&self.0["state"])
     }
@@ -226,7 +202,7 @@ pub(crate) fn text(value: &Value) -> String {
 
 /// Polls a condition under the ceiling.
 pub(crate) fn poll(mut holds: impl FnMut() -> bool) -> bool {
-    let ceiling = Instant::now() + CEILING;
+    let ceiling = Instant::now() + system::CEILING;
     loop {
         if holds() {
             return true;
@@ -234,7 +210,7 @@ pub(crate) fn poll(mut holds: impl FnMut() -> bool) -> bool {
         if Instant::now() > ceiling {
             return false;
         }
-        thread::park_timeout(Duration::from_millis(50));
+        thread::park_timeout(system::LOOK_AGAIN);
     }
 }
 
@@ -244,46 +220,19 @@ pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
     assert!(poll(holds), "never came about: {what}");
 }
 
-/// Ends a process as nothing else could.
-#[track_caller]
-pub(crate) fn kill(pid: u32) {
-    let process = HPROCESS::OpenProcess(co::PROCESS::TERMINATE, false, pid).expect("it lives");
-    process.TerminateProcess(1).expect("ours");
-}
-
-/// Whether a process runs.
-pub(crate) fn lives(pid: u32) -> bool {
-    let process = HPROCESS::OpenProcess(co::PROCESS::SYNCHRONIZE, false, pid);
-    process.is_ok_and(|process| process.WaitForSingleObject(Some(0)) == Ok(co::WAIT::TIMEOUT))
-}
-
-/// Whether this is wine, which does not show all that Windows does.
-pub(crate) fn is_wine() -> bool {
-    Path::new(r"C:\windows\system32\winecfg.exe").exists()
-}
-
 /// A port that nobody listens on now.
 pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound").port()
 }
 
-/// Asks a server for a page.
-pub(crate) fn get(port: u16, path: &str) {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
-    let _ = stream.read(&mut [0; 1024]);
-}
-
 /// The folder of the binaries under test: above the one of this program.
 pub(crate) fn binaries() -> PathBuf {
     let me = std::env::current_exe().expect("this program");
     let folder = me.ancestors().nth(2).expect("two folders up").to_path_buf();
-    for name in ["ctl", "supervisor", "health-monitor", "port-monitor", "deploy"] {
-        let there = folder.join(format!("{name}.exe")).is_file();
-        assert!(there, "{name} is not built: build --workspace --bins first");
+    for name in ["ctl", "supervisor", "health-monitor", "port-monitor", "deploy", "trials"] {
+        let is_there = folder.join(format!("{name}{EXE_SUFFIX}")).is_file();
+        assert!(is_there, "{name} is not built: run `cargo build --workspace --bins` first");
     }
     folder
 }
