@@ -1,23 +1,29 @@
-//! Stand-ins for what macOS lacks, with Linux's names, so that no code above depends on the system.
+//! Stand-ins for the cgroups that only Linux has, so that no code above depends on the system.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use crate::os::Ooms;
+use super::{Borrowed, Ooms};
 
-/// Never exists on macOS: a run is its group, its descendants, and the processes that carry its mark or hold its FIFOs.
+/// Why there are none, and what opening one says.
+const WHY: (&str, &str) = match cfg!(windows) {
+    true => ("Windows has job objects instead", "Windows has no cgroups"),
+    false => ("macOS has no cgroups", "macOS has no cgroups"),
+};
+
+/// Never exists: a run is a job on Windows. On macOS it is its group, its descendants, and the processes that carry its
+/// mark or hold its FIFOs.
 #[derive(Debug, Clone)]
 pub enum Cgroups {}
 
-/// Never exists on macOS.
+/// Never exists.
 #[derive(Debug)]
 pub enum Cgroup {}
 
 impl Cgroups {
     /// Always fails, with the reason.
     pub fn probe(_instance: &str) -> Result<Self, String> {
-        Err("macOS has no cgroups".into())
+        Err(WHY.0.into())
     }
 
     /// Never called: there is no value.
@@ -44,7 +50,7 @@ impl Cgroups {
 impl Cgroup {
     /// Always fails: there are no cgroups.
     pub fn open(_path: PathBuf) -> io::Result<Self> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "macOS has no cgroups"))
+        Err(io::Error::new(io::ErrorKind::Unsupported, WHY.1))
     }
 
     /// Never called: there is no value.
@@ -53,7 +59,12 @@ impl Cgroup {
     }
 
     /// Never called: there is no value.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
+    pub fn descriptor(&self) -> Borrowed<'_> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn kill(&self) -> io::Result<()> {
         match *self {}
     }
 
@@ -80,6 +91,3 @@ impl Cgroup {
 
 /// Does nothing: memory is sampled.
 pub fn make_room_for_limits() {}
-
-/// Does nothing: memory is sampled.
-pub fn hold_memory(_instance: &str, _service: &str, _most: Option<u64>) {}
