@@ -74,12 +74,6 @@ impl Name {
         self.0.split_once(':').map(|(_, number)| number)
     }
 
-    /// Returns a key for a second entry of the same name in a map. It is not a valid name, so no user can choose it.
-    #[must_use]
-    pub fn beside(&self) -> Self {
-        Self(format!("{}+", self.0).into())
-    }
-
     /// Returns the name for use in a file name: `:` is not allowed on Windows.
     pub fn file_stem(&self) -> String {
         self.0.replace(':', "@")

@@ -124,7 +124,7 @@ pub enum Note {
 }
 
 /// The visible state of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Not wanted, and nothing runs.
     Stopped,

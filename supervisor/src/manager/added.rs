@@ -80,8 +80,6 @@ impl Manager {
         let seq = self.world.tell_own(Kind::Config, event);
         let steps = self.steps(&config);
         self.take_over(config, steps, false, seq);
-        self.changes.grow();
-        self.targets.grow();
         Outcome { service: name.to_string(), ok: true, message: done.into(), incarnation }
     }
 }

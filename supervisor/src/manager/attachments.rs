@@ -128,7 +128,6 @@ impl Manager {
         }
         self.world.fd_stores.connect(name.as_str());
         self.watched_again(os::now());
-        self.changes.grow();
         Ok((id, ends))
     }
 
@@ -141,7 +140,6 @@ impl Manager {
             self.tell_of_monitor(&attachment.monitor, "detached".into());
         }
         self.watched_again(os::now());
-        self.changes.grow();
     }
 
     /// Checks whether the caller may use this monitor name.
@@ -161,14 +159,14 @@ impl Manager {
         // Some systems do not tell the process of a connection: there the check of the user must do.
         let Some(pid) = speaker.pid else { return Ok(()) };
         if self.config.monitors.get(monitor).is_some_and(|monitor| monitor.managed) {
-            if self.services.get(monitor).is_some_and(|own| own.has_process(pid)) {
+            if self.services.get(monitor).is_some_and(|own| own.processes.has(pid)) {
                 return Ok(());
             }
             return impostor("this supervisor runs it, as another process");
         }
         let managed = self.config.monitors.iter().filter(|(_, other)| other.managed);
         let mut others = managed.filter_map(|(name, _)| self.services.get(name));
-        if others.any(|other| other.has_process(pid)) {
+        if others.any(|other| other.processes.has(pid)) {
             return impostor("it runs as another monitor");
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::command::Handle;
 use super::configure::{graph, seed};
 use super::found::{Found, state_path};
 use super::generation::Generation;
+use super::services::{RunKey, Services};
 use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::added::Added;
 use crate::disk::applied::Applied;
@@ -109,7 +110,7 @@ impl Manager {
             applied_text: start.applied.text,
             home: super::home::HomeWatch::default(),
             world,
-            services: BTreeMap::new(),
+            services: Services::default(),
             attachments: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             allowances: Allowances::default(),
@@ -130,7 +131,7 @@ impl Manager {
             own_binary: std::env::current_exe()?,
             going: None,
             next: None,
-            seen: Vec::new(),
+            seen: 0,
             changes: Generation::new(changes),
             targets: Generation::new(targets),
             checkpoint: Checkpoint::default(),
@@ -172,14 +173,13 @@ impl Manager {
                 if service.spec.schedule.is_none() {
                     service.unit.request(now, Request::Reset);
                 }
-                service.cause = seq;
-                service.unit.request(now, Request::Arm);
+                service.request(Request::Arm, seq, now);
             }
         }
         for (name, (spec, env)) in self.daemons_of(&self.config) {
             self.take_up_service(&name, Role::Daemon, spec, found, seq, now);
             let service = self.services.get_mut(&name).expect("it was just put in");
-            service.extra_env = env;
+            service.env.extra = env;
             if called_by_up && !service.unit.is_alive() {
                 service.unit.request(now, Request::Reset);
             }
@@ -252,8 +252,8 @@ impl Manager {
         }
         unit.skip_incarnations(found.last_incarnation(name));
         let mut service = Service::with_unit(name.clone(), role, spec, unit);
-        service.cause = seq;
-        service.cgroup = self.find_cgroup(entry, leader.as_ref().map(|(_, process)| process.pid()));
+        service.story.goes_on_from(seq);
+        service.processes.cgroup = self.find_cgroup(entry, leader.as_ref().map(|(_, process)| process.pid()));
         if let Some(pause) = found.pause(name) {
             service.pause = Some(pause);
             service.unit.observe(now, Fact::Paused(true));
@@ -283,7 +283,7 @@ impl Manager {
             if let Err(error) = self.world.open_outputs(&mut service, None, false) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
-            service.began = self.world.tell(&service, Kind::Start, seq, message);
+            service.story.began = self.world.tell(&service, Kind::Start, seq, message);
         } else if saved.is_some() && found.same_boot {
             // Its last output has waited in the FIFO as well.
             if let Err(error) = self.world.open_outputs(&mut service, None, false) {
@@ -292,8 +292,8 @@ impl Manager {
             // Its leader is gone: processes that it left behind are found by their mark.
             service.needs_scan(now);
         }
-        self.services.insert(name.clone(), service);
-        self.watch_exit(name);
+        self.services.insert(service);
+        self.watch_exit(&RunKey::first(name));
     }
 
     /// Returns the cgroup that an adopted run is in; any other next run gets a new cgroup.
@@ -314,7 +314,5 @@ impl Manager {
         self.watch_files();
         // Nothing else reaps children that ended while one image of this process handed over to the next.
         self.children_ended();
-        self.changes.grow();
-        self.targets.grow();
     }
 }

@@ -113,6 +113,7 @@ impl Manager {
         }
         let (config, applied) = read(source)?;
         let config = self.with_added(config)?;
+        self.follow_changes(os::now());
         let now_plan = self.plan_for(&config, source)?;
         if !plan.is_empty() && plan != now_plan.id {
             return Err(ConfigError::Moved);
@@ -138,8 +139,6 @@ impl Manager {
         let steps = self.take_over(config, now_plan.steps.clone(), start, seq);
         self.write_down_wants();
         self.write_down_ends();
-        self.changes.grow();
-        self.targets.grow();
         Ok(Plan { steps, ..now_plan })
     }
 
@@ -219,7 +218,9 @@ impl Manager {
             if step.effect == Effect::Stop {
                 self.leaving.insert(name.clone());
                 self.stop_queue.insert(name.clone());
-                self.cause(&name, seq);
+                if let Some(service) = self.services.get_mut(&name) {
+                    service.story.goes_on_from(seq);
+                }
                 continue;
             }
             let spec = config.services[&name].clone();
@@ -231,20 +232,16 @@ impl Manager {
                     service.change(spec);
                     if becomes_job && service.unit.is_wanted() {
                         // The current run is not a run of the job, and a pending start must wait for the schedule.
-                        service.cause = seq;
-                        service.unit.request(now, Request::Stop);
-                        service.unit.request(now, Request::Arm);
+                        service.request(Request::Stop, seq, now);
+                        service.request(Request::Arm, seq, now);
                     }
                     service.watch_limits(&self.world);
-                    for which in crate::logs::Which::BOTH {
-                        let keep = self.world.keep(service, which);
-                        self.world.logs.change(crate::service::world::key(&name, which), keep);
-                    }
+                    self.world.change_rotation(service);
                 }
             } else {
                 let mut service = Service::new(name.clone(), Role::Service, spec, seed(&name, now));
                 service.wait_for_times(None);
-                self.services.insert(name.clone(), service);
+                self.services.insert(service);
             }
             let caller_env = self.added.env_of(&name);
             if let Some(service) = self.services.get_mut(&name) {
@@ -269,19 +266,12 @@ impl Manager {
 
     fn request(&mut self, name: &Name, request: Request, seq: u64, now: BootInstant) {
         self.stop_queue.remove(name);
-        self.cause(name, seq);
         if let Some(service) = self.services.get_mut(name) {
             if service.spec.schedule.is_none() && !service.unit.is_alive() {
                 // Applies also to a service that was wanted before and had failed.
                 let _ = self.world.wal.start(name.as_str());
             }
-            service.unit.request(now, request);
-        }
-    }
-
-    fn cause(&mut self, name: &Name, seq: u64) {
-        if let Some(service) = self.services.get_mut(name) {
-            service.cause = seq;
+            service.request(request, seq, now);
         }
     }
 

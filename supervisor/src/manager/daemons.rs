@@ -86,7 +86,8 @@ impl Manager {
 
     /// Returns why nothing would restart this supervisor if it died; `None` if something would.
     pub(super) fn unguarded(&self) -> Option<&'static str> {
-        let runs = |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.run.is_some());
+        let runs =
+            |name: &Name| self.services.get(name).is_some_and(|monitor| monitor.processes.run.is_some());
         let guards = |(name, monitor): (&Name, &Monitor)| monitor.guards(name) && runs(name);
         let is_ready = |guard: &Service| guard.unit.state(os::now()) == State::Running;
         if self.under_init {
@@ -129,15 +130,15 @@ impl Manager {
             self.stop_queue.remove(&name);
             let Some(service) = self.services.get_mut(&name) else {
                 let mut service = Service::new(name.clone(), Role::Daemon, spec, seed(&name, now));
-                service.extra_env = env;
+                service.env.extra = env;
                 service.unit.request(now, Request::Start);
-                self.services.insert(name, service);
+                self.services.insert(service);
                 continue;
             };
             let (effect, _) = diff(&service.spec, &spec);
-            if effect == Effect::Restart || service.extra_env != env {
+            if effect == Effect::Restart || service.env.extra != env {
                 service.change(spec);
-                service.extra_env = env;
+                service.env.extra = env;
                 service.unit.request(now, Request::Restart);
             }
             service.unit.request(now, Request::Start);

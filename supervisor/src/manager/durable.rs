@@ -18,10 +18,10 @@ impl Manager {
             return;
         }
         let Self { services, world, stop_queue, .. } = self;
-        for service in services.values_mut().filter(|service| !service.is_second()) {
+        for service in services.values_mut() {
             let wanted = service.unit.is_wanted() && !stop_queue.contains(&service.name);
-            if wanted != service.written_wanted && world.wal.wanted(service.name.as_str(), wanted).is_ok() {
-                service.written_wanted = wanted;
+            if wanted != service.written.wanted && world.wal.wanted(service.name.as_str(), wanted).is_ok() {
+                service.written.wanted = wanted;
             }
         }
     }
@@ -52,21 +52,19 @@ impl Manager {
     /// either, so the caller must leave the run alone.
     pub(super) fn remember_restart(&mut self, name: &Name) -> io::Result<()> {
         let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name).filter(|service| !service.is_second()) else {
-            return Ok(());
-        };
+        let Some(service) = services.get_mut(name) else { return Ok(()) };
         if service.unit.is_alive() {
             write_down_end(service, &mut world.wal, WhyEnd::Restart)?;
         }
         world.wal.start(name.as_str())?;
-        service.written_wanted = true;
+        service.written.wanted = true;
         Ok(())
     }
 
     /// Cancels a restart that was written down.
     pub(super) fn forget_restart(&mut self, name: &Name) {
         if let Some(service) = self.services.get_mut(name)
-            && let Some(incarnation) = service.written_end.take()
+            && let Some(incarnation) = service.written.end.take()
         {
             let _ = self.world.wal.stays(name.as_str(), incarnation);
         }
@@ -74,7 +72,7 @@ impl Manager {
 
     /// Continues with the requests that an earlier supervisor had accepted, once everything is adopted.
     pub(super) fn go_on(&mut self, found: &super::Found, by: u64, now: BootInstant) {
-        for name in self.services.keys().cloned().collect::<Vec<_>>() {
+        for name in self.services.names().cloned().collect::<Vec<_>>() {
             let service = &self.services[&name];
             if service.role != Role::Service {
                 continue;
@@ -106,10 +104,10 @@ impl Manager {
 pub(super) fn write_down_end(service: &mut Service, wal: &mut Wal, why: WhyEnd) -> io::Result<()> {
     let run = service.unit.incarnation();
     // A stop has its own record, and a run beside another leaves nothing to write down.
-    if why == WhyEnd::Stop || service.is_second() || service.written_end == Some(run) {
+    if why == WhyEnd::Stop || service.is_second() || service.written.end == Some(run) {
         return Ok(());
     }
     wal.ending(service.name.as_str(), run, why.into())?;
-    service.written_end = Some(run);
+    service.written.end = Some(run);
     Ok(())
 }

@@ -3,30 +3,32 @@
 use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
-use proto::Name;
 
+use super::services::RunKey;
 use super::{CHECKPOINT_AGAIN, Checkpoint, Ended, Happened, Manager};
 use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::LogEvent;
 use crate::os::{self, Marked};
-use crate::service::Service;
-use crate::service::driver::Waiting;
+use crate::service::{Pending, Run, Waiting};
 
 impl Manager {
     /// Begins to watch for the end of this run.
-    pub(super) fn watch_exit(&mut self, name: &Name) {
-        let Some(run) = self.services.get(name).and_then(|service| service.run.as_ref()) else { return };
-        let ended = Ended::Leader(name.clone(), run.incarnation);
+    pub(super) fn watch_exit(&mut self, key: &RunKey) {
+        let Some(run) = self.services.run(key).and_then(|service| service.processes.run.as_ref()) else {
+            return;
+        };
+        let ended = Ended::Leader(key.clone(), run.incarnation);
         match run.process.exited() {
             Ok(exited) => self.exits.push(Box::pin(exited.map(move |()| ended))),
             // The supervisor still hears of its own children by SIGCHLD.
-            Err(error) => tracing::error!(service = %name, %error, "watching its process failed"),
+            Err(error) => tracing::error!(service = %key.name, %error, "watching its process failed"),
         }
     }
 
-    pub(super) fn watch_stopper(&mut self, name: &Name) {
-        let Some(run) = self.services.get(name).and_then(|service| service.stopper.as_ref()) else { return };
-        let ended = Ended::Stopper(name.clone());
+    pub(super) fn watch_stopper(&mut self, key: &RunKey) {
+        let stopper = self.services.run(key).and_then(|service| service.processes.stopper.as_ref());
+        let Some(run) = stopper else { return };
+        let ended = Ended::Stopper(key.clone());
         if let Ok(exited) = run.process.exited() {
             self.exits.push(Box::pin(exited.map(move |()| ended)));
         }
@@ -35,32 +37,33 @@ impl Manager {
     pub(super) fn process_ended(&mut self, ended: &Ended) {
         let now = os::now();
         match ended {
-            Ended::Leader(name, incarnation) => {
-                let Some(service) = self.services.get_mut(name) else { return };
+            Ended::Leader(key, incarnation) => {
+                let Some(service) = self.services.run_mut(key) else { return };
                 // Both the pidfd and SIGCHLD report it; the first report has already reaped it.
-                if service.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
+                if service.processes.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
                     return;
                 }
                 let (why, up) = (service.unit.ends_because(), service.unit.uptime(now).unwrap_or_default());
                 if let Some(fact) = service.reap(&mut self.world, now) {
                     service.unit.observe(now, fact);
                 }
-                let exit = service.cause;
-                self.hear_last_words(name, exit, why, up);
-                self.targets.grow();
-                self.end_reload(name, "the run it was to replace has ended", now);
+                let exit = service.story.cause();
+                self.hear_last_words(key, exit, why, up);
+                if !key.second {
+                    self.end_reload(&key.name, "the run it was to replace has ended", now);
+                }
             }
-            Ended::Stopper(name) => self.stopper_ended(name),
+            Ended::Stopper(key) => self.stopper_ended(key),
             Ended::Trial => self.trial_ended(),
         }
     }
 
-    fn stopper_ended(&mut self, name: &Name) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        let Some(stopper) = service.stopper.take() else { return };
+    fn stopper_ended(&mut self, key: &RunKey) {
+        let Some(service) = self.services.run_mut(key) else { return };
+        let Some(stopper) = service.processes.stopper.take() else { return };
         let exit = stopper.process.reap();
-        if exit != Exit::Code(0) && service.run.is_some() {
-            tracing::warn!(service = %name, "stop.command ended with {exit}; sending the signal instead");
+        if exit != Exit::Code(0) && service.processes.run.is_some() {
+            tracing::warn!(service = %key.name, "stop.command ended with {exit}; sending the signal instead");
             service.signal_stop(&mut self.world);
         }
     }
@@ -73,17 +76,19 @@ impl Manager {
             self.process_ended(&ended);
         }
         let now = os::now();
-        let waits = |(_, service): &(&Name, &Service)| {
-            service.pending.as_ref().is_some_and(|p| matches!(p.what, Waiting::Drain | Waiting::Sweep))
-        };
-        let names: Vec<Name> = self.services.iter().filter(waits).map(|(key, _)| key.clone()).collect();
-        if names.is_empty() {
+        self.look_again_at(now, |pending| matches!(pending.what, Waiting::Drain | Waiting::Sweep));
+    }
+
+    /// Looks again at the leftover processes of every run whose wait fulfils a condition.
+    fn look_again_at(&mut self, now: BootInstant, holds: impl Fn(&Pending) -> bool) {
+        let keys = self.services.keys_where(|service| service.processes.pending.as_ref().is_some_and(&holds));
+        if keys.is_empty() {
             return;
         }
         // Looked up once for all services: a hundred services that stop together would each need it.
         let orphans = self.orphans();
-        for name in names {
-            self.look_again(&name, &orphans, now);
+        for key in keys {
+            self.look_again(&key, &orphans, now);
         }
     }
 
@@ -92,82 +97,80 @@ impl Manager {
         if self.trial.as_ref().is_some_and(|trial| trial.run.process.pid() == pid) {
             return Some(Ended::Trial);
         }
-        self.services.iter().find_map(|(key, service)| {
-            let is = |run: &crate::service::Run| run.process.pid() == pid;
-            if let Some(run) = service.run.as_ref().filter(|run| is(run)) {
-                return Some(Ended::Leader(key.clone(), run.incarnation));
+        self.services.runs().find_map(|service| {
+            let is = |run: &&Run| run.process.pid() == pid;
+            if let Some(run) = service.processes.run.as_ref().filter(is) {
+                return Some(Ended::Leader(service.key(), run.incarnation));
             }
-            service.stopper.as_ref().filter(|run| is(run)).map(|_| Ended::Stopper(key.clone()))
+            service.processes.stopper.as_ref().filter(is).map(|_| Ended::Stopper(service.key()))
         })
     }
 
     /// Returns the children of this process that lead no run.
     fn orphans(&self) -> Vec<u32> {
-        let runs =
-            self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
-        let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
+        let leaders = self.leaders();
         os::orphans(|pid| leaders.contains(&pid))
+    }
+
+    /// Returns the pids of all children that lead a run or are a `stop.command`.
+    fn leaders(&self) -> BTreeSet<u32> {
+        self.services
+            .runs()
+            .flat_map(|service| service.processes.led())
+            .map(|run| run.process.pid())
+            .collect()
     }
 
     /// Looks again at leftover processes, where the next look is due.
     pub(super) fn look_at_pending(&mut self, now: BootInstant) {
-        let due =
-            |(_, service): &(&Name, &Service)| service.pending.as_ref().is_some_and(|p| p.next_try <= now);
-        let names: Vec<Name> = self.services.iter().filter(due).map(|(key, _)| key.clone()).collect();
-        if names.is_empty() {
-            return;
-        }
-        let orphans = self.orphans();
-        for name in names {
-            self.look_again(&name, &orphans, now);
-        }
+        self.look_again_at(now, |pending| pending.next_try <= now);
     }
 
-    fn look_again(&mut self, name: &Name, orphans: &[u32], now: BootInstant) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        match service.pending.as_ref().map(|pending| pending.what) {
+    fn look_again(&mut self, key: &RunKey, orphans: &[u32], now: BootInstant) {
+        let Some(service) = self.services.run_mut(key) else { return };
+        match service.processes.waits_for() {
             Some(Waiting::Drain) => {
                 if let Some(fact) = service.drain(orphans, now) {
                     service.unit.observe(now, fact);
                 }
             }
-            Some(Waiting::Sweep) => self.sweep_with(name, || orphans.to_vec(), now),
-            Some(Waiting::Scan { .. }) => self.want_scan(name, now),
+            Some(Waiting::Sweep) => self.sweep_with(key, || orphans.to_vec(), now),
+            Some(Waiting::Scan { .. }) => self.want_scan(key, now),
             None => {}
         }
     }
 
-    pub(super) fn drain(&mut self, name: &Name, now: BootInstant) {
+    pub(super) fn drain(&mut self, key: &RunKey, now: BootInstant) {
         let orphans = self.orphans();
-        if let Some(service) = self.services.get_mut(name)
+        if let Some(service) = self.services.run_mut(key)
             && let Some(fact) = service.drain(&orphans, now)
         {
             service.unit.observe(now, fact);
         }
     }
 
-    pub(super) fn sweep(&mut self, name: &Name, now: BootInstant) {
-        let runs =
-            self.services.values().flat_map(|service| [service.run.as_ref(), service.stopper.as_ref()]);
-        let leaders: BTreeSet<u32> = runs.flatten().map(|run| run.process.pid()).collect();
-        self.sweep_with(name, || os::orphans(|pid| leaders.contains(&pid)), now);
+    pub(super) fn sweep(&mut self, key: &RunKey, now: BootInstant) {
+        let leaders = self.leaders();
+        self.sweep_with(key, || os::orphans(|pid| leaders.contains(&pid)), now);
     }
 
-    fn sweep_with(&mut self, name: &Name, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) {
-        let Some(service) = self.services.get_mut(name) else { return };
+    fn sweep_with(&mut self, key: &RunKey, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) {
+        let Some(service) = self.services.run_mut(key) else { return };
         if let Some(fact) = service.sweep(orphans, now) {
             service.unit.observe(now, fact);
-        } else if matches!(service.pending.as_ref().map(|pending| pending.what), Some(Waiting::Scan { .. })) {
-            self.want_scan(name, now);
+        } else if matches!(service.processes.waits_for(), Some(Waiting::Scan { .. })) {
+            self.want_scan(key, now);
         }
     }
 
     /// Requests a scan of all processes; a single scan serves every service that waits for one.
-    fn want_scan(&mut self, name: &Name, now: BootInstant) {
-        if let Some(pending) = self.services.get_mut(name).and_then(|service| service.pending.as_mut()) {
+    fn want_scan(&mut self, key: &RunKey, now: BootInstant) {
+        if let Some(pending) =
+            self.services.run_mut(key).and_then(|service| service.processes.pending.as_mut())
+        {
             pending.again(now);
         }
-        self.scan_wanted.insert(name.clone());
+        self.scan_wanted.insert(key.clone());
     }
 
     /// Begins the requested scan, on its own thread: on a large host it takes milliseconds.
@@ -186,15 +189,14 @@ impl Manager {
         });
     }
 
-    fn scanned(&mut self, wanted: &BTreeSet<Name>, found: &[Marked]) {
+    fn scanned(&mut self, wanted: &BTreeSet<RunKey>, found: &[Marked]) {
         self.scanning = false;
         let now = os::now();
-        for name in wanted {
-            let two = self.services.get(name).is_some_and(Service::is_second)
-                || self.services.contains_key(&name.beside());
-            let Some(service) = self.services.get_mut(name) else { continue };
+        for key in wanted {
+            let two = self.services.beside(&key.name).is_some();
+            let Some(service) = self.services.run_mut(key) else { continue };
             // A run that has begun meanwhile is not a leftover.
-            if service.run.is_some() {
+            if service.processes.run.is_some() {
                 continue;
             }
             let is_it = |marked: &&Marked| {
@@ -209,7 +211,7 @@ impl Manager {
                 service.unit.observe(now, fact);
             } else if of_it.is_empty() {
                 // The second look follows at once; killed processes get a moment to end.
-                self.scan_wanted.insert(name.clone());
+                self.scan_wanted.insert(key.clone());
             }
         }
     }
@@ -218,10 +220,8 @@ impl Manager {
         let now = os::now();
         match happened {
             Happened::Log(LogEvent::Matched { service, incarnation }) => {
-                for key in [service.beside(), service] {
-                    if let Some(service) = self.services.get_mut(&key)
-                        && service.unit.incarnation() == incarnation
-                    {
+                for service in self.services.of_name_mut(&service) {
+                    if service.unit.incarnation() == incarnation {
                         service.unit.observe(now, Fact::Logged);
                     }
                 }
@@ -229,8 +229,8 @@ impl Manager {
             Happened::Files(news) => self.files_changed(news, now),
             Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
-            Happened::Stranger { service, incarnation, port, stranger } => {
-                self.stranger_found(&service, incarnation, port, &stranger);
+            Happened::Stranger { of, incarnation, port, stranger } => {
+                self.stranger_found(&of, incarnation, port, &stranger);
             }
             Happened::LastWords { service, incarnation, exit, lines } => {
                 self.last_words(&service, incarnation, exit, &lines);

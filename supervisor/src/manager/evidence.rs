@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use proto::Name;
 use sereno_config::CheckSpec;
 
+use super::services::RunKey;
 use super::{Happened, Manager};
 use crate::journal::{Entry, Kind};
 use crate::lifecycle::WhyEnd;
@@ -21,50 +22,50 @@ const LINES: usize = 20;
 impl Manager {
     /// Looks whether another process holds the port of a run that has just begun, so that this is reported at once and
     /// not after fifty crashes.
-    pub(super) fn look_for_stranger(&mut self, name: &Name) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        service.obstacle = None;
+    pub(super) fn look_for_stranger(&mut self, key: &RunKey) {
+        let Some(service) = self.services.run_mut(key) else { return };
+        service.health.obstacle = None;
         let addresses = ports(service);
         if addresses.is_empty() {
             return;
         }
-        let (incarnation, leader) = (service.unit.incarnation(), service.pid());
-        let (key, own, instance) = (name.clone(), service.name.to_string(), self.world.instance.clone());
+        let (incarnation, leader) = (service.unit.incarnation(), service.processes.pid());
+        let (key, instance) = (key.clone(), self.world.instance.clone());
         let tell = self.tell.clone();
         tokio::task::spawn_blocking(move || {
-            if let Some((port, stranger)) = os::stranger_on(&addresses, leader, &instance, &own) {
+            if let Some((port, stranger)) = os::stranger_on(&addresses, leader, &instance, key.name.as_str())
+            {
                 // Fails only if the manager has ended.
-                let _ = tell.send(Happened::Stranger { service: key, incarnation, port, stranger });
+                let _ = tell.send(Happened::Stranger { of: key, incarnation, port, stranger });
             }
         });
     }
 
-    pub(super) fn stranger_found(&mut self, name: &Name, incarnation: u64, port: u16, stranger: &Stranger) {
+    pub(super) fn stranger_found(&mut self, of: &RunKey, incarnation: u64, port: u16, stranger: &Stranger) {
         let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name) else { return };
+        let Some(service) = services.run_mut(of) else { return };
         if service.unit.incarnation() != incarnation || service.unit.is_ready() {
             return;
         }
         let words = format!("port {port} is held by {stranger}");
         // The event belongs between the start and the exit or, if the exit was faster, between the exit and the next
         // start.
-        let cause = if service.run.is_some() { service.began } else { service.cause };
+        let cause = if service.processes.run.is_some() { service.story.began } else { service.story.cause() };
         let seq = world.tell(service, Kind::Check, cause, words.clone());
-        if service.unit.ends_because().is_none() || service.run.is_none() {
-            service.cause = seq;
+        if service.unit.ends_because().is_none() || service.processes.run.is_none() {
+            service.story.goes_on_from(seq);
         }
-        service.obstacle = Some(words);
-        self.changes.grow();
+        service.health.obstacle = Some(words);
     }
 
     /// Reads the last output of a run that has ended. `exit` is the number of the exit's event. The lines are reported
     /// only if the end was not wanted.
-    pub(super) fn hear_last_words(&mut self, name: &Name, exit: u64, why: Option<WhyEnd>, up: Duration) {
-        let Some(service) = self.services.get(name) else { return };
+    pub(super) fn hear_last_words(&mut self, of: &RunKey, exit: u64, why: Option<WhyEnd>, up: Duration) {
+        let Some(service) = self.services.run(of) else { return };
         let wanted = !matches!(why, None | Some(WhyEnd::Asked | WhyEnd::NotReady));
-        let (owner, incarnation, tell) = (name.clone(), service.unit.incarnation(), self.tell.clone());
+        let (owner, incarnation, tell) = (of.name.clone(), service.unit.incarnation(), self.tell.clone());
         // Asked before the next run is spawned, and so before that run can write anything.
-        self.world.logs.last_lines(key(name, Which::Err), SystemTime::now() - up, move |said| {
+        self.world.logs.last_lines(key(&of.name, Which::Err), SystemTime::now() - up, move |said| {
             let lines = if wanted { Vec::new() } else { last_lines(&said.bytes, said.cut, LINES) };
             if !lines.is_empty() {
                 // Fails only if the manager has ended.

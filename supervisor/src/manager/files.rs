@@ -17,8 +17,7 @@ impl Manager {
     pub(super) fn watch_files(&mut self) {
         let own = self.own_paths();
         let mut wanted = BTreeMap::new();
-        for service in self.services.values_mut().filter(|service| service.is_users() && !service.is_second())
-        {
+        for service in self.services.values_mut().filter(|service| service.is_users()) {
             if service.spec.watch.is_none() {
                 service.unwatched = None;
                 continue;
@@ -63,7 +62,6 @@ impl Manager {
                     .map_or("watch: all is watched now".into(), |what| format!("watch: {what}"));
                 service.unwatched = trouble;
                 self.world.tell(service, Kind::Change, 0, words);
-                self.changes.grow();
             }
         }
     }
@@ -82,10 +80,8 @@ impl Manager {
         self.end_reload(name, "its files have changed", now);
         let Some(service) = self.services.get_mut(name) else { return };
         let seq = self.world.tell(service, Kind::Change, 0, changed.to_string());
-        if service.unit.request(now, Request::Restart) == Answer::Accepted {
-            service.cause = seq;
-            service.held = None;
+        if service.request(Request::Restart, seq, now) == Answer::Accepted {
+            service.health.release();
         }
-        self.targets.grow();
     }
 }

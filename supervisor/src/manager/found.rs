@@ -1,6 +1,5 @@
 //! What an earlier supervisor left: its state, the write-ahead log that continues it, and the running processes.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proto::Name;
@@ -8,6 +7,7 @@ use sereno_config::Config;
 use sereno_config::Home;
 
 use super::begin::Wanted;
+use super::services::Services;
 use crate::disk::state::{self, Entry, State};
 use crate::disk::wal::{Paused, Replay, Wal};
 use crate::lifecycle::saved::Saved;
@@ -15,7 +15,7 @@ use crate::lifecycle::{BootInstant, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
 use crate::os::{self, Born, Identity, Marked, Process, StoredFds};
-use crate::service::{Pause, Service};
+use crate::service::Pause;
 
 /// What an earlier supervisor left.
 #[derive(Debug, Default)]
@@ -228,11 +228,8 @@ impl Found {
     }
 
     /// Returns processes of services that no file names any more.
-    pub(super) fn strays<'a>(
-        &'a self,
-        known: &'a BTreeMap<Name, Service>,
-    ) -> impl Iterator<Item = &'a Marked> {
-        self.marked.iter().filter(|marked| !known.contains_key(marked.service.as_str()))
+    pub(super) fn strays<'a>(&'a self, known: &'a Services) -> impl Iterator<Item = &'a Marked> {
+        self.marked.iter().filter(|marked| known.get(marked.service.as_str()).is_none())
     }
 }
 

@@ -148,17 +148,15 @@ impl Manager {
         self.world.tell_own(Kind::Daemon, message.clone());
         self.home.notice = Some(message);
         // Current runs keep writing to the FIFOs that they have; the next run gets FIFOs that have a path.
-        for service in self.services.values_mut().filter(|service| service.fifos == Fifos::Open) {
-            service.fifos = Fifos::Nameless;
+        for service in self.services.values_mut().filter(|service| service.outputs.fifos == Fifos::Open) {
+            service.outputs.fifos = Fifos::Nameless;
         }
-        self.services.values().for_each(|service| self.world.keep_differently(service));
+        self.services.values().for_each(|service| self.world.change_rotation(service));
         self.listen_to_running();
         for service in self.services.values_mut().filter(|service| service.role == Role::Daemon) {
             service.unit.request(now, Request::Restart);
         }
         self.watch_home();
-        self.changes.grow();
-        self.targets.grow();
     }
 
     /// Retries later: home could not be made again for want of space or the like.

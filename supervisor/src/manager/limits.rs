@@ -27,9 +27,9 @@ pub(super) struct Seen {
 impl Manager {
     /// Examines every run that is due for a look.
     pub(super) fn look_at_limits(&mut self, now: BootInstant) {
-        let due = self.services.iter_mut().filter_map(|(key, service)| {
+        let due = self.services.runs_mut().filter_map(|service| {
             let to_look_at = service.due_to_be_looked_at(now)?;
-            Some((key.clone(), service.unit.incarnation(), to_look_at))
+            Some((service.name.clone(), service.unit.incarnation(), to_look_at))
         });
         let due: Vec<_> = due.collect();
         if due.is_empty() {
@@ -51,9 +51,8 @@ impl Manager {
         let now = os::now();
         for seen in all {
             let Some(service) = self.services.get_mut(&seen.service) else { continue };
-            // Skip a run that is gone or will end anyway. A run that will replace another is judged by its readiness.
-            let gone = service.unit.incarnation() != seen.incarnation || !service.unit.is_started();
-            if gone || service.is_second() {
+            // Skip a run that is gone or will end anyway. A second run is judged by its readiness.
+            if service.unit.incarnation() != seen.incarnation || !service.unit.is_started() {
                 continue;
             }
             let evidence = evidence(service);
@@ -75,18 +74,18 @@ impl Manager {
             return;
         }
         let service = self.services.get_mut(name).expect("it was just found");
-        service.cause = self.world.tell(service, Kind::Decision, 0, format!("{words}: restart"));
-        service.unit.request(now, Request::Unburden);
+        let seq = self.world.tell(service, Kind::Decision, 0, format!("{words}: restart"));
+        service.request(Request::Unburden, seq, now);
         tracing::warn!(service = %name, "{words}: restart");
     }
 
     fn frozen(&mut self, name: &Name, why: &str, now: BootInstant) {
         let Some(service) = self.services.get_mut(name) else { return };
-        let news = service.limits.as_mut().is_some_and(|limits| limits.frozen.replace(why.into()).is_none());
+        let limits = service.processes.limits.as_mut();
+        let news = limits.is_some_and(|limits| limits.frozen.replace(why.into()).is_none());
         let words = format!("watchdog: {why}");
         if news {
             tracing::warn!(service = %name, "{words}");
-            self.changes.grow();
         }
         let service = &self.services[name];
         if service.only_reports_freezes() {
@@ -100,7 +99,7 @@ impl Manager {
         let Self { services, brake: host, .. } = self;
         let service = services.get_mut(name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
-        let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
+        let ruling = arbiter::decide(&case, &mut service.health.ledger, budget, (host, brake), now);
         // A refusal is reported once: the request is repeated at the next look.
         if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
             self.enter(&ask, words, name, &ruling, now);
@@ -109,14 +108,8 @@ impl Manager {
 
     fn thawed(&mut self, name: &Name) {
         let Some(service) = self.services.get_mut(name) else { return };
-        if let Some(held) = &mut service.held {
-            held.checks.remove(WATCHDOG);
-            if held.checks.is_empty() {
-                service.held = None;
-            }
-        }
+        service.health.passes(WATCHDOG);
         self.world.tell(service, Kind::Check, 0, "watchdog: it moves again".into());
-        self.changes.grow();
     }
 }
 
@@ -140,7 +133,7 @@ fn ask_about(service: &Service, check: &str) -> Ask {
 fn evidence(service: &Service) -> Option<String> {
     let marks = service.unit.marks()?;
     marks.iter().find_map(|(id, mark)| {
-        let (_, report) = service.reports.of(id)?;
+        let (_, report) = service.health.reports.of(id)?;
         let bad = (mark.is_bad() || report.stalled) && !report.foreign && mark.watched.is_some();
         bad.then(|| match report.detail.as_str() {
             _ if report.stalled => format!("{id} accepts nobody"),

@@ -31,6 +31,7 @@
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
+//! | `services` | every service by its name, and the second runs beside them |
 //! | `view` | the picture that clients see |
 
 mod added;
@@ -57,6 +58,7 @@ mod reconcile;
 mod reload;
 mod restart_requests;
 mod select;
+mod services;
 mod times;
 mod upgrade;
 mod view;
@@ -76,9 +78,9 @@ use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
 use crate::journal::allowance::Allowances;
+use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
-use crate::lifecycle::{BootInstant, State};
 use crate::logs::{LogEvent, Logs};
 use crate::os::{self, Marked, Stranger};
 use crate::service::{Notification, Service, World};
@@ -90,6 +92,7 @@ pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
+use services::{RunKey, Services};
 
 /// An event that is not a command.
 #[derive(Debug)]
@@ -101,9 +104,9 @@ enum Happened {
     /// Runs were examined for memory use and freezes.
     Seen(Vec<limits::Seen>),
     /// All processes of the host were scanned, for these services.
-    Scanned { wanted: BTreeSet<Name>, found: Vec<Marked> },
+    Scanned { wanted: BTreeSet<RunKey>, found: Vec<Marked> },
     /// Another process listens on a port that a run should listen on.
-    Stranger { service: Name, incarnation: u64, port: u16, stranger: Stranger },
+    Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The state is on disk, up to this record of the write-ahead log.
@@ -114,9 +117,9 @@ enum Happened {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ended {
     /// The leader of a run, with its incarnation.
-    Leader(Name, u64),
+    Leader(RunKey, u64),
     /// The `stop.command` of a service.
-    Stopper(Name),
+    Stopper(RunKey),
     /// The trial run of a new program.
     Trial,
 }
@@ -149,7 +152,7 @@ pub struct Manager {
     applied_text: String,
     home: home::HomeWatch,
     world: World,
-    services: BTreeMap<Name, Service>,
+    services: Services,
     graph: Graph,
     /// Open streams of monitors, by number.
     attachments: BTreeMap<u64, Attachment>,
@@ -168,8 +171,8 @@ pub struct Manager {
     stop_queue: BTreeSet<Name>,
     /// Services to forget as soon as they are down.
     leaving: BTreeSet<Name>,
-    /// Services that the next scan looks for, and whether a scan is under way.
-    scan_wanted: BTreeSet<Name>,
+    /// Runs that the next scan looks for, and whether a scan is under way.
+    scan_wanted: BTreeSet<RunKey>,
     scanning: bool,
     /// Watched files, which restart services when they change.
     watches: Watches,
@@ -183,9 +186,9 @@ pub struct Manager {
     /// Set while shutting down; `true` if the services keep running.
     going: Option<bool>,
     /// Where the next turn continues, if the last turn ended early.
-    next: Option<Name>,
-    /// The visible state of every unit at the end of the last turn.
-    seen: Vec<(State, u64, u32)>,
+    next: Option<RunKey>,
+    /// The hash of what a checkpoint saves, at the end of the last turn.
+    seen: u64,
     changes: Generation,
     targets: Generation,
     checkpoint: Checkpoint,
@@ -268,8 +271,12 @@ impl Manager {
             return Some(Over::HandOver(binary.clone()));
         }
         let keep = self.going?;
-        let all_down = self.services.values().all(|service| {
-            if keep && service.is_users() { true } else { service.unit.is_down() && service.run.is_none() }
+        let all_down = self.services.runs().all(|service| {
+            if keep && service.is_users() {
+                true
+            } else {
+                service.unit.is_down() && service.processes.run.is_none()
+            }
         });
         all_down.then_some(if keep { Over::Kept } else { Over::Down })
     }
@@ -278,7 +285,7 @@ impl Manager {
         if self.next.is_some() {
             return Some(BootInstant::default());
         }
-        let services = self.services.values().filter_map(Service::deadline).min();
+        let services = self.services.runs().filter_map(Service::deadline).min();
         let home = self.home.due.filter(|_| self.going.is_none());
         [services, self.checkpoint.due, home].into_iter().flatten().min()
     }

@@ -51,7 +51,7 @@ impl Manager {
     fn needs_new_process(&self, name: &Name, monitor: &Monitor) -> bool {
         let (spec, env) = monitor_service(name, monitor, &self.world.home);
         self.services.get(name).is_some_and(|service| {
-            diff(&service.spec, &spec).0 == Effect::Restart || service.extra_env != env
+            diff(&service.spec, &spec).0 == Effect::Restart || service.env.extra != env
         })
     }
 }

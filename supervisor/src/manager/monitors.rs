@@ -17,21 +17,20 @@ use crate::service::{Restricted, Service, reports::Report};
 impl Manager {
     /// Returns every check of a kind. A service that does not run, or is about to end, has incarnation 0: do not probe
     /// it.
-    pub(super) fn target_set(&self, kind: &str) -> TargetSet {
+    pub(super) fn target_set(&self, kind: &str, generation: u64) -> TargetSet {
         let targets = self.services.values().filter(|service| service.is_users()).flat_map(|service| {
-            let live = service.unit.is_started() && service.run.is_some();
+            let live = service.live_incarnation();
             let of_kind = service.spec.checks.iter().filter(|(_, check)| check.kind == kind);
             of_kind.map(move |(id, check)| Target {
                 service: service.name.clone(),
-                incarnation: if live { service.unit.incarnation() } else { 0 },
-                pid: if live { service.pid() } else { 0 },
+                incarnation: live.unwrap_or(0),
+                pid: live.map_or(0, |_| service.processes.pid()),
                 id: id.clone(),
-                starting: live && !service.unit.is_ready(),
+                starting: live.is_some() && !service.unit.is_ready(),
                 check: with_env_of(service, check),
-                restricted: self.restricted(service, check, live),
+                restricted: self.restricted(service, check, live.is_some()),
             })
         });
-        let generation = self.targets.number();
         TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
     }
 
@@ -49,9 +48,10 @@ impl Manager {
     pub(super) fn report(&mut self, reported: Reported) -> Result<(), MonitorError> {
         let now = os::now();
         let Reported { monitor, session, speaker, generation, blind, results } = reported;
+        let current = self.number_of_targets();
         let kinds = &self.attached_as(&monitor, &session, &speaker)?.kinds;
         // A report that answers an older target set may contain a check that has another kind by now.
-        let is_current = generation == self.targets.number();
+        let is_current = generation == current;
         let kind_of_another = |result: &CheckResult| {
             let check = self.services.get(&result.service)?.spec.checks.get(&result.check)?;
             (!kinds.contains(&check.kind)).then(|| check.kind.clone())
@@ -83,7 +83,6 @@ impl Manager {
         for result in own {
             self.result(&monitor, result, now);
         }
-        self.changes.grow();
         Ok(())
     }
 
@@ -91,12 +90,12 @@ impl Manager {
         let said: BTreeSet<(&Name, &Name)> = results.iter().map(|r| (&r.service, &r.check)).collect();
         for service in self.services.values_mut() {
             for (id, check) in &service.spec.checks {
-                if said.contains(&(&service.name, id)) || !service.reports.remove(id, monitor) {
+                if said.contains(&(&service.name, id)) || !service.health.reports.remove(id, monitor) {
                     continue;
                 }
                 let every = check.interval;
                 let unknown = CheckFact { passing: None, failures: 0, foreign: false, at: now, every };
-                let fact = service.reports.fact(id, every).unwrap_or(unknown);
+                let fact = service.health.reports.fact(id, every).unwrap_or(unknown);
                 service.unit.observe(now, Fact::Check(id.clone(), fact));
             }
         }
@@ -120,18 +119,14 @@ impl Manager {
             stalled: result.stalled,
         };
         let (passing, detail) = (report.passing, report.detail.clone());
-        let before = service.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
+        let before =
+            service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
-        if let Some(fact) = service.reports.fact(&result.check, every) {
+        if let Some(fact) = service.health.reports.fact(&result.check, every) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
-        if passing == Some(true)
-            && let Some(held) = &mut service.held
-        {
-            held.checks.remove(&result.check);
-            if held.checks.is_empty() {
-                service.held = None;
-            }
+        if passing == Some(true) {
+            service.health.passes(result.check.as_str());
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
@@ -195,7 +190,7 @@ fn with_env_of(service: &Service, check: &Check) -> Check {
     let mut check = check.clone();
     if let CheckSpec::Exec { env, .. } = &mut check.spec {
         let mut whole = service.spec.env.clone();
-        whole.extend(service.extra_env.clone());
+        whole.extend(service.env.extra.clone());
         whole.append(env);
         *env = whole;
     }

@@ -11,14 +11,20 @@ impl Manager {
     /// socket.
     pub(super) fn listen_to_running(&mut self) {
         let Self { services, world, kept, .. } = self;
-        for (name, service) in services.iter().filter(|(_, service)| !service.is_second()) {
+        for service in services.values() {
+            let name = &service.name;
             let earlier = kept.notify(name.as_str());
-            if service.run.is_none() || !service.is_listened_to() {
+            if service.processes.run.is_none() || !service.is_listened_to() {
                 continue;
             }
             if let Err(error) = world.listen_to(service, earlier) {
                 tracing::error!(service = %name, "{error}");
-                world.tell(service, Kind::Check, service.began, format!("nothing is heard from it: {error}"));
+                world.tell(
+                    service,
+                    Kind::Check,
+                    service.story.began,
+                    format!("nothing is heard from it: {error}"),
+                );
             }
         }
     }
@@ -34,17 +40,9 @@ impl Manager {
     pub(super) fn notified(&mut self, notification: &Notification, now: BootInstant) {
         let Notification { service: name, sender, text } = notification;
         let mut heard = false;
-        for key in [name.beside(), name.clone()] {
-            let Some(service) = self.services.get_mut(&key).filter(|service| service.is_sender(*sender))
-            else {
-                continue;
-            };
+        for service in self.services.of_name_mut(name).filter(|service| service.is_sender(*sender)) {
             heard = true;
-            let before = service.said.clone();
             words(text).for_each(|word| hear(service, word, now));
-            if service.said != before {
-                self.changes.grow();
-            }
         }
         if !heard && self.world.notify.is_first_stranger(name) {
             tracing::warn!(
@@ -60,11 +58,13 @@ impl Manager {
 fn hear(service: &mut Service, word: Word<'_>, now: BootInstant) {
     match word {
         Word::Ready => service.unit.observe(now, Fact::Notified),
-        Word::Status(status) => service.said.status = status.chars().map(proto::text::printable).collect(),
-        Word::Stopping => service.said.stopping = true,
+        Word::Status(status) => {
+            service.health.said.status = status.chars().map(proto::text::printable).collect();
+        }
+        Word::Stopping => service.health.said.stopping = true,
         Word::Alive => service.said_alive(now),
         Word::MainPid(pid) => {
-            if !std::mem::replace(&mut service.said.main_pid_ignored, true) {
+            if !std::mem::replace(&mut service.health.said.main_pid_ignored, true) {
                 tracing::info!(
                     service = %service.name,
                     "MAINPID={pid} is ignored: its process is the one that was started"

@@ -22,7 +22,10 @@ impl Manager {
             Command::Operate { operation, selection, who, reply } => {
                 drop(reply.send(self.operate(&operation, &selection, &who)));
             }
-            Command::Plan(source, reply) => drop(reply.send(self.plan(&source))),
+            Command::Plan(source, reply) => {
+                self.follow_changes(os::now());
+                drop(reply.send(self.plan(&source)));
+            }
             Command::Apply { source, plan, start, replace, who, reply } => {
                 let allowed = if replace { Ok(()) } else { self.holds_for(&source) };
                 drop(reply.send(allowed.and_then(|()| self.apply(&source, &plan, start, &who))));
@@ -31,7 +34,10 @@ impl Manager {
             Command::Remove { name, who, reply } => drop(reply.send(self.remove(name, &who))),
             Command::Attach(hello, reply) => drop(reply.send(self.attach(hello))),
             Command::Detach(id) => self.detach(id),
-            Command::Targets(kind, reply) => drop(reply.send(self.target_set(&kind))),
+            Command::Targets(kind, reply) => {
+                let generation = self.number_of_targets();
+                drop(reply.send(self.target_set(&kind, generation)));
+            }
             Command::Report(report, reply) => drop(reply.send(self.report(report))),
             Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
             Command::Timeline { service, why, incarnation, limit, before, reply } => {
@@ -85,7 +91,6 @@ impl Manager {
             _ => format!("{verb} by {who}"),
         };
         let seq = self.world.tell(service, Kind::Operator, 0, what);
-        self.targets.grow();
         if matches!(operation, Operation::Stop | Operation::Restart) {
             self.end_reload(name, &format!("{verb} by {who}"), now);
         }
@@ -97,15 +102,14 @@ impl Manager {
             Operation::Reset => {
                 let note = self.remember(name, Wal::reset);
                 let service = self.service(name);
-                service.unit.request(now, Request::Reset);
-                service.ledger.clear();
-                service.held = None;
-                service.cause = seq;
+                service.request(Request::Reset, seq, now);
+                service.health.ledger.clear();
+                service.health.release();
                 outcome(true, format!("reset{note}"))
             }
             Operation::Signal { number, main_only } => {
                 let service = self.service(name);
-                if service.run.is_none() {
+                if service.processes.run.is_none() {
                     return outcome(false, "nothing runs".into());
                 }
                 match service.send(*number, *main_only) {
@@ -145,9 +149,8 @@ impl Manager {
         self.stop_queue.remove(name);
         let note = self.remember(name, Wal::start);
         let service = self.service(name);
-        service.written_wanted |= note.is_empty();
-        service.cause = seq;
-        let answer = service.unit.request(now, Request::Start);
+        service.written.wanted |= note.is_empty();
+        let answer = service.request(Request::Start, seq, now);
         let word = if answer == Answer::Already { "already up" } else { "starting" };
         outcome(true, format!("{word}{note}"))
     }
@@ -171,11 +174,11 @@ impl Manager {
         if matches!(state, State::Stopped) {
             return outcome(true, "already stopped".into());
         }
-        service.cause = seq;
-        service.held = None;
+        service.story.goes_on_from(seq);
+        service.health.release();
         self.stop_queue.insert(name.clone());
         let forgotten = self.remember(name, |wal, name| wal.wanted(name, false));
-        self.service(name).written_wanted &= !forgotten.is_empty();
+        self.service(name).written.wanted &= !forgotten.is_empty();
         outcome(true, format!("stopping{note}{forgotten}"))
     }
 
@@ -186,20 +189,16 @@ impl Manager {
         now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
-        let pid = self.service(name).pid();
+        let pid = self.service(name).processes.pid();
         if let Err(error) = self.remember_restart(name)
             && pid != 0
         {
             return outcome(false, format!("it can not be written down, so pid {pid} goes on: {error}"));
         }
         self.stop_queue.remove(name);
-        let service = self.service(name);
-        let answer = service.unit.request(now, Request::Restart);
-        if answer == Answer::Already {
-            return outcome(true, "already restarting".into());
-        }
-        service.cause = seq;
-        outcome(true, "restarting".into())
+        let answer = self.service(name).request(Request::Restart, seq, now);
+        let word = if answer == Answer::Already { "already restarting" } else { "restarting" };
+        outcome(true, word.into())
     }
 
     /// Begins the shutdown: every service is stopped, dependants first, the monitors last.
@@ -223,9 +222,11 @@ impl Manager {
         if !keep && let Err(error) = self.world.wal.down() {
             tracing::error!(%error, "writing the write-ahead log failed");
         }
-        let all = self.services.iter().filter(|(_, service)| !keep || !service.is_users());
-        self.stop_queue.extend(all.map(|(key, _)| key.clone()));
-        self.changes.grow();
+        let all = self.services.values().filter(|service| !keep || !service.is_users());
+        self.stop_queue.extend(all.map(|service| service.name.clone()));
+        for second in self.services.runs_mut().filter(|service| service.is_second()) {
+            second.unit.request(os::now(), Request::Stop);
+        }
     }
 
     fn timeline(

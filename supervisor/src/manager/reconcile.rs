@@ -7,13 +7,14 @@ use proto::Name;
 use sereno_config::GUARD;
 
 use super::durable::write_down_end;
+use super::services::RunKey;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
 use crate::os;
-use crate::service::{Role, Service, sockets};
+use crate::service::{Service, sockets};
 
 /// Returns the seconds since the epoch.
 fn seconds(time: std::time::SystemTime) -> Option<u64> {
@@ -26,7 +27,6 @@ const SPAWNS: usize = 4;
 impl Manager {
     /// Polls until nothing is left to do.
     pub(super) fn reconcile_all(&mut self) {
-        let before = self.world.journal.next_seq();
         let mut spawns = 0;
         loop {
             let now = os::now();
@@ -45,15 +45,12 @@ impl Manager {
         self.begin_scan();
         let now = os::now();
         self.look_at_limits(now);
-        let seen = self.services.values().map(|service| service.unit.fingerprint(now)).collect();
-        if self.world.journal.next_seq() != before || seen != self.seen {
-            self.seen = seen;
-            self.changes.grow();
+        let saved = self.follow_changes(now);
+        if std::mem::replace(&mut self.seen, saved) != saved {
             self.checkpoint.due.get_or_insert(now + CHECKPOINT_AFTER);
         }
         self.world.journal.flush();
-        self.changes.tell();
-        self.targets.tell();
+        self.tell_changes();
         if self.world.wal.is_large() && !self.checkpoint.failing
             || self.checkpoint.due.is_some_and(|due| due <= now)
         {
@@ -64,122 +61,111 @@ impl Manager {
     /// Goes once over all services, beginning where the last turn ended early. Returns whether anything was done and
     /// the loop may continue.
     fn reconcile(&mut self, now: BootInstant, spawns: &mut usize) -> bool {
-        let from = self.next.take();
-        let names: Vec<Name> = match &from {
-            Some(from) => {
-                let after = self.services.range::<Name, _>(from..).map(|(name, _)| name.clone());
-                after.chain(self.services.range::<Name, _>(..from).map(|(name, _)| name.clone())).collect()
-            }
-            None => self.services.keys().cloned().collect(),
-        };
+        let mut keys = self.services.keys_where(|_| true);
+        if let Some(at) = self.next.take().and_then(|next| keys.iter().position(|key| *key == next)) {
+            keys.rotate_left(at);
+        }
         let mut acted = false;
-        for name in names {
-            while let Some(action) = self.services.get_mut(&name).and_then(|service| service.unit.poll(now)) {
+        for key in keys {
+            while let Some(action) = self.services.run_mut(&key).and_then(|service| service.unit.poll(now)) {
                 acted = true;
                 *spawns += usize::from(matches!(action, Action::Spawn(_)));
-                self.perform(&name, &action, now);
+                self.perform(&key, &action, now);
             }
-            let notes =
-                self.services.get_mut(&name).map(|service| service.unit.take_notes()).unwrap_or_default();
-            for note in notes {
+            let notes = self.services.run_mut(&key).map(|service| service.unit.take_notes());
+            for note in notes.unwrap_or_default() {
                 acted = true;
-                self.write_down(&name, &note, now);
+                self.write_down(&key, &note, now);
             }
             if *spawns >= SPAWNS {
-                self.next = Some(name);
+                self.next = Some(key);
                 return false;
             }
         }
         acted
     }
 
-    fn perform(&mut self, name: &Name, action: &Action, now: BootInstant) {
+    fn perform(&mut self, key: &RunKey, action: &Action, now: BootInstant) {
         let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name) else { return };
+        let Some(service) = services.run_mut(key) else { return };
         match action {
             Action::Spawn(incarnation) => {
                 let fact = service.spawn(world, *incarnation);
                 let spawned = matches!(fact, Fact::Spawned);
                 service.unit.observe(os::now(), fact);
                 if spawned {
-                    self.watch_exit(name);
-                    self.look_for_stranger(name);
+                    self.watch_exit(key);
+                    self.look_for_stranger(key);
                 }
-                self.targets.grow();
             }
             Action::Terminate(why) => {
                 if let Err(error) = write_down_end(service, &mut world.wal, *why)
                     && matches!(why, WhyEnd::Restart | WhyEnd::Asked)
                 {
                     // Without the record the service could not be started again either, and the run itself is healthy.
-                    let reason = format!("no restart, pid {} goes on: {error}", service.pid());
-                    world.tell(service, Kind::Decision, service.cause, reason);
+                    let reason = format!("no restart, pid {} goes on: {error}", service.processes.pid());
+                    world.tell(service, Kind::Decision, service.story.cause(), reason);
                     return service.unit.observe(now, Fact::NotTold);
                 }
                 service.terminate(world, *why);
-                self.watch_stopper(name);
-                self.targets.grow();
+                self.watch_stopper(key);
             }
             Action::Kill => service.kill(world),
-            Action::Drain => self.drain(name, now),
-            Action::Sweep => self.sweep(name, now),
+            Action::Drain => self.drain(key, now),
+            Action::Sweep => self.sweep(key, now),
         }
     }
 
-    fn write_down(&mut self, name: &Name, note: &Note, now: BootInstant) {
-        match (self.services.get(name).map(|service| &service.role), note) {
-            (Some(Role::Successor), Note::Ready(after)) => return self.take_its_place(name, *after, now),
-            (Some(Role::Successor), Note::GaveUp(reason)) => return self.reload_failed(name, reason),
-            _ => {}
-        }
+    fn write_down(&mut self, key: &RunKey, note: &Note, now: BootInstant) {
         let Self { services, world, .. } = self;
-        let Some(service) = services.get_mut(name) else { return };
+        let Some(service) = services.run_mut(key) else { return };
+        let name = &key.name;
         match note {
+            Note::Ready(after) if service.is_successor() => self.take_its_place(name, *after, now),
+            Note::GaveUp(reason) if service.is_successor() => self.reload_failed(name, reason),
             Note::Ready(after) => {
-                let summary = service.reports.summary();
+                let summary = service.health.reports.summary();
                 let how = if summary.is_empty() { String::new() } else { format!(" ({summary})") };
                 let message = format!("ready after {:.1} s{how}", after.as_secs_f64());
                 let at = now.elapsed();
                 if let Err(error) = world.wal.ready(name.as_str(), service.unit.incarnation(), at) {
                     tracing::error!(service = %name, %error, "writing the write-ahead log failed");
                 }
-                let seq = world.tell(service, Kind::Ready, service.began, message);
+                let seq = world.tell(service, Kind::Ready, service.story.began, message);
                 // The process that held its port is gone, or was never in the way; later events have another cause.
-                if service.obstacle.take().is_some() {
-                    service.cause = 0;
+                if service.health.obstacle.take().is_some() {
+                    service.story.goes_on_from(0);
                 }
                 if name.as_str() == GUARD {
                     // Connect now: a monitor attaches once its fd store listens, and the guard notifies readiness then.
                     self.world.fd_stores.connect(GUARD);
                 }
                 self.restart_dependants(name, seq, now);
-                self.targets.grow();
             }
             Note::Stable => {
                 world.dirty = true;
-                self.changes.grow();
             }
             Note::NotReady(missing) => {
                 let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
-                service.cause = world.tell(service, Kind::Check, 0, message);
+                service.tell_because(world, Kind::Check, 0, message);
             }
             Note::Backoff(wait, streak) => {
                 let max = service.spec.restart.max;
                 let message = format!("next start in {} (streak {streak} of {max})", took(*wait));
-                service.cause = world.tell(service, Kind::Decision, service.cause, message);
+                service.tell(world, Kind::Decision, message);
             }
             Note::Hindered(reason) => {
                 let message = format!("could not start, tried again until it can: {reason}");
-                world.tell(service, Kind::Exit, service.cause, message);
+                world.tell(service, Kind::Exit, service.story.cause(), message);
                 tracing::warn!(service = %name, "could not start, tried again until it can: {reason}");
             }
             Note::GaveUp(reason) => {
                 let message = format!("failed: {reason}");
-                service.cause = world.tell(service, Kind::GiveUp, service.cause, message);
+                service.tell(world, Kind::GiveUp, message);
                 tracing::warn!(service = %name, "{reason}");
             }
             Note::Completed => {
-                service.cause = world.tell(service, Kind::GiveUp, service.cause, "completed".into());
+                service.tell(world, Kind::GiveUp, "completed".into());
             }
         }
     }
@@ -193,9 +179,9 @@ impl Manager {
             let Some(service) = self.services.get_mut(&name).filter(|_| follows) else { continue };
             let older = service.unit.began().is_some_and(|own| own < began);
             if older && service.unit.is_started() {
-                service.cause =
-                    self.world.tell(service, Kind::Decision, seq, format!("restart, as {on} restarted"));
-                service.unit.request(now, Request::Restart);
+                let message = format!("restart, as {on} restarted");
+                let seq = self.world.tell(service, Kind::Decision, seq, message);
+                service.request(Request::Restart, seq, now);
             }
         }
     }
@@ -216,7 +202,6 @@ impl Manager {
             if service.missing != missing {
                 service.unit.observe(now, Fact::Gate(missing.is_none()));
                 service.missing = missing;
-                self.changes.grow();
             }
         }
     }
@@ -266,6 +251,7 @@ impl Manager {
     }
 
     fn forget_who_left(&mut self) {
+        self.services.forget_retired();
         let gone: Vec<Name> = self
             .leaving
             .iter()
@@ -274,26 +260,21 @@ impl Manager {
             .collect();
         for name in gone {
             self.leaving.remove(&name);
-            if let Some(mut service) = self.services.remove(&name).filter(|service| !service.is_second()) {
+            if let Some(mut service) = self.services.remove(&name) {
                 self.world.close_outputs(&mut service);
                 self.world.notify.retain(|other| *other != name);
                 self.brake.well(&name);
             }
-            self.changes.grow();
-            self.targets.grow();
         }
     }
 
     /// Returns everything that the next supervisor needs to know.
     pub(super) fn state(&self) -> State {
-        let services = self
-            .services
-            .values()
-            .filter(|service| !self.leaving.contains(&service.name) && !service.is_second());
+        let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
         let entry = |service: &Service| Entry {
             unit: service.unit.save(),
-            process: service.run.as_ref().map(|run| run.process.identity()),
-            cgroup: service.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
+            process: service.processes.run.as_ref().map(|run| run.process.identity()),
+            cgroup: service.processes.cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string()),
             paused: service.pause.map(|pause| Pause { until: pause.until.map(BootInstant::elapsed) }),
             next_run: service.next_run().and_then(seconds),
             queued: service.is_queued(),
@@ -340,8 +321,8 @@ impl Manager {
         }
         self.world.journal.flush();
         if let Over::HandOver(_) = over {
-            let held = self.services.iter_mut();
-            let held = held.map(|(name, service)| (name.clone(), std::mem::take(&mut service.sockets)));
+            let held = self.services.values_mut();
+            let held = held.map(|service| (service.name.clone(), std::mem::take(&mut service.sockets)));
             if let Err(error) = sockets::leave(held, &self.world.home.run().join("sockets.json")) {
                 tracing::error!(%error, "handing the held sockets over failed");
             }

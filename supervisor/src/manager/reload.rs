@@ -1,8 +1,8 @@
 //! `ctl reload`: a new run begins beside the old run, on the same held sockets, and replaces it once the new run is
 //! ready; only then is the old run told to end. If the new run does not become ready, the old run continues unchanged.
 //!
-//! Meanwhile two runs have the same name: the second is in the manager's map beside the first, under a key that cannot
-//! be a name, and is handled each turn like any other service.
+//! Meanwhile the service has two runs: the second is a unit of its own beside the first (`services`), and is handled each
+//! turn like any other.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use sereno_config::{Policy, Ready};
 
 use super::command::Outcome;
 use super::configure::seed;
+use super::services::RunKey;
 use super::{Manager, Service};
 use crate::journal::Kind;
 use crate::lifecycle::unit::Rules;
@@ -25,19 +26,19 @@ impl Manager {
         now: BootInstant,
         outcome: &dyn Fn(bool, String) -> Outcome,
     ) -> Outcome {
-        let key = name.beside();
         let service = self.services.get(name).expect("it was just selected");
+        let beside = self.services.beside(name);
         let instead = if service.spec.sockets.is_empty() {
             "without `sockets` a new run can not listen beside the old one"
         } else if !service.unit.is_ready() {
             "no run is ready that could serve meanwhile"
-        } else if service.fifos == Fifos::Nameless {
+        } else if service.outputs.fifos == Fifos::Nameless {
             "its outputs have to be opened anew, as home was made anew"
         } else if self.trial.is_some() || self.handing_over.is_some() {
             "an upgrade is under way"
-        } else if self.services.get(&key).is_some_and(|second| second.role == Role::Successor) {
+        } else if beside.is_some_and(Service::is_successor) {
             return outcome(true, "already reloading".into());
-        } else if self.services.contains_key(&key) {
+        } else if beside.is_some() {
             "the run before is still going"
         } else {
             let current = service.unit.incarnation();
@@ -60,44 +61,38 @@ impl Manager {
         let spec = successor(&service.spec, service.unit.took().unwrap_or_default());
         let mut unit = Unit::new(Rules::of(&spec), seed(name, now));
         unit.skip_incarnations(incarnation - 1);
-        unit.request(now, Request::Start);
         let mut second = Service::with_unit(name.clone(), Role::Successor, spec, unit);
-        second.extra_env.clone_from(&service.extra_env);
+        second.env.clone_from(&service.env);
         second.sockets = held;
-        second.outputs.clone_from(&service.outputs);
-        second.fifos = Fifos::Open;
-        second.cause = seq;
+        second.outputs.logs.clone_from(&service.outputs.logs);
+        second.outputs.fifos = Fifos::Open;
+        second.request(Request::Start, seq, now);
         service.reload = Some(Reload { incarnation, failed: None });
-        self.services.insert(name.beside(), second);
+        self.services.insert(second);
         Ok(incarnation)
     }
 
     /// Makes the new run, which is ready, the service's run; the old run ends.
-    pub(super) fn take_its_place(&mut self, key: &Name, after: Duration, now: BootInstant) {
-        let Some(mut second) = self.services.remove(key) else { return };
-        let name = second.name.clone();
-        let Some(service) = self.services.get_mut(&name).filter(|service| service.unit.is_started()) else {
-            self.services.insert(key.clone(), second);
-            return self.end_reload(&name, "the old run is to go", now);
-        };
+    pub(super) fn take_its_place(&mut self, name: &Name, after: Duration, now: BootInstant) {
+        if !self.services.get(name).is_some_and(|service| service.unit.is_started()) {
+            return self.end_reload(name, "the old run is to go", now);
+        }
+        let Some(mut second) = self.services.take_beside(name) else { return };
+        let service = self.services.get_mut(name).expect("it was just looked at");
         let message = format!("ready after {:.1} s, beside the old run", after.as_secs_f64());
-        let seq = self.world.tell(&second, Kind::Ready, second.began, message);
+        let seq = self.world.tell(&second, Kind::Ready, second.story.began, message);
         let new = service.unit.renewed(&second.unit);
-        let mut old = std::mem::replace(&mut service.unit, new);
-        old.request(now, Request::Stop);
-        std::mem::swap(&mut service.run, &mut second.run);
-        std::mem::swap(&mut service.tree, &mut second.tree);
-        std::mem::swap(&mut service.cgroup, &mut second.cgroup);
-        service.limits = second.limits.take();
-        service.said = std::mem::take(&mut second.said);
-        service.began = second.began;
+        second.unit = std::mem::replace(&mut service.unit, new);
+        std::mem::swap(&mut service.processes, &mut second.processes);
+        second.processes.limits = None;
+        service.health.reports.clear();
+        service.health.release();
+        service.health.said = std::mem::take(&mut second.health.said);
+        service.story.began = second.story.began;
         service.reload = None;
-        service.held = None;
-        service.reports.clear();
-        second.unit = old;
         second.role = Role::Retired;
-        second.cause = seq;
-        if let Some(run) = &service.run {
+        second.request(Request::Stop, seq, now);
+        if let Some(run) = &service.processes.run {
             self.world.fd_stores.process(name.as_str(), &run.process);
             let identity = run.process.identity();
             let written = self.world.wal.intend(name.as_str(), run.incarnation).and_then(|()| {
@@ -108,36 +103,31 @@ impl Manager {
                 tracing::error!(service = %name, %error, "writing the write-ahead log failed");
             }
         }
-        self.services.insert(key.clone(), second);
-        self.leaving.insert(key.clone());
+        self.services.insert(second);
         // Each run is watched under its own key.
-        self.watch_exit(&name);
-        self.watch_exit(key);
+        self.watch_exit(&RunKey::first(name));
+        self.watch_exit(&RunKey::second(name));
         self.watched_again(now);
-        self.restart_dependants(&name, seq, now);
-        self.targets.grow();
+        self.restart_dependants(name, seq, now);
     }
 
     /// Records that the reload failed: the old run continues.
-    pub(super) fn reload_failed(&mut self, key: &Name, reason: &str) {
-        let Some(second) = self.services.get(key) else { return };
-        let name = second.name.clone();
-        self.world.tell(second, Kind::GiveUp, second.cause, format!("reload failed: {reason}"));
+    pub(super) fn reload_failed(&mut self, name: &Name, reason: &str) {
+        let Some(second) = self.services.run_mut(&RunKey::second(name)) else { return };
+        second.role = Role::Retired;
+        self.world.tell(second, Kind::GiveUp, second.story.cause(), format!("reload failed: {reason}"));
         tracing::warn!(service = %name, "reload failed: {reason}");
-        if let Some(reload) = self.services.get_mut(&name).and_then(|service| service.reload.as_mut()) {
+        if let Some(reload) = self.services.get_mut(name).and_then(|service| service.reload.as_mut()) {
             reload.failed = Some(reason.into());
         }
-        self.leaving.insert(key.clone());
-        self.changes.grow();
     }
 
     /// Ends a reload because the service is needed for something else, or the old run has ended.
     pub(super) fn end_reload(&mut self, name: &Name, why: &str, now: BootInstant) {
-        let key = name.beside();
-        if let Some(second) = self.services.get_mut(&key).filter(|second| second.role == Role::Successor) {
+        let second = self.services.run_mut(&RunKey::second(name));
+        if let Some(second) = second.filter(|second| second.is_successor()) {
             second.unit.request(now, Request::Stop);
-            second.role = Role::Retired;
-            self.reload_failed(&key, why);
+            self.reload_failed(name, why);
         }
     }
 }

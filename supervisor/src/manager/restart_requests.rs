@@ -44,7 +44,7 @@ impl Manager {
         let Self { services, brake: host, .. } = self;
         let service = services.get_mut(&name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
-        let ruling = arbiter::decide(&case, &mut service.ledger, budget, (host, brake), now);
+        let ruling = arbiter::decide(&case, &mut service.health.ledger, budget, (host, brake), now);
         let failed = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
         let seq = self.enter(ask, failed, &name, &ruling, now);
         Ok((ruling, seq))
@@ -55,7 +55,7 @@ impl Manager {
         if self.is_blind(&ask.monitor) {
             return Some("this monitor says that it can not trust what it sees");
         }
-        match service.reports.by(&ask.check, &ask.monitor) {
+        match service.health.reports.by(&ask.check, &ask.monitor) {
             None => Some("this monitor has reported nothing of this check and incarnation"),
             Some(report) if report.foreign => Some("this monitor reported that the port is somebody else's"),
             Some(report) if report.passing == Some(false) => None,
@@ -117,23 +117,21 @@ impl Manager {
 
     fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         // The earlier held request is the cause of the request that is granted now.
-        let before = self.services[name].held.as_ref().map_or(0, |held| held.seq);
+        let before = self.services[name].health.held.as_ref().map_or(0, |held| held.seq);
         let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
         let service = self.services.get_mut(name).expect("it was just found");
         let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
-        service.held = None;
-        service.cause = seq;
-        service.unit.request(now, Request::Ask);
+        service.health.release();
+        service.request(Request::Ask, seq, now);
         seq
     }
 
     /// Reports a held request once for each check that asks; repeats are not reported.
     fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
-        self.changes.grow();
         let until = ruling.retry_after.map(|after| now + after);
         let service = self.services.get_mut(name).expect("it was just found");
-        let before = service.held.as_ref().map_or(0, |held| held.seq);
-        if let Some(known) = service.held.as_mut().filter(|known| known.decision == ruling.decision) {
+        let before = service.health.held.as_ref().map_or(0, |held| held.seq);
+        if let Some(known) = service.health.held.as_mut().filter(|known| known.decision == ruling.decision) {
             (known.message, known.until) = (ruling.message.clone(), until);
             if known.checks.insert(ask.check.clone()) && self.may_cause_event(&ask.monitor) {
                 self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
@@ -151,20 +149,20 @@ impl Manager {
         let (decision, message) = (ruling.decision, ruling.message.clone());
         let checks = BTreeSet::from([ask.check.clone()]);
         let service = self.services.get_mut(name).expect("it was just found");
-        service.held = Some(Held { decision, message, until, checks, seq });
+        service.health.held = Some(Held { decision, message, until, checks, seq });
         seq
     }
 
     /// Reports that a restart is refused, or adds the reason to a restart that is under way. Repeats are counted.
     fn refuse(&mut self, ask: &Ask, failed: &str, name: &Name, ruling: &Ruling) -> u64 {
         let service = self.services.get_mut(name).expect("it was just found");
-        let times = match service.answers.count(&ask.monitor, &ask.check, ruling.decision) {
+        let times = match service.health.answers.count(&ask.monitor, &ask.check, ruling.decision) {
             Asked::Again { seq } => return seq,
             Asked::Notable { times } => times,
         };
         let merged = ruling.decision == Decision::Merged;
-        let cause = match &service.held {
-            _ if merged => service.cause,
+        let cause = match &service.health.held {
+            _ if merged => service.story.cause(),
             Some(held) => held.seq,
             None => 0,
         };
@@ -178,7 +176,7 @@ impl Manager {
             seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
         }
         let service = self.services.get_mut(name).expect("it was just found");
-        service.answers.told(&ask.monitor, &ask.check, ruling.decision, seq);
+        service.health.answers.told(&ask.monitor, &ask.check, ruling.decision, seq);
         seq
     }
 }

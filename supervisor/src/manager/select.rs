@@ -1,26 +1,23 @@
 //! Resolves which services a command applies to: names (of a service, or of all its instances), globs and tags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proto::Name;
 
 use super::command::Selection;
+use super::services::Services;
 use crate::service::Service;
 
 /// Returns the selected services, each once and in the order of their names, and every selector that matches nothing.
-pub(super) fn select<'a>(
-    services: &BTreeMap<Name, Service>,
-    selection: &'a Selection,
-) -> (Vec<Name>, BTreeSet<&'a str>) {
+pub(super) fn select<'a>(services: &Services, selection: &'a Selection) -> (Vec<Name>, BTreeSet<&'a str>) {
     let mut chosen = Vec::new();
-    let services = || services.values().filter(|service| !service.is_second());
-    for service in services() {
+    for service in services.values() {
         let by_selector = selection.selectors.iter().any(|selector| means(selector, service));
         if by_selector || selection.all && service.is_users() {
             chosen.push(service.name.clone());
         }
     }
-    let nobody = |selector: &&str| !services().any(|service| means(selector, service));
+    let nobody = |selector: &&str| !services.values().any(|service| means(selector, service));
     let unmatched = selection.selectors.iter().map(String::as_str).filter(nobody).collect();
     (chosen, unmatched)
 }

@@ -15,8 +15,9 @@ use crate::service::timer::{LATE, Timer};
 impl Manager {
     /// Runs services when their time has come and ends runs that take too long. Then sets the alarm for the next time.
     pub(super) fn look_at_times(&mut self, now: BootInstant) {
-        let timed = |(_, service): &(&Name, &Service)| service.timer.is_some() || service.is_overdue(now);
-        let names: Vec<Name> = self.services.iter().filter(timed).map(|(key, _)| key.clone()).collect();
+        let timed = |service: &&Service| service.timer.is_some() || service.is_overdue(now);
+        let names: Vec<Name> =
+            self.services.values().filter(timed).map(|service| service.name.clone()).collect();
         if names.is_empty() {
             return self.alarm.set(None);
         }
@@ -102,20 +103,17 @@ impl Manager {
         };
         let longest = service.longest_run().unwrap_or_default();
         let message = format!("not done after {}: ended", words(longest));
-        service.cause = self.world.tell(service, Kind::Schedule, service.began, message);
-        service.unit.request(now, Request::Overdue);
-        self.targets.grow();
+        let seq = self.world.tell(service, Kind::Schedule, service.story.began, message);
+        service.request(Request::Overdue, seq, now);
     }
 
     fn renew(&mut self, name: &Name, message: &str, now: BootInstant) {
         self.end_reload(name, message, now);
         let service = self.services.get_mut(name).expect("it was just looked at");
         let seq = self.world.tell(service, Kind::Schedule, 0, message.into());
-        if service.unit.request(now, Request::Restart) == Answer::Accepted {
-            service.cause = seq;
-            service.held = None;
+        if service.request(Request::Restart, seq, now) == Answer::Accepted {
+            service.health.release();
         }
-        self.targets.grow();
     }
 }
 

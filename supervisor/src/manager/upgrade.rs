@@ -32,7 +32,7 @@ impl Manager {
         reply: Reply<Result<String, UpgradeError>>,
         who: &str,
     ) {
-        let reloads = self.services.values().any(Service::is_second);
+        let reloads = self.services.runs().any(Service::is_second);
         if reloads || self.going.is_some() || self.trial.is_some() || self.handing_over.is_some() {
             drop(reply.send(Err(UpgradeError::Busy)));
             return;

@@ -81,20 +81,20 @@ impl Manager {
     fn view_service(&self, service: &Service, now: BootInstant) -> ServiceView {
         let unit = &service.unit;
         let state = unit.state(now);
-        let trouble = service.outputs.iter().find_map(|shared| shared.trouble());
+        let trouble = service.outputs.logs.iter().find_map(|shared| shared.trouble());
         let reason = match state {
             State::Waiting => service.missing.clone(),
             _ => unit.reason(now),
         };
-        let leaves = service.said.stopping && service.unit.is_started();
+        let leaves = service.health.said.stopping && service.unit.is_started();
         let reason = reason.or_else(|| leaves.then(|| "says that it is stopping".into()));
-        let frozen = service.limits.as_ref().and_then(|limits| limits.frozen.as_ref());
+        let frozen = service.frozen();
         let reason = reason.or_else(|| frozen.map(|why| format!("frozen: {why}")));
         let reason = reason.or_else(|| self.why_reloading(service, now));
         let reason = reason.or_else(|| service.timeless());
         let unwatched = service.unwatched.as_ref().filter(|_| unit.is_wanted());
         let reason = reason.or_else(|| unwatched.map(|what| format!("watch: {what}")));
-        let reason = match (&service.obstacle, state) {
+        let reason = match (&service.health.obstacle, state) {
             (Some(obstacle), State::Starting | State::Backoff | State::Failed) => {
                 Some(reason.map_or_else(|| obstacle.clone(), |reason| format!("{reason}; {obstacle}")))
             }
@@ -103,7 +103,7 @@ impl Manager {
         let reason =
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {
-            let said = service.reports.of(id);
+            let said = service.health.reports.of(id);
             let monitor =
                 said.map_or_else(|| self.monitor_of(&check.kind), |(monitor, _)| monitor.to_string());
             let report = said.map(|(monitor, report)| self.as_of_now(monitor, report, check, now));
@@ -120,8 +120,8 @@ impl Manager {
             wanted: unit.is_wanted(),
             state,
             reason,
-            pid: service.pid(),
-            cgroup: service.cgroup.clone(),
+            pid: service.processes.pid(),
+            cgroup: service.processes.cgroup.clone(),
             incarnation: unit.incarnation(),
             restarts: unit.restarts(),
             streak: unit.streak(),
@@ -130,16 +130,17 @@ impl Manager {
             job: service.spec.schedule.is_some(),
             next_run: service.next_run(),
             kill_in: unit.kill_in(now),
-            last_exit: unit.last_exit().map(|exit| (exit.clone(), service.ended_at)),
+            last_exit: unit.last_exit().map(|exit| (exit.clone(), service.story.ended_at)),
             tags: service.spec.tags.clone(),
             paused: service.pause.map(|pause| pause.until.map(|until| until.since(now))),
             held: service
+                .health
                 .held
                 .as_ref()
                 .map(|held| (held.decision, held.message.clone(), held.until.map(|until| until.since(now)))),
-            dropped: service.outputs.iter().map(|shared| shared.dropped()).sum(),
+            dropped: service.outputs.logs.iter().map(|shared| shared.dropped()).sum(),
             frozen: frozen.is_some(),
-            status_text: service.said.status.clone(),
+            status_text: service.health.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),
         }
@@ -169,7 +170,7 @@ impl Manager {
         if let Some(failed) = &reload.failed {
             return Some(format!("reload failed: {failed}"));
         }
-        let waits = self.services.get(&service.name.beside())?.unit.reason(now)?;
+        let waits = self.services.beside(&service.name)?.unit.reason(now)?;
         Some(format!("reloading: incarnation {} {waits}", reload.incarnation))
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use sereno_config::{Ready, StopTo};
 
 use super::world::key;
-use super::{Plan, Role, Said, Service, StartFailure, World};
+use super::{Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
@@ -15,65 +15,10 @@ use crate::logs::Which;
 use crate::os::pipe::Output;
 use crate::os::{self, Left, Process, Tree, signal};
 
-/// A process of a service, and the run that it leads.
-#[derive(Debug)]
-pub struct Run {
-    /// The leading process.
-    pub process: Process,
-    /// The run's incarnation.
-    pub incarnation: u64,
-    /// Whether an earlier supervisor started it: its orphans are not children of this process.
-    pub adopted: bool,
-}
-
-/// Leftover processes that have been told to end, and are looked at again.
-#[derive(Debug)]
-pub struct Pending {
-    /// The condition that must become true.
-    pub what: Waiting,
-    /// When to look again even if nothing happened.
-    pub next_try: BootInstant,
-    wait: Duration,
-}
-
-/// What a pending look waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
-    /// The process group is empty.
-    Drain,
-    /// No process of the run is left that this process can see.
-    Sweep,
-    /// A scan of all processes also finds nothing, several times in a row.
-    Scan {
-        /// The number of scans that must still find nothing.
-        left: u8,
-    },
-}
-
-impl Pending {
-    fn new(what: Waiting, now: BootInstant) -> Self {
-        const FIRST: Duration = Duration::from_millis(1);
-        // A scan reports its end; this wait is only for the case that it never does.
-        const SCAN: Duration = Duration::from_secs(5);
-        let wait = if matches!(what, Waiting::Scan { .. }) { SCAN } else { FIRST };
-        Self { what, next_try: now + wait, wait }
-    }
-
-    /// Doubles the wait, up to the longest: what does not end soon ends late.
-    pub fn again(&mut self, now: BootInstant) {
-        const LONGEST: Duration = Duration::from_millis(200);
-        self.wait = (self.wait * 2).min(LONGEST);
-        self.next_try = now + self.wait;
-    }
-}
-
 impl Service {
     /// Starts a process. The intent is written down before the spawn, and the pid after it.
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
-        self.reports.clear();
-        self.answers.clear();
-        self.held = None;
-        self.said = Said::default();
+        self.health.begin_run();
         self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {
@@ -84,8 +29,8 @@ impl Service {
                     tracing::error!(service = %self.name, %error, "writing the write-ahead log failed");
                 }
                 self.adopt(world, process, incarnation, false);
-                self.began = world.tell(self, Kind::Start, self.cause, message);
-                self.cause = 0;
+                let start = world.tell(self, Kind::Start, self.story.cause(), message);
+                self.story.begin_run(start);
                 Fact::Spawned
             }
             Err(StartFailure::Ours(reason)) => {
@@ -95,8 +40,8 @@ impl Service {
             Err(StartFailure::Service(reason)) => {
                 // The folder or the program may exist again at the next try.
                 self.plan = None;
-                self.ended_at = Some(SystemTime::now());
-                self.cause = world.tell(self, Kind::Exit, self.cause, format!("could not start: {reason}"));
+                self.story.ended_at = Some(SystemTime::now());
+                self.tell(world, Kind::Exit, format!("could not start: {reason}"));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
                 Fact::SpawnFailed(reason)
             }
@@ -105,7 +50,7 @@ impl Service {
 
     fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, StartFailure> {
         if self.plan.is_none() || !self.spec.env_file.is_empty() {
-            let mut extra = self.extra_env.clone();
+            let mut extra = self.env.extra.clone();
             extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
             let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
@@ -121,11 +66,11 @@ impl Service {
         }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
         world.open_outputs(self, ids.as_ref(), true).map_err(|error| without_home("its outputs", &error))?;
-        if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
+        if self.processes.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
-            self.cgroup = None;
-            self.cgroup = cgroups.service(&self.name.file_stem()).ok().map(Arc::new);
+            self.processes.cgroup = None;
+            self.processes.cgroup = cgroups.service(&self.name.file_stem()).ok().map(Arc::new);
         }
         self.set_kernel_limits(world);
         self.look_for_readiness(world, incarnation);
@@ -145,18 +90,18 @@ impl Service {
         fds.extend(self.sockets.iter().map(|held| os::borrow(&held.handle)));
         let launch =
             self.plan.as_mut().expect("it was just made").run(&world.instance, &self.name, incarnation);
-        let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let spawned = os::spawn(launch, &fds, cgroup, Some(&world.birth));
         if spawned.as_ref().is_err_and(|error| error.ours) {
             // The cgroup may be the cause: the next try makes a new one.
-            self.cgroup = None;
+            self.processes.cgroup = None;
         }
         Ok(spawned?)
     }
 
     /// Makes a process the current run.
     pub fn adopt(&mut self, world: &World, process: Process, incarnation: u64, adopted: bool) {
-        self.pending = None;
+        self.processes.pending = None;
         let identity = process.identity();
         if self.role == Role::Successor {
             // Its copies of the sockets are with its process now.
@@ -167,9 +112,9 @@ impl Service {
         for held in &self.sockets {
             world.fd_stores.socket(self.name.as_str(), &held.socket.name, held.socket.listen, &held.handle);
         }
-        let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.cgroup.clone());
-        self.tree = Some(tree.of_run(incarnation, world.fifos_of(&self.name)));
-        self.run = Some(Run { process, incarnation, adopted });
+        let tree = Tree::new(identity, &world.instance, self.name.as_str(), self.processes.cgroup.clone());
+        self.processes.tree = Some(tree.of_run(incarnation, world.fifos_of(&self.name)));
+        self.processes.run = Some(Run { process, incarnation, adopted });
         self.watch_limits(world);
     }
 
@@ -188,13 +133,12 @@ impl Service {
     /// Tells the run to end: by `stop.command` if there is one, else by the stop signal.
     pub fn terminate(&mut self, world: &mut World, why: WhyEnd) {
         if why == WhyEnd::NotReady {
-            self.cause = world.tell(self, Kind::Decision, self.cause, "not ready in time: restart".into());
+            self.tell(world, Kind::Decision, "not ready in time: restart".into());
         }
         if let Some(argv) = self.spec.stop.command.clone() {
             match self.run_stop_command(world, &argv) {
                 Ok(()) => {
-                    self.cause =
-                        world.tell(self, Kind::Signal, self.cause, format!("runs {}", argv.join(" ")));
+                    self.tell(world, Kind::Signal, format!("runs {}", argv.join(" ")));
                     return;
                 }
                 Err(error) => tracing::warn!(service = %self.name, "stop.command could not run: {error}"),
@@ -208,7 +152,7 @@ impl Service {
         let name = self.spec.stop.signal.clone();
         let number = signal::number(&name).unwrap_or(15);
         let main_only = self.spec.stop.to == StopTo::Main;
-        let count = if main_only { 1 } else { self.tree.as_ref().map_or(1, Tree::count).max(1) };
+        let count = if main_only { 1 } else { self.processes.count() };
         let sent = self.send(number, main_only).and_then(|()| {
             // A process that SIGSTOP has frozen handles no signal until it continues.
             self.send(signal::CONT, main_only)
@@ -217,17 +161,16 @@ impl Service {
             tracing::warn!(service = %self.name, %error, "sending {name} failed");
             if error.kind() == std::io::ErrorKind::Unsupported {
                 // It cannot receive the signal: waiting would only cost the whole stop timeout.
-                let words = format!("{name} can not be sent: {error}");
-                self.cause = world.tell(self, Kind::Signal, self.cause, words);
+                self.tell(world, Kind::Signal, format!("{name} can not be sent: {error}"));
                 return self.kill(world);
             }
         }
-        self.cause = world.tell(self, Kind::Signal, self.cause, format!("{name} to {}", processes(count)));
+        self.tell(world, Kind::Signal, format!("{name} to {}", processes(count)));
     }
 
     /// Sends a signal to the leader, or to its whole group.
     pub fn send(&self, number: i32, main_only: bool) -> std::io::Result<()> {
-        match (&self.run, &self.tree) {
+        match (&self.processes.run, &self.processes.tree) {
             (Some(_), Some(tree)) if !main_only => tree.signal_group(number),
             (Some(run), _) => run.process.signal(number),
             (None, _) => Ok(()),
@@ -235,54 +178,53 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.extra_env, &world.host)?;
+        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)?;
         let incarnation = self.unit.incarnation();
         let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
         let (out, err) =
             (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
         let launch = plan.run(&world.instance, &self.name, incarnation);
-        let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let process =
             os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)
                 .map_err(|error| error.to_string())?;
-        self.stopper = Some(Run { process, incarnation, adopted: false });
+        self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }
 
     /// Kills every process of the run.
     pub fn kill(&mut self, world: &mut World) {
-        let count = self.tree.as_ref().map_or(1, Tree::count).max(1);
-        if let Some(tree) = &self.tree {
+        let count = self.processes.count();
+        if let Some(tree) = &self.processes.tree {
             tree.kill_all();
         }
-        if let Some(run) = &self.run
+        if let Some(run) = &self.processes.run
             && let Err(error) = run.process.signal(signal::KILL)
         {
             tracing::error!(service = %self.name, %error, "killing it failed");
         }
-        self.cause = world.tell(self, Kind::Signal, self.cause, format!("SIGKILL to {}", processes(count)));
+        self.tell(world, Kind::Signal, format!("SIGKILL to {}", processes(count)));
     }
 
     /// Reaps the leader, which has ended, and returns how it ended. After a crash the rest of its group is killed,
     /// while the group still belongs to it.
     pub fn reap(&mut self, world: &mut World, now: BootInstant) -> Option<Fact> {
-        let run = self.run.take()?;
-        self.limits = None;
+        let run = self.processes.run.take()?;
+        self.processes.limits = None;
         if self.unit.ends_because().is_none()
-            && let Some(tree) = &self.tree
+            && let Some(tree) = &self.processes.tree
         {
             tree.kill_group();
         }
         let exit = run.process.reap();
         let after = self.unit.uptime(now).unwrap_or_default();
-        self.ended_at = Some(SystemTime::now());
-        self.held = None;
+        self.story.ended_at = Some(SystemTime::now());
+        self.health.release();
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
         let by = if matches!(exit, Exit::Signal(_)) { "ended by " } else { "" };
         let (fact, words) = self.end_of(exit);
-        let message = format!("{by}{words}{adopted} after {}", took(after));
-        self.cause = world.tell(self, Kind::Exit, self.cause, message);
-        if run.adopted && self.cgroup.is_none() {
+        self.tell(world, Kind::Exit, format!("{by}{words}{adopted} after {}", took(after)));
+        if run.adopted && self.processes.cgroup.is_none() {
             // Its orphans went to another parent: only a scan finds them.
             self.needs_scan(now);
         }
@@ -291,24 +233,24 @@ impl Service {
 
     /// Requires a scan of the whole host for processes of the last run, before the next run begins.
     pub fn needs_scan(&mut self, now: BootInstant) {
-        self.unseen = true;
-        self.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
+        self.processes.unseen = true;
+        self.processes.pending = Some(Pending::new(Waiting::Scan { left: 2 }, now));
     }
 
     /// Waits until the group is empty. `orphans` are the supervisor's children that lead no run.
     pub fn drain(&mut self, orphans: &[u32], now: BootInstant) -> Option<Fact> {
-        let empty = self.tree.as_ref().is_none_or(|tree| tree.group_is_empty(orphans));
+        let empty = self.processes.tree.as_ref().is_none_or(|tree| tree.group_is_empty(orphans));
         self.wait_unless(empty, Waiting::Drain, Fact::Drained, now)
     }
 
     /// Ends what the run left behind. `orphans` returns the supervisor's children that lead no run; called only if
     /// needed.
     pub fn sweep(&mut self, orphans: impl FnOnce() -> Vec<u32>, now: BootInstant) -> Option<Fact> {
-        let left = self.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
-        if left == Left::Nothing && (!self.unit.is_wanted() || self.unseen) {
+        let left = self.processes.tree.as_ref().map_or(Left::Nothing, |tree| tree.kill_leftovers(orphans));
+        if left == Left::Nothing && (!self.unit.is_wanted() || self.processes.unseen) {
             // All processes of the host are scanned before "stopped" is reported.
-            let left = if self.cgroup.is_some() { 1 } else { 2 };
-            self.pending = Some(Pending::new(Waiting::Scan { left }, now));
+            let left = if self.processes.cgroup.is_some() { 1 } else { 2 };
+            self.processes.pending = Some(Pending::new(Waiting::Scan { left }, now));
             return None;
         }
         self.wait_unless(left == Left::Nothing, Waiting::Sweep, Fact::Swept, now)
@@ -317,13 +259,13 @@ impl Service {
     /// Handles a scan that found this many processes of the service, and killed them.
     pub fn scanned(&mut self, found: usize, now: BootInstant) -> Option<Fact> {
         const AFTER_KILL: Duration = Duration::from_millis(5);
-        let pending = self.pending.as_mut()?;
+        let pending = self.processes.pending.as_mut()?;
         let Waiting::Scan { left } = &mut pending.what else { return None };
         *left = if found > 0 { 2 } else { left.saturating_sub(1) };
         if *left == 0 {
-            self.pending = None;
-            self.unseen = false;
-            self.tree = None;
+            self.processes.pending = None;
+            self.processes.unseen = false;
+            self.processes.tree = None;
             return Some(Fact::Swept);
         }
         *pending = Pending::new(pending.what, now);
@@ -336,13 +278,13 @@ impl Service {
 
     fn wait_unless(&mut self, done: bool, what: Waiting, fact: Fact, now: BootInstant) -> Option<Fact> {
         if done {
-            self.pending = None;
+            self.processes.pending = None;
             if what == Waiting::Sweep {
-                self.tree = None;
+                self.processes.tree = None;
             }
             return Some(fact);
         }
-        match &mut self.pending {
+        match &mut self.processes.pending {
             Some(pending) if pending.what == what => pending.again(now),
             pending => *pending = Some(Pending::new(what, now)),
         }

@@ -67,7 +67,7 @@ pub enum Finding {
 impl Service {
     /// Sets the limits that the kernel enforces. Must be called before the run begins.
     pub(super) fn set_kernel_limits(&self, world: &World) {
-        if let (Some(cgroup), Some(cgroups)) = (&self.cgroup, &world.cgroups) {
+        if let (Some(cgroup), Some(cgroups)) = (&self.processes.cgroup, &world.cgroups) {
             // Earlier kills in this cgroup do not belong to this run.
             cgroup.ooms();
             cgroups.limit_memory(cgroup, self.spec.memory_max);
@@ -76,32 +76,33 @@ impl Service {
 
     /// Begins to watch the current run, as its settings say.
     pub fn watch_limits(&mut self, world: &World) {
-        let adopted = self.run.as_ref().filter(|run| run.adopted && !run.process.has_exited());
-        if let (Some(cgroup), Some(_)) = (&self.cgroup, adopted) {
+        let adopted = self.processes.run.as_ref().filter(|run| run.adopted && !run.process.has_exited());
+        if let (Some(cgroup), Some(_)) = (&self.processes.cgroup, adopted) {
             // An earlier run's OOM kills in this cgroup say nothing about this run.
             cgroup.ooms();
         }
-        let held = match (&self.cgroup, &world.cgroups) {
-            (Some(cgroup), Some(cgroups)) if self.run.is_some() => {
+        let held = match (&self.processes.cgroup, &world.cgroups) {
+            (Some(cgroup), Some(cgroups)) if self.processes.run.is_some() => {
                 cgroups.limit_memory(cgroup, self.spec.memory_max)
             }
             _ => false,
         };
         os::hold_memory(&world.instance, self.name.as_str(), self.spec.memory_max);
-        self.limits = self.run.as_ref().and_then(|_| Limits::of(&self.spec, held, os::now()));
+        self.processes.limits =
+            self.processes.run.as_ref().and_then(|_| Limits::of(&self.spec, held, os::now()));
     }
 
     /// Returns the run to look at, if a look is due, and sets the time of the next look.
     pub fn due_to_be_looked_at(&mut self, now: BootInstant) -> Option<ToLookAt> {
-        let leader = self.pid();
-        let limits = self.limits.as_mut().filter(|limits| limits.next <= now)?;
+        let leader = self.processes.pid();
+        let limits = self.processes.limits.as_mut().filter(|limits| limits.next <= now)?;
         limits.next = now + limits.every;
-        Some(ToLookAt { leader, cgroup: self.cgroup.clone(), stuck: limits.watch.is_some() })
+        Some(ToLookAt { leader, cgroup: self.processes.cgroup.clone(), stuck: limits.watch.is_some() })
     }
 
     /// Handles the result of a look. `evidence` is what shows that work is waiting for the service.
     pub fn looked_at(&mut self, look: &Look, evidence: Option<&str>, now: BootInstant) -> Option<Finding> {
-        let limits = self.limits.as_mut()?;
+        let limits = self.processes.limits.as_mut()?;
         if let Some(most) = self.spec.memory_max.filter(|most| limits.memory && look.memory > *most) {
             return Some(Finding::Memory(format!(
                 "memory {} over memory_max {}",
@@ -110,7 +111,7 @@ impl Service {
             )));
         }
         let (rules, watch) = (self.spec.watchdog.as_ref()?, limits.watch.as_mut()?);
-        if !self.unit.is_ready() || self.said.stopping {
+        if !self.unit.is_ready() || self.health.said.stopping {
             *watch = Watch::begin(now);
             return None;
         }
@@ -130,7 +131,7 @@ impl Service {
 
     /// Handles `WATCHDOG=1` from the run.
     pub fn said_alive(&mut self, now: BootInstant) {
-        if let Some(watch) = self.limits.as_mut().and_then(|limits| limits.watch.as_mut()) {
+        if let Some(watch) = self.processes.limits.as_mut().and_then(|limits| limits.watch.as_mut()) {
             watch.said(now);
         }
     }
@@ -138,7 +139,7 @@ impl Service {
     /// Returns how its leader ended, with what the kernel tells about memory, and the words for it.
     pub(super) fn end_of(&self, exit: Exit) -> (Fact, String) {
         let killed = matches!(&exit, Exit::Signal(name) if name == "SIGKILL");
-        let cgroup = self.cgroup.as_ref().filter(|_| killed && self.unit.ends_because().is_none());
+        let cgroup = self.processes.cgroup.as_ref().filter(|_| killed && self.unit.ends_because().is_none());
         let ooms = cgroup.map(|cgroup| cgroup.ooms()).unwrap_or_default();
         let words = exit.to_string();
         match (ooms.killed, self.spec.memory_max) {
@@ -181,7 +182,7 @@ mod tests {
         let mut spec = sereno_config::Service::new(Command::Argv(vec!["web".into()]), "/".into());
         spec.memory_max = Some(500_000_000);
         let mut service = Service::new(Name::new("web").expect("a name"), Role::Service, spec, 1);
-        service.cgroup = Some(Arc::new(cgroup));
+        service.processes.cgroup = Some(Arc::new(cgroup));
         let end = |signal: &str| {
             let (fact, words) = service.end_of(Exit::Signal(signal.into()));
             (matches!(fact, Fact::OutOfMemory(_)), words)

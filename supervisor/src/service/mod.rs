@@ -10,6 +10,9 @@
 //! | `notify_sockets` | the notify sockets of all services |
 //! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
+//! | `processes` | the processes of the current run, and what the last one left |
+//! | `health` | what is known of how well it is |
+//! | `story` | what led to its present state: how its events follow from each other |
 //! | `restricted` | rights and environment of its checks' commands, where it is confined |
 //! | [`reports`] | what the monitors reported of its checks |
 //! | [`timer`] | its wall-clock times |
@@ -18,37 +21,40 @@
 pub mod answers;
 pub mod driver;
 mod failure;
+mod health;
 pub mod limits;
 pub mod notify;
 mod notify_sockets;
 pub mod plan;
+mod processes;
 pub mod reports;
 mod restricted;
 pub mod sockets;
+mod story;
 pub mod timer;
 pub mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 
-use crate::lifecycle::arbiter::Ledger;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
-use crate::os::{Cgroup, Tree};
 
 pub use answers::Answers;
-pub use driver::{Pending, Run};
 pub use failure::{StartFailure, TooFewDescriptors};
+pub use health::{Health, Held};
 pub use notify::Said;
 pub use notify_sockets::{Notification, NotifySockets};
 pub use plan::Plan;
+pub use processes::{Pending, Processes, Run, Waiting};
 pub use reports::Reports;
 pub use restricted::Restricted;
+pub use story::Story;
 pub use world::World;
 
 /// The role of a service in Sereno.
@@ -76,6 +82,33 @@ pub enum Fifos {
     Nameless,
 }
 
+/// The outputs of a service.
+#[derive(Debug)]
+pub struct Outputs {
+    /// The progress of its stdout and stderr logs.
+    pub logs: [Arc<Shared>; 2],
+    /// The state of the FIFOs that it writes to.
+    pub fifos: Fifos,
+}
+
+/// What the write-ahead log says of a service.
+#[derive(Debug)]
+pub struct Written {
+    /// Whether it is wanted up, as last written down.
+    pub wanted: bool,
+    /// The run that has its end written down, if any.
+    pub end: Option<u64>,
+}
+
+/// Environment variables that do not come from the settings of a service.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceEnv {
+    /// Additional variables: for monitors, and for an instance of several.
+    pub extra: BTreeMap<String, String>,
+    /// The environment of the `ctl run` that added it, if no file names it.
+    pub caller: Option<sereno_config::Env>,
+}
+
 /// A service as it runs.
 #[derive(Debug)]
 pub struct Service {
@@ -85,66 +118,36 @@ pub struct Service {
     pub role: Role,
     /// The service's settings.
     pub spec: sereno_config::Service,
-    /// Additional environment: for monitors, and for an instance of several.
-    pub extra_env: BTreeMap<String, String>,
-    /// The environment of the `ctl run` that added it, if no file names it.
-    pub caller_env: Option<sereno_config::Env>,
-    /// Its state, and what must be done.
-    pub unit: Unit,
+    /// How many settings any service had before these.
+    settings: u64,
+    /// Its environment, besides its settings.
+    pub env: ServiceEnv,
     /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
-    /// Whether it is wanted up, as last written down.
-    pub written_wanted: bool,
-    /// The run that has its end written down, if any.
-    pub written_end: Option<u64>,
-    /// The current run's process.
-    pub run: Option<Run>,
-    /// The processes of the current or the last run, until they are gone.
-    pub tree: Option<Tree>,
-    /// Its cgroup, if it has one.
-    pub cgroup: Option<Arc<Cgroup>>,
-    /// A wait for leftover processes to end.
-    pub pending: Option<Pending>,
-    /// Whether the last run may have left processes that only a scan of the whole host finds.
-    pub unseen: bool,
-    /// The `stop.command` that is running.
-    pub stopper: Option<Run>,
+    /// Its state, and what must be done.
+    pub unit: Unit,
+    /// What is written down of that state.
+    pub written: Written,
+    /// Its processes.
+    pub processes: Processes,
     /// The sockets that are bound for it.
     pub sockets: Vec<sockets::Held>,
-    /// The progress of its stdout and stderr logs.
-    pub outputs: [Arc<Shared>; 2],
-    /// The state of its output FIFOs.
-    pub fifos: Fifos,
-    /// What monitors reported of its checks.
-    pub reports: Reports,
-    /// The restarts that monitors were granted.
-    pub ledger: Ledger,
-    /// How monitors' requests about the current run were answered.
-    pub answers: Answers,
-    /// A requested restart that is held.
-    pub held: Option<Held>,
+    /// Its outputs.
+    pub outputs: Outputs,
+    /// What is known of how well it is.
+    pub health: Health,
+    /// What led to its present state.
+    pub story: Story,
     /// The pause, if a person paused it.
     pub pause: Option<Pause>,
-    /// The event that causes the next event; 0 if none is known.
-    pub cause: u64,
-    /// The event that began the current run.
-    pub began: u64,
-    /// When the last run ended.
-    pub ended_at: Option<SystemTime>,
     /// Which dependency is missing, in words.
     pub missing: Option<String>,
     /// The timer of its wall-clock times.
     pub timer: Option<timer::Timer>,
     /// Which of its files cannot be watched, and why.
     pub unwatched: Option<String>,
-    /// Which process holds the port that it wants.
-    pub obstacle: Option<String>,
-    /// What it reported over its notify socket.
-    pub said: Said,
     /// A reload that is under way or has failed.
     pub reload: Option<Reload>,
-    /// What is watched of the current run.
-    pub limits: Option<limits::Limits>,
 }
 
 /// A new run beside the current run.
@@ -156,26 +159,17 @@ pub struct Reload {
     pub failed: Option<String>,
 }
 
-/// A restart that a monitor asked for and that is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The answer that the request got.
-    pub decision: Decision,
-    /// What would release it.
-    pub message: String,
-    /// When asking again makes sense.
-    pub until: Option<BootInstant>,
-    /// The checks that asked for it.
-    pub checks: BTreeSet<Name>,
-    /// The number of the decision's event in the journal.
-    pub seq: u64,
-}
-
 /// A pause set by a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// When it ends; `None` until a person resumes the service.
     pub until: Option<BootInstant>,
+}
+
+/// Returns a number for new settings.
+fn next_settings() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Service {
@@ -188,50 +182,35 @@ impl Service {
     /// Creates a service with a known unit.
     pub fn with_unit(name: Name, role: Role, spec: sereno_config::Service, unit: Unit) -> Self {
         let instance = name.instance().map(|number| ("SERENO_INSTANCE".to_string(), number.to_string()));
-        let extra_env = instance.into_iter().collect();
         Self {
             name,
             role,
             spec,
-            extra_env,
-            caller_env: None,
-            written_wanted: unit.is_wanted(),
-            written_end: None,
-            unit,
+            settings: next_settings(),
+            env: ServiceEnv { extra: instance.into_iter().collect(), caller: None },
             plan: None,
-            run: None,
-            tree: None,
-            cgroup: None,
-            pending: None,
-            unseen: false,
-            stopper: None,
+            written: Written { wanted: unit.is_wanted(), end: None },
+            unit,
+            processes: Processes::default(),
             sockets: Vec::new(),
-            outputs: Default::default(),
-            fifos: Fifos::Closed,
-            reports: Reports::default(),
-            ledger: Ledger::default(),
-            answers: Answers::default(),
-            held: None,
+            outputs: Outputs { logs: Default::default(), fifos: Fifos::Closed },
+            health: Health::default(),
+            story: Story::default(),
             pause: None,
-            cause: 0,
-            began: 0,
-            ended_at: None,
             missing: None,
             timer: None,
             unwatched: None,
-            obstacle: None,
-            said: Said::default(),
             reload: None,
-            limits: None,
         }
     }
 
     /// Takes new settings over; the process continues unchanged.
     pub fn change(&mut self, spec: sereno_config::Service) {
         self.unit.set_rules(Rules::of(&spec));
-        self.reports.keep_only(&spec);
+        self.health.reports.keep_only(&spec);
         let before = self.cron().cloned();
         self.spec = spec;
+        self.settings = next_settings();
         self.plan = None;
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
@@ -240,26 +219,47 @@ impl Service {
 
     /// Sets the environment that it was added in; `None` for the file's environment.
     pub fn set_caller_env(&mut self, env: Option<sereno_config::Env>) {
-        if self.caller_env != env {
-            self.caller_env = env;
+        if self.env.caller != env {
+            self.env.caller = env;
+            self.settings = next_settings();
             self.plan = None;
         }
     }
 
+    /// Returns a number that no other settings have, of this or any other service.
+    pub fn settings(&self) -> u64 {
+        self.settings
+    }
+
+    /// Returns the run that monitors check; `None` if nothing runs, or it is about to end.
+    pub fn live_incarnation(&self) -> Option<u64> {
+        (self.unit.is_started() && self.processes.run.is_some()).then(|| self.unit.incarnation())
+    }
+
+    /// Returns why its run counts as frozen.
+    pub fn frozen(&self) -> Option<&str> {
+        self.processes.limits.as_ref()?.frozen.as_deref()
+    }
+
     /// Returns the environment that it inherits from.
     pub(super) fn env_of_caller<'a>(&'a self, world: &'a World) -> &'a sereno_config::Env {
-        self.caller_env.as_ref().unwrap_or(&world.env)
+        self.env.caller.as_ref().unwrap_or(&world.env)
     }
 
     /// Returns the log of an output.
     pub fn output(&self, which: Which) -> Arc<Shared> {
-        let [out, err] = &self.outputs;
+        let [out, err] = &self.outputs.logs;
         Arc::clone(if which == Which::Out { out } else { err })
     }
 
-    /// Returns whether it is the second run beside another of its name.
+    /// Returns whether it is the second run of a service: the new one, or the one that it has replaced.
     pub fn is_second(&self) -> bool {
         matches!(self.role, Role::Successor | Role::Retired)
+    }
+
+    /// Returns whether it is a new run that has not replaced the old one yet.
+    pub fn is_successor(&self) -> bool {
+        self.role == Role::Successor
     }
 
     /// Returns whether it is paused. Does not look at the time: `end_pause` ends a pause that is over.
@@ -277,20 +277,10 @@ impl Service {
 
     /// Returns when something must be done even if nothing happens.
     pub fn deadline(&self) -> Option<BootInstant> {
-        let pending = self.pending.as_ref().map(|pending| pending.next_try);
+        let pending = self.processes.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
-        let look = self.limits.as_ref().map(|limits| limits.next);
+        let look = self.processes.limits.as_ref().map(|limits| limits.next);
         [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
-    }
-
-    /// Returns whether a process belongs to its current run.
-    pub fn has_process(&self, pid: u32) -> bool {
-        pid != 0 && (self.pid() == pid || self.tree.as_ref().is_some_and(|tree| tree.pids().contains(&pid)))
-    }
-
-    /// Returns its leader's pid; 0 if nothing runs.
-    pub fn pid(&self) -> u32 {
-        self.run.as_ref().map_or(0, |run| run.process.pid())
     }
 
     /// Returns the interval that a check has now: until the run is ready, a check may be repeated sooner.

@@ -64,9 +64,9 @@ impl Service {
     pub fn is_sender(&self, pid: Option<u32>) -> bool {
         let Some(pid) = pid else { return true };
         let leads = |run: &Option<Run>| run.as_ref().is_some_and(|run| run.process.pid() == pid);
-        leads(&self.run)
-            || leads(&self.stopper)
-            || self.tree.as_ref().is_some_and(|tree: &Tree| tree.has(pid))
+        leads(&self.processes.run)
+            || leads(&self.processes.stopper)
+            || self.processes.tree.as_ref().is_some_and(|tree: &Tree| tree.has(pid))
     }
 
     /// Returns its environment variables for the notify socket.

@@ -30,11 +30,14 @@ pub struct Report {
 #[derive(Debug, Clone, Default)]
 pub struct Reports {
     by_check: BTreeMap<Name, BTreeMap<Name, Report>>,
+    /// Grows with each change.
+    revision: u64,
 }
 
 impl Reports {
     /// Stores a monitor's report; returns its previous report.
     pub fn set(&mut self, check: &Name, monitor: &Name, report: Report) -> Option<Report> {
+        self.revision += 1;
         self.by_check.entry(check.clone()).or_default().insert(monitor.clone(), report)
     }
 
@@ -45,12 +48,20 @@ impl Reports {
 
     /// Forgets a monitor's report of a check. Returns whether there was one.
     pub fn remove(&mut self, check: &Name, monitor: &Name) -> bool {
-        self.by_check.get_mut(check).is_some_and(|by_monitor| by_monitor.remove(monitor).is_some())
+        let removed = self.by_check.get_mut(check).and_then(|by_monitor| by_monitor.remove(monitor));
+        self.revision += u64::from(removed.is_some());
+        removed.is_some()
     }
 
     /// Clears all reports when a new run begins: they were about another run.
     pub fn clear(&mut self) {
+        self.revision += 1;
         self.by_check.clear();
+    }
+
+    /// Returns a number that grows with each change.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Forgets checks that are no longer declared.

@@ -51,7 +51,7 @@ impl Service {
 
     fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), String> {
         let mut env = sereno_config::service_env(&self.spec, self.env_of_caller(world))?;
-        env.extend(self.extra_env.clone());
+        env.extend(self.env.extra.clone());
         Ok((env, plan::ids(&self.spec)?))
     }
 }

@@ -104,7 +104,7 @@ impl Service {
 
     /// Returns the next time, if anything will be done then.
     pub fn next_run(&self) -> Option<SystemTime> {
-        self.timer.as_ref().filter(|_| self.unit.is_wanted() && !self.is_second())?.next()
+        self.timer.as_ref().filter(|_| self.unit.is_wanted())?.next()
     }
 
     /// Returns why it has no next time although it has a cron line.

@@ -128,8 +128,8 @@ impl World {
         }
     }
 
-    /// Applies new settings for its outputs.
-    pub fn keep_differently(&self, service: &Service) {
+    /// Keeps its outputs as its settings say now.
+    pub fn change_rotation(&self, service: &Service) {
         for which in Which::BOTH {
             self.logs.change(key(&service.name, which), self.keep(service, which));
         }
@@ -140,19 +140,19 @@ impl World {
     pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
         let nameless = |which: Which| !Output::is_named(&self.home.fifo(&service.name, which.word()));
         if fresh
-            && service.fifos != Fifos::Closed
-            && (service.fifos == Fifos::Nameless || Which::BOTH.into_iter().any(nameless))
+            && service.outputs.fifos != Fifos::Closed
+            && (service.outputs.fifos == Fifos::Nameless || Which::BOTH.into_iter().any(nameless))
         {
             self.close_fifos(service);
         }
-        if service.fifos != Fifos::Closed {
+        if service.outputs.fifos != Fifos::Closed {
             return Ok(());
         }
         let mut fifos = Fifos::Open;
         for which in Which::BOTH {
             let path = self.home.fifo(&service.name, which.word());
             // If home was made again since this run began, the run writes to a FIFO that has no path any more.
-            let runs = service.run.as_ref().filter(|_| !fresh).map(|run| run.process.pid());
+            let runs = service.processes.run.as_ref().filter(|_| !fresh).map(|run| run.process.pid());
             let held = runs.and_then(|pid| Output::held_by(pid, which.number(), &path));
             if held.is_some() {
                 fifos = Fifos::Nameless;
@@ -163,7 +163,7 @@ impl World {
             let keep = self.keep(service, which);
             self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
         }
-        service.fifos = fifos;
+        service.outputs.fifos = fifos;
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl World {
         for which in Which::BOTH {
             self.logs.close(key(&service.name, which));
         }
-        service.fifos = Fifos::Closed;
+        service.outputs.fifos = Fifos::Closed;
         self.fifos.retain(|_, owner| owner != service.name.as_str());
     }
 }
