@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::{Borrowed, Ooms};
 
 /// Why there are none, and what opening one says.
-const WHY: (&str, &str) = match cfg!(windows) {
-    true => ("Windows has job objects instead", "Windows has no cgroups"),
-    false => ("macOS has no cgroups", "macOS has no cgroups"),
+const WHY: (&str, &str) = if cfg!(windows) {
+    ("Windows has job objects instead", "Windows has no cgroups")
+} else {
+    ("macOS has no cgroups", "macOS has no cgroups")
 };
 
 /// Never exists: a run is a job on Windows. On macOS it is its group, its descendants, and the processes that carry its

@@ -264,7 +264,7 @@ mod tests {
         let me = std::process::id();
         let own = facts(me).expect("we run");
         assert!(!own.is_zombie && own.start > 0 && own.parent > 0 && own.group > 0);
-        assert!(ancestors(me).contains(&own.parent));
+        assert_eq!(parent(me), Some(own.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(all().contains(&me) && children(own.parent).contains(&me) && group(own.group).contains(&me));
         assert_eq!(program(me), std::env::current_exe().ok());
