@@ -18,7 +18,7 @@
 //! | `tool` | runs other programs and returns their output |
 //! | `top` | the live screen: a pure model, and the loop around it |
 //! | `out` | writes to stdout |
-//! | `hostile` | entry points for fuzzers |
+//! | `fuzz` | entry points for fuzzers |
 //! | `failure` | every error of a command, and its exit code |
 //!
 //! ```text
@@ -37,7 +37,7 @@ mod context;
 mod doctor;
 mod draft;
 mod failure;
-pub mod hostile;
+pub mod fuzz;
 mod import;
 mod out;
 mod pki;

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr as _;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// Who may import whom: crate, where it lies, its dependencies, and what only its tests may have on top. `ctl` has no
-/// daemon's surroundings in it, and the supervisor none of a monitor's.
-const EDGES: [(&str, &str, &[&str], &[&str]); 14] = [
+/// Who imports whom: crate, where it lies, its dependencies, and what only its tests have on top. `ctl` has no daemon's
+/// surroundings in it, and the supervisor none of a monitor's.
+const EDGES: [(&str, &str, &[&str], &[&str]); 15] = [
     ("proto", "proto", &[], &[]),
     ("sereno-auth", "daemon-kit/auth", &["proto"], &[]),
     ("sereno-config", "daemon-kit/config", &["proto", "sereno-auth"], &[]),
@@ -54,20 +54,16 @@ const EDGES: [(&str, &str, &[&str], &[&str]); 14] = [
         &[],
     ),
     ("health-monitor", "health-monitor", &["proto", "sereno-monitor", "sereno-runtime"], &[]),
-    ("port-monitor", "port-monitor", &["proto", "sereno-monitor", "sereno-sockets"], &[]),
-    (
-        "ctl",
-        "ctl",
-        &["proto", "sereno-auth", "sereno-config", "sereno-connect"],
-        &["health-monitor", "port-monitor", "supervisor"],
-    ),
-    ("deploy", "deploy", &["proto"], &["sereno-config"]),
+    ("port-monitor", "port-monitor", &["sereno-monitor", "sereno-sockets"], &["proto"]),
+    ("ctl", "ctl", &["proto", "sereno-auth", "sereno-config", "sereno-connect"], &[]),
+    ("deploy", "deploy", &[], &["sereno-config"]),
+    ("trials", "deploy/trials", &["deploy", "proto"], &[]),
 ];
 
 const LONGEST_FILE: usize = 400;
 
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
-const SYSTEMS: [(&str, &str); 15] = [
+const SYSTEMS: [(&str, &str); 16] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/serve/src/", "an endpoint is a socket here and a pipe there"),
     ("daemon-kit/connect/src/dial.rs", "an endpoint is a socket here and a pipe there"),
@@ -91,7 +87,8 @@ const SYSTEMS: [(&str, &str); 15] = [
     ("port-monitor/src/lib.rs", "picks the table of sockets of this system"),
     ("ctl/src/commands/spawn.rs", "how a program is let go of"),
     ("ctl/src/out.rs", "the reader of a pipe that is gone is an event here and none there"),
-    ("deploy/src/", "what the demo can do to itself"),
+    ("deploy/src/", "what the demo can do to itself; what is tried on Linux only"),
+    ("deploy/trials/src/", "tests of the whole, which exist on Linux only"),
 ];
 
 /// What the lifecycle core may not name: it has no clock, no tasks, no wire.
@@ -194,18 +191,37 @@ fn crates_import_only_whom_they_may() {
     let mut complaints = Vec::new();
     let ours: BTreeSet<&str> = EDGES.iter().map(|(name, ..)| *name).collect();
     for (_, folder, always, in_tests) in EDGES {
-        let path = root().join(folder).join("Cargo.toml");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let manifest: toml::Table =
-            text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for (section, dependency) in dependencies(&manifest) {
-            let testing = section == "dev-dependencies" && in_tests.contains(&&*dependency);
-            if ours.contains(&*dependency) && !always.contains(&&*dependency) && !testing {
-                complaints.push(format!("{folder}/Cargo.toml: {section}: {dependency}"));
-            }
-        }
+        let found = dependencies(&toml_file(&format!("{folder}/Cargo.toml"))).into_iter();
+        let found = found.filter(|(_, name)| ours.contains(&**name));
+        let found = found.map(|(section, name)| (section == "dev-dependencies", name));
+        // Tests may use whatever the crate itself uses.
+        let found: BTreeSet<(bool, String)> =
+            found.filter(|(testing, name)| !*testing || !always.contains(&&**name)).collect();
+        let listed = always.iter().map(|name| (false, (*name).to_owned()));
+        let listed = listed.chain(in_tests.iter().map(|name| (true, (*name).to_owned()))).collect();
+        let wrong = found.symmetric_difference(&listed);
+        complaints.extend(wrong.map(|(_, name)| format!("{folder}/Cargo.toml: {name}")));
     }
-    judge("a crate imports a sibling that it may not know (DESIGN: who may import whom)", &complaints);
+    judge(
+        "a crate imports a sibling that EDGES does not list, or does not import one that it lists",
+        &complaints,
+    );
+}
+
+#[test]
+fn every_member_of_the_workspace_has_its_edges() {
+    let lock = toml_file("Cargo.lock");
+    let packages = lock["package"].as_array().expect("packages").iter();
+    // What comes from this tree has no source.
+    let members = packages.filter(|package| package.get("source").is_none());
+    let members: BTreeSet<&str> = members.filter_map(|package| package["name"].as_str()).collect();
+    assert_eq!(members, EDGES.iter().map(|(name, ..)| *name).collect(), "EDGES lists other crates");
+}
+
+fn toml_file(path: &str) -> toml::Table {
+    let path = root().join(path);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Section and name of everything a manifest depends on, on any system.
@@ -240,14 +256,16 @@ fn files_are_read_from_top_to_bottom() {
     judge(&format!("a file has more than {LONGEST_FILE} lines: it holds more than one thought"), &complaints);
 }
 
+fn first_files(folder: &str) -> Vec<Source> {
+    ["src/lib.rs", "src/main.rs"].iter().filter_map(|file| source(&root().join(folder).join(file))).collect()
+}
+
 #[test]
 fn the_first_file_of_a_crate_is_a_map() {
-    let first = |name: &str| ["src/lib.rs", "src/main.rs"].map(|file| PathBuf::from(name).join(file));
-    let files = EDGES.iter().flat_map(|(_, folder, ..)| first(folder));
-    let blind =
-        |file: &PathBuf| fs::read_to_string(root().join(file)).is_ok_and(|text| !text.starts_with("//!"));
-    let complaints: Vec<String> = files.filter(blind).map(|file| file.display().to_string()).collect();
-    judge("a crate's first file does not begin with //! and what is where", &complaints);
+    let files = EDGES.iter().flat_map(|(_, folder, ..)| first_files(folder));
+    let blind: Vec<String> =
+        files.filter(|file| !file.text.starts_with("//!")).map(|file| file.path).collect();
+    judge("a crate's first file does not begin with //! and what is where", &blind);
 }
 
 #[test]
@@ -258,15 +276,10 @@ fn unsafe_is_only_where_the_system_is() {
 
 #[test]
 fn every_crate_but_the_supervisor_forbids_unsafe() {
-    let mut complaints = Vec::new();
-    for name in EDGES.iter().map(|(_, folder, ..)| *folder).filter(|folder| *folder != "supervisor") {
-        for file in ["src/lib.rs", "src/main.rs"] {
-            let text = fs::read_to_string(root().join(name).join(file));
-            if text.is_ok_and(|text| !text.contains("#![forbid(unsafe_code)]")) {
-                complaints.push(format!("{name}/{file}"));
-            }
-        }
-    }
+    let crates = EDGES.iter().filter(|(name, ..)| *name != "supervisor");
+    let files = crates.flat_map(|(_, folder, ..)| first_files(folder));
+    let lax = files.filter(|file| !file.text.contains("#![forbid(unsafe_code)]"));
+    let complaints: Vec<String> = lax.map(|file| file.path).collect();
     judge("a crate does not say #![forbid(unsafe_code)]", &complaints);
 }
 
@@ -363,7 +376,7 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             .map(|entry| entry.path().file_stem().expect("a name").to_string_lossy().into_owned())
             .collect()
     };
-    let feeds = |source: &Source| source.path.contains("/tests/") && source.path.ends_with("hostile.rs");
+    let feeds = |source: &Source| source.path.contains("/tests/") && source.path.ends_with("fuzz.rs");
     let tests: String = rust().into_iter().filter(feeds).map(|source| source.text).collect();
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");
     let mut complaints = Vec::new();
@@ -375,7 +388,7 @@ fn every_fuzz_target_has_inputs_and_is_run_by_the_tests() {
             (path(&format!("fuzz_targets/{name}.rs")).is_file(), "has no file in fuzz/fuzz_targets"),
             (inputs, "has no input in fuzz/corpus"),
             (manifest.contains(&format!("name = \"{name}\"")), "is no program of fuzz/Cargo.toml"),
-            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no hostile.rs of the tests"),
+            (tests.contains(&format!("fed(\"{name}\", ")), "is fed by no fuzz.rs of the tests"),
         ] {
             if !is_so {
                 complaints.push(format!("{name}: {what}"));

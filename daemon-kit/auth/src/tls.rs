@@ -258,7 +258,7 @@ pub fn uris(identity: &Identity) -> Vec<String> {
 }
 
 /// Decodes one file as certificates, authority and key.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let (certificates, key) = (parsed(bytes), private_key(bytes));
     let Ok(chain) = certificates else { return };
     let mut roots = RootCertStore::empty();

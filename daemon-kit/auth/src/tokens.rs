@@ -166,7 +166,7 @@ fn one(line: &str) -> Result<Token, LineFault> {
 }
 
 /// Parses arbitrary bytes and checks that the result, written and parsed again, is the same.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let (tokens, _) = Tokens::parse(&String::from_utf8_lossy(bytes));
     let (again, bad) = Tokens::parse(&tokens.to_text());
     assert!(bad.is_empty(), "{bad:?} of {tokens:?}");

@@ -32,8 +32,8 @@
 mod api;
 mod board;
 mod flip;
+pub mod fuzz;
 mod guarding;
-pub mod hostile;
 mod link;
 pub mod probe;
 mod registry;

@@ -15,7 +15,7 @@
 
 mod arbiter;
 mod convert;
-pub(crate) mod hostile;
+pub(crate) mod fuzz;
 mod logs;
 mod operator;
 mod pages;

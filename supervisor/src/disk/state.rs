@@ -167,7 +167,7 @@ fn parse(bytes: &[u8]) -> Result<State, StateError> {
 }
 
 /// Parses bytes that may be a state; also with a correct checksum, which chance alone would never produce.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let _ = parse(bytes);
     let mut signed = format!("sereno-state {VERSION} {:08x}\n", checksum(bytes)).into_bytes();
     signed.extend_from_slice(bytes);

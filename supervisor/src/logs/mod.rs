@@ -315,6 +315,6 @@ fn locked<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Parses bytes that may be an index of times.
-pub(crate) fn hostile(bytes: &[u8]) {
-    times::hostile(bytes);
+pub(crate) fn fuzz(bytes: &[u8]) {
+    times::fuzz(bytes);
 }

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 
-pub use super::absent::{StallTimer, is_opening_stuck};
 use super::queue::Queue;
 use crate::os::Ids;
+pub use crate::os::absent::{StallTimer, is_opening_stuck};
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 pub use crate::os::unix::service_end::ServiceEnd;
 

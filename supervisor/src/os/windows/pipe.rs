@@ -23,11 +23,11 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
 
 use super::Handle;
-pub use super::absent::{StallTimer, is_opening_stuck};
 use super::handle::done;
 use super::outlet::{self, Outlet};
 use super::wait::Wait;
 use crate::os::Ids;
+pub use crate::os::absent::{StallTimer, is_opening_stuck};
 
 /// The most bytes that are moved at once.
 const MOST: usize = 64 * 1024;
