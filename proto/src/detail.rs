@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 
 use crate::v1::UnknownSelector;
 
-/// `google.rpc.Status`.
+/// The message `google.rpc.Status`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
     #[prost(int32, tag = "1")]

@@ -40,7 +40,7 @@ impl Monitor {
     }
 }
 
-/// Reads `[supervisor]`.
+/// Reads the table `[supervisor]`.
 pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
     match root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR)) {
         Some(table) => read_supervisor(&table),

@@ -119,18 +119,27 @@ impl World<'_> {
     }
 }
 
-fn folder(path: &Path) -> Result<(), String> {
+/// Why a folder or a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum PathError {
+    #[error("{} is not a folder", .0.display())]
+    NoFolder(PathBuf),
+    #[error("can not find the folder {}: {}", .0.display(), short(.1))]
+    NotFound(PathBuf, io::Error),
+    #[error("can not open {}: {}", .0.display(), short(.1))]
+    NotOpened(PathBuf, io::Error),
+}
+
+fn folder(path: &Path) -> Result<(), PathError> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => Err(format!("{} is not a folder", path.display())),
-        Err(error) => Err(format!("can not find the folder {}: {}", path.display(), short(&error))),
+        Ok(_) => Err(PathError::NoFolder(path.into())),
+        Err(error) => Err(PathError::NotFound(path.into(), error)),
     }
 }
 
-fn readable(path: &Path) -> Result<(), String> {
-    std::fs::File::open(path)
-        .map(drop)
-        .map_err(|error| format!("can not open {}: {}", path.display(), short(&error)))
+fn readable(path: &Path) -> Result<(), PathError> {
+    std::fs::File::open(path).map(drop).map_err(|error| PathError::NotOpened(path.into(), error))
 }
 
 /// Formats an error of the system without its number.

@@ -147,7 +147,7 @@ impl Readiness {
         self.since = since;
     }
 
-    /// Handles `READY=1`.
+    /// Handles `READY=1` from the run.
     pub fn notified(&mut self, rules: &ReadyRules) {
         self.say(rules, |condition| matches!(condition, Ready::Notify));
     }

@@ -8,6 +8,7 @@ use proto::Name;
 use sereno_config::{Env, Unmatched};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::{SaveError, TrialError};
 use crate::journal::Event;
 use crate::lifecycle::arbiter::Ruling;
 use crate::logs::{Limits, Shared, Which};
@@ -212,7 +213,7 @@ pub struct Plan {
 /// What a file does to a service's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing changes.
+    /// The file changes nothing about it.
     None,
     /// The settings change without touching the process.
     Live,
@@ -241,7 +242,18 @@ pub enum UpgradeError {
     /// An upgrade or a shutdown is under way.
     #[error("an upgrade or a shutdown is under way already")]
     Busy,
-    /// The new program cannot start, or does not understand the state.
+    /// A service holds up a thread of this program, which must end before another program can take its place.
+    #[error(
+        "{0} holds up a thread that reads its output, and the running program goes on; stop it, or try again"
+    )]
+    Stuck(String),
+    /// The state cannot be handed over.
+    #[error("the running program goes on: {0}")]
+    State(#[from] SaveError),
+    /// The new program cannot be started.
+    #[error("the new program is refused, the running one goes on: {0}")]
+    Start(#[from] TrialError),
+    /// The new program has ended with this text: it cannot start, or does not understand the state.
     #[error("the new program is refused, the running one goes on: {0}")]
     Refused(String),
 }

@@ -148,7 +148,7 @@ pub struct Evidence {
 /// The process that holds a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortOwner {
-    /// Its pid.
+    /// The pid of the calling process.
     pub pid: u32,
     /// Its command line.
     pub command: String,

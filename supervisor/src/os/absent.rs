@@ -17,7 +17,7 @@ const WHY: (&str, &str) = if cfg!(windows) {
 #[derive(Debug, Clone)]
 pub enum Cgroups {}
 
-/// Never exists.
+/// Never exists, as there are no cgroups.
 #[derive(Debug)]
 pub enum Cgroup {}
 

@@ -185,18 +185,16 @@ impl Service {
         }
     }
 
-    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let account = self.account().map_err(|error| error.to_string())?;
+    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), StartFailure> {
+        let account = self.account().map_err(PlanError::from)?;
         let caller = self.env_of_caller(world);
-        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)
-            .map_err(|error| error.to_string())?;
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)?;
         let incarnation = self.unit.incarnation();
-        let [out, err] = self.handed_out().map_err(|error| error.to_string())?;
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
         let launch = plan.run(&world.instance, &self.name, incarnation);
         let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)
-                .map_err(|error| error.to_string())?;
+            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
         self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }

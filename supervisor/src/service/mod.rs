@@ -131,11 +131,11 @@ pub struct Service {
     pub unit: Unit,
     /// What is written down of that state.
     pub written: Written,
-    /// Its processes.
+    /// The processes of its runs.
     pub processes: Processes,
     /// The sockets that are bound for it.
     pub sockets: Vec<sockets::Held>,
-    /// Its outputs.
+    /// Where its stdout and stderr go.
     pub outputs: Outputs,
     /// What is known of how well it is.
     pub health: Health,

@@ -13,6 +13,7 @@ use crate::logs::{Key, Logs, RotationPolicy, Which};
 use crate::os::pipe::{Output, ServiceEnd};
 use crate::os::{self, Birth, Cgroups, FdStores, Handle, Host, Ids, NotifySocket};
 
+use super::plan::PlanError;
 use super::{Fifos, NotifySockets, Service, StartFailure, plan};
 
 /// What all services share. Owned by the manager, lent to the drivers.
@@ -102,7 +103,7 @@ impl World {
     /// Listens on the notify socket of a service. `earlier` is its socket, if an earlier supervisor bound one.
     pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
         let address = self.notify_address(service);
-        let account = service.account().map_err(|error| StartFailure::Service(error.to_string()))?;
+        let account = service.account().map_err(PlanError::from)?;
         let ids = plan::ids(account);
         let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.fd_stores);
         listening.map_err(|error| StartFailure::io("its notify socket", &error))

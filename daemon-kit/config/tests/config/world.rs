@@ -100,10 +100,10 @@ program = \"./mine\"
     let at = folder.path("");
     let expected = "\
 sereno.toml:6:12: services.bad.env_file: @/bad.env:1: must be NAME=value
-sereno.toml:7:8: services.bad.user: can not find the user \"no-such-user\" in /etc/passwd
+sereno.toml:7:8: services.bad.user: can not find the user \"no-such-user\"
 sereno.toml:9:11: services.worse.command: can not find the program \"toool\" in PATH nor in @
 sereno.toml:10:16: services.worse.stop.command: can not find the program \"toool\" in PATH nor in @
-sereno.toml:11:9: services.worse.group: can not find the group \"no-such-group\" in /etc/group
+sereno.toml:11:9: services.worse.group: can not find the group \"no-such-group\"
 sereno.toml:12:40: services.worse.health.ca_file: can not open @/ca.pem: no such file or directory
 sereno.toml:13:39: services.worse.checks.x.command: can not find the program @/probe: no such file or directory
 sereno.toml:16:7: services.worst.cwd: can not find the folder @/nope: no such file or directory

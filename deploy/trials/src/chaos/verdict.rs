@@ -24,7 +24,7 @@ pub(super) struct Verdict {
     pub(super) starts: (u64, u64),
     /// Number of last lines that were lost because no process held the pipe.
     pub(super) unheard: u64,
-    /// Errors found.
+    /// The errors that were found.
     pub(super) wrong: Vec<String>,
 }
 

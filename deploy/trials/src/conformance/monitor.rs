@@ -59,19 +59,19 @@ impl Monitor {
         self.child.is_some()
     }
 
-    /// Calls `GetMonitorStatus`.
+    /// Calls the RPC `GetMonitorStatus`.
     pub(super) async fn status(&self) -> Result<v1::MonitorStatus, Status> {
         let mut client = MonitorClient::new(self.channel.clone());
         Ok(client.get_monitor_status(timed(v1::GetMonitorStatusRequest {})).await?.into_inner())
     }
 
-    /// Calls `WatchMonitorStatus`.
+    /// Calls the RPC `WatchMonitorStatus`.
     pub(super) async fn watch(&self) -> Result<Streaming<v1::MonitorStatus>, Status> {
         let mut client = MonitorClient::new(self.channel.clone());
         Ok(client.watch_monitor_status(v1::WatchMonitorStatusRequest {}).await?.into_inner())
     }
 
-    /// Calls `CheckNow`.
+    /// Calls the RPC `CheckNow`.
     pub(super) async fn check_now(&self, service: &str) -> Result<Vec<v1::CheckResult>, Status> {
         let request = v1::CheckNowRequest { service: service.into(), check: String::new() };
         Ok(MonitorClient::new(self.channel.clone()).check_now(timed(request)).await?.into_inner().results)
