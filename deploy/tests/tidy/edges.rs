@@ -7,7 +7,7 @@ use crate::reading::{Source, judge, root, source};
 
 /// Who imports whom: crate, where it lies, its dependencies, and what only its tests have on top. `ctl` has no daemon's
 /// surroundings in it, and the supervisor none of a monitor's.
-const EDGES: [(&str, &str, &[&str], &[&str]); 15] = [
+const EDGES: [(&str, &str, &[&str], &[&str]); 16] = [
     ("proto", "proto", &[], &[]),
     ("sereno-auth", "daemon-kit/auth", &["proto"], &[]),
     ("sereno-config", "daemon-kit/config", &["proto", "sereno-auth"], &[]),
@@ -20,6 +20,7 @@ const EDGES: [(&str, &str, &[&str], &[&str]); 15] = [
         &["proto", "sereno-config", "sereno-connect", "sereno-runtime"],
         &[],
     ),
+    ("sereno-lifecycle", "supervisor/lifecycle", &["proto", "sereno-config"], &[]),
     ("sereno-sockets", "daemon-kit/sockets", &[], &[]),
     (
         "sereno-monitor",
@@ -43,6 +44,7 @@ const EDGES: [(&str, &str, &[&str], &[&str]); 15] = [
             "sereno-auth",
             "sereno-config",
             "sereno-guard",
+            "sereno-lifecycle",
             "sereno-runtime",
             "sereno-serve",
             "sereno-sockets",

@@ -101,7 +101,7 @@ impl Unit {
     }
 
     /// Begins to end the current run; the signal goes out with the next poll.
-    pub(crate) fn end_run(&mut self, end: WhyEnd) -> Answer {
+    pub fn end_run(&mut self, end: WhyEnd) -> Answer {
         match std::mem::replace(&mut self.phase, Phase::Spawning) {
             Phase::Alive(run) => {
                 self.phase = Phase::Stopping { run, stage: Stage::Untold, end };

@@ -30,6 +30,8 @@
 //! | [`case`] | that request, and the facts that the answer depends on |
 //! | [`watchdog`] | whether a living run is frozen |
 
+#![forbid(unsafe_code)]
+
 pub mod arbiter;
 pub mod boot_instant;
 pub mod case;

@@ -11,8 +11,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Why the supervisor could not try a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::lifecycle) struct Hindrance {
-    pub(in crate::lifecycle) reason: String,
+pub(crate) struct Hindrance {
+    pub(crate) reason: String,
     /// The wait until the next try.
     wait: Duration,
 }
