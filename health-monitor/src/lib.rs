@@ -13,7 +13,7 @@
 //! | `leaf` | a separate cgroup for one check |
 //! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
 //! | [`shim`] | the same program again, as the parent of a launcher, which holds its outputs |
-//! | [`hostile`] | entry points for fuzzers: malformed answers |
+//! | [`fuzz`] | entry points for fuzzers: malformed answers |
 //!
 //! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
 
@@ -23,7 +23,7 @@ mod child;
 mod connection;
 mod exec;
 mod expect;
-pub mod hostile;
+pub mod fuzz;
 mod http;
 pub mod launcher;
 mod leaf;

@@ -14,9 +14,9 @@
 
 pub mod api;
 pub mod disk;
-mod guard;
 #[doc(hidden)]
-pub mod hostile;
+pub mod fuzz;
+mod guard;
 pub mod journal;
 pub mod lifecycle;
 pub mod logs;

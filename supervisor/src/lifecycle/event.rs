@@ -15,7 +15,7 @@ pub enum WhyEnd {
     Stop,
     /// A new run was requested: by a person, a changed file, or a dependency that restarted.
     Restart,
-    /// A monitor asked for a restart, and the arbiter granted it.
+    /// A monitor or the watchdog asked for a restart, and the arbiter granted it.
     Asked,
     /// It was not ready in time, and there is evidence for that.
     NotReady,
@@ -36,7 +36,7 @@ pub enum Request {
     Stop,
     /// Start a new run without delay.
     Restart,
-    /// Start a new run, by policy: the arbiter granted a monitor's request.
+    /// Start a new run, by policy: the arbiter granted a request.
     Ask,
     /// Start a new run, by policy: it uses more memory than it may.
     Unburden,

@@ -26,8 +26,8 @@
 //! | `unit` | a service: what is wanted, what it is doing, what must be done next |
 //! | [`saved`] | a unit written down and read back |
 //! | [`deps`] | which services may start and which must stop first |
-//! | [`arbiter`] | the answer to a monitor's request |
-//! | [`case`] | the facts that the answer depends on |
+//! | [`arbiter`] | the answer to a request for a restart |
+//! | [`case`] | that request, and the facts that the answer depends on |
 //! | [`watchdog`] | whether a living run is frozen |
 
 pub mod arbiter;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::Name;
+use proto::{Name, REPORT_WHILE_STARTING};
 use sereno_config::{Ready, Service};
 
 use super::BootInstant;
@@ -59,7 +59,7 @@ pub struct CheckFact {
     pub foreign: bool,
     /// When the check behind the report ended.
     pub at: BootInstant,
-    /// The interval of the check now.
+    /// The time from one check to the next, now.
     pub every: Duration,
 }
 
@@ -86,11 +86,10 @@ impl Mark {
 
     /// Returns whether this is a recent failure, reported by a monitor that is attached and not blind.
     fn is_evidence(&self, now: BootInstant) -> bool {
-        // A monitor of a starting service reports every 2 s, so the newest result can be that old.
-        const REPORT_EVERY: Duration = Duration::from_secs(2);
+        // The newest result can be as old as the report that brought it.
         self.watched.is_some()
             && self.last.as_ref().is_some_and(|last| {
-                let fresh = now.since(last.at) <= 2 * last.every.max(REPORT_EVERY);
+                let fresh = now.since(last.at) <= 2 * last.every.max(REPORT_WHILE_STARTING);
                 (last.passing == Some(false) || last.failures > 0) && !last.foreign && fresh
             })
     }
@@ -148,7 +147,7 @@ impl Readiness {
         self.since = since;
     }
 
-    /// Handles `READY=1`.
+    /// Handles `READY=1` from the run.
     pub fn notified(&mut self, rules: &ReadyRules) {
         self.say(rules, |condition| matches!(condition, Ready::Notify));
     }
