@@ -42,33 +42,35 @@ mod system {
         ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, MOST_LEFT, Pipes, TooManyLeft, io,
     };
 
-    /// Killed commands that are not reaped yet, and the user they ran as (`None`: that of this monitor).
+    /// Killed commands, and shims of such, that are not reaped yet, and the user they ran as (`None`: that of this monitor).
     static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
 
     type Left = (Option<u32>, Child);
 
-    /// A command that runs. It is killed with its process group when this is dropped.
+    /// A command that runs. It is killed with its process group when this is dropped; a shim is not: it kills its command
+    /// when its stdin is closed, and then ends.
     #[derive(Debug)]
     pub(crate) struct Running {
         user: Option<u32>,
+        is_shim: bool,
         child: Option<Child>,
         ends: Signal,
     }
 
     impl Running {
         /// Starts a command that runs as this user; `None`: as the user of this monitor.
-        pub(crate) fn start(command: Command, user: Option<u32>) -> io::Result<(Self, Pipes)> {
+        pub(crate) fn start(command: Command, user: Option<u32>, is_shim: bool) -> io::Result<(Pipes, Self)> {
             // Made before the command, so that its end is not missed.
             let ends = signal(SignalKind::child())?;
             let mut child = command.into_std().spawn()?;
             let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-            let running = Self { user, child: Some(child), ends };
+            let running = Self { user, is_shim, child: Some(child), ends };
             let pipes = Pipes {
                 stdin: stdin.map(ChildStdin::from_std).transpose()?,
                 stdout: stdout.map(ChildStdout::from_std).transpose()?,
                 stderr: stderr.map(ChildStderr::from_std).transpose()?,
             };
-            Ok((running, pipes))
+            Ok((pipes, running))
         }
 
         /// Waits until the command has ended and is reaped.
@@ -89,11 +91,9 @@ mod system {
     impl Drop for Running {
         fn drop(&mut self) {
             let Some(mut child) = self.child.take() else { return };
-            if let Some(leader) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(leader, Sent::KILL);
+            if !self.is_shim {
+                let _ = kill_process_group(Pid::from_child(&child), Sent::KILL);
             }
-            // A launcher that leads no group yet. Does nothing if the command was reaped.
-            let _ = child.kill();
             if is_left(&mut child) {
                 LEFT.lock().unwrap_or_else(PoisonError::into_inner).push((self.user, child));
             }
@@ -161,11 +161,15 @@ mod system {
     pub(crate) struct Running(tokio::process::Child);
 
     impl Running {
-        pub(crate) fn start(mut command: Command, _user: Option<u32>) -> io::Result<(Self, Pipes)> {
+        pub(crate) fn start(
+            mut command: Command,
+            _user: Option<u32>,
+            _is_shim: bool,
+        ) -> io::Result<(Pipes, Self)> {
             let mut child = command.kill_on_drop(true).spawn()?;
             let pipes =
                 Pipes { stdin: child.stdin.take(), stdout: child.stdout.take(), stderr: child.stderr.take() };
-            Ok((Self(child), pipes))
+            Ok((pipes, Self(child)))
         }
 
         pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {

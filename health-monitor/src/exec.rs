@@ -12,12 +12,13 @@ use tokio::time::timeout;
 
 use crate::child::{Pipes, Running, lead_group, reap};
 use crate::launcher;
-use crate::leaf::Leaf;
+use crate::leaf::{Leaf, remove_left};
+use crate::shim;
 
 /// Number of bytes of the output that are kept.
-const KEPT: usize = 200;
+pub(crate) const KEPT: usize = 200;
 /// How long the output is read after the command has ended: a background process that it left may hold the pipe open.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A check by one command, which passes if the command exits with 0.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl ExecCheck {
         if let Some(Err(error)) = restricted.map(launcher::may_launch) {
             return Verdict::failing(error.to_string());
         }
+        remove_left();
         if let Err(refused) = reap(self.user()) {
             // Not reported as this monitor's own trouble: that would make it blind for the services of other users too.
             return Verdict::failing(refused.to_string());
@@ -68,7 +70,8 @@ impl ExecCheck {
             }
         };
         // From here on the end of this future is the end of the command and of all it started.
-        let (mut running, pipes) = match self.spawn(leaf.as_ref()) {
+        // Its outputs are dropped after it: everything is killed before they are closed.
+        let (mut pipes, mut running) = match self.spawn(leaf.as_ref()) {
             Ok(started) => started,
             Err(error) => {
                 let mut verdict = Verdict::of_error(&error);
@@ -76,14 +79,19 @@ impl ExecCheck {
                 return verdict;
             }
         };
-        let Pipes { stdin, stdout, stderr } = pipes;
-        if let (Some(restricted), Some(mut stdin)) = (restricted, stdin) {
-            // A launcher that exits before it has read everything reports the reason itself.
-            let _ = stdin.write_all(&launcher::instructions(restricted)).await;
+        if let (Some(restricted), Some(stdin)) = (restricted, &mut pipes.stdin) {
+            // A shim that exits before it has read everything reports the reason itself.
+            let _ = stdin.write_all(&shim::framed(&launcher::instructions(restricted))).await;
         }
         let (mut said, mut complained) = (Vec::new(), Vec::new());
+        let most_said = if restricted.is_some() { shim::STATUS + KEPT } else { KEPT };
         let ended = {
-            let reading = async { tokio::join!(read(stdout, &mut said), read(stderr, &mut complained)) };
+            let reading = async {
+                tokio::join!(
+                    read(pipes.stdout.as_mut(), most_said, &mut said),
+                    read(pipes.stderr.as_mut(), KEPT, &mut complained)
+                )
+            };
             tokio::pin!(reading);
             let mut read = false;
             loop {
@@ -91,13 +99,20 @@ impl ExecCheck {
                     biased;
                     _ = &mut reading, if !read => read = true,
                     ended = running.wait() => {
-                        if !read {
-                            let _ = timeout(LAST_WORDS, &mut reading).await;
+                        if !read && restricted.is_some() {
+                            // Nothing else holds the outputs of a shim open.
+                            reading.await;
+                        } else if !read {
+                            let _ = timeout(LAST_WORDS, reading).await;
                         }
                         break ended;
                     }
                 }
             }
+        };
+        let ended = match ended {
+            Ok(status) if restricted.is_some() && status.success() => shim::take_status(&mut said),
+            ended => ended,
         };
         match ended {
             Ok(status) => judge(status, if complained.is_empty() { said } else { complained }),
@@ -105,17 +120,16 @@ impl ExecCheck {
         }
     }
 
-    fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<(Running, Pipes)> {
+    fn spawn(&self, leaf: Option<&Leaf>) -> std::io::Result<(Pipes, Running)> {
         let mut command = if self.spec.restricted.is_some() {
-            // The launcher creates its own session, which the leader of a process group can not.
-            let mut command = launcher::command(leaf.map(Leaf::path))?;
+            let mut command = launcher::command(shim::VERB, leaf.map(|leaf| leaf.path().into()))?;
             command.stdin(Stdio::piped());
             command
         } else {
             self.command()
         };
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running::start(command, self.user())
+        Running::start(command, self.user(), self.spec.restricted.is_some())
     }
 
     /// Returns the command itself, with all rights of this monitor.
@@ -158,14 +172,14 @@ fn judge_command(argv: &[String], env: &HashMap<String, String>) -> Result<(), T
     }
 }
 
-/// Reads to the end, so that the command never blocks on the pipe, and keeps the beginning.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+/// Reads to the end, so that the command never blocks on the pipe, and keeps this number of bytes of the beginning.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, most: usize, kept: &mut Vec<u8>) {
     let Some(mut pipe) = pipe else { return };
     let mut buffer = [0; 4096];
     loop {
         match pipe.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(read) => kept.extend_from_slice(&buffer[..read.min(KEPT - kept.len())]),
+            Ok(read) => kept.extend_from_slice(&buffer[..read.min(most - kept.len())]),
         }
     }
 }

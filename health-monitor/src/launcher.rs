@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "other systems have no users to change to"))]
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
@@ -59,7 +60,7 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    fn of(step: impl Into<String>, cause: impl Into<io::Error>) -> Self {
+    pub(crate) fn of(step: impl Into<String>, cause: impl Into<io::Error>) -> Self {
         Self::Step { step: step.into(), cause: cause.into() }
     }
 }
@@ -77,17 +78,22 @@ pub(crate) fn may_launch(spec: &RestrictedExec) -> Result<(), LaunchError> {
     system::may_launch(spec)
 }
 
-/// Returns the command that starts a launcher, which enters this cgroup and waits for instructions on its stdin.
-pub(crate) fn command(cgroup: Option<&Path>) -> io::Result<tokio::process::Command> {
+/// Returns the command that starts this program again with this verb. The launcher will enter this cgroup.
+pub(crate) fn command(verb: &str, cgroup: Option<OsString>) -> io::Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(system::own_program()?);
-    command.arg(VERB).args(cgroup).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
+    command.arg(verb).args(cgroup).env_clear().envs(std::env::var_os(MARK).map(|mark| (MARK, mark)));
     Ok(command)
+}
+
+/// Leaves the session and the inherited files of the caller.
+pub(crate) fn stand_alone() -> Result<(), LaunchError> {
+    system::stand_alone()
 }
 
 /// Leaves the monitor's session and files, enters the cgroup named in its arguments, if any, and becomes
 /// the command described on stdin. Returns only on failure.
 pub fn launch() -> LaunchError {
-    if let Err(error) = system::stand_alone() {
+    if let Err(error) = stand_alone() {
         return error;
     }
     if let Some(cgroup) = std::env::args_os().nth(2)

@@ -35,7 +35,6 @@ impl Leaf {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // Leaves of an earlier process of this monitor, which was killed.
         ONCE.call_once(|| abandoned(own).into_iter().for_each(|leaf| drop(Self(leaf))));
-        remove_left();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = own.join(format!("{PREFIX}{}-{number}", std::process::id()));
         fs::create_dir(&path).map(|()| Self(path))
@@ -89,7 +88,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Removes leaves whose processes have ended; the others are tried again at the next check.
-fn remove_left() {
+pub(crate) fn remove_left() {
     let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
     left.retain(|path| remove(path).is_err_and(|error| error.kind() != io::ErrorKind::NotFound));
 }

@@ -12,6 +12,7 @@
 //! | `child` | a running command, and how its end is noticed |
 //! | `leaf` | a separate cgroup for one check |
 //! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
+//! | [`shim`] | the same program again, as the parent of a launcher, which holds its outputs |
 //! | [`fuzz`] | entry points for fuzzers: malformed answers |
 //!
 //! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
@@ -28,6 +29,7 @@ pub mod launcher;
 mod leaf;
 pub mod probe;
 mod request;
+pub mod shim;
 mod tls;
 
 pub use probe::HealthProbe;

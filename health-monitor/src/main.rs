@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use health_monitor::{HealthProbe, NAME, launcher};
+use health_monitor::{HealthProbe, NAME, launcher, shim};
 use sereno_monitor::start::{Flags, start};
 
 /// Watches services over HTTP, and asks the supervisor for a restart when they are sick
@@ -46,10 +46,19 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    // Comes first: the launcher of a check is single-threaded and needs none of the setup below.
-    if std::env::args_os().nth(1).is_some_and(|verb| verb == launcher::VERB) {
-        let _ = writeln!(std::io::stderr(), "{NAME}: {}", launcher::launch());
-        return ExitCode::from(launcher::FAILED);
+    // Comes first: the launcher of a check is single-threaded, and neither it nor the shim needs the setup below.
+    let ended = match std::env::args_os().nth(1).as_ref().and_then(|verb| verb.to_str()) {
+        Some(launcher::VERB) => Some(Err(launcher::launch())),
+        Some(shim::VERB) => Some(shim::run()),
+        _ => None,
+    };
+    match ended {
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            let _ = writeln!(std::io::stderr(), "{NAME}: {error}");
+            return ExitCode::from(launcher::FAILED);
+        }
+        None => {}
     }
     let Args { config, supervisor, listen, token_file, ca, cert, key, log } = Args::parse();
     let flags = Flags { config, supervisor, listen, log, token_file, tls: [ca, cert, key] };

@@ -33,6 +33,7 @@ mod init_system;
 mod instances;
 mod judgement;
 mod leftovers;
+mod locked_outputs;
 mod log_folder_bombs;
 mod logs;
 mod lost_home;

@@ -1,8 +1,12 @@
 //! The command check.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use health_monitor::{launcher, shim};
+use prost::Message as _;
 use proto::v1;
 use proto::v1::target::Spec;
 use sereno_monitor::Verdict;
@@ -130,33 +134,74 @@ async fn what_must_not_be_run_is_not_run_and_says_why() {
     assert!(refused.err().expect("refused").to_string().starts_with("exec.argv: "));
 }
 
-/// What a launcher says that is asked to run this, started by this user.
-fn launch(spec: &v1::RestrictedExec, uid: Option<u32>) -> (Option<i32>, String) {
-    use std::io::Write as _;
+/// The monitor itself, as it is started with a verb by this user.
+fn monitor(verb: &str, uid: Option<u32>) -> Child {
     use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
-
-    use prost::Message as _;
 
     // Not by CARGO_BIN_EXE_health-monitor: a shell between cargo and the compiler drops variables with a dash.
     let test = std::env::current_exe().expect("this test");
     let monitor = test.ancestors().nth(2).expect("a folder").join("health-monitor");
-    #[expect(clippy::disallowed_methods, reason = "the launcher itself is tried here")]
+    #[expect(clippy::disallowed_methods, reason = "the launcher and the shim themselves are tried here")]
     let mut command = Command::new(monitor);
-    command
-        .arg(health_monitor::launcher::VERB)
-        .env_clear()
-        .env("SERENO_UNIT", "mark")
-        .env("SECRET", "root's");
+    command.arg(verb).env_clear().env("SERENO_UNIT", "mark").env("SECRET", "root's");
     if let Some(uid) = uid {
         command.uid(uid);
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
+    command.spawn().expect("it starts")
+}
+
+/// What a launcher says that is asked to run this, started by this user.
+fn launch(spec: &v1::RestrictedExec, uid: Option<u32>) -> (Option<i32>, String) {
+    let mut child = monitor(launcher::VERB, uid);
     child.stdin.take().expect("a pipe").write_all(&spec.encode_to_vec()).expect("written");
     let output = child.wait_with_output().expect("it ends");
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     (output.status.code(), said.concat())
+}
+
+/// A shim that runs this, and the open pipe to it.
+fn start_shim(script: &str) -> (Child, ChildStdin) {
+    let env = [("PATH".into(), "/usr/bin:/bin".into())].into();
+    let spec = v1::RestrictedExec { env, ..restricted(script) }.encode_to_vec();
+    let mut child = monitor(shim::VERB, None);
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let length = u32::try_from(spec.len()).expect("short");
+    stdin.write_all(&[&length.to_ne_bytes(), &spec[..]].concat()).expect("written");
+    (child, stdin)
+}
+
+#[test]
+fn a_shim_reports_how_a_command_ended_and_the_beginning_of_what_it_said() {
+    let flood = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2";
+    for (end, expected) in [("exit 3", 3 << 8), ("kill -9 $$", 9), ("sleep 600 & exit 0", 0)] {
+        let (child, _stdin) = start_shim(&format!("{flood}; {end}"));
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success());
+        let (status, said) = output.stdout.split_first_chunk().expect("a status");
+        assert_eq!(
+            (i32::from_ne_bytes(*status), said.len(), output.stderr.len()),
+            (expected, 200, 200),
+            "{end}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_shim_that_is_let_go_of_kills_the_group_of_its_command_and_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("pids");
+    let (mut child, stdin) =
+        start_shim(&format!("sleep 600 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display()));
+    let written = async {
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(CEILING, written).await.expect("in time");
+    drop(stdin);
+    are_gone(&file).await;
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]
