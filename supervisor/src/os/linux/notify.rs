@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
 
+use super::pipe::close_apart;
 use crate::os::Ids;
 
 /// The folder for the sockets of services that run as another user, which cannot enter home.
@@ -97,8 +98,10 @@ impl NotifySocket {
     pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
         let mut buffer = [0; 4096];
         loop {
-            let (length, sender) =
+            let (length, sender, files) =
                 self.0.async_io(Interest::READABLE, || read(self.0.as_fd(), &mut buffer)).await?;
+            // The next message waits until they are closed: a service that holds this up is not heard meanwhile.
+            close_apart(files).await;
             if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
                 return Ok((text.into(), sender));
             }
@@ -124,18 +127,26 @@ fn make_shared_dir(path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
-/// Reads a datagram. Descriptors sent with it (`FDSTORE=1`, `BARRIER=1`) are closed, which is what a barrier waits for:
-/// by the kernel, as there is no room for them, and here if some arrive anyway.
-fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
-    // Room for credentials only, aligned for the kernel's header. They come first.
-    #[expect(clippy::cast_possible_truncation, reason = "twelve bytes")]
-    // SAFETY: only computes a size.
-    const ROOM: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
-    let mut space = [0_u64; ROOM / size_of::<u64>()];
+/// The most descriptors that the kernel passes with one message (`SCM_MAX_FD`).
+const MOST_FILES: usize = 253;
+
+/// Reads a datagram: its length, its sender, and the descriptors that came with it (`FDSTORE=1`, `BARRIER=1`). A barrier
+/// waits until they are closed. There is room for all of them, because the kernel closes what has no room at once, and
+/// closing a pipe can take as long as its other users want.
+fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>, Vec<OwnedFd>)> {
+    #[expect(clippy::cast_possible_truncation, reason = "about a thousand bytes")]
+    // SAFETY: only computes sizes.
+    const ROOM: usize = unsafe {
+        libc::CMSG_SPACE(size_of::<libc::ucred>() as u32)
+            + libc::CMSG_SPACE((MOST_FILES * size_of::<RawFd>()) as u32)
+    } as usize;
+    // Aligned for the kernel's headers.
+    let mut space = [0_u64; ROOM.div_ceil(size_of::<u64>())];
+    let mut files = Vec::new();
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: plain memory that the call may fill, and every pointer outlives the call. Of the received control data,
     // only a header marked as credentials is read as such, and received descriptors belong to this process alone and
-    // are closed. Not by rustix, which takes a sender's pid of 0 (a process outside this pid namespace) for a pid.
+    // are handed on. Not by rustix, which takes a sender's pid of 0 (a process outside this pid namespace) for a pid.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
@@ -155,17 +166,26 @@ fn read(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<
                 }
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                     let bytes = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
-                    let files = libc::CMSG_DATA(header);
+                    let numbers = libc::CMSG_DATA(header);
                     for at in (0..bytes).step_by(size_of::<RawFd>()) {
-                        let file = files.add(at).cast::<[u8; size_of::<RawFd>()]>().read();
-                        drop(OwnedFd::from_raw_fd(RawFd::from_ne_bytes(file)));
+                        let number = numbers.add(at).cast::<[u8; size_of::<RawFd>()]>().read();
+                        files.push(OwnedFd::from_raw_fd(RawFd::from_ne_bytes(number)));
                     }
                 }
                 _ => {}
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
-        Ok((length, sender))
+        Ok((length, sender, files))
+    }
+}
+
+impl Drop for NotifySocket {
+    /// Closes it on a thread of its own, with the descriptors of messages that were not read.
+    fn drop(&mut self) {
+        if let Ok(copy) = self.0.as_fd().try_clone_to_owned() {
+            drop(close_apart(vec![copy]));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -145,6 +146,28 @@ static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
 /// Returns whether a thread of this process is stuck with opening a pipe.
 pub fn is_opening_stuck() -> bool {
     LEFT_BEHIND.load(Ordering::Relaxed) > 0
+}
+
+/// Closes files on a thread of its own, as a service may hold that up. The future ends when they are closed.
+pub(super) fn close_apart(files: Vec<OwnedFd>) -> impl Future<Output = ()> {
+    let (closed, told) = tokio::sync::oneshot::channel::<()>();
+    if !files.is_empty() {
+        LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
+        let files = ManuallyDrop::new(files);
+        let started = thread::Builder::new().name("close".into()).stack_size(64 * 1024).spawn(move || {
+            drop(ManuallyDrop::into_inner(files));
+            LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+            drop(closed);
+        });
+        if started.is_err() {
+            // They stay open.
+            LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    async move {
+        // Nothing is ever sent: the channel ends with the thread.
+        let _ = told.await;
+    }
 }
 
 /// Does what a service may hold up, on a thread of its own, and waits for it only briefly.
