@@ -15,6 +15,9 @@ pub struct Home {
 /// Exit code of a supervisor that refuses to run a file because what another file started still runs in its home.
 pub const OTHER_FILE: u8 = 4;
 
+/// Name of the lock in `run`.
+pub(crate) const LOCK: &str = "supervisor.lock";
+
 /// Longest `run` folder for which every socket and FIFO below it still has a legal path.
 const MAX_RUN: usize = 100 - "/supervisor.sock".len();
 
@@ -56,7 +59,7 @@ impl Home {
 
     /// The only truth about who supervises.
     pub fn lock(&self) -> PathBuf {
-        self.run.join("supervisor.lock")
+        self.run.join(LOCK)
     }
 
     /// Where a daemon listens.

@@ -1,4 +1,5 @@
-//! Linux: a pidfd holds the supervisor; its lock is found among its open files.
+//! Linux: a pidfd holds the supervisor; its lock is found among its open files. A supervisor that was killed and cannot
+//! end, because a thread of it waits in the kernel, counts as dead.
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -8,9 +9,13 @@ use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sereno_config::never_runs_again;
 use tokio::sync::oneshot;
 
 pub(super) use super::unix::start;
+
+/// Interval of checks whether the process was killed and cannot end, which its pidfd does not tell.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Checks that the supervisor with this lock belongs to this user; returns the reason if not.
 pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
@@ -24,7 +29,10 @@ pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
 
 /// A process that was alive when it was found.
 #[derive(Debug)]
-pub(super) struct Process(OwnedFd);
+pub(super) struct Process {
+    pid: u32,
+    pidfd: OwnedFd,
+}
 
 impl Process {
     /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
@@ -40,42 +48,41 @@ impl Process {
         // The pidfd is opened before the check: the pid may have been reused by another process, which does
         // not have the lock open.
         match has_open(pid, (found.dev(), found.ino())) {
-            _ if has_ended(&pidfd) => Ok(None),
-            Ok(true) => Ok(Some(Self(pidfd))),
+            _ if has_ended(&pidfd) || never_runs_again(pid) => Ok(None),
+            Ok(true) => Ok(Some(Self { pid, pidfd })),
             Ok(false) => Ok(None),
             Err(error) => Err(format!("looking at pid {pid}: {error}")),
         }
     }
 
-    /// Returns a future that completes when the process ends.
+    /// Returns a future that completes when the process ends, or can never run again. A thread waits for it: tokio has
+    /// no safe way for that.
     pub(super) fn died(&self) -> io::Result<impl Future<Output = ()> + use<>> {
-        died(&self.0)
+        let (pid, pidfd) = (self.pid, self.pidfd.try_clone()?);
+        let (tell, told) = oneshot::channel::<()>();
+        thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
+            while !has_ended_within(&pidfd, LOOK) && !never_runs_again(pid) {}
+            drop(tell);
+        })?;
+        Ok(async move {
+            // The channel never carries a value: it closes when the thread ends.
+            let _ = told.await;
+        })
     }
 
     /// Kills the process. If it has already ended, nothing is left to do.
     pub(super) fn kill(&self) {
-        let _ = pidfd_send_signal(&self.0, Signal::KILL);
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 }
 
-/// Returns a future that completes when the process ends. A thread waits for it: tokio has no safe way for that.
-fn died(pidfd: &OwnedFd) -> io::Result<impl Future<Output = ()> + use<>> {
-    let pidfd = pidfd.try_clone()?;
-    let (tell, told) = oneshot::channel::<()>();
-    thread::Builder::new().name("guard".into()).stack_size(64 * 1024).spawn(move || {
-        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        while let Err(rustix::io::Errno::INTR) = poll(&mut fds, None) {}
-        drop(tell);
-    })?;
-    Ok(async move {
-        // The channel never carries a value: it closes when the thread ends.
-        let _ = told.await;
-    })
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    has_ended_within(pidfd, Timespec { tv_sec: 0, tv_nsec: 0 })
 }
 
-fn has_ended(pidfd: &OwnedFd) -> bool {
+fn has_ended_within(pidfd: &OwnedFd, time: Timespec) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    poll(&mut fds, Some(&time)).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether a process has a file open, by device and inode.
@@ -124,11 +131,12 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("starts");
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("it lives");
-        let died = died(&pidfd).expect("watched");
-        assert!(!has_ended(&pidfd));
+        let process = Process { pid: child.id(), pidfd };
+        let died = process.died().expect("watched");
+        assert!(!has_ended(&process.pidfd));
         child.kill().expect("killed");
         died.await;
-        assert!(has_ended(&pidfd), "also while nobody has waited for it");
+        assert!(has_ended(&process.pidfd), "also while nobody has waited for it");
         child.wait().expect("ours");
     }
 }

@@ -25,8 +25,9 @@ pub(super) fn supervise(
     let table = start.config.supervisor.clone();
     let mut shutdown = Shutdown::new();
     // After a restart the services must not wait for the network, so binding is retried; `up` reports a failure at
-    // once.
-    let policy = if start.wanted == Wanted::Up { BindPolicy::FailFast } else { BindPolicy::Retry };
+    // once, unless a supervisor that cannot end may still hold the addresses.
+    let is_first = start.wanted == Wanted::Up && locks.iter().all(|lock| lock.taken_over_from().is_none());
+    let policy = if is_first { BindPolicy::FailFast } else { BindPolicy::Retry };
     let mut api = Some(Api::bind(&home, &table, policy, shutdown.clone())?);
     let mut children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();
