@@ -30,6 +30,7 @@ mod hostile_monitor;
 mod import;
 mod init_system;
 mod instances;
+mod jammed;
 mod judgement;
 mod leftovers;
 mod log_folder_bombs;
