@@ -32,6 +32,7 @@ fn launch(program: &str, args: &[&str], mark: &str, more: &[(&str, &str)]) -> La
         limits: Vec::new(),
         ids: None,
         confine: os::Confine::default(),
+        own_keyring: false,
         listens: false,
     }
 }

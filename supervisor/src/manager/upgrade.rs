@@ -66,6 +66,7 @@ impl Manager {
             limits: self.world.host.limits.clone(),
             ids: None,
             confine: os::Confine::default(),
+            own_keyring: false,
             listens: false,
         };
         let said = os::open_private(&self.said_path()).map_err(|error| error.to_string())?;
