@@ -173,9 +173,6 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     let added = Added::load(&home.state());
     let left_out = added.join(&mut config);
     let _log = logging::init("supervisor", &config.supervisor.log, Some(&home.log()))?;
-    if let Some(pid) = locks.iter().find_map(Lock::taken_over_from) {
-        tracing::warn!(pid, "the lock was taken over: its holder was killed and cannot end, as it waits in the kernel");
-    }
     for (name, why) in left_out {
         tracing::warn!(service = name, "was added by hand and is left out: {why}");
     }

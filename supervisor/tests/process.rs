@@ -127,14 +127,15 @@ fn a_session_keyring_of_its_own_is_new() {
     let keyrings = || std::fs::read_to_string("/proc/keys").unwrap_or_default();
     let before = keyrings();
     if !before.contains("_ses") {
-        eprintln!("SKIPPED: this process has no session keyring");
+        // A container may forbid keyrings.
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
     let null = os::null_device().expect("/dev/null");
     let of_child = |own_keyring| {
-        let launch = Launch { own_keyring, ..launch(&format!("cat /proc/keys > {}", out.display()), "t5/k/1") };
+        let launch =
+            Launch { own_keyring, ..launch(&format!("cat /proc/keys > {}", out.display()), "t5/k/1") };
         let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
         let process = os::spawn(&launch, &fds, None, None).expect("started");
         assert_eq!(wait(&process), Exit::Code(0));

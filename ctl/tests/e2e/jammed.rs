@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{System, eventually, kill, wants};
 
-const FILE: &str = "[services.jam]\ncommand = [\"{python}\", \"{jam}\"]\n[services.other]\ncommand = \"sleep 1000\"\n";
+const FILE: &str =
+    "[services.jam]\ncommand = [\"{python}\", \"{jam}\"]\n[services.other]\ncommand = \"sleep 1000\"\n";
 
 /// A system whose supervisor has been killed and can not end.
 struct Jammed {

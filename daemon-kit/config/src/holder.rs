@@ -145,7 +145,9 @@ mod system {
         use super::*;
 
         fn status(own: &str, shared: &str) -> String {
-            format!("Name:\tlogs\nState:\tD (disk sleep)\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t0000000000000100\n")
+            format!(
+                "Name:\tlogs\nState:\tD (disk sleep)\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t0000000000000100\n"
+            )
         }
 
         const NONE: &str = "0000000000000000";
@@ -155,12 +157,18 @@ mod system {
         #[test]
         fn a_task_is_judged_by_its_state_and_what_is_pending() {
             let stat = |state: &str, flags: u64| {
-                format!("22573 (lo) D (gs) {state} 22515 22514 16801 0 -1 {flags} 349 0 0 0 0 0 0 0 20 0 3 0 1503445")
+                format!(
+                    "22573 (lo) D (gs) {state} 22515 22514 16801 0 -1 {flags} 349 0 0 0 0 0 0 0 20 0 3 0 1503445"
+                )
             };
             let waits = stat("D", 4_194_368);
             assert_eq!(judge(&waits, &status(NONE, NONE)), Task::Alive, "it may get what it waits for");
             assert_eq!(judge(&waits, &status(KILLED, KILLED)), Task::Stuck, "kill -9");
-            assert_eq!(judge(&waits, &status(KILLED, NONE)), Task::Stuck, "another task has exited the process");
+            assert_eq!(
+                judge(&waits, &status(KILLED, NONE)),
+                Task::Stuck,
+                "another task has exited the process"
+            );
             assert_eq!(judge(&waits, &status(NONE, "0000000000004000")), Task::Alive, "SIGTERM");
             assert_eq!(judge(&stat("D", 4_228_172), &status(NONE, NONE)), Task::Stuck, "it closes its files");
             assert_eq!(judge(&stat("Z", 4_228_172), &status(NONE, KILLED)), Task::Ended);

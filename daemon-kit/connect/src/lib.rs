@@ -26,10 +26,14 @@ use tonic::{Request, Status};
 
 pub use error::ConnectError;
 
-/// Interval of HTTP/2 pings over TCP. They detect a peer that is gone, which TCP does not report.
+/// Interval of HTTP/2 pings. They detect a peer that is gone, which TCP does not report.
 pub const PING: Duration = Duration::from_secs(10);
 /// Time within which a ping must be answered. See [`PING`].
 pub const PONG: Duration = Duration::from_secs(5);
+
+/// Time within which a ping over a local endpoint must be answered. There the system reports a peer that is gone, unless
+/// it was killed and a thread of it waits in the kernel: then its sockets stay open. As long as a supervisor may hang.
+const LOCAL_PONG: Duration = Duration::from_secs(30);
 
 /// Connection time-out of a daemon, which retries.
 const LAZY: Duration = Duration::from_secs(2);
@@ -113,8 +117,6 @@ fn with(endpoint: &Endpoint, tls: Option<TlsFiles>) -> Channel {
 fn target(endpoint: &Endpoint) -> tonic::transport::Endpoint {
     // The URI only sets the authority, which is part of the contract: HTTP/2 servers accept no path there.
     let target = tonic::transport::Endpoint::from_static("http://localhost");
-    if endpoint.is_local() {
-        return target;
-    }
-    target.http2_keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true)
+    let pong = if endpoint.is_local() { LOCAL_PONG } else { PONG };
+    target.http2_keep_alive_interval(PING).keep_alive_timeout(pong).keep_alive_while_idle(true)
 }

@@ -55,8 +55,8 @@ impl Plan {
         strings.push(c_string(MARK)?);
         let ids = ids(service)?;
         // A monitor runs checks as other users, with its own keyring.
-        let own_keyring =
-            ids.as_ref().is_some_and(|ids| ids.uid != os::own_ids().0) || extra.contains_key("SERENO_MONITOR");
+        let own_keyring = ids.as_ref().is_some_and(|ids| ids.uid != os::own_ids().0)
+            || extra.contains_key("SERENO_MONITOR");
         Ok(Self {
             launch: Launch {
                 program: c_path(&program)?,

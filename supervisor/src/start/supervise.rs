@@ -26,8 +26,15 @@ pub(super) fn supervise(
     let mut shutdown = Shutdown::new();
     // After a restart the services must not wait for the network, so binding is retried; `up` reports a failure at
     // once, unless a supervisor that cannot end may still hold the addresses.
-    let is_first = start.wanted == Wanted::Up && locks.iter().all(|lock| lock.taken_over_from().is_none());
-    let policy = if is_first { BindPolicy::FailFast } else { BindPolicy::Retry };
+    let before = locks.iter().find_map(Lock::taken_over_from);
+    let policy =
+        if start.wanted == Wanted::Up && before.is_none() { BindPolicy::FailFast } else { BindPolicy::Retry };
+    if let Some(pid) = before {
+        tracing::warn!(
+            pid,
+            "the lock was taken over: its holder was killed and cannot end, as it waits in the kernel"
+        );
+    }
     let mut api = Some(Api::bind(&home, &table, policy, shutdown.clone())?);
     let mut children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();
