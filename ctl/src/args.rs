@@ -314,20 +314,25 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// `NAME=VALUE`.
-fn pair(text: &str) -> Result<(String, String), String> {
+/// An argument that can not be parsed; holds examples of what can.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("write {0}")]
+struct Malformed(&'static str);
+
+/// Parses `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), Malformed> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("write NAME=VALUE".into()),
+        _ => Err(Malformed("NAME=VALUE")),
     }
 }
 
-/// `500ms`, `1h30m`; a bare number is seconds, as other tools have it.
-fn duration(text: &str) -> Result<Duration, String> {
+/// Parses `500ms` or `1h30m`; a bare number is seconds, as in other tools.
+fn duration(text: &str) -> Result<Duration, Malformed> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    humantime::parse_duration(text).map_err(|_| "write 500ms, 5s or 1h30m".into())
+    humantime::parse_duration(text).map_err(|_| Malformed("500ms, 5s or 1h30m"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use proto::detail::unknown_selector_of;
 use proto::v1::monitor_client::MonitorClient;
 use proto::v1::supervisor_client::SupervisorClient;
 use proto::v1::{self, MonitorStatus, Status};
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
 use crate::context;
-use crate::failure::Failure;
+use crate::failure::{Failure, NoAnswer};
 
 /// Time limit of `status` for each daemon.
 pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
@@ -24,16 +25,6 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(50);
 /// First pause, which doubles at each attempt: an upgrade takes no longer.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
-
-/// Describes a connection error, with a remedy for a user at a terminal.
-pub(crate) fn plainly(error: &ConnectError) -> String {
-    match error {
-        ConnectError::NoCertificate => {
-            "it wants a certificate: give --ca, --cert and --key, or a context that has them".into()
-        }
-        error => error.to_string(),
-    }
-}
 
 /// A connection to the supervisor.
 #[derive(Clone)]
@@ -67,7 +58,7 @@ macro_rules! streaming {
 impl Supervisor {
     /// Connects, or returns a failure of the command.
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, Failure> {
-        Self::try_connect(endpoint).await.map_err(|error| unreachable(endpoint, plainly(&error)))
+        Self::try_connect(endpoint).await.map_err(|error| unreachable(endpoint, error))
     }
 
     /// Connects, or returns why that failed.
@@ -76,7 +67,7 @@ impl Supervisor {
         if sereno_config::dead_holder_at(endpoint).is_some() {
             return Err(ConnectError::Nobody("killed, and waits in the kernel to end"));
         }
-        let channel = sereno_connect::now(endpoint, context::shown()).await?;
+        let channel = sereno_connect::now(endpoint, context::credentials()).await?;
         let client = SupervisorClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -156,7 +147,7 @@ impl Supervisor {
         match timeout(within, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(failure(word, &self.endpoint, &status)),
-            Err(_) => Err(unreachable(&self.endpoint, silent(within))),
+            Err(_) => Err(unreachable(&self.endpoint, NoAnswer::Silent(within))),
         }
     }
 }
@@ -261,26 +252,22 @@ pub(crate) async fn ask<T>(
     }
 }
 
-/// Asks a monitor directly; the error is a message for the user.
-pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, String> {
+/// Asks a monitor directly.
+pub(crate) async fn monitor_status(endpoint: &Endpoint, within: Duration) -> Result<MonitorStatus, NoAnswer> {
     let ask = async {
-        let channel =
-            sereno_connect::now(endpoint, context::shown()).await.map_err(|error| plainly(&error))?;
+        let channel = sereno_connect::now(endpoint, context::credentials()).await?;
         let mut client = MonitorClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         match client.get_monitor_status(v1::GetMonitorStatusRequest {}).await {
             Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(told(&status)),
+            Err(status) => Err(NoAnswer::Failed(told(&status))),
         }
     };
-    timeout(within, ask).await.unwrap_or_else(|_| Err(silent(within)))
+    timeout(within, ask).await.unwrap_or_else(|_| Err(NoAnswer::Silent(within)))
 }
 
-pub(crate) fn unreachable(endpoint: &Endpoint, why: String) -> Failure {
-    Failure::NoSupervisor { endpoint: endpoint.clone(), why }
-}
-
-fn silent(within: Duration) -> String {
-    format!("no answer within {} s", within.as_secs())
+/// Returns the failure for a supervisor that gave no answer.
+pub(crate) fn unreachable(endpoint: &Endpoint, why: impl Into<NoAnswer>) -> Failure {
+    Failure::NoSupervisor { endpoint: endpoint.clone(), why: why.into() }
 }
 
 fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> Failure {
@@ -290,9 +277,12 @@ fn failure(word: &'static str, endpoint: &Endpoint, status: &tonic::Status) -> F
         Code::Unimplemented => Failure::NotYet(word),
         Code::AlreadyExists if word == "apply" => Failure::OtherFile(told(status)),
         Code::InvalidArgument => Failure::Usage(told(status)),
-        Code::Unavailable | Code::DeadlineExceeded => unreachable(endpoint, told(status)),
-        _ if broken => unreachable(endpoint, told(status)),
-        _ => Failure::Refused(told(status)),
+        Code::Unavailable | Code::DeadlineExceeded => unreachable(endpoint, NoAnswer::Failed(told(status))),
+        _ if broken => unreachable(endpoint, NoAnswer::Failed(told(status))),
+        _ => match unknown_selector_of(status) {
+            Some(selector) => Failure::unknown(selector, told(status)),
+            None => Failure::Refused(told(status)),
+        },
     }
 }
 

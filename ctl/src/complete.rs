@@ -1,4 +1,4 @@
-//! What a shell completes: the names that the file has right now, and a name that is near to a mistyped one.
+//! Completes names in a shell from the current file, and finds the nearest name to a mistyped one.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,14 @@ use clap_complete::CompletionCandidate;
 
 use crate::place::Place;
 
-/// Names of services, monitors and of the supervisor, as of the file that is found from here.
+/// Returns the services, tags and built-in daemons. The file is the one that the completed line uses.
 pub(crate) fn everyone() -> Vec<CompletionCandidate> {
     let mut names = services();
     names.extend(["supervisor", "health-monitor", "port-monitor"].map(CompletionCandidate::new));
     names
 }
 
-/// Names and tags of services, as of the file that is found from here.
+/// Returns the services and tags. The file is the one that the completed line uses.
 pub(crate) fn services() -> Vec<CompletionCandidate> {
     let file = typed_file(std::env::args().skip_while(|word| word != "--").skip(2));
     let place = Place::quietly(file.as_deref());
@@ -26,12 +26,12 @@ pub(crate) fn services() -> Vec<CompletionCandidate> {
     names.chain(tags).map(CompletionCandidate::new).collect()
 }
 
-/// What stands behind `-f` in a line that is being typed, its first word (`ctl`) aside; behind the verb, `-f` means
-/// another thing.
+/// Returns the file that `-f` names in an incomplete line, given without its first word (`ctl`). After the verb, `-f`
+/// means `--follow`.
 fn typed_file(words: impl IntoIterator<Item = String>) -> Option<PathBuf> {
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
-        // A shell hands over what was typed: with its quotes, and with `~` as it is.
+        // A shell passes the words as typed, with quotes and an unexpanded `~`.
         let plain = |text: &str| {
             let text = shell_words::split(text).ok().and_then(|words| words.into_iter().next());
             let text = text.filter(|text| !text.is_empty())?;
@@ -49,11 +49,11 @@ fn typed_file(words: impl IntoIterator<Item = String>) -> Option<PathBuf> {
     None
 }
 
-/// The name that was probably meant.
+/// Returns the name that is most similar to the typed one, if it is similar enough.
 pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |name: &'a str| {
         let begins = typed.len() >= 2 && name.starts_with(typed);
-        // Letters that changed places count little for the one, much for the other.
+        // Jaro-Winkler rates a short name with one error or two swapped letters too low.
         let slip = typed.len() >= 3 && strsim::osa_distance(typed, name) <= 1;
         let likeness =
             if slip { 1.0 } else { strsim::jaro_winkler(typed, name) } + if begins { 1.0 } else { 0.0 };
@@ -63,7 +63,7 @@ pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>)
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, name)| name)
 }
 
-/// What a shell runs to have names completed live.
+/// Returns the script with which a shell asks `ctl` for completions.
 pub(crate) fn registration(shell: clap_complete::Shell) -> Option<Vec<u8>> {
     let shells = clap_complete::env::Shells::builtins();
     let shell = shells.completer(&shell.to_string())?;

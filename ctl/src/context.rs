@@ -1,4 +1,4 @@
-//! Whom a command asks, and who asks: from flags, from the environment, from a context kept by name, or from the file.
+//! Remote supervisors, stored by name; and which supervisor and which credentials a command uses.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use sereno_auth::{TlsFiles, secret};
 use sereno_connect::Credentials;
 
-use crate::args::access::{Remote, Shown};
+use crate::args::access::{CredentialFlags, Remote};
 use crate::failure::Failure;
 
-/// Set once: it is one person, who typed one command.
-static SHOWN: OnceLock<Credentials> = OnceLock::new();
+/// The credentials of this process. They are set once, because a process runs one command of one user.
+static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
 
-/// What this process shows.
-pub(crate) fn shown() -> &'static Credentials {
-    SHOWN.get_or_init(Credentials::default)
+/// Returns the credentials of this process.
+pub(crate) fn credentials() -> &'static Credentials {
+    CREDENTIALS.get_or_init(Credentials::default)
 }
 
-/// From now on this process shows that.
-pub(crate) fn show(credentials: Credentials) {
-    let _ = SHOWN.set(credentials);
+/// Sets the credentials of this process; later calls have no effect.
+pub(crate) fn set_credentials(credentials: Credentials) {
+    let _ = CREDENTIALS.set(credentials);
 }
 
-/// The contexts of this user.
+/// The contexts of this user, as stored in `contexts.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Contexts {
-    /// The one in use.
+    /// Name of the context in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) current: Option<String>,
-    /// All of them.
+    /// All contexts by name.
     pub(crate) contexts: BTreeMap<String, Context>,
 }
 
-/// A supervisor elsewhere.
+/// A remote supervisor and the credentials for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Context {
@@ -52,18 +52,18 @@ pub(crate) struct Context {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// What a command was told about whom to ask.
+/// The supervisor and the credentials that a command uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// Elsewhere than the file says.
+pub(crate) struct Resolved {
+    /// Endpoint of a remote supervisor; `None` means the supervisor of the file.
     pub(crate) endpoint: Option<Endpoint>,
     pub(crate) credentials: Credentials,
-    /// What said so.
+    /// What named the endpoint, for messages; empty if there is none.
     pub(crate) by: String,
 }
 
 impl Contexts {
-    /// Where they are kept.
+    /// Returns the path of the user's `contexts.toml`.
     pub(crate) fn path() -> Option<PathBuf> {
         let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = var("XDG_CONFIG_HOME").or_else(|| var("APPDATA"));
@@ -71,12 +71,12 @@ impl Contexts {
         Some(folder.join("sereno").join("contexts.toml"))
     }
 
-    /// Reads them; none is no error.
+    /// Reads the contexts. A missing file is not an error.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         match fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text)
                 .map_err(|error| Failure::Usage(format!("{}: {}", path.display(), error.message()))),
-            // What another user keeps is nothing to us.
+            // After a change of user, `HOME` may still be that of another user.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
             {
@@ -86,7 +86,7 @@ impl Contexts {
         }
     }
 
-    /// Writes them.
+    /// Writes the contexts, readable for their owner only.
     pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error: String| Failure::Refused(format!("write {}: {error}", path.display()));
         let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
@@ -96,38 +96,39 @@ impl Contexts {
     }
 }
 
-/// From flags, else a named context, else the environment, else (unless a file is named) the context in use.
+/// Decides which supervisor is meant: by flags, else a named context, else the environment, else (unless a file is
+/// named) the context in use.
 pub(crate) fn resolve(
     remote: &Remote,
     file_named: bool,
     env: &BTreeMap<String, String>,
     contexts: &Contexts,
-) -> Result<Told, Failure> {
+) -> Result<Resolved, Failure> {
     let var = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
-    let own = credentials(&remote.shown, var("SERENO_TOKEN_FILE"));
+    let own = from_flags(&remote.credentials, var("SERENO_TOKEN_FILE"));
     if let Some(endpoint) = &remote.endpoint {
-        return Ok(Told { endpoint: Some(endpoint.clone()), credentials: own, by: "--endpoint".into() });
+        return Ok(Resolved { endpoint: Some(endpoint.clone()), credentials: own, by: "--endpoint".into() });
     }
-    let kept = |name: &str| -> Result<Told, Failure> {
+    let stored = |name: &str| -> Result<Resolved, Failure> {
         let context = contexts.contexts.get(name).ok_or_else(|| {
             Failure::Usage(format!("there is no context {name:?}: \"ctl context list\" shows them"))
         })?;
-        Ok(Told {
+        Ok(Resolved {
             endpoint: Some(parse(&context.endpoint, &format!("context {name}"))?),
             credentials: over(own.clone(), context),
             by: format!("context {name}"),
         })
     };
     if let Some(name) = &remote.context {
-        return kept(name.as_str());
+        return stored(name.as_str());
     }
     if let Some(uri) = var("SERENO_SUPERVISOR") {
         let endpoint = Some(parse(&uri, "SERENO_SUPERVISOR")?);
-        return Ok(Told { endpoint, credentials: own, by: "SERENO_SUPERVISOR".into() });
+        return Ok(Resolved { endpoint, credentials: own, by: "SERENO_SUPERVISOR".into() });
     }
     match &contexts.current {
-        Some(name) if !file_named && var("SERENO_CONFIG").is_none() => kept(name),
-        _ => Ok(Told { endpoint: None, credentials: own, by: String::new() }),
+        Some(name) if !file_named && var("SERENO_CONFIG").is_none() => stored(name),
+        _ => Ok(Resolved { endpoint: None, credentials: own, by: String::new() }),
     }
 }
 
@@ -135,17 +136,17 @@ fn parse(uri: &str, by: &str) -> Result<Endpoint, Failure> {
     Endpoint::parse(uri).map_err(|error| Failure::Usage(format!("{by}: {error}")))
 }
 
-fn credentials(shown: &Shown, token_file: Option<String>) -> Credentials {
-    let tls = match (&shown.ca, &shown.cert, &shown.key) {
+fn from_flags(flags: &CredentialFlags, token_file: Option<String>) -> Credentials {
+    let tls = match (&flags.ca, &flags.cert, &flags.key) {
         (Some(ca), Some(cert), Some(key)) => {
             Some(TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() })
         }
         _ => None,
     };
-    Credentials { tls, token_file: shown.token_file.clone().or_else(|| token_file.map(PathBuf::from)) }
+    Credentials { tls, token_file: flags.token_file.clone().or_else(|| token_file.map(PathBuf::from)) }
 }
 
-/// What a flag says comes before what the context has.
+/// Completes the credentials with those of the context; flags take precedence.
 fn over(own: Credentials, context: &Context) -> Credentials {
     let tls = match (&context.ca, &context.cert, &context.key) {
         (Some(ca), Some(cert), Some(key)) => {

@@ -1,85 +1,142 @@
-//! Every way to fail, and the exit code it has: 0 done, 1 not, 2 usage or configuration, 3 no supervisor.
+//! Every error of a command and its exit code: 1 not done, 2 usage or configuration, 3 no supervisor,
+//! 130 interrupted.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Endpoint;
+use sereno_config::Unmatched;
+use sereno_connect::ConnectError;
 
-/// How a command that could be carried out ended.
+/// Result of a command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// Everything is as it was asked for.
+    /// Everything is as requested.
     Well,
-    /// Something is not; what and why has been printed.
+    /// Something is not as requested; the reason has been printed.
     NotWell,
 }
 
 impl Done {
-    /// `Well` where `well`.
+    /// Returns `Well` if `well`, else `NotWell`.
     pub(crate) fn when(well: bool) -> Self {
         if well { Self::Well } else { Self::NotWell }
+    }
+}
+
+/// Why a daemon gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// No connection could be made.
+    #[error("{}", plainly(.0))]
+    NotConnected(Arc<ConnectError>),
+    /// The daemon is connected, but did not answer in this time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The call failed; the text is the innermost cause.
+    #[error("{0}")]
+    Failed(String),
+    /// The monitor can only be asked by the supervisor, and is not attached to it.
+    #[error("not attached (from here it can not be asked itself)")]
+    NotAttached,
+}
+
+impl From<ConnectError> for NoAnswer {
+    fn from(error: ConnectError) -> Self {
+        Self::NotConnected(Arc::new(error))
+    }
+}
+
+/// Describes a connection error, with a remedy for a user at a terminal.
+fn plainly(error: &ConnectError) -> String {
+    match error {
+        ConnectError::NoCertificate => {
+            "it wants a certificate: give --ca, --cert and --key, or a context that has them".into()
+        }
+        error => error.to_string(),
     }
 }
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Nobody answers where the supervisor should listen.
+    /// No supervisor answers at the endpoint.
     #[error("the supervisor can not be reached at {endpoint}: {why}{}", way_out(endpoint))]
-    NoSupervisor { endpoint: Endpoint, why: String },
-    /// It was started and ended at once.
+    NoSupervisor { endpoint: Endpoint, why: NoAnswer },
+    /// The supervisor could not be started, or ended at once.
     #[error("start the supervisor: {0}")]
     NotStarted(String),
     /// The supervisor does not know this command.
     #[error("{0}: not in this version")]
     NotYet(&'static str),
-    /// The supervisor, or this command, says no.
+    /// The supervisor or this command refuses.
     #[error("{0}")]
     Refused(String),
-    /// Another file is applied in this home, and its services run; nothing was changed.
+    /// A name or selector that matches nothing. `hint` says what may have been meant, if that is known.
+    #[error("{message}{}", .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    Unknown { name: String, message: String, hint: Option<String> },
+    /// The home runs another file's services; nothing was changed.
     #[error(
         "{0}; nothing was changed. Give each file a home of its own ([supervisor] home), or use --replace"
     )]
     OtherFile(String),
-    /// What was typed makes no sense.
+    /// The arguments, the environment or the request are invalid.
     #[error("{0}")]
     Usage(String),
-    /// Each problem is a line of its own; the last line says what that means.
+    /// The file is invalid: one line per problem, then the conclusion.
     #[error("{conclusion}")]
     Config { problems: String, conclusion: String },
-    /// The answer could not be written.
+    /// The output could not be written.
     #[error("write the answer: {0}")]
     Output(io::Error),
-    /// The operating system refused the most basic things.
+    /// The system refused something that the command needs before it begins.
     #[error("start: {0}")]
     Start(io::Error),
-    /// The person does not want to wait any longer.
+    /// The user stopped waiting with Ctrl-C.
     #[error("interrupted; what was asked for goes on")]
     Interrupted,
 }
 
-/// What to do about it, where anything can be done from here.
+/// Returns a remedy for an unreachable supervisor, if it is on this machine.
 fn way_out(endpoint: &Endpoint) -> &'static str {
     if endpoint.is_local() { "; start it with \"ctl up\"" } else { "" }
 }
 
+impl From<Unmatched> for Failure {
+    fn from(unmatched: Unmatched) -> Self {
+        Self::unknown(&*unmatched.0, unmatched.to_string())
+    }
+}
+
 impl Failure {
+    /// Returns the failure for a name or selector that matches nothing.
+    pub(crate) fn unknown(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Unknown { name: name.into(), message: message.into(), hint: None }
+    }
+
     fn code(&self) -> u8 {
         match self {
             Self::NoSupervisor { .. } => 3,
             Self::Usage(_) | Self::OtherFile(_) | Self::Config { .. } => 2,
             Self::Interrupted => 130,
-            Self::NotStarted(_) | Self::NotYet(_) | Self::Refused(_) | Self::Output(_) | Self::Start(_) => 1,
+            Self::NotStarted(_)
+            | Self::NotYet(_)
+            | Self::Refused(_)
+            | Self::Unknown { .. }
+            | Self::Output(_)
+            | Self::Start(_) => 1,
         }
     }
 }
 
-/// Says on stderr what went wrong, and gives the code to exit with.
+/// Prints the error, if any, to stderr and returns the exit code.
 pub(crate) fn exit_code(result: Result<Done, Failure>) -> ExitCode {
     match result {
         Ok(Done::Well) => ExitCode::SUCCESS,
         Ok(Done::NotWell) => ExitCode::from(1),
-        // `ctl logs | head`: the reader has enough.
+        // The reader has closed the pipe, as in `ctl logs | head`.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             if let Failure::Config { problems, .. } = &failure {
@@ -91,14 +148,13 @@ pub(crate) fn exit_code(result: Result<Done, Failure>) -> ExitCode {
     }
 }
 
-/// One line for the person at the terminal, beside the answer.
+/// Prints a line to stderr, beside the command's output.
 pub(crate) fn note(text: &str) {
-    // With stderr gone there is nobody left to tell.
+    // A closed stderr is ignored: there is no other place to report it.
     let _ = writeln!(io::stderr(), "ctl: {}", lines(text));
 }
 
-/// Text of more than one line without what could do something to a terminal: a file, a service or a daemon may have
-/// given a part of it.
+/// Makes a text of several lines safe for a terminal: parts of it may come from a file, a service or a daemon.
 fn lines(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { proto::text::printable(c) }).collect()
 }
@@ -116,7 +172,7 @@ mod tests {
     fn no_supervisor_is_told_with_the_way_out() {
         let failure = Failure::NoSupervisor {
             endpoint: Endpoint::parse("unix:///h/run/supervisor.sock").expect("an endpoint"),
-            why: "not running (no socket)".into(),
+            why: ConnectError::Nobody("no socket").into(),
         };
         assert_eq!(
             failure.to_string(),

@@ -1,25 +1,25 @@
-//! `ctl`: one command that asks all three daemons, and tells the supervisor what is wanted.
+//! `ctl`: queries all three daemons, and sends requests to the supervisor.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `args` | the command line |
-//! | `place` | which `sereno.toml`, and so which home and endpoints |
-//! | `context` | whom else to ask, and what shows who asks |
-//! | `client` | talking to the daemons; the only one that knows gRPC |
-//! | `commands` | what each command does, one file for each family |
-//! | `draft`, `import` | a `sereno.toml` to be; another tool's file as one |
-//! | `doctor` | what is wrong here |
-//! | `complete` | names, for shells and for who mistyped one |
-//! | `pki` | a small authority for daemons that talk over a network |
-//! | `boot` | what starts a supervisor at boot |
-//! | `view` | the answers of all daemons joined into one model |
-//! | `wait` | pure: when a service has become what was asked for |
-//! | `render` | pure: model to table, JSON or lines |
-//! | `tool` | other programs that are asked something |
-//! | `top` | the live screen: a pure model of it, and the loop around it |
-//! | `out` | stdout and what may be written to it |
-//! | `hostile` | files that nobody meant: for fuzzers |
-//! | `failure` | every way to fail, and its exit code |
+//! | `args` | the command line and its help |
+//! | `place` | finds the `sereno.toml` to use, and with it the home and the endpoints |
+//! | `context` | stored remote supervisors, and the credentials of this process |
+//! | `client` | communicates with the daemons; the only module that uses gRPC |
+//! | `commands` | the commands, one file per family |
+//! | `draft`, `import` | drafts a new `sereno.toml`; converts another tool's file to one |
+//! | `doctor` | diagnoses problems on this machine |
+//! | `complete` | completes names in a shell, and suggests one for a mistyped name |
+//! | `pki` | a small certificate authority |
+//! | `boot` | renders the files that start a supervisor at boot |
+//! | `view` | joins the answers of all daemons into one model |
+//! | `wait` | pure: decides when a service has reached its goal |
+//! | `render` | pure: renders the model as a table, JSON or lines |
+//! | `tool` | runs other programs and returns their output |
+//! | `top` | the live screen: a pure model, and the loop around it |
+//! | `out` | writes to stdout |
+//! | `fuzz` | entry points for fuzzers |
+//! | `failure` | every error of a command, and its exit code |
 //!
 //! ```text
 //! args -> place -> client -> view -> render -> out
@@ -37,7 +37,7 @@ mod context;
 mod doctor;
 mod draft;
 mod failure;
-pub mod hostile;
+pub mod fuzz;
 mod import;
 mod out;
 mod pki;
@@ -52,14 +52,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-/// All of it, with the arguments and the streams of this process.
+/// Runs the command with the arguments and the streams of this process.
 pub fn main() -> ExitCode {
-    // Answers a shell that asks what may stand there, and ends; else does nothing.
+    // Exits here if a shell asks for completions.
     clap_complete::CompleteEnv::with_factory(args::Args::command).complete();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(usage) => {
-            // Whoever closed the pipe does not want to read the help.
+            // A closed pipe is no error: nobody reads the help any more.
             let _ = usage.print();
             return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
         }

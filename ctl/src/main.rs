@@ -1,4 +1,4 @@
-//! The command itself. What it does is in the library beside it, where fuzzers can reach it too.
+//! The program. Its code is in the library of this crate, so that fuzzers can call it too.
 
 #![forbid(unsafe_code)]
 

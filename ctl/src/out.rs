@@ -1,4 +1,4 @@
-//! Stdout: one lock, one large buffer, and whether colour and JSON are wanted.
+//! Writes to stdout, through one lock and one large buffer.
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
@@ -8,24 +8,24 @@ use crate::failure::Failure;
 use crate::render::Look;
 use crate::render::terminal::SafeText;
 
-/// Large enough that following a flood of logs costs few system calls.
+/// Size of the buffer in bytes; large, so that a flood of logs takes few system calls.
 const BUFFER: usize = 256 * 1024;
 
-/// Where answers go.
+/// The output of a command.
 pub(crate) struct Out {
     writer: BufWriter<StdoutLock<'static>>,
-    /// Nothing but JSON may be written.
+    /// Whether only JSON may be written.
     pub(crate) json: bool,
-    /// Whether a person looks at it right now.
+    /// Whether stdout is a terminal.
     pub(crate) terminal: bool,
-    /// Colour and width.
+    /// Colour and width of the output.
     pub(crate) look: Look,
-    /// What services wrote, on its way to a terminal.
+    /// Filter for the output of services; only if it goes to a terminal.
     safe: Option<SafeText>,
 }
 
 impl Out {
-    /// The stdout of this process.
+    /// Locks the stdout of this process.
     pub(crate) fn stdout(json: bool) -> Self {
         let stdout = io::stdout().lock();
         let terminal = stdout.is_terminal();
@@ -36,54 +36,55 @@ impl Out {
         Self { writer: BufWriter::with_capacity(BUFFER, stdout), json, terminal, look, safe }
     }
 
-    /// The terminal may have another size by now.
+    /// Measures the terminal's width again, because it may have been resized.
     pub(crate) fn measure(&mut self) {
         self.look.width = width();
     }
 
-    /// Writes text as it is.
+    /// Writes text unchanged.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.bytes(text.as_bytes())
     }
 
-    /// Writes one line.
+    /// Writes a line, with a line end added.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         self.text(line)?;
         self.bytes(b"\n")
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.writer.write_all(bytes).map_err(Failure::Output)
     }
 
-    /// Writes what a service wrote: as it is, or, on a terminal, so that it can do nothing to that.
+    /// Writes the output of a service: unchanged, or on a terminal without control
+    /// sequences other than colours.
     pub(crate) fn written_by_service(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let safe = self.safe.as_mut().map(|safe| safe.next(bytes));
         self.bytes(safe.as_ref().map_or(bytes, |safe| safe.as_bytes()))
     }
 
-    /// Writes one JSON document, in many lines.
+    /// Writes a JSON document on several lines.
     pub(crate) fn document(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer_pretty(&mut self.writer, value)
             .map_err(|error| Failure::Output(error.into()))?;
         self.bytes(b"\n")
     }
 
-    /// Writes one JSON document as one line of a stream of them.
+    /// Writes a JSON document as one line of a stream.
     pub(crate) fn record(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.writer, value).map_err(|error| Failure::Output(error.into()))?;
         self.bytes(b"\n")
     }
 
-    /// Makes everything written so far visible.
+    /// Writes the buffer to stdout.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.writer.flush().map_err(Failure::Output)
     }
 }
 
-/// Shows news until it ends or nobody reads stdout any more: the reader of a pipe is missed at once, and not only when there
-/// is something to write.
+/// Runs `show` until it ends, or until stdout has no reader any more. A closed pipe is noticed at once, and not only
+/// at the next write.
 pub(crate) async fn while_read<T>(show: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         done = show => done,
@@ -103,20 +104,20 @@ async fn reader_gone() {
             if ready.is_write_closed() {
                 return;
             }
-            // There is room, which is no news here: waits for the next event.
+            // Clears the readiness, so that the next iteration waits for a new event.
             let _ = stdout.try_io(|| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
     }
     std::future::pending::<()>().await;
 }
 
-/// Windows has no event for it: the next write fails.
+/// Never returns: Windows has no such event, and the next write fails.
 #[cfg(not(unix))]
 async fn reader_gone() {
     std::future::pending::<()>().await;
 }
 
-/// `COLUMNS`, else the terminal's width, else 80.
+/// Returns `COLUMNS`, else the terminal's width, else 80.
 fn width() -> usize {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     asked

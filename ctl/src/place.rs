@@ -1,4 +1,4 @@
-//! Which `sereno.toml` is meant, and so which home, endpoints and monitors.
+//! Finds the `sereno.toml` to use, and with it the home, the endpoints and the monitors.
 
 use std::path::{Path, PathBuf};
 
@@ -9,33 +9,35 @@ use crate::args::access::Remote;
 use crate::context::{self, Contexts};
 use crate::failure::{Failure, note};
 
-/// A file and where everything of it lies.
+/// A file with the locations derived from it; or a remote supervisor.
 pub(crate) struct Place {
-    /// File, home and endpoints, also where the file has errors.
+    /// File, home and endpoints; complete even if the file has errors.
     pub(crate) located: Located,
-    /// It is another machine's; what said so.
+    /// For a remote supervisor, what named it: a flag, a context or a variable.
     pub(crate) elsewhere: Option<String>,
     env: Env,
 }
 
 impl Place {
-    /// The one that is meant: by a flag, a context or the environment one elsewhere, else that of the file.
+    /// Returns the remote supervisor that a flag, a context or the environment names, else the one of the file.
+    /// Also sets the credentials of this process.
     pub(crate) fn asked(explicit: Option<&Path>, remote: &Remote) -> Result<Self, Failure> {
         let env = environment();
         let contexts = match Contexts::path() {
             Some(path) => Contexts::load(&path)?,
             None => Contexts::default(),
         };
-        let mut told = context::resolve(remote, explicit.is_some(), &env, &contexts)?;
-        let Some(endpoint) = told.endpoint.take() else {
+        let mut resolved = context::resolve(remote, explicit.is_some(), &env, &contexts)?;
+        let Some(endpoint) = resolved.endpoint.take() else {
             let place = Self::find(explicit)?;
-            // Monitors elsewhere are asked as the supervisor of this file.
+            // Remote monitors are asked with the certificate of this file's supervisor.
             let own = place.located.tls.iter().find(|(table, _)| table == "supervisor");
-            told.credentials.tls = told.credentials.tls.or_else(|| own.map(|(_, files)| files.clone()));
-            context::show(told.credentials);
+            resolved.credentials.tls =
+                resolved.credentials.tls.or_else(|| own.map(|(_, files)| files.clone()));
+            context::set_credentials(resolved.credentials);
             return Ok(place);
         };
-        context::show(told.credentials);
+        context::set_credentials(resolved.credentials);
         let located = Located {
             file: endpoint.to_string().into(),
             home: sereno_config::Home::at(Path::new("")),
@@ -44,10 +46,10 @@ impl Place {
             monitors: Vec::new(),
             problems: Problems::default(),
         };
-        Ok(Self { located, elsewhere: Some(told.by), env })
+        Ok(Self { located, elsewhere: Some(resolved.by), env })
     }
 
-    /// Finds the file as `docker compose` finds its own.
+    /// Finds the file, and prints a note if it has errors.
     pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Failure> {
         let env = environment();
         let file = path(explicit, &env)?;
@@ -58,7 +60,7 @@ impl Place {
         Ok(Self { located, elsewhere: None, env })
     }
 
-    /// The same without a word: nobody reads it while a shell completes.
+    /// Finds the file without printing anything, for use by a shell's completion.
     pub(crate) fn quietly(explicit: Option<&Path>) -> Option<Self> {
         let env = environment();
         let file = path(explicit, &env).ok()?;
@@ -66,32 +68,33 @@ impl Place {
         Some(Self { located, elsewhere: None, env })
     }
 
-    /// The file with everything in it, checked against the world too; or every problem, and what that means.
+    /// Reads the file and checks it, and whether everything that it refers to exists. An error lists every problem
+    /// and ends with `consequence`.
     pub(crate) fn load(&self, consequence: &str) -> Result<Loaded, Failure> {
         load(&self.located.file, &self.env, consequence)
     }
 
-    /// The file's settings if it has no errors of form.
+    /// Returns the file's settings, if its syntax and values are valid.
     pub(crate) fn settings(&self) -> Option<Config> {
         let text = sereno_config::read(&self.located.file).ok()?;
         sereno_config::load(&self.located.file, &text, &self.env).ok()
     }
 
-    /// The folder that paths of the file are relative to, as the file's own name shows it.
+    /// Returns the path of the file.
     pub(crate) fn file(&self) -> &Path {
         &self.located.file
     }
 }
 
-/// A file that may be applied.
+/// A file that is valid and can be applied.
 pub(crate) struct Loaded {
-    /// What it says.
+    /// The settings of the file.
     pub(crate) config: Config,
-    /// What the supervisor is sent.
+    /// The same file as it is sent to the supervisor.
     pub(crate) source: Source,
 }
 
-/// Reads and judges a file.
+/// Reads a file and fails if it has any problem; `consequence` ends the error's last line.
 pub(crate) fn load(path: &Path, env: &Env, consequence: &str) -> Result<Loaded, Failure> {
     let (text, config, problems) =
         judge(path, env).map_err(|problems| refused(&problems, path, consequence))?;
@@ -102,7 +105,8 @@ pub(crate) fn load(path: &Path, env: &Env, consequence: &str) -> Result<Loaded, 
     Ok(Loaded { config, source: Source { path: path.display().to_string(), text, env } })
 }
 
-/// The file's text and settings with what the world lacks; or what is wrong with its form.
+/// Returns the file's text, its settings, and what it refers to but does not exist. Fails if its syntax or a value
+/// is invalid.
 pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems), Problems> {
     let text = sereno_config::read(path)?;
     let config = sereno_config::load(path, &text, env)?;
@@ -111,7 +115,7 @@ pub(crate) fn judge(path: &Path, env: &Env) -> Result<(String, Config, Problems)
     Ok((text, config, world))
 }
 
-/// The file that is meant.
+/// Returns the path of the file to use: the explicit one, else the one that is found.
 pub(crate) fn path(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Failure> {
     let here = match explicit.filter(|path| path.is_absolute()).and_then(Path::parent) {
         Some(folder) => folder.into(),
@@ -121,14 +125,14 @@ pub(crate) fn path(explicit: Option<&Path>, env: &Env) -> Result<PathBuf, Failur
         .map_err(|problem| Failure::Usage(problem.to_string().trim_end().into()))
 }
 
-/// The folder in which this was typed.
+/// Returns the current folder.
 pub(crate) fn here() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
         Failure::Usage(format!("the folder that you are in can not be read: {error}; go to another"))
     })
 }
 
-/// What of this process's environment is text; nothing else can stand in a file or on the wire.
+/// Returns the variables of this process that are UTF-8: files and messages can contain no others.
 pub(crate) fn environment() -> Env {
     std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))

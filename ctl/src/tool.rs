@@ -1,11 +1,11 @@
-//! Other programs that `ctl` asks something, and waits for.
+//! Runs other programs and returns their output.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// What a program says, with nothing on its stdin.
+/// Runs a program with an empty stdin, and returns its output and exit status.
 #[expect(clippy::disallowed_methods, reason = "a tool that answers at once, and no service")]
 pub(crate) fn ask<A: AsRef<OsStr>>(
     program: impl AsRef<Path>,

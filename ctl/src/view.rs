@@ -13,8 +13,11 @@ use proto::v1::{
     CheckResult, CheckState, DaemonState, MonitorState, MonitorStatus, ServiceStatus, Status,
     SupervisorStatus,
 };
+use sereno_config::{Selector, Unmatched};
 
-pub(crate) use service::{CheckView, Exit, Held, ServiceView, is_meant_by};
+use crate::failure::NoAnswer;
+
+pub(crate) use service::{CheckView, Exit, Held, ServiceView};
 
 /// The answers of all daemons.
 pub(crate) struct Answers {
@@ -25,7 +28,7 @@ pub(crate) struct Answers {
     /// Path of the file, as found by this command.
     pub(crate) config: String,
     /// The supervisor's answer, or why there is none.
-    pub(crate) supervisor: Result<Status, String>,
+    pub(crate) supervisor: Result<Status, NoAnswer>,
     /// Answers of the monitors.
     pub(crate) monitors: Vec<MonitorAnswer>,
 }
@@ -37,7 +40,7 @@ pub(crate) struct MonitorAnswer {
     /// Endpoint that was asked.
     pub(crate) endpoint: String,
     /// Answer of the monitor.
-    pub(crate) answer: Result<MonitorStatus, String>,
+    pub(crate) answer: Result<MonitorStatus, NoAnswer>,
 }
 
 impl MonitorAnswer {
@@ -61,7 +64,7 @@ impl MonitorAnswer {
                 ..MonitorStatus::default()
             })
         } else {
-            Err("not attached (from here it can not be asked itself)".into())
+            Err(NoAnswer::NotAttached)
         };
         Self { name: state.name.clone(), endpoint: state.endpoint.clone(), answer }
     }
@@ -73,7 +76,7 @@ pub(crate) struct View {
     pub(crate) now: SystemTime,
     pub(crate) endpoint: String,
     pub(crate) config: String,
-    pub(crate) supervisor: Result<SupervisorView, String>,
+    pub(crate) supervisor: Result<SupervisorView, NoAnswer>,
     pub(crate) monitors: Vec<MonitorView>,
     pub(crate) daemons: Vec<DaemonView>,
     pub(crate) services: Vec<ServiceView>,
@@ -105,7 +108,7 @@ pub(crate) struct MonitorView {
     pub(crate) program: Option<String>,
     pub(crate) attached: bool,
     pub(crate) blind: Option<String>,
-    pub(crate) answer: Result<MonitorUp, String>,
+    pub(crate) answer: Result<MonitorUp, NoAnswer>,
     /// Process of the monitor, if the supervisor runs it.
     pub(crate) process: Option<ServiceView>,
 }
@@ -130,7 +133,7 @@ pub(crate) struct MonitorUp {
 }
 
 impl View {
-    /// Joins the answers.
+    /// Joins the answers of all daemons.
     pub(crate) fn join(answers: Answers) -> Self {
         let Answers { now, endpoint, config, supervisor, monitors } = answers;
         let (supervisor, told) = match supervisor {
@@ -173,16 +176,25 @@ impl View {
     }
 
     /// Keeps only the selected services. Fails with the selector that matches none.
-    pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), String> {
+    pub(crate) fn select(&mut self, selectors: &[String]) -> Result<(), Unmatched> {
         if selectors.is_empty() {
             return Ok(());
         }
-        for selector in selectors {
-            if !self.services.iter().any(|service| service.is_meant_by(selector)) {
-                return Err(format!("no service is meant by {selector:?}"));
+        let mut selected = vec![false; self.services.len()];
+        for text in selectors {
+            let selector = Selector::new(text);
+            let mut is_unmatched = true;
+            for (service, selected) in self.services.iter().zip(&mut selected) {
+                if selector.selects(&service.name, &service.tags) {
+                    (is_unmatched, *selected) = (false, true);
+                }
+            }
+            if is_unmatched {
+                return Err(Unmatched(text.clone()));
             }
         }
-        self.services.retain(|service| selectors.iter().any(|selector| service.is_meant_by(selector)));
+        let mut selected = selected.into_iter();
+        self.services.retain(|_| selected.next().unwrap_or_default());
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::place::{self, Place};
 const PROGRAMS: [&str; 4] = ["supervisor", "health-monitor", "port-monitor", "ctl"];
 
 /// Builds the programs as `cargo build` would, which shares earlier builds. Cargo's messages go to the terminal.
-pub(crate) fn build(place: &Place) -> Result<Vec<PathBuf>, Failure> {
+pub fn build(place: &Place) -> Result<Vec<PathBuf>, Failure> {
     build_for(place.root(), false)
 }
 
@@ -51,7 +51,7 @@ fn executables(messages: &str) -> Vec<PathBuf> {
 }
 
 /// Copies the programs and this one to a folder that later builds of the tree do not change.
-pub(crate) fn install(built: &[PathBuf], bin: &Path) -> Result<(), Failure> {
+pub fn install(built: &[PathBuf], bin: &Path) -> Result<(), Failure> {
     let own = std::env::current_exe().map_err(|source| copying(Path::new("this program"), bin, source))?;
     fs::create_dir_all(bin).map_err(|source| copying(&own, bin, source))?;
     for from in built.iter().chain([&own]) {

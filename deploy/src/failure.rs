@@ -67,9 +67,6 @@ pub enum Failure {
         /// The time limit, in seconds.
         seconds: u64,
     },
-    /// The conformance test or the attack could not begin.
-    #[error("play a supervisor: {0}")]
-    Play(String),
     /// The output could not be written.
     #[error("write to stdout: {0}")]
     Say(#[from] io::Error),

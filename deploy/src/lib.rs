@@ -1,4 +1,4 @@
-//! The program behind `cargo deploy`: shows Sereno at work on this machine.
+//! The program behind `cargo deploy`: puts Sereno on this machine, and shows it at work.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -7,13 +7,9 @@
 //! | [`service`] | the program of the demo's services, and every way to break it |
 //! | [`port`] | finds the process that holds a port |
 //! | [`progress`] | pure: finds what changed in a status |
-//! | `storm` | `cargo deploy storm`: kills everything at random moments, and checks that nothing is lost (Linux) |
-//! | `press` | `cargo deploy press`: many times the load, and no service may be restarted for it (Linux) |
-//! | `attack` | `cargo deploy attack`: plays a hostile monitor against a supervisor (Linux) |
-//! | `conformance` | `cargo deploy conformance`: plays a supervisor to test a monitor (Linux) |
-//! | `asked` | runs `ctl` in a trial, with a time limit (Linux) |
+//! | `trials` | `cargo deploy chaos`, `stress`, `attack` and `conformance`: runs the program `trials` (Linux) |
 //! | [`place`] | paths of the demo, and command lines in a form that can be pasted |
-//! | `binaries` | builds the programs, and copies them to where later builds do not change them |
+//! | [`binaries`] | builds the programs, and copies them to where later builds do not change them |
 //! | `control` | runs `ctl` |
 //! | [`failure`] | errors of `cargo deploy` |
 //!
@@ -21,24 +17,16 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(target_os = "linux")]
-pub mod asked;
-#[cfg(target_os = "linux")]
-pub mod attack;
-mod binaries;
-#[cfg(target_os = "linux")]
-pub mod conformance;
+pub mod binaries;
 mod control;
 pub mod demo;
 pub mod failure;
 pub mod install;
 pub mod place;
 pub mod port;
-#[cfg(target_os = "linux")]
-pub mod press;
 pub mod progress;
 pub mod service;
 #[cfg(target_os = "linux")]
-pub mod storm;
+pub mod trials;
 
 pub use failure::Failure;

@@ -25,10 +25,9 @@ impl Place {
 
     /// Returns this tree, and the target folder that cargo uses for it here.
     pub fn find() -> Result<Self, Failure> {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = own.parent().unwrap_or(own);
+        let root = tree();
         let mut cargo = cargo();
-        cargo.current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]);
+        cargo.current_dir(&root).args(["metadata", "--no-deps", "--format-version", "1"]);
         let output = cargo.output().map_err(|source| Failure::Run { program: "cargo".into(), source })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -37,7 +36,7 @@ impl Place {
         let metadata: Value =
             serde_json::from_slice(&output.stdout).map_err(|error| Failure::Cargo(error.to_string()))?;
         match metadata["target_directory"].as_str() {
-            Some(target) => Ok(Self::new(root, Path::new(target))),
+            Some(target) => Ok(Self::new(&root, Path::new(target))),
             None => Err(Failure::Cargo("metadata names no target folder".into())),
         }
     }
@@ -45,6 +44,11 @@ impl Place {
     /// Returns the source tree.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Returns cargo's target folder.
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Returns the path of the demo's `sereno.toml`.
@@ -99,6 +103,12 @@ impl Place {
         }
         command.envs(self.variables());
     }
+}
+
+/// Returns the source tree that this program was built from.
+pub fn tree() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
 }
 
 /// Returns the cargo that runs this program.

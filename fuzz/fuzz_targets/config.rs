@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_config::hostile::config(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_config::fuzz::config(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| health_monitor::hostile::feed("http", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| health_monitor::fuzz::feed("http", bytes));

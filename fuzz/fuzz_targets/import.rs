@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctl::hostile::feed("import", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctl::fuzz::feed("import", bytes));

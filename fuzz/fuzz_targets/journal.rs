@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| supervisor::hostile::feed("journal", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| supervisor::fuzz::feed("journal", bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_monitor::hostile::targets(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_monitor::fuzz::targets(bytes));

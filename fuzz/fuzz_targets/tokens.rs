@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_auth::hostile::tokens(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sereno_auth::fuzz::tokens(bytes));

@@ -16,6 +16,24 @@ pub(crate) struct Expect {
 /// Accepted status codes if none are configured.
 const DEFAULT_STATUS: (u32, u32) = (200, 399);
 
+/// Why an answer is not good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Mismatch {
+    #[error("status is not expected")]
+    Status,
+    #[error("body does not match {0:?}")]
+    Body(String),
+    #[error("body is too long to be read as JSON")]
+    TooLong,
+    #[error("body is no JSON")]
+    NoJson,
+    /// A member of the body has another value.
+    #[error("{0} is {1}, not {2}")]
+    Member(String, Value, Value),
+    #[error("{0} is missing, not {1}")]
+    Missing(String, Value),
+}
+
 impl Expect {
     pub(crate) fn new(spec: &v1::HttpCheck) -> Result<Self, TargetError> {
         let mut status: Vec<_> = spec.expect_status.iter().map(|range| (range.from, range.to)).collect();
@@ -46,26 +64,26 @@ impl Expect {
     }
 
     /// Returns why an answer is not good. `cut` means that the body was longer than what was read of it.
-    pub(crate) fn judge(&self, status: u16, body: &[u8], cut: bool) -> Result<(), String> {
+    pub(crate) fn judge(&self, status: u16, body: &[u8], cut: bool) -> Result<(), Mismatch> {
         let status = u32::from(status);
         if !self.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {
-            return Err(String::new());
+            return Err(Mismatch::Status);
         }
         if let Some(pattern) = self.body.as_ref().filter(|pattern| !pattern.is_match(body)) {
-            return Err(format!("body does not match {:?}", pattern.as_str()));
+            return Err(Mismatch::Body(pattern.to_string()));
         }
         if self.json.is_empty() {
             return Ok(());
         }
         if cut {
-            return Err("body is too long to be read as JSON".into());
+            return Err(Mismatch::TooLong);
         }
-        let answer: Value = serde_json::from_slice(body).map_err(|_| String::from("body is no JSON"))?;
+        let answer: Value = serde_json::from_slice(body).map_err(|_| Mismatch::NoJson)?;
         for (path, wanted) in &self.json {
             match member(&answer, path) {
                 Some(got) if same(got, wanted) => {}
-                Some(got) => return Err(format!("{path} is {got}, not {wanted}")),
-                None => return Err(format!("{path} is missing, not {wanted}")),
+                Some(got) => return Err(Mismatch::Member(path.clone(), got.clone(), wanted.clone())),
+                None => return Err(Mismatch::Missing(path.clone(), wanted.clone())),
             }
         }
         Ok(())
@@ -147,17 +165,16 @@ mod tests {
             (("", "1"), Some(" is missing, not 1")),
         ] {
             let got = expect(&[], "", &[json]).expect("good").judge(200, body, false);
-            assert_eq!(got.err().as_deref(), why, "{json:?}");
+            assert_eq!(got.err().map(|error| error.to_string()).as_deref(), why, "{json:?}");
         }
         let json = expect(&[], "", &[("a", "1")]).expect("good");
-        assert_eq!(json.judge(200, b"<html>", false).expect_err("bad"), "body is no JSON");
-        assert_eq!(
-            json.judge(200, b"{\"a\":1", true).expect_err("bad"),
-            "body is too long to be read as JSON"
-        );
+        let why =
+            |expect: &Expect, body: &[u8], cut| expect.judge(200, body, cut).expect_err("bad").to_string();
+        assert_eq!(why(&json, b"<html>", false), "body is no JSON");
+        assert_eq!(why(&json, b"{\"a\":1", true), "body is too long to be read as JSON");
         let pattern = expect(&[], "^ok$", &[]).expect("good");
         assert!(pattern.judge(200, b"ok", false).is_ok());
-        assert_eq!(pattern.judge(200, b"no\xff", false).expect_err("bad"), "body does not match \"^ok$\"");
+        assert_eq!(why(&pattern, b"no\xff", false), "body does not match \"^ok$\"");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use sereno_monitor::{Evidence, TargetError, Verdict};
 
 use crate::connection::{self, RequestError};
-use crate::expect::Expect;
+use crate::expect::{Expect, Mismatch};
 use crate::request::PreparedRequest;
 use crate::tls::{TlsConfigs, Trust};
 
@@ -107,7 +107,10 @@ impl HttpCheck {
         match self.expect.judge(status, &body, cut) {
             Ok(()) => Verdict::passing(status.to_string()),
             Err(why) => {
-                let detail = if why.is_empty() { status.to_string() } else { format!("{status}, {why}") };
+                let detail = match why {
+                    Mismatch::Status => status.to_string(),
+                    why => format!("{status}, {why}"),
+                };
                 let said = String::from_utf8_lossy(&head);
                 let summary = format!("{detail} {said}").trim_end().to_owned();
                 let evidence =

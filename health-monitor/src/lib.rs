@@ -12,7 +12,7 @@
 //! | `child` | a running command, and how its end is noticed |
 //! | `leaf` | a separate cgroup for one check |
 //! | [`launcher`] | the same program again, as a process that gives up rights and becomes a command |
-//! | [`hostile`] | entry points for fuzzers: malformed answers |
+//! | [`fuzz`] | entry points for fuzzers: malformed answers |
 //!
 //! Scheduling, counting, reporting and requesting are done by `sereno_monitor`.
 
@@ -22,7 +22,7 @@ mod child;
 mod connection;
 mod exec;
 mod expect;
-pub mod hostile;
+pub mod fuzz;
 mod http;
 pub mod launcher;
 mod leaf;

@@ -38,10 +38,3 @@ words! {
     }
     LogStream { Unspecified => "both", Stdout => "out", Stderr => "err" }
 }
-
-impl Decision {
-    /// Whether the restart is held and must be requested again.
-    pub const fn is_held(self) -> bool {
-        matches!(self, Self::HeldDependency | Self::HeldBudget | Self::HeldBrake)
-    }
-}

@@ -10,12 +10,14 @@
 //! | [`bounds`] | limits on the size of message fields |
 //! | [`codec`] | encodes and decodes messages, and enforces their limits |
 //! | [`text`] | sanitizes text from outside for a terminal |
+//! | [`detail`] | typed details of errors |
 //! | `display` | names of wire enums for display |
 
 #![forbid(unsafe_code)]
 
 pub mod bounds;
 pub mod codec;
+pub mod detail;
 mod display;
 pub mod endpoint;
 pub mod name;
@@ -41,6 +43,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sereno.
 
 /// Maximum size of a message that either side of the wire sends or accepts, in bytes.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// Interval of a monitor's reports while one of its targets is starting.
+pub const REPORT_WHILE_STARTING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Deadline of a unary call.
 pub const UNARY_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

@@ -15,9 +15,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::{Brake, Budget, Ready, RestartPolicy};
-use supervisor::lifecycle::arbiter::{Case, HostBrake, Ledger, Standing, decide};
+use supervisor::lifecycle::arbiter::{
+    Case, Decision, Fault, HostBrake, Ledger, RestartRequest, Standing, decide,
+};
 use supervisor::lifecycle::ready::{CheckRule, ReadyRules};
 use supervisor::lifecycle::unit::Rules;
 use supervisor::lifecycle::{Action, BootInstant, CheckFact, Exit, Fact, Request, Unit};
@@ -117,7 +118,9 @@ impl Bench {
     fn ask(&mut self, number: usize, check: usize, incarnation: u64) {
         self.facts += 1;
         let Service { unit, ledger, .. } = &mut self.services[number];
-        let case = Case::of(unit, incarnation, &self.checks[check], Standing::default(), self.now);
+        let fault = Fault::Check(self.checks[check].clone());
+        let request = RestartRequest { monitor: Some(name("monitor")), fault, incarnation };
+        let case = Case::of(unit, &request, Standing::default(), self.now);
         let holds = self.brake.holds(&BRAKE, SERVICES, Duration::from_secs(30), self.now);
         let holds = holds.map(|why| (why, BRAKE.window));
         let ruling = decide(&case, ledger, BUDGET, (&mut self.brake, holds), self.now);

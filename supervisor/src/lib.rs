@@ -9,16 +9,15 @@
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
-//! Allowed dependencies: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. `lifecycle` is pure;
-//! [`os`] is the only module that names system calls, and the only one where `unsafe` is allowed.
+//! Allowed dependencies: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. [`lifecycle`] is pure, and
+//! a crate of its own; [`os`] is the only module that names system calls, and the only one where `unsafe` is allowed.
 
 pub mod api;
 pub mod disk;
-mod guard;
 #[doc(hidden)]
-pub mod hostile;
+pub mod fuzz;
+mod guard;
 pub mod journal;
-pub mod lifecycle;
 pub mod logs;
 pub mod manager;
 mod metrics;
@@ -29,4 +28,5 @@ pub mod snapshot;
 pub mod start;
 pub mod watch;
 
+pub use sereno_lifecycle as lifecycle;
 pub use start::{Args, run};

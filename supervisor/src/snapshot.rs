@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proto::Name;
-use proto::v1::Decision;
 
 use crate::disk::applied::About;
+use crate::lifecycle::arbiter::Decision;
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
 use crate::service::Reload;

@@ -12,7 +12,7 @@ use anew::HomeError;
 use clap::Parser;
 use sereno_config::Home;
 use sereno_config::home::OTHER_FILE;
-use sereno_config::{Config, Env, Problems};
+use sereno_config::{Config, Env, Problems, TrustError};
 use sereno_guard::launch::Launch;
 use sereno_runtime::logging::{self, LoggingError};
 use sereno_serve::listen::ListenError;
@@ -80,7 +80,7 @@ pub enum StartError {
     Descriptors(#[from] TooFewDescriptors),
     /// Other users could write in home.
     #[error("home {0} {1}")]
-    Home(PathBuf, String),
+    Home(PathBuf, TrustError),
     /// Another supervisor runs for this home.
     #[error("already running: {0} is held by pid {1}")]
     AlreadyRunning(PathBuf, String),

@@ -246,8 +246,8 @@ fn identity_is_never_a_bare_pid() {
 #[test]
 fn arguments_arrive_as_they_were_given() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = Output::open(&folder.path().join("args.out"), None).expect("a pipe");
-    let out = Output::for_service(&folder.path().join("args.out")).expect("its end");
+    let (output, end) = Output::open(&folder.path().join("args.out")).expect("a pipe");
+    let out = end.hand_out().expect("its end");
     let odd = ["a b", "", "\"", r"C:\x y\", r#"\\"\"#, "%PATH%", "^&|<>", "é漢🦀", "'"];
     // The test harness takes anything after `--skip`.
     let more: Vec<&str> = odd.iter().flat_map(|arg| ["--skip", arg]).collect();
@@ -267,8 +267,8 @@ fn a_batch_file_runs_with_its_arguments() {
     fs::create_dir(&spaced).expect("made");
     let script = spaced.join("say.cmd");
     fs::write(&script, "@echo off\r\necho [%1] [%2] [%3]\r\nexit 5\r\n").expect("written");
-    let output = Output::open(&folder.path().join("out"), None).expect("a pipe");
-    let out = Output::for_service(&folder.path().join("out")).expect("its end");
+    let (output, end) = Output::open(&folder.path().join("out")).expect("a pipe");
+    let out = end.hand_out().expect("its end");
     let script = script.to_str().expect("text");
     let process = spawn(&launch(script, &[script, "run", "a b", "x&y"], &fresh("batch").1, &[]), &out);
     assert_eq!(wait(&process), Exit::Code(5));
@@ -279,8 +279,8 @@ fn a_batch_file_runs_with_its_arguments() {
 #[test]
 fn a_service_inherits_its_outputs_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = Output::open(&folder.path().join("out"), None).expect("a pipe");
-    let out = Output::for_service(&folder.path().join("out")).expect("its end");
+    let (output, end) = Output::open(&folder.path().join("out")).expect("a pipe");
+    let out = end.hand_out().expect("its end");
     let process = spawn(&shell("echo out& echo err>&2& echo %SERENO_UNIT%", "i/svc/9"), &out);
     assert_eq!(wait(&process), Exit::Code(0));
     let seen =
@@ -294,7 +294,7 @@ fn a_service_inherits_its_outputs_and_nothing_else() {
 fn a_flood_waits_for_its_reader_and_arrives_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out");
-    let output = Output::open(&path, None).expect("a pipe");
+    let (output, end) = Output::open(&path).expect("a pipe");
     let (poller, waker) = Poller::new().expect("a poller");
     poller.add(&output, 7).expect("watched");
     let mut ready = Vec::new();
@@ -304,8 +304,7 @@ fn a_flood_waits_for_its_reader_and_arrives_whole() {
     poller.wait(Some(Duration::from_millis(1)), &mut ready).expect("waited");
     assert!(ready.is_empty(), "the time is over, and nothing there");
 
-    let process =
-        spawn(&actor("flood", &[], &fresh("flood").1), &Output::for_service(&path).expect("its end"));
+    let process = spawn(&actor("flood", &[], &fresh("flood").1), &end.hand_out().expect("its end"));
     let log = folder.path().join("log");
     let (file, _) = open_log(&log).expect("opened");
     until("its end", || {
@@ -333,14 +332,14 @@ fn a_flood_waits_for_its_reader_and_arrives_whole() {
 fn an_output_outlives_the_supervisor_in_the_service() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out");
-    let output = Output::open(&path, None).expect("a pipe");
-    let out = Output::for_service(&path).expect("its end");
+    let (output, end) = Output::open(&path).expect("a pipe");
+    let out = end.hand_out().expect("its end");
     let process = spawn(&actor("speak", &[], &fresh("outlives").1), &out);
     until("its words", || output.waiting() > 0);
     drop((output, out));
-    assert!(Output::for_service(&path).is_err(), "nobody here has it open");
+    assert!(end.hand_out().is_err(), "nobody here has it open");
 
-    let output = Output::open(&path, None).expect("found again");
+    let (output, _) = Output::open(&path).expect("found again");
     let has = |bytes: &[u8], words: &[u8]| bytes.windows(words.len()).any(|some| some == words);
     let seen = collect(&output, &folder.path().join("log"), |bytes| has(bytes, b"and lives on"));
     assert!(has(&seen, b"says something"), "{}", String::from_utf8_lossy(&seen));

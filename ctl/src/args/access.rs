@@ -12,18 +12,18 @@ pub(crate) struct Remote {
     /// Ask the supervisor at this URI, such as `https://host:7611` or
     /// `http://127.0.0.1:7610` [default: that of a context, else
     /// `SERENO_SUPERVISOR`, else that of the file]
-    #[arg(long, value_name = "URI", value_parser = endpoint, help_heading = "Elsewhere")]
+    #[arg(long, value_name = "URI", value_parser = Endpoint::parse, help_heading = "Elsewhere")]
     pub(crate) endpoint: Option<Endpoint>,
     /// Ask the one that "ctl context" keeps by this name
     #[arg(long, value_name = "NAME", conflicts_with = "endpoint", help_heading = "Elsewhere")]
     pub(crate) context: Option<Name>,
     #[command(flatten)]
-    pub(crate) shown: Shown,
+    pub(crate) credentials: CredentialFlags,
 }
 
 /// What shows who asks.
 #[derive(Debug, Clone, Default, Group)]
-pub(crate) struct Shown {
+pub(crate) struct CredentialFlags {
     /// The file with the token, for http:// [default: `SERENO_TOKEN_FILE`]
     #[arg(long, value_name = "FILE", help_heading = "Elsewhere")]
     pub(crate) token_file: Option<PathBuf>,
@@ -51,10 +51,10 @@ pub(crate) enum ContextCommand {
         /// What to call it
         name: Name,
         /// Where it listens: `https://host:7611`, `http://127.0.0.1:7610`
-        #[arg(long, value_name = "URI", value_parser = endpoint)]
+        #[arg(long, value_name = "URI", value_parser = Endpoint::parse)]
         endpoint: Endpoint,
         #[command(flatten)]
-        shown: Shown,
+        credentials: CredentialFlags,
     },
     /// Ask that one from now on; "none": the one of the file again
     Use {
@@ -108,7 +108,7 @@ pub(crate) struct NewToken {
 #[derive(Debug, Clone, Group)]
 pub(crate) struct May {
     /// viewer, monitor or operator
-    #[arg(long, value_name = "ROLE", value_parser = role)]
+    #[arg(long, value_name = "ROLE")]
     pub(crate) role: Role,
     /// Only for these services, between commas (role monitor)
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -157,12 +157,4 @@ pub(crate) struct Issue {
     /// How long it is good for
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = super::duration)]
     pub(crate) valid: Duration,
-}
-
-fn endpoint(text: &str) -> Result<Endpoint, String> {
-    Endpoint::parse(text).map_err(|error| error.to_string())
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    text.parse().map_err(|error: proto::role::RoleError| error.to_string())
 }

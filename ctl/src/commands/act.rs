@@ -86,7 +86,7 @@ pub(super) async fn wait_for(
     finish(settled, out)
 }
 
-/// Runs `signal`.
+/// Sends a signal to the processes of services.
 pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let (signal, main_only) = (args.which, args.main);
@@ -95,7 +95,7 @@ pub(super) async fn signal(args: Signal, place: &Place, out: &mut Out) -> Result
     told(&response.outcomes, out)
 }
 
-/// Runs `reset`.
+/// Forgets crashes and restarts of services, and retries those that were given up.
 pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
     let call =
@@ -103,14 +103,14 @@ pub(super) async fn reset(whom: Whom, place: &Place, out: &mut Out) -> Result<Do
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
-/// Runs `pause`.
+/// Suspends restarts for failing checks, for a time or until `resume`.
 pub(super) async fn pause(args: Pause, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let request = PauseRequest { selection: selection(args.whom), r#for: args.time.map(to_wire) };
     let call = async |supervisor: Supervisor| supervisor.pause(request.clone()).await;
     told(&client::ask(&place.located.supervisor, call).await?.outcomes, out)
 }
 
-/// Runs `resume`.
+/// Ends the pause of services before its time.
 pub(super) async fn resume(whom: Whom, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let whom = selection(whom);
     let call =

@@ -107,7 +107,7 @@ pub(super) async fn plan(place: &Place, out: &mut Out) -> Result<Done, Failure> 
     Ok(Done::Well)
 }
 
-/// Applies the file.
+/// Applies the file and shows the steps taken.
 pub(super) async fn apply(mut replace: bool, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let loaded = place.load("nothing was changed")?;
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
@@ -133,7 +133,7 @@ pub(super) fn changing(steps: &[Step]) -> impl Iterator<Item = &Step> {
     steps.iter().filter(|step| step.effect() != Effect::None)
 }
 
-/// Steps for `--json`.
+/// Converts the steps for `--json`.
 pub(super) fn steps_json(steps: &[Step]) -> Vec<StepJson<'_>> {
     steps
         .iter()

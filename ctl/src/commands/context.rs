@@ -27,16 +27,16 @@ pub(super) fn run(command: &ContextCommand, out: &mut Out) -> Result<Done, Failu
     let mut all = Contexts::load(&path)?;
     let unknown = |name: &str| Failure::Usage(format!("there is no context {name:?}"));
     let done = match command {
-        ContextCommand::Add { name, endpoint, shown } => {
+        ContextCommand::Add { name, endpoint, credentials } => {
             if name.as_str() == NONE {
                 return Err(Failure::Usage("\"none\" means no context: give it another name".into()));
             }
             let context = Context {
                 endpoint: endpoint.to_string(),
-                token_file: shown.token_file.as_deref().map(absolute),
-                ca: shown.ca.as_deref().map(absolute),
-                cert: shown.cert.as_deref().map(absolute),
-                key: shown.key.as_deref().map(absolute),
+                token_file: credentials.token_file.as_deref().map(absolute),
+                ca: credentials.ca.as_deref().map(absolute),
+                cert: credentials.cert.as_deref().map(absolute),
+                key: credentials.key.as_deref().map(absolute),
             };
             all.contexts.insert(name.to_string(), context);
             format!("context {name} is {endpoint}; \"ctl context use {name}\" asks it from now on")

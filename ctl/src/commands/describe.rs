@@ -42,7 +42,7 @@ pub(super) async fn run(name: &str, place: &Place, out: &mut Out) -> Result<Done
     let supervisor = (name == "supervisor").then_some(&view);
     if service.is_none() && monitor.is_none() && daemon.is_none() && supervisor.is_none() {
         let services: Vec<&str> = view.services.iter().map(|service| &*service.name).collect();
-        return Err(Failure::Refused(not_one(name, &services)));
+        return Err(not_one(name, &services));
     }
     let settings = service.and_then(|_| settings(name, place));
     let events = timeline(name, place).await?;

@@ -9,7 +9,7 @@ use sereno_connect::ConnectError;
 use tokio::time::{Instant, sleep};
 
 use super::spawn;
-use crate::client::{Feed, Supervisor, plainly, unreachable};
+use crate::client::{Feed, Supervisor, unreachable};
 use crate::failure::{Done, Failure};
 use crate::out::Out;
 use crate::place::Place;
@@ -33,9 +33,9 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
     let endpoint = &place.located.supervisor;
     let until = Instant::now() + LEAVE;
     let (mut feed, before) = loop {
-        match told_to_go(keep_services, place).await {
-            Ok(Told::Going(told)) => break *told,
-            Ok(Told::Nobody { ended }) => return nobody(ended, out),
+        match shut_down(keep_services, place).await {
+            Ok(Shutdown::Begun(told)) => break *told,
+            Ok(Shutdown::NotRunning { ended }) => return nobody(ended, out),
             // The supervisor died during the request; its successor is told too.
             Err(Failure::NoSupervisor { .. }) if Instant::now() < until => sleep(LOOK_AGAIN).await,
             Err(failure) => return Err(failure),
@@ -97,29 +97,29 @@ pub(super) async fn run(keep_services: bool, place: &Place, out: &mut Out) -> Re
 }
 
 /// Result of the shutdown request.
-enum Told {
+enum Shutdown {
     /// A supervisor is shutting down; with the status before.
-    Going(Box<(Feed<WatchStatusResponse>, Status)>),
+    Begun(Box<(Feed<WatchStatusResponse>, Status)>),
     /// No supervisor is running; `ended` tells whether leftovers had to be stopped.
-    Nobody { ended: bool },
+    NotRunning { ended: bool },
 }
 
-async fn told_to_go(keep_services: bool, place: &Place) -> Result<Told, Failure> {
+async fn shut_down(keep_services: bool, place: &Place) -> Result<Shutdown, Failure> {
     let endpoint = &place.located.supervisor;
     let supervisor = match Supervisor::try_connect(endpoint).await {
         // Without a supervisor the services keep running anyway.
-        Err(ConnectError::Nobody(_)) if keep_services => return Ok(Told::Nobody { ended: false }),
+        Err(ConnectError::Nobody(_)) if keep_services => return Ok(Shutdown::NotRunning { ended: false }),
         Err(ConnectError::Nobody(_)) => match spawn::end_what_is_left(&place.located.home, endpoint).await? {
-            spawn::Left::Nothing(ended) => return Ok(Told::Nobody { ended }),
+            spawn::Left::Nothing(ended) => return Ok(Shutdown::NotRunning { ended }),
             spawn::Left::Supervised => Supervisor::connect(endpoint).await?,
         },
-        Err(error) => return Err(unreachable(endpoint, plainly(&error))),
+        Err(error) => return Err(unreachable(endpoint, error)),
         Ok(supervisor) => supervisor,
     };
     let mut feed = supervisor.watch_status(WatchStatusRequest { usage: false }).await?;
     let before = feed.next_status().await?.unwrap_or_default();
     supervisor.shutdown(ShutdownRequest { keep_services }).await?;
-    Ok(Told::Going(Box::new((feed, before))))
+    Ok(Shutdown::Begun(Box::new((feed, before))))
 }
 
 fn nobody(ended: bool, out: &mut Out) -> Result<Done, Failure> {

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
 use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
+use sereno_config::Selector;
 
 use crate::args;
 use crate::client::{Supervisor, reconnect};
@@ -14,7 +15,6 @@ use crate::render::explain::not_one;
 use crate::render::one_line;
 use crate::render::time::day;
 use crate::render::why::{EventJson, Events, event};
-use crate::view::is_meant_by;
 
 /// Shows the chain of causes of one restart.
 pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
@@ -26,10 +26,8 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         ..GetTimelineRequest::default()
     };
     let events = supervisor.timeline(request).await?;
-    if events.is_empty()
-        && let Some(why) = nobody(&args.service, &supervisor).await?
-    {
-        return Err(Failure::Refused(why));
+    if events.is_empty() {
+        must_exist(&args.service, &supervisor).await?;
     }
     if out.json {
         out.document(&Events::new(&events))?;
@@ -52,18 +50,18 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     Ok(Done::Well)
 }
 
-/// Returns why there are no events for that name. Returns `None` if the service exists but has no events yet.
-async fn nobody(name: &str, supervisor: &Supervisor) -> Result<Option<String>, Failure> {
+/// Fails if no service or daemon has that name.
+async fn must_exist(name: &str, supervisor: &Supervisor) -> Result<(), Failure> {
     let status = supervisor.status(false, UNARY_DEADLINE).await?;
     let services: Vec<&str> = status.services.iter().map(|service| &*service.name).collect();
     let known = name == "supervisor"
         || services.contains(&name)
         || status.monitors.iter().any(|monitor| monitor.name == name)
         || status.daemons.iter().any(|daemon| daemon.name == name);
-    Ok((!known).then(|| not_one(name, &services)))
+    if known { Ok(()) } else { Err(not_one(name, &services)) }
 }
 
-/// Shows the journal.
+/// Shows the last events of the journal, and new ones if wanted.
 pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let service = args.service.unwrap_or_default();
@@ -102,6 +100,7 @@ async fn follow(
     place: &Place,
     out: &mut Out,
 ) -> Result<Done, Failure> {
+    let selector = Selector::new(service);
     loop {
         let mut feed = supervisor.watch_events(WatchEventsRequest { from: next }).await?;
         loop {
@@ -110,7 +109,7 @@ async fn follow(
                 Ok(Some(response)) => {
                     let Some(one) = response.event else { continue };
                     next = one.seq + 1;
-                    if service.is_empty() || is_meant_by(service, &one.service, &[]) {
+                    if service.is_empty() || selector.selects(&one.service, &[]) {
                         show(&one, zone, out)?;
                     }
                 }

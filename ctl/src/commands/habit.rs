@@ -11,7 +11,7 @@ struct Answer {
     message: String,
 }
 
-/// Answers `pm2 save`.
+/// Answers `pm2 save`: the file needs no saving.
 pub(super) fn save(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let file = place.file().display();
     say(
@@ -24,7 +24,7 @@ pub(super) fn save(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     )
 }
 
-/// Answers `pm2 resurrect`.
+/// Answers `pm2 resurrect`: services come back by themselves.
 pub(super) fn resurrect(place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let file = place.file().display();
     say(

@@ -131,24 +131,17 @@ fn needs_the_machine(command: &Command) -> Option<&'static str> {
 }
 
 /// Adds a similar name to the message if a name is unknown.
-fn hinted(failure: Failure, place: &Place) -> Failure {
-    let (Failure::Refused(text) | Failure::Usage(text)) = &failure else { return failure };
-    let unknown =
-        text.starts_with("no service") || text.starts_with("no such") || text.contains("is not a service");
-    let Some(typed) = text.split('"').nth(1).filter(|_| unknown && !text.contains("did you mean")) else {
-        return failure;
-    };
-    let Some(config) = place.settings() else { return failure };
-    let names: Vec<&str> =
-        config.services.keys().chain(config.monitors.keys()).map(proto::Name::as_str).collect();
-    let hint = match complete::nearest(typed, names.iter().copied()) {
-        Some(name) => format!("did you mean \"{name}\"?"),
-        None if names.len() > 12 => "\"ctl status\" has all names".into(),
-        None => format!("there are: {}", names.join(", ")),
-    };
-    let text = format!("{text}; {hint}");
-    match failure {
-        Failure::Usage(_) => Failure::Usage(text),
-        _ => Failure::Refused(text),
+fn hinted(mut failure: Failure, place: &Place) -> Failure {
+    if let Failure::Unknown { name: typed, hint, .. } = &mut failure
+        && let Some(config) = place.settings()
+    {
+        let names: Vec<&str> =
+            config.services.keys().chain(config.monitors.keys()).map(proto::Name::as_str).collect();
+        *hint = Some(match complete::nearest(typed, names.iter().copied()) {
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None if names.len() > 12 => "\"ctl status\" has all names".into(),
+            None => format!("there are: {}", names.join(", ")),
+        });
     }
+    failure
 }

@@ -15,7 +15,7 @@ use sereno_config::home::OTHER_FILE;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{STATUS_DEADLINE, Supervisor};
-use crate::failure::Failure;
+use crate::failure::{Failure, NoAnswer};
 
 const PROGRAM: &str = "supervisor";
 /// How long a living supervisor may take to answer: on a machine with fifty times the work that it can do,
@@ -70,7 +70,7 @@ pub(super) async fn supervisor(file: &Path, replace: bool, endpoint: &Endpoint) 
         }
         if Instant::now() >= until {
             let said = newcomer.said();
-            let why = format!("no answer within {} s", START.as_secs());
+            let why = NoAnswer::Silent(START).to_string();
             return Err(Failure::NotStarted(if said.is_empty() { why } else { format!("{why}: {said}") }));
         }
         sleep(LOOK_AGAIN).await;

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &StatusArgs, place: &Place, out: &mut Out) -> Resu
     }
     let mut view = gather(place, out.json).await?;
     if view.supervisor.is_ok() {
-        view.select(&args.services).map_err(Failure::Refused)?;
+        view.select(&args.services)?;
     }
     if out.json {
         out.document(&json::status(&view))?;

@@ -14,7 +14,7 @@ use super::replace::is_confirmed;
 use super::settle::{self, Settled};
 use super::{down, logs, spawn};
 use crate::args::Up;
-use crate::client::{Supervisor, plainly, unreachable};
+use crate::client::{Supervisor, unreachable};
 use crate::failure::{Done, Failure, note};
 use crate::out::Out;
 use crate::place::{Loaded, Place};
@@ -123,7 +123,7 @@ async fn running(endpoint: &Endpoint) -> Result<Option<(Supervisor, Status)>, Fa
         let supervisor = match Supervisor::try_connect(endpoint).await {
             Ok(supervisor) => supervisor,
             Err(ConnectError::Nobody(_)) => return Ok(None),
-            Err(error) => return Err(unreachable(endpoint, plainly(&error))),
+            Err(error) => return Err(unreachable(endpoint, error)),
         };
         match supervisor.status(false, UNARY_DEADLINE).await {
             Ok(status) if !status.supervisor.as_ref().is_some_and(|supervisor| supervisor.shutting_down) => {

@@ -6,6 +6,7 @@ use proto::Endpoint;
 use sereno_config::Home;
 
 use super::{Finding, note, well, wrong};
+use crate::failure::NoAnswer;
 use crate::tool;
 use crate::view::View;
 
@@ -44,7 +45,7 @@ pub(crate) fn daemons(view: &View, home: &Home, found: &mut Vec<Finding>) {
             let stale = socket(home, "supervisor").filter(|path| path.exists());
             let found_text = format!("the supervisor does not run ({why})");
             match stale {
-                Some(path) if why.contains("no answer") => found.push(wrong(
+                Some(path) if matches!(why, NoAnswer::Silent(_)) => found.push(wrong(
                     "supervisor",
                     format!("{}: something listens and does not answer", path.display()),
                     "a monitor kills and replaces it after guard.hang; else end that process and \"ctl up -d\"",

@@ -35,7 +35,7 @@ pub(crate) struct Draft {
 pub(crate) struct Service {
     /// Name of the service; already valid.
     pub(crate) name: String,
-    /// Comment above it.
+    /// Comment above the service's table.
     pub(crate) comments: Vec<String>,
     keys: Vec<Entry>,
 }

@@ -90,7 +90,7 @@ fn one(mut app: App, name: &str, folders: &Folders, wanted: &Wanted<'_>, importe
     match script::take(&mut app, &cwd, wanted.env.get("PATH").map(String::as_str), &mut remarks) {
         Ok(Run::Argv(argv)) => service.set("command", draft::command(&argv)),
         Ok(Run::Shell(line)) => service.set("shell", line),
-        Err(reason) => return imported.drop(name, "the whole app", reason),
+        Err(reason) => return imported.drop(name, "the whole app", reason.to_string()),
     }
     let folder = folders.written(&cwd);
     if folder != "." {

@@ -76,7 +76,7 @@ fn cron(app: &mut App, odd: &mut Vec<(String, String)>) -> Option<String> {
     match Cron::parse(&line) {
         Ok(cron) => Some(cron.text().to_owned()),
         Err(error) => {
-            odd.push((format!("cron_restart = {line:?}"), error));
+            odd.push((format!("cron_restart = {line:?}"), error.to_string()));
             None
         }
     }

@@ -15,18 +15,25 @@ pub(super) enum Run {
     Shell(String),
 }
 
-/// Removes the command options from the app. Fails with the reason if nothing can be run.
+/// Why an app has no command that can be run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoCommand {
+    #[error("it has no script")]
+    NoScript,
+    #[error("PM2's own file server: use one, such as \"python3 -m http.server\" or \"npx serve\"")]
+    FileServer,
+}
+
+/// Removes the command options from the app, and returns its command.
 pub(super) fn take(
     app: &mut App,
     cwd: &Path,
     path: Option<&str>,
     notes: &mut Vec<(String, String)>,
-) -> Result<Run, String> {
-    let script = text(app.remove("script")).filter(|script| !script.is_empty()).ok_or("it has no script")?;
+) -> Result<Run, NoCommand> {
+    let script = text(app.remove("script")).filter(|script| !script.is_empty()).ok_or(NoCommand::NoScript)?;
     if script == "serve" {
-        return Err(
-            "PM2's own file server: use one, such as \"python3 -m http.server\" or \"npx serve\"".into()
-        );
+        return Err(NoCommand::FileServer);
     }
     let args = words(app.remove("args"));
     let options = words(app.remove("interpreter_args"));

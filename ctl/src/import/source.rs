@@ -32,7 +32,9 @@ pub(crate) enum SourceError {
     #[error("read {0}: node says: {1}")]
     Node(String, String),
     #[error("read {0}: {1}")]
-    Form(String, String),
+    Json(String, serde_json::Error),
+    #[error("read {0}: {1}")]
+    Yaml(String, serde_yaml_ng::Error),
     #[error("read {0}: there are no apps in it: an ecosystem file has \"apps: [ … ]\"")]
     NoApps(String),
 }
@@ -54,24 +56,25 @@ pub(crate) fn read(path: &Path) -> Result<Source, SourceError> {
     let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
     let value: Value = match ending {
         "js" | "cjs" | "mjs" => node(PRINT, path, &shown)?,
-        "yml" | "yaml" => yaml(&text).map_err(|why| SourceError::Form(shown.clone(), why))?,
+        "yml" | "yaml" => yaml(&text).map_err(|error| SourceError::Yaml(shown.clone(), error))?,
         _ => match json(&text) {
             Ok(value) => value,
-            Err(why) => match node(PRINT_TEXT, path, &shown) {
+            Err(error) => match node(PRINT_TEXT, path, &shown) {
                 Ok(value) => value,
-                Err(_) => return Err(SourceError::Form(shown, why)),
+                Err(_) => return Err(SourceError::Json(shown, error)),
             },
         },
     };
     sort(value).ok_or(SourceError::NoApps(shown))
 }
 
-pub(crate) fn yaml(text: &str) -> Result<Value, String> {
-    serde_yaml_ng::from_str(text).map_err(|error| error.to_string())
+pub(crate) fn yaml(text: &str) -> serde_yaml_ng::Result<Value> {
+    serde_yaml_ng::from_str(text)
 }
 
-pub(crate) fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())
+/// Parses JSON that may begin with a byte order mark.
+pub(crate) fn json(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
 }
 
 fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
@@ -85,8 +88,7 @@ fn node(program: &str, path: &Path, shown: &str) -> Result<Value, SourceError> {
     let out = String::from_utf8_lossy(&said.stdout);
     let json = out.rsplit_once("\n@@sereno@@").map(|(_, json)| json);
     if let Some(json) = json.filter(|_| said.status.success()) {
-        return serde_json::from_str(json)
-            .map_err(|error| SourceError::Form(shown.into(), error.to_string()));
+        return serde_json::from_str(json).map_err(|error| SourceError::Json(shown.into(), error));
     }
     let why = String::from_utf8_lossy(&said.stderr);
     let why = why.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
@@ -148,6 +150,6 @@ mod tests {
         }
         assert!(read_as("dump.pm2", r#"[{"pm_exec_path":"/a"}]"#).expect("a dump").dump);
         assert!(matches!(read_as("a.json", "{}"), Err(SourceError::NoApps(_))));
-        assert!(matches!(read_as("a.yml", "a: ["), Err(SourceError::Form(..))));
+        assert!(matches!(read_as("a.yml", "a: ["), Err(SourceError::Yaml(..))));
     }
 }

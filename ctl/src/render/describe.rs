@@ -121,7 +121,7 @@ impl Sheet {
                     self.line("brake", &one_line(brake));
                 }
             }
-            Err(why) => self.line("because", &one_line(why)),
+            Err(why) => self.line("because", &one_line(&why.to_string())),
         }
     }
 
@@ -146,7 +146,7 @@ impl Sheet {
                     self.line("last error", &one_line(error));
                 }
             }
-            Err(why) => self.line("unreachable", &one_line(why)),
+            Err(why) => self.line("unreachable", &one_line(&why.to_string())),
         }
         if let Some(reason) = &view.blind {
             self.line("blind", &one_line(reason));

@@ -1,9 +1,11 @@
 //! Explains in lines why a service is not in its wanted state; empty if there is nothing to explain.
 
 use proto::v1::{CheckState, ServiceState};
+use sereno_config::Selector;
 
 use super::time::span;
-use crate::view::{CheckView, Exit, ServiceView, is_meant_by};
+use crate::failure::Failure;
+use crate::view::{CheckView, Exit, ServiceView};
 
 /// Returns one line for each remark, and the time of a job's next run.
 pub(crate) fn service(service: &ServiceView) -> Vec<String> {
@@ -38,16 +40,14 @@ pub(crate) fn reasons(service: &ServiceView) -> Vec<String> {
     lines
 }
 
-/// Returns why a name does not denote exactly one service.
-pub(crate) fn not_one(name: &str, services: &[&str]) -> String {
-    let several: Vec<&str> = services
-        .iter()
-        .copied()
-        .filter(|service| is_meant_by(name, service, &[]) && *service != name)
-        .collect();
-    match several[..] {
-        [] => format!("no service or daemon has the name {name:?}"),
-        _ => format!("{name} has instances: name one of {}", several.join(", ")),
+/// Returns the failure for a name that does not denote exactly one service.
+pub(crate) fn not_one(name: &str, services: &[&str]) -> Failure {
+    let selector = Selector::new(name);
+    let is_instance = |service: &&str| selector.selects(service, &[]) && *service != name;
+    let instances: Vec<&str> = services.iter().copied().filter(is_instance).collect();
+    match instances[..] {
+        [] => Failure::unknown(name, format!("no service or daemon has the name {name:?}")),
+        _ => Failure::Refused(format!("{name} has instances: name one of {}", instances.join(", "))),
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct SupervisorJson<'a> {
     uptime_seconds: Option<f64>,
     endpoint: &'a str,
     config: &'a str,
-    error: Option<&'a str>,
+    error: Option<String>,
     shutting_down: Option<bool>,
     /// Why no process would restart it if it died.
     unguarded: Option<&'a str>,
@@ -51,7 +51,7 @@ pub(crate) struct MonitorJson<'a> {
     targets: Option<usize>,
     failing: Option<usize>,
     endpoint: &'a str,
-    error: Option<&'a str>,
+    error: Option<String>,
     managed: Option<bool>,
     blind: bool,
     last_error: Option<&'a str>,
@@ -156,7 +156,7 @@ pub(crate) fn supervisor(view: &View) -> SupervisorJson<'_> {
         uptime_seconds: up.map(|up| seconds(up.uptime)),
         endpoint: &view.endpoint,
         config: &view.config,
-        error: view.supervisor.as_ref().err().map(String::as_str),
+        error: view.supervisor.as_ref().err().map(ToString::to_string),
         shutting_down: up.map(|up| up.shutting_down),
         unguarded: up.and_then(|up| up.unguarded.as_deref()),
         notice: up.and_then(|up| up.notice.as_deref()),
@@ -176,7 +176,7 @@ pub(crate) fn monitor(view: &MonitorView, now: SystemTime) -> MonitorJson<'_> {
         targets: up.map(|up| up.targets),
         failing: up.map(|up| up.failing),
         endpoint: &view.endpoint,
-        error: view.answer.as_ref().err().map(String::as_str),
+        error: view.answer.as_ref().err().map(ToString::to_string),
         managed: view.managed,
         blind: view.blind.is_some(),
         last_error: up.and_then(|up| up.last_error.as_deref()),
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn without_a_supervisor_absent_things_are_null() {
         let mut answers = answers();
-        answers.supervisor = Err("not running (no socket)".into());
+        answers.supervisor = Err(sereno_connect::ConnectError::Nobody("no socket").into());
         answers.monitors.clear();
         assert_eq!(text(&View::join(answers)), include_str!("../../tests/golden/unreachable.json"));
     }

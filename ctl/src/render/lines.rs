@@ -120,6 +120,18 @@ impl Prefixes {
     }
 }
 
+/// A pattern that is not a regular expression. Its text is a single line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", last_line(.0))]
+pub(crate) struct BadPattern(#[from] regex::Error);
+
+/// Returns the last line of the library's message, which draws an arrow over several lines.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
 /// A filter for lines.
 pub(crate) struct Matches {
     pattern: Regex,
@@ -128,16 +140,8 @@ pub(crate) struct Matches {
 
 impl Matches {
     /// Matches lines that contain the pattern; with `marks`, highlights the match.
-    pub(crate) fn new(pattern: &str, marks: bool) -> Result<Self, String> {
-        let pattern = Regex::new(pattern).map_err(|error| match error {
-            // The library's message draws an arrow over several lines; its last line is sufficient.
-            regex::Error::Syntax(text) => {
-                let last = text.lines().last().unwrap_or_default();
-                last.strip_prefix("error: ").unwrap_or(last).to_owned()
-            }
-            other => other.to_string(),
-        })?;
-        Ok(Self { pattern, marks })
+    pub(crate) fn new(pattern: &str, marks: bool) -> Result<Self, BadPattern> {
+        Ok(Self { pattern: Regex::new(pattern)?, marks })
     }
 
     /// Returns the line if it matches.
@@ -271,7 +275,8 @@ mod tests {
         let marked = Matches::new("b+|$", true).expect("a pattern").find(b"abba\n").expect("found");
         assert_eq!(marked.escape_ascii().to_string(), r"a\x1b[1m\x1b[31mbb\x1b[0ma\n");
         assert!(Matches::new("end$", false).expect("a pattern").find(b"the end\n").is_some());
-        assert_eq!(Matches::new("a(", false).err().as_deref(), Some("unclosed group"));
+        let error = Matches::new("a(", false).err().expect("refused");
+        assert_eq!(error.to_string(), "unclosed group");
     }
 
     #[test]

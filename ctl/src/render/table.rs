@@ -76,7 +76,7 @@ fn supervisor(view: &View) -> Row {
     let up = view.supervisor.as_ref().ok();
     let info = match &view.supervisor {
         Ok(up) => vec![(format!("version {}", one_line(&up.version)), PLAIN)],
-        Err(why) => vec![(one_line(why), BAD)],
+        Err(why) => vec![(one_line(&why.to_string()), BAD)],
     };
     let mut below = Vec::new();
     if let Some(up) = up {
@@ -129,7 +129,7 @@ fn monitor(view: &MonitorView) -> Row {
             }
             info
         }
-        Err(why) => vec![(one_line(why), BAD)],
+        Err(why) => vec![(one_line(&why.to_string()), BAD)],
     };
     let mut below = Vec::new();
     // A monitor that does not answer is obviously not attached; this needs no remark.

@@ -121,7 +121,7 @@ pub(super) async fn act(endpoint: Endpoint, act: Act, service: String, to: Sende
         },
         Err(failure) => (false, format!("{} {service}: {failure}", act.word())),
     };
-    let _ = to.send(Input::Told { ok, text }).await;
+    let _ = to.send(Input::Acted { ok, text }).await;
 }
 
 async fn perform(endpoint: &Endpoint, act: Act, service: &str) -> Result<Vec<Outcome>, Failure> {

@@ -29,7 +29,7 @@ pub(super) enum Input {
     /// Causes of the last restart of a service.
     Why { service: String, events: Vec<Event> },
     /// Result of an action.
-    Told { ok: bool, text: String },
+    Acted { ok: bool, text: String },
     /// A key was pressed.
     Key(KeyEvent),
     /// The terminal was resized.
@@ -183,7 +183,7 @@ impl Model {
             }
             Input::Why { service, events } if self.selected.as_ref() == Some(&service) => self.why = events,
             Input::Log { .. } | Input::Why { .. } | Input::Resized => {}
-            Input::Told { ok, text } => self.say(ok, text),
+            Input::Acted { ok, text } => self.say(ok, text),
             Input::Key(key) => wishes = self.key(key),
         }
         self.hold_selection(&mut wishes);
@@ -201,7 +201,7 @@ impl Model {
             self.message = None;
         }
         if let Err(why) = &view.supervisor {
-            self.lost = Some(why.clone());
+            self.lost = Some(why.to_string());
             if self.view.is_some() {
                 // The last known state says more than an empty screen.
                 return;

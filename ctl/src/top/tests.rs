@@ -5,6 +5,7 @@ use proto::v1::{Event, ServiceState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use sereno_connect::ConnectError;
 
 use super::draw;
 use super::model::{Act, Input, LogLine, Mode, Model, Wish};
@@ -115,7 +116,7 @@ fn nothing_is_done_without_a_yes() {
     assert_eq!(press(&mut model, "n"), []);
     assert!(drawn(&model, 80, 24).contains("nothing was done"));
     assert_eq!(press(&mut model, "xy"), [Wish::Act(Act::Stop, "frontend".into())]);
-    model.update(Input::Told { ok: false, text: "frontend: refused".into() });
+    model.update(Input::Acted { ok: false, text: "frontend: refused".into() });
     assert!(drawn(&model, 80, 24).contains("frontend: refused"));
     for _ in 0..6 {
         status(&mut model);
@@ -164,7 +165,7 @@ fn orders_go_round_and_trouble_comes_first_in_one() {
 fn a_supervisor_that_is_gone_leaves_what_was_known() {
     let mut model = looked_at();
     let mut gone = answers();
-    gone.supervisor = Err("not running".into());
+    gone.supervisor = Err(ConnectError::Nobody("no socket").into());
     gone.monitors = Vec::<MonitorAnswer>::new();
     model.update(Input::Status(Box::new(View::join(gone))));
     let text = drawn(&model, 80, 24);

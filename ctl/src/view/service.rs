@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use proto::time::{lenient, unstamp};
 use proto::v1::{CheckResult, CheckState, CheckStatus, Decision, ServiceState, ServiceStatus, Wanted};
-use wildmatch::WildMatch;
 
 use super::{Measured, some};
 
@@ -131,20 +130,6 @@ impl ServiceView {
             || self.checks.iter().all(|check| check.state == CheckState::Passing);
         as_wanted && checks && self.held.is_none() && !self.frozen
     }
-
-    /// Whether a name, a glob or a `tag:x` selects this service.
-    pub(crate) fn is_meant_by(&self, selector: &str) -> bool {
-        is_meant_by(selector, &self.name, &self.tags)
-    }
-}
-
-/// Whether a name, a glob or a `tag:x` selects the service of this name.
-pub(crate) fn is_meant_by(selector: &str, name: &str, tags: &[String]) -> bool {
-    match selector.strip_prefix("tag:") {
-        Some(tag) => tags.iter().any(|own| own == tag),
-        None if selector.contains(['*', '?']) => WildMatch::new(selector).matches(name),
-        None => name.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || is_instance(rest)),
-    }
 }
 
 impl CheckView {
@@ -166,10 +151,4 @@ impl CheckView {
             target: check.target,
         }
     }
-}
-
-/// Whether `rest` is an instance number after a service name: `:0`.
-fn is_instance(rest: &str) -> bool {
-    rest.strip_prefix(':')
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

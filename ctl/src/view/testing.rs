@@ -8,6 +8,8 @@ use proto::v1::{
     Status, SupervisorStatus, Wanted,
 };
 
+use crate::failure::NoAnswer;
+
 use super::{Answers, MonitorAnswer, View};
 
 /// Returns the time 2024-05-01T12:00:00Z.
@@ -130,7 +132,7 @@ pub(crate) fn answers() -> Answers {
         config: "/found/sereno.toml".into(),
         supervisor: Ok(status()),
         monitors: vec![
-            asked("port-monitor", Err("no answer within 1 s".into())),
+            asked("port-monitor", Err(NoAnswer::Silent(Duration::from_secs(1)))),
             asked("health-monitor", Ok(monitor_status("health-monitor", "http", 801, vec![passing]))),
         ],
     }

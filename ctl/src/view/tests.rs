@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::v1::{CheckState, ServiceState, ServiceStatus, Wanted};
+use sereno_connect::ConnectError;
 
 use super::testing::{answers, monitor_status, result, running, service, status, view};
 use super::{ServiceView, View};
@@ -16,7 +17,10 @@ fn a_silent_monitor_is_a_row_in_the_order_of_the_file() {
     let view = view();
     let names: Vec<_> = view.monitors.iter().map(|monitor| monitor.name.as_str()).collect();
     assert_eq!(names, ["health-monitor", "port-monitor"]);
-    assert_eq!(view.monitors[1].answer.as_ref().err().map(String::as_str), Some("no answer within 1 s"));
+    assert_eq!(
+        view.monitors[1].answer.as_ref().err().map(ToString::to_string).as_deref(),
+        Some("no answer within 1 s")
+    );
     assert_eq!(view.config, "/h/sereno.toml", "the supervisor knows better which file runs");
 }
 
@@ -45,7 +49,7 @@ fn results_of_another_run_say_nothing() {
 #[test]
 fn without_a_supervisor_the_monitors_are_still_rows() {
     let mut answers = answers();
-    answers.supervisor = Err("it is not running".into());
+    answers.supervisor = Err(ConnectError::Nobody("no socket").into());
     let view = View::join(answers);
     assert_eq!(view.config, "/found/sereno.toml");
     assert_eq!(view.monitors.len(), 2);
@@ -108,5 +112,5 @@ fn selectors_are_names_globs_and_tags() {
         assert_eq!(names, meant, "{selector}");
     }
     let error = view().select(&["backend".into(), "bakend".into()]).expect_err("refused");
-    assert_eq!(error, "no service is meant by \"bakend\"");
+    assert_eq!(error.to_string(), "no service is meant by \"bakend\"");
 }

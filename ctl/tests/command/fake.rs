@@ -256,7 +256,7 @@ impl Supervisor for Fake {
         Err(tonic::Status::unimplemented("Upgrade is not in this version"))
     }
     async fn reset(&self, _: Request<ResetRequest>) -> Answered<ResetResponse> {
-        Err(tonic::Status::not_found("no service is meant by \"nobody\""))
+        Err(proto::detail::unknown_selector("no service is meant by \"nobody\"".into(), "nobody".into()))
     }
     async fn reload(&self, _: Request<ReloadRequest>) -> Answered<ReloadResponse> {
         Err(tonic::Status::unimplemented(""))

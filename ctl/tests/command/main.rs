@@ -3,7 +3,7 @@
 
 mod daily;
 mod fake;
-mod hostile;
+mod fuzz;
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;
 

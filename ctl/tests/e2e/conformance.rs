@@ -10,12 +10,12 @@ use crate::other_language::{disk_monitor, python};
 const OPTIONS: [&str; 4] = ["--option", "free_percent=0", "--failing", "free_percent=101"];
 
 fn play(args: &[&str], program: &[&Path]) -> Output {
-    let mut command = Command::new(binaries().join("deploy"));
+    let mut command = Command::new(binaries().join("trials"));
     command.arg("conformance").args(args).arg("--").args(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SERENO_")) {
         command.env_remove(name);
     }
-    command.output().expect("deploy runs")
+    command.output().expect("trials runs")
 }
 
 /// The names of the rules that were found broken, and everything that was said.

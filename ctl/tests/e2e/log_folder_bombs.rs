@@ -72,7 +72,9 @@ fn an_index_of_4_tib_holds_up_no_log() {
     // Who reads it through ends with that, and the story with it.
     nobody_does(&system, "truncate -s 0 .index/err.log");
     assert!(restarted && grows, "restarted: {restarted}, the other one's log grows: {grows}");
-    assert_eq!(String::from_utf8_lossy(&shown.stdout), "line\n".repeat(5));
+    // One that comes while it reads is shown as well.
+    let shown = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.starts_with(&"line\n".repeat(5)) && shown.len() <= 50, "{shown:?}");
     system.down();
 }
 

@@ -14,6 +14,7 @@
 mod added;
 mod adoption;
 mod answers;
+mod attack;
 mod broken_file;
 mod checks;
 mod completions;
@@ -24,9 +25,9 @@ mod flood;
 mod forged_marks;
 mod full_disk;
 mod guard;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod held_starts;
-mod hostile_monitor;
 mod import;
 mod init_system;
 mod instances;

@@ -18,6 +18,7 @@
 
 mod demo;
 mod guard;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod machine;
 mod ports;

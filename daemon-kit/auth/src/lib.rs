@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod expiry;
-pub mod hostile;
+pub mod fuzz;
 pub mod secret;
 pub mod tls;
 pub mod tokens;

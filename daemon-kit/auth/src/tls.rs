@@ -115,13 +115,21 @@ impl TlsFiles {
 
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = std::fs::read(path).map_err(|source| TlsError::Read { path: path.into(), source })?;
-    parsed(&bytes).map_err(|why| TlsError::Pem { path: path.into(), why })
+    parsed(&bytes).map_err(|why| TlsError::Pem { path: path.into(), why: why.to_string() })
 }
 
-fn parsed(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    let found = found.map_err(|error| error.to_string())?;
-    if found.is_empty() { Err("there is no certificate in it".into()) } else { Ok(found) }
+/// Why a file is no chain of certificates.
+#[derive(Debug, thiserror::Error)]
+enum ChainError {
+    #[error(transparent)]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    #[error("there is no certificate in it")]
+    None,
+}
+
+fn parsed(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, ChainError> {
+    let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() { Err(ChainError::None) } else { Ok(found) }
 }
 
 fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
@@ -258,7 +266,7 @@ pub fn uris(identity: &Identity) -> Vec<String> {
 }
 
 /// Decodes one file as certificates, authority and key.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let (certificates, key) = (parsed(bytes), private_key(bytes));
     let Ok(chain) = certificates else { return };
     let mut roots = RootCertStore::empty();

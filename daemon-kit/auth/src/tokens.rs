@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use proto::{Name, Role};
+use proto::Name;
+use proto::name::NameError;
+use proto::role::RoleError;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -35,12 +37,29 @@ pub struct Tokens(pub Vec<Token>);
 
 /// A line that can not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {why}")]
+#[error("line {line}: {fault}")]
 pub struct LineError {
     /// Line number, from 1.
     pub line: usize,
     /// Problem with the line.
-    pub why: String,
+    pub fault: LineFault,
+}
+
+/// What is wrong with a line of a token file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// The line ends before this word.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A name is invalid, of the token or of a service.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The role is unknown.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+    /// The hash has another length, or is not hexadecimal.
+    #[error("the hash is no SHA-256")]
+    Hash,
 }
 
 /// Returns the path of the token file below a home's state folder.
@@ -102,7 +121,7 @@ impl Tokens {
             }
             match one(line) {
                 Ok(token) => tokens.push(token),
-                Err(why) => bad.push(LineError { line: index + 1, why }),
+                Err(fault) => bad.push(LineError { line: index + 1, fault }),
             }
         }
         (Self(tokens), bad)
@@ -135,19 +154,19 @@ impl Tokens {
     }
 }
 
-fn one(line: &str) -> Result<Token, String> {
+fn one(line: &str) -> Result<Token, LineFault> {
     let mut words = line.split_whitespace();
-    let mut word = |what: &str| words.next().ok_or_else(|| format!("{what} is missing"));
-    let name = Name::new(word("the name")?).map_err(|error| error.to_string())?;
-    let role: Role = word("the role")?.parse().map_err(|error: proto::role::RoleError| error.to_string())?;
-    let services = services(word("the list of services")?).map_err(|error| error.to_string())?;
-    let hash = unhex(word("the hash")?).ok_or("the hash is no SHA-256")?;
+    let mut word = |what| words.next().ok_or(LineFault::Missing(what));
+    let name = Name::new(word("the name")?)?;
+    let role = word("the role")?.parse()?;
+    let services = services(word("the list of services")?)?;
+    let hash = unhex(word("the hash")?).ok_or(LineFault::Hash)?;
     let created = word("the time").unwrap_or_default().to_owned();
     Ok(Token { identity: Identity { name, role, services }, hash, created })
 }
 
 /// Parses arbitrary bytes and checks that the result, written and parsed again, is the same.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let (tokens, _) = Tokens::parse(&String::from_utf8_lossy(bytes));
     let (again, bad) = Tokens::parse(&tokens.to_text());
     assert!(bad.is_empty(), "{bad:?} of {tokens:?}");
@@ -156,6 +175,8 @@ pub(crate) fn hostile(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proto::Role;
+
     use super::*;
 
     fn token(name: &str, role: Role, of: &str) -> (String, Token) {

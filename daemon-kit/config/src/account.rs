@@ -1,10 +1,12 @@
-//! Who a service runs as. `/etc/passwd` and `/etc/group` are read here: what else a system may ask (LDAP and the
-//! like) would take C's own functions, and with them `unsafe`. On macOS, whose people are in neither file, its directory
-//! is asked through a library.
+//! The user and groups of a service, as the name service of the system (NSS) knows them: local files, LDAP, SSSD. A
+//! program that is linked with musl asks `/etc/passwd`, `/etc/group` and nscd only.
+//!
+//! A lookup may ask a network and blocks for as long as that takes: a caller keeps the answer.
 
+use std::io;
 use std::path::PathBuf;
 
-/// Who a service runs as.
+/// The user and groups that a service runs as.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// User id; `None`: the supervisor's own.
@@ -15,179 +17,207 @@ pub struct Account {
     pub name: Option<String>,
     /// Home of the user.
     pub home: Option<PathBuf>,
-    /// Every group, the primary one first. Empty where no user is named: only `gid` is taken over then.
+    /// Every group, the primary one first. Empty if no user is named: then only `gid` applies.
     pub groups: Vec<u32>,
 }
 
-/// What systems without these files say.
-const ELSEWHERE: &str = "can not run as another user on this system";
+/// Why a service can not have an account, or not the rights that it asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The system has no user of this name.
+    #[error("can not find the user {0:?}")]
+    NoUser(String),
+    /// The system has no user of this number, and no group is given.
+    #[error("can not find user {0}: give its group too")]
+    NoGroupOf(u32),
+    /// The system has no group of this name.
+    #[error("can not find the group {0:?}")]
+    NoGroup(String),
+    /// The name service failed.
+    #[error("can not look up {0:?}: {1}")]
+    Lookup(String, #[source] io::Error),
+    /// Only root may start a process of another user.
+    #[error("can not run as user {0}: only root may run as somebody else")]
+    OtherUser(u32),
+    /// This system starts no process of another user.
+    #[error("can not run as another user on this system")]
+    NoUsers,
+    /// Only root may limit capabilities.
+    #[error("can not be set: only root may say what a service can have of its power")]
+    Unprivileged,
+    /// Only Linux has capabilities and `no_new_privileges`.
+    #[error("can not be had on this system: it is Linux's own")]
+    NotLinux,
+}
 
-/// Looks `user` and `group` up in `/etc/passwd` and `/etc/group`; numbers are taken too.
-pub fn account(user: Option<&str>, group: Option<&str>) -> Result<Account, String> {
+/// Looks `user` and `group` up, by name or number. A user that is only a number needs a group; a group that is a number
+/// needs no entry.
+pub fn account(user: Option<&str>, group: Option<&str>) -> Result<Account, AccountError> {
     if user.is_none() && group.is_none() {
         return Ok(Account::default());
     }
-    if cfg!(not(unix)) {
-        return Err(ELSEWHERE.into());
-    }
-    let read = |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let passwd = read("/etc/passwd").unwrap_or_default() + &directory::user(user);
-    let groups = read("/etc/group").unwrap_or_default() + &directory::group(group);
-    look_up(user, group, &passwd, &groups)
+    system::look_up(user, group)
 }
 
-/// What the directory of the system knows beyond the files, as a line of them.
-mod directory {
-    #[cfg(target_os = "macos")]
-    pub(super) fn user(user: Option<&str>) -> String {
-        use nix::unistd::{Uid, User};
-        let found = user.and_then(|user| match user.parse() {
-            Ok(uid) => User::from_uid(Uid::from_raw(uid)).ok()?,
-            Err(_) => User::from_name(user).ok()?,
-        });
-        let line =
-            |user: User| format!("\n{}:*:{}:{}::{}:\n", user.name, user.uid, user.gid, user.dir.display());
-        found.map(line).unwrap_or_default()
+#[cfg(unix)]
+mod system {
+    use nix::errno::Errno;
+    use nix::unistd::{Gid, Group, Uid, User};
+
+    use super::{Account, AccountError};
+
+    pub(super) fn look_up(user: Option<&str>, group: Option<&str>) -> Result<Account, AccountError> {
+        let Some(user) = user else {
+            return Ok(Account { gid: group.map(group_id).transpose()?, ..Account::default() });
+        };
+        // A number is a user id, even if a user has that number as its name.
+        let uid = user.parse().ok();
+        let asked = uid.map_or_else(|| User::from_name(user), |uid| User::from_uid(Uid::from_raw(uid)));
+        let known = found(user, asked)?;
+        if let (None, None) = (&known, uid) {
+            return Err(AccountError::NoUser(user.into()));
+        }
+        let gid = group.map(group_id).transpose()?;
+        let Some(known) = known else {
+            let gid = gid.ok_or_else(|| AccountError::NoGroupOf(uid.unwrap_or_default()))?;
+            return Ok(Account { uid, gid: Some(gid), groups: vec![gid], ..Account::default() });
+        };
+        let gid = gid.unwrap_or(known.gid.as_raw());
+        let others = supplementary_groups(&known.name, Gid::from_raw(gid))?;
+        Ok(Account {
+            uid: Some(known.uid.as_raw()),
+            gid: Some(gid),
+            groups: [gid].into_iter().chain(others.into_iter().filter(|other| *other != gid)).collect(),
+            name: Some(known.name),
+            home: Some(known.dir).filter(|home| !home.as_os_str().is_empty()),
+        })
     }
 
-    #[cfg(target_os = "macos")]
-    pub(super) fn group(group: Option<&str>) -> String {
-        let found = group.and_then(|group| nix::unistd::Group::from_name(group).ok()?);
-        found.map(|group| format!("\n{}:*:{}:\n", group.name, group.gid)).unwrap_or_default()
+    fn group_id(group: &str) -> Result<u32, AccountError> {
+        if let Ok(id) = group.parse() {
+            return Ok(id);
+        }
+        let known = found(group, Group::from_name(group))?;
+        known.map(|known| known.gid.as_raw()).ok_or_else(|| AccountError::NoGroup(group.into()))
+    }
+
+    /// Returns the entry, if there is one. POSIX leaves open which error means that there is none: getpwnam(3) lists
+    /// these four.
+    fn found<T>(name: &str, asked: nix::Result<Option<T>>) -> Result<Option<T>, AccountError> {
+        match asked {
+            Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+            asked => asked.map_err(|error| AccountError::Lookup(name.into(), error.into())),
+        }
     }
 
     #[cfg(not(target_os = "macos"))]
-    pub(super) fn user(_: Option<&str>) -> String {
-        String::new()
+    fn supplementary_groups(user: &str, gid: Gid) -> Result<Vec<u32>, AccountError> {
+        let failed = |error: Errno| AccountError::Lookup(user.into(), error.into());
+        let name = std::ffi::CString::new(user).map_err(|_| failed(Errno::EINVAL))?;
+        let groups = nix::unistd::getgrouplist(&name, gid).map_err(failed)?;
+        Ok(groups.into_iter().map(Gid::as_raw).collect())
     }
 
-    #[cfg(not(target_os = "macos"))]
-    pub(super) fn group(_: Option<&str>) -> String {
-        String::new()
+    /// `nix` has no `getgrouplist` for macOS: only the primary group is known there.
+    #[cfg(target_os = "macos")]
+    #[expect(clippy::unnecessary_wraps, reason = "fails on the other systems")]
+    fn supplementary_groups(_: &str, _: Gid) -> Result<Vec<u32>, AccountError> {
+        Ok(Vec::new())
     }
 }
 
-/// Whether this process may start another one as that account.
-pub(super) fn may_become(account: &Account) -> Result<(), String> {
+#[cfg(not(unix))]
+mod system {
+    use super::{Account, AccountError};
+
+    pub(super) fn look_up(_: Option<&str>, _: Option<&str>) -> Result<Account, AccountError> {
+        Err(AccountError::NoUsers)
+    }
+}
+
+/// Checks that this process may start another one as that account.
+pub(super) fn may_become(account: &Account) -> Result<(), AccountError> {
     #[cfg(unix)]
     if let Some(uid) = account.uid {
         let own = rustix::process::geteuid();
         if !own.is_root() && own.as_raw() != uid {
-            return Err(format!("can not run as user {uid}: only root may run as somebody else"));
+            return Err(AccountError::OtherUser(uid));
         }
     }
     #[cfg(not(unix))]
     if account.uid.is_some() {
-        return Err(ELSEWHERE.into());
+        return Err(AccountError::NoUsers);
     }
     Ok(())
 }
 
-/// Whether this process may take from another one what it has itself.
-pub(super) fn may_confine(wanted: bool) -> Result<(), String> {
+/// Checks that this process may limit the capabilities of another one.
+pub(super) fn may_confine(wanted: bool) -> Result<(), AccountError> {
     can_confine(wanted)?;
     #[cfg(unix)]
     if wanted && !rustix::process::geteuid().is_root() {
-        return Err("can not be set: only root may say what a service can have of its power".into());
+        return Err(AccountError::Unprivileged);
     }
     Ok(())
 }
 
-/// Whether that can be had on this system.
-pub(super) fn can_confine(wanted: bool) -> Result<(), String> {
+/// Checks that this system can confine a process.
+pub(super) fn can_confine(wanted: bool) -> Result<(), AccountError> {
     if wanted && cfg!(not(target_os = "linux")) {
-        return Err("can not be had on this system: it is Linux's own".into());
+        return Err(AccountError::NotLinux);
     }
     Ok(())
 }
 
-fn look_up(user: Option<&str>, group: Option<&str>, passwd: &str, groups: &str) -> Result<Account, String> {
-    let gid = group.map(|group| group_id(group, groups)).transpose()?;
-    let Some(user) = user else { return Ok(Account { gid, ..Account::default() }) };
-    let fields = |line: &'_ str| line.split(':').map(str::to_owned).collect::<Vec<String>>();
-    let known = passwd.lines().map(fields).find(|fields| {
-        // A number is the number, also where a user is called so.
-        let key = if user.parse::<u32>().is_ok() { fields.get(2) } else { fields.first() };
-        key.is_some_and(|key| key == user)
-    });
-    let Some(known) = known else {
-        return match (user.parse().ok(), gid) {
-            (Some(uid), Some(gid)) => {
-                Ok(Account { uid: Some(uid), gid: Some(gid), groups: vec![gid], ..Account::default() })
-            }
-            (Some(uid), None) => Err(format!("can not find user {uid} in /etc/passwd: give its group too")),
-            (None, _) => Err(format!("can not find the user {user:?} in /etc/passwd")),
-        };
-    };
-    let number = |index: usize| known.get(index).and_then(|field| field.parse::<u32>().ok());
-    let (Some(name), Some(uid), Some(own_gid)) = (known.first(), number(2), number(3)) else {
-        return Err(format!("can not read the line of the user {user:?} in /etc/passwd"));
-    };
-    let gid = gid.unwrap_or(own_gid);
-    let mut all = vec![gid];
-    for line in groups.lines().map(fields) {
-        let member = line.get(3).is_some_and(|members| members.split(',').any(|member| member == name));
-        if let Some(id) = line.get(2).and_then(|id| id.parse().ok()).filter(|id| member && !all.contains(id))
-        {
-            all.push(id);
-        }
-    }
-    let home = known.get(5).filter(|home| !home.is_empty()).map(PathBuf::from);
-    Ok(Account { uid: Some(uid), gid: Some(gid), name: Some(name.clone()), home, groups: all })
-}
-
-fn group_id(group: &str, groups: &str) -> Result<u32, String> {
-    if let Ok(id) = group.parse() {
-        return Ok(id);
-    }
-    let named = |line: &&str| line.split(':').next() == Some(group);
-    let line = groups.lines().find(named);
-    line.and_then(|line| line.split(':').nth(2)?.parse().ok())
-        .ok_or_else(|| format!("can not find the group {group:?} in /etc/group"))
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\nweb:x:33:34:Web:/var/www:/bin/false\n";
-    const GROUPS: &str = "root:x:0:\nweb:x:34:\nssl:x:50:web,other\nvideo:x:44:webx\nlogs:x:60:other,web\n";
-
-    fn of(user: Option<&str>, group: Option<&str>) -> Result<Account, String> {
-        look_up(user, group, PASSWD, GROUPS)
+    fn of(user: Option<&str>, group: Option<&str>) -> Result<Account, Box<str>> {
+        account(user, group).map_err(|error| error.to_string().into())
     }
 
     #[test]
-    fn a_user_brings_its_groups_and_home() {
-        let web = Account {
-            uid: Some(33),
-            gid: Some(34),
-            name: Some("web".into()),
-            home: Some("/var/www".into()),
-            groups: vec![34, 50, 60],
-        };
-        assert_eq!(of(Some("web"), None), Ok(web.clone()));
-        assert_eq!(of(Some("33"), None), Ok(web.clone()), "by number");
-        let logs = Account { gid: Some(60), groups: vec![60, 50], ..web };
-        assert_eq!(of(Some("web"), Some("logs")), Ok(logs), "the group given is the primary one");
+    fn a_user_is_found_by_name_and_by_number() {
+        let root = of(Some("root"), None).expect("everywhere");
+        assert_eq!((root.uid, root.gid, root.name.as_deref()), (Some(0), Some(0), Some("root")));
+        assert_eq!(root.groups.first(), Some(&0));
+        assert_eq!(of(Some("0"), None), Ok(root.clone()));
+        let other = of(Some("root"), Some("7")).expect("a number needs no entry");
+        assert_eq!((other.uid, other.gid, other.groups.first()), (Some(0), Some(7), Some(&7)));
+        assert_eq!((other.home, other.name), (root.home, root.name));
         let only = Account { gid: Some(50), ..Account::default() };
-        assert_eq!(of(None, Some("ssl")), Ok(only));
+        assert_eq!(of(None, Some("50")), Ok(only), "a group alone brings no user");
     }
 
     #[test]
     fn a_number_needs_no_name() {
-        let nobody = Account { uid: Some(4711), gid: Some(7), groups: vec![7], ..Account::default() };
-        assert_eq!(of(Some("4711"), Some("7")), Ok(nobody));
-        let error = of(Some("4711"), None).expect_err("no group");
-        assert_eq!(error, "can not find user 4711 in /etc/passwd: give its group too");
+        let unnamed = 4_000_004_711;
+        let nobody = Account { uid: Some(unnamed), gid: Some(7), groups: vec![7], ..Account::default() };
+        assert_eq!(of(Some("4000004711"), Some("7")), Ok(nobody));
+        let error = of(Some("4000004711"), None).expect_err("no group");
+        assert_eq!(*error, *"can not find user 4000004711: give its group too");
     }
 
     #[test]
-    fn who_is_not_there_is_named() {
-        let error = of(Some("wbe"), None).expect_err("no user");
-        assert_eq!(error, "can not find the user \"wbe\" in /etc/passwd");
-        let error = of(Some("web"), Some("sll")).expect_err("no group");
-        assert_eq!(error, "can not find the group \"sll\" in /etc/group");
-        assert!(of(Some("broken"), None).is_err(), "a damaged line is no user");
+    fn an_unknown_name_is_in_the_message() {
+        let error = of(Some("wbe"), Some("sll")).expect_err("no user");
+        assert_eq!(*error, *"can not find the user \"wbe\"");
+        let error = of(Some("root"), Some("sll")).expect_err("no group");
+        assert_eq!(*error, *"can not find the group \"sll\"");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_user_has_the_groups_that_list_it() {
+        // Any entry of the file that lists a member who is a user of its own.
+        let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [_, _, id, members] = fields[..] else { continue };
+            for account in members.split(',').filter_map(|member| of(Some(member), None).ok()) {
+                assert!(account.groups.contains(&id.parse().expect("a number")), "{line}: {account:?}");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `capabilities`: what of root's power a service may have at all. By the names of Linux, whose order is their number.
+//! `capabilities`: the parts of root's power that a service may have at all, by their Linux names.
 
 use super::problem::Wrong;
 use super::tree::Node;
@@ -49,7 +49,7 @@ pub const CAPABILITIES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
-/// One of them, as a bit; `CAP_` before it and capitals are taken too.
+/// Parses the name of a capability into its bit. The prefix `CAP_` and capital letters are accepted.
 pub(super) fn capability(node: &Node) -> Result<u64, Wrong> {
     let text = value::text(node)?.to_ascii_lowercase();
     let name = text.strip_prefix("cap_").unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! `port`, `health` and `checks.<id>`: what monitors look at.
+//! Reads `port`, `health` and `checks.<id>`: what monitors check.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use super::service::{check_name, variable};
 use super::tree::Node;
 use super::value::{argv, failures, filled, flag, json_members, regex};
 
-/// What a service is checked for, and how long it may take to be ready.
+/// The checks of a service, and how long it may take to be ready.
 pub(super) struct Checks {
     pub(super) checks: BTreeMap<Name, Check>,
     pub(super) ready_timeout: Duration,
 }
 
-/// A check whose `start_period` still has to be settled with the others'.
+/// A check whose `start_period` depends on the other checks.
 struct Draft<'a> {
     check: Check,
     start_period: Option<Duration>,
@@ -53,7 +53,7 @@ pub(super) fn read(service: &Reader<'_>, cwd: &Path) -> Checks {
     settle(service, drafts)
 }
 
-/// One of `checks.<id>`.
+/// Reads an entry of `checks`.
 fn other<'a>(service: &Reader<'a>, id: &str, node: &'a Node, cwd: &Path) -> Option<(Name, Draft<'a>)> {
     let bad_id = |wrong: Wrong| service.scope.key(node.key_at, &node.path, service.service, wrong);
     let name = check_name(id).map_err(bad_id).ok()?;
@@ -62,7 +62,7 @@ fn other<'a>(service: &Reader<'a>, id: &str, node: &'a Node, cwd: &Path) -> Opti
     }
     let any = Reader::open(service.scope, node, service.service)?;
     let Some(given) = any.get("kind") else {
-        // In `[defaults]` it is a template for the services that say of what kind it is.
+        // In `[defaults]` it is a template for services that give the kind.
         if !service.template {
             any.lacks("needs a kind, such as \"http\", \"tcp\" or \"exec\"");
         }
@@ -97,7 +97,7 @@ fn draft<'a>(table: Reader<'a>, name: &str, cwd: &Path) -> Draft<'a> {
     Draft { check, start_period: table.opt_duration("start_period"), table }
 }
 
-/// Less than the interval, so that two checks of one target never overlap.
+/// Reads `timeout`. It must be less than the interval, so that two checks of one target never overlap.
 fn timeout(table: &Reader<'_>, interval: Duration) -> Duration {
     let Some(given) = table.opt_duration("timeout") else {
         let default = table.keys.default_duration("timeout");

@@ -1,22 +1,36 @@
-//! A line of cron, and when it comes next: by the wall clock of a time zone, with its summer time.
+//! Parses a cron line and finds its next time, by the wall clock of a time zone.
 //!
-//! Two moments of a year have no plain answer. When the clock is set forward, `30 2 * * *` comes as soon as the gap is
-//! over; when it is set back, it comes once, the first time. A line with a `*` or a step in its minutes or hours means
-//! "every so often": it skips the gap, and goes on through both passes of the hour that comes twice.
+//! Summer time: when the clock is set forward, `30 2 * * *` comes as soon as the gap is over; when it is set back, it
+//! comes once, the first time. A line with a `*` or a step in its minutes or hours means an interval: it skips the gap,
+//! and comes in both passes of the repeated hour.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use croner::errors::CronError;
+use croner::errors::CronError as Cause;
 use croner::parser::{CronParser, Year};
 use croner::time::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution, Weekday};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
-/// When something is to be done, again and again.
+/// Why a cron line or its time zone can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CronError {
+    /// The line can not be parsed.
+    #[error("must be a line of cron such as \"0 3 * * *\" (minute hour day month weekday): {}", cause(.0))]
+    Line(#[source] Cause),
+    /// No year has such a day.
+    #[error("names a day that never comes")]
+    Never,
+    /// This host does not know the time zone.
+    #[error("can not find the time zone {0:?}: a name such as \"Europe/Madrid\" (is tzdata installed?)")]
+    Zone(String),
+}
+
+/// A recurring time.
 #[derive(Clone)]
 pub struct Cron {
     text: String,
@@ -26,36 +40,37 @@ pub struct Cron {
 
 impl Cron {
     /// Reads `minute hour day month weekday`, with seconds before them if there are six, or `@daily` and its like.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, CronError> {
         let parser = CronParser::builder().year(Year::Disallowed).build();
-        let pattern = parser.parse(text).map_err(|error| words(&error))?;
+        let pattern = parser.parse(text).map_err(CronError::Line)?;
         let cron = Self { text: text.trim().into(), zone: None, pattern: Arc::new(pattern) };
-        // A fixed day and no clock: the 29th of February is at most eight years away, the 30th never comes.
+        // The search starts on a fixed day, so that the result does not depend on today: the 29th of February is at
+        // most eight years away, the 30th never comes.
         if cron.after_in(&TimeZone::UTC, Timestamp::UNIX_EPOCH).is_none() {
-            return Err("names a day that never comes".into());
+            return Err(CronError::Never);
         }
         Ok(cron)
     }
 
-    /// The same by the clock of a place, such as `Europe/Madrid`.
+    /// Returns the same times by the clock of a time zone, such as `Europe/Madrid`.
     #[must_use]
     pub fn in_zone(self, zone: Option<String>) -> Self {
         Self { zone, ..self }
     }
 
-    /// The first time after a moment; `None` if its time zone is not known here.
+    /// Returns the first time after `moment`; `None` if this host does not know the time zone.
     pub fn after(&self, moment: SystemTime) -> Option<SystemTime> {
         let zone = self.find_zone().ok()?;
         let moment = Timestamp::try_from(moment).ok()?;
         SystemTime::try_from(self.after_in(&zone, moment)?).ok()
     }
 
-    /// Why its time zone is of no use on this host.
-    pub fn check_zone(&self) -> Result<(), String> {
+    /// Checks that this host knows the time zone.
+    pub fn check_zone(&self) -> Result<(), CronError> {
         self.find_zone().map(|_| ())
     }
 
-    /// The line as it was written.
+    /// Returns the line as it was written.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -63,17 +78,13 @@ impl Cron {
     fn after_in(&self, zone: &TimeZone, moment: Timestamp) -> Option<Timestamp> {
         let from = Clock(moment.to_zoned_datetime(zone.clone()));
         let next = self.pattern.find_next_occurrence(&from, false).ok()?;
-        // Beyond any purpose.
+        // No schedule is meant to reach that far.
         (next.0.year() < 4_000).then(|| next.0.timestamp())
     }
 
-    fn find_zone(&self) -> Result<TimeZone, String> {
+    fn find_zone(&self) -> Result<TimeZone, CronError> {
         let Some(name) = &self.zone else { return Ok(TimeZone::system()) };
-        TimeZone::get(name).map_err(|_| {
-            format!(
-                "can not find the time zone {name:?}: a name such as \"Europe/Madrid\" (is tzdata installed?)"
-            )
-        })
+        TimeZone::get(name).map_err(|_| CronError::Zone(name.clone()))
     }
 }
 
@@ -94,20 +105,20 @@ impl PartialEq for Cron {
 
 impl Eq for Cron {}
 
-fn words(error: &CronError) -> String {
-    let what = match error {
-        CronError::InvalidPattern(what)
-        | CronError::IllegalCharacters(what)
-        | CronError::ComponentError(what) => what.trim_end_matches('.').to_lowercase(),
-        CronError::EmptyPattern => "it is empty".into(),
-        CronError::InvalidDate | CronError::InvalidTime | CronError::TimeSearchLimitExceeded => {
+/// Returns the parser's reason, without capitals and full stop.
+fn cause(error: &Cause) -> String {
+    match error {
+        Cause::InvalidPattern(what) | Cause::IllegalCharacters(what) | Cause::ComponentError(what) => {
+            what.trim_end_matches('.').to_lowercase()
+        }
+        Cause::EmptyPattern => "it is empty".into(),
+        Cause::InvalidDate | Cause::InvalidTime | Cause::TimeSearchLimitExceeded => {
             "it names a time that never comes".into()
         }
-    };
-    format!("must be a line of cron such as \"0 3 * * *\" (minute hour day month weekday): {what}")
+    }
 }
 
-/// What the search walks on: our time library is newer than the one it knows.
+/// A time of `jiff` for the search of `croner`, which has no adapter for this library.
 #[derive(Clone)]
 struct Clock(ZonedDateTime);
 
@@ -133,16 +144,16 @@ impl CronDateTime for Clock {
         Weekday::from_days_from_sunday(u32::try_from(self.0.weekday().to_sunday_zero_offset()).unwrap_or(0))
     }
 
-    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
-        let small = |part: u32| i8::try_from(part).map_err(|_| CronError::InvalidTime);
-        let year = i16::try_from(civil.year()).map_err(|_| CronError::InvalidDate)?;
+    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, Cause> {
+        let small = |part: u32| i8::try_from(part).map_err(|_| Cause::InvalidTime);
+        let year = i16::try_from(civil.year()).map_err(|_| Cause::InvalidDate)?;
         let (month, day) = (small(civil.month())?, small(civil.day())?);
         let (hour, minute, second) = (small(civil.hour())?, small(civil.minute())?, small(civil.second())?);
         let time =
-            DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| CronError::InvalidDate)?;
+            DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| Cause::InvalidDate)?;
         let found = self.0.time_zone().to_ambiguous_zoned_datetime(time);
         let there =
-            |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Self).map_err(|_| CronError::InvalidTime);
+            |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Self).map_err(|_| Cause::InvalidTime);
         Ok(match found.offset() {
             AmbiguousOffset::Unambiguous { .. } => Resolution::Single(there(found.unambiguous())?),
             AmbiguousOffset::Fold { .. } => {
@@ -165,7 +176,7 @@ impl CronDateTime for Clock {
 mod tests {
     use super::*;
 
-    /// The next times after a moment, in Madrid and as the clock there shows them.
+    /// Returns the next times after a moment, as the clock in Madrid shows them.
     fn next(line: &str, from: &str, count: usize) -> Vec<String> {
         let cron = Cron::parse(line).expect("a line").in_zone(Some("Europe/Madrid".into()));
         let from = from.parse::<Timestamp>().expect("a moment");
@@ -214,12 +225,12 @@ mod tests {
             ("61 * * * *", "must be a line of cron such as"),
             ("0 0 30 2 *", "never comes"),
         ] {
-            let error = Cron::parse(line).expect_err(line);
+            let error = Cron::parse(line).expect_err(line).to_string();
             assert!(error.contains(words), "{line}: {error}");
         }
         assert!(Cron::parse("0 0 29 2 *").is_ok(), "leap years come");
         let nowhere = Cron::parse("@daily").expect("a line").in_zone(Some("Mars/Olympus".into()));
         assert!(nowhere.after(SystemTime::UNIX_EPOCH).is_none());
-        assert!(nowhere.check_zone().expect_err("unknown").contains("Mars/Olympus"));
+        assert!(nowhere.check_zone().expect_err("unknown").to_string().contains("Mars/Olympus"));
     }
 }

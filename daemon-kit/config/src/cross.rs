@@ -1,4 +1,4 @@
-//! Rules between services: names, dependencies, who serves which check, files that two would write.
+//! Checks the rules between services: names, dependencies, a monitor for each check, no file written by two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::value::either;
 type Services = BTreeMap<Name, Service>;
 type Monitors = BTreeMap<Name, Monitor>;
 
-/// Checks all of them; `judged` are those whose problems are wanted.
+/// Checks every service for which `judged` is true.
 pub(super) fn check(
     scope: &Scope<'_>,
     root: &Node,
@@ -39,7 +39,7 @@ pub(super) fn check(
     log_files(scope, root, services, &judged);
 }
 
-/// Where an edge stands: an item of the list, or an entry of the table; it may name all instances at once.
+/// Returns the node of a dependency: an item of the list, or an entry of the table. It may name all instances at once.
 fn edge<'a>(service: &'a Node, to: &Name) -> Option<&'a Node> {
     let node = service.get(&["depends_on"])?;
     let named = |to: &str| {
@@ -90,7 +90,7 @@ fn kinds(scope: &Scope<'_>, node: &Node, name: &Name, service: &Service, monitor
     }
 }
 
-/// Shows each cycle once, from its first name on.
+/// Reports each cycle once, starting with its first name.
 fn cycles(scope: &Scope<'_>, root: &Node, services: &Services, judged: &impl Fn(&Name) -> bool) {
     let mut left: BTreeMap<&Name, BTreeSet<&Name>> = services
         .iter()
@@ -99,7 +99,7 @@ fn cycles(scope: &Scope<'_>, root: &Node, services: &Services, judged: &impl Fn(
         })
         .collect();
     loop {
-        // Whoever waits for nobody that is left is no part of a cycle.
+        // A service that waits for none of the remaining services is in no cycle.
         loop {
             let free: Vec<&Name> =
                 left.iter().filter(|(_, to)| to.is_empty()).map(|(name, _)| *name).collect();
@@ -111,7 +111,7 @@ fn cycles(scope: &Scope<'_>, root: &Node, services: &Services, judged: &impl Fn(
                 to.retain(|name| !free.contains(name));
             }
         }
-        // Everybody left waits for somebody left: walking on must come round.
+        // Each remaining service waits for another remaining service, so the walk must return to a visited one.
         let Some(mut at) = left.keys().next().copied() else { return };
         let mut walked: Vec<&Name> = Vec::new();
         while !walked.contains(&at) {
@@ -144,7 +144,7 @@ fn report_cycle(scope: &Scope<'_>, root: &Node, cycle: &[&Name]) {
     }
 }
 
-/// Two writers of one file would write over each other.
+/// Reports files that two outputs would write: each would overwrite the other.
 fn log_files(scope: &Scope<'_>, root: &Node, services: &Services, judged: &impl Fn(&Name) -> bool) {
     let mut taken = BTreeMap::new();
     for (name, service) in services {

@@ -1,44 +1,46 @@
-//! `[supervisor]`, `[monitors.NAME]` and the monitors' own tables.
+//! Reads `[supervisor]`, `[monitors.NAME]` and the monitors' own tables.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use proto::Name;
+use proto::{Endpoint, Name};
 
 use super::endpoints::{self, uri};
 use super::keys;
 use super::model::{Brake, Config, Guard, Monitor, SupervisorTable};
-use super::problem::Scope;
+use super::problem::{Problem, Problems, Scope};
 use super::reader::Reader;
 use super::service::check_name;
-use super::tree::{Node, Value};
+use super::tree::{self, Node, Value};
 use super::value::{filled, log_filter};
+use super::{Env, expand, find};
 
-/// The monitors that need no table, and what they serve.
+/// The monitors that need no table, and the kinds of checks that they serve.
 pub(super) const BUILT_IN: [(&str, &[&str]); 2] =
     [("health-monitor", &["http", "exec"]), ("port-monitor", &["tcp"])];
 
-/// The name of the guard that a supervisor runs where no monitor of ours does it.
+/// The name of the guard that a supervisor runs if no built-in monitor guards it.
 pub const GUARD: &str = "guard";
 
-/// Names that are no monitor's and no service's.
+/// Names that neither a monitor nor a service may have.
 pub(super) const RESERVED: [&str; 3] = ["supervisor", "ctl", GUARD];
 
 impl Config {
-    /// Whether the supervisor runs a guard of its own: the file wants one, and no monitor that is run here has one in it.
+    /// Whether the supervisor runs a guard of its own: the file asks for a guard, and no managed monitor has one.
     pub fn needs_guard(&self) -> bool {
         self.supervisor.guard.enabled && !self.monitors.iter().any(|(name, monitor)| monitor.guards(name))
     }
 }
 
 impl Monitor {
-    /// Whether it guards the supervisor: a built-in program that is run here. Another program only watches services.
+    /// Whether the monitor guards the supervisor. Only a managed monitor with the built-in program does.
     pub fn guards(&self, name: &Name) -> bool {
         let is_built_in = self.program.is_none() && BUILT_IN.iter().any(|(own, _)| *own == name.as_str());
         is_built_in && self.managed
     }
 }
 
-/// Reads `[supervisor]`.
+/// Reads the table `[supervisor]`.
 pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
     match root.get(&["supervisor"]).and_then(|node| Reader::new(scope, node, None, &keys::SUPERVISOR)) {
         Some(table) => read_supervisor(&table),
@@ -48,7 +50,8 @@ pub(super) fn supervisor(scope: &Scope<'_>, root: &Node) -> SupervisorTable {
 
 fn read_supervisor(table: &Reader<'_>) -> SupervisorTable {
     let listen = endpoints::listen(table);
-    if let (Some(node), true) = (table.get("listen"), listen.iter().any(proto::Endpoint::is_local)) {
+    endpoints::check_https(table, &listen);
+    if let (Some(node), true) = (table.get("listen"), listen.iter().any(Endpoint::is_local)) {
         table.bad(node, "is for http:// and https://: its own socket in home/run is always there");
     }
     SupervisorTable {
@@ -80,12 +83,12 @@ fn read_guard(table: &Reader<'_>) -> Guard {
     }
 }
 
-/// Reads `[monitors.NAME]`; the built-in ones are always there.
+/// Reads `[monitors.NAME]`. The built-in monitors are always in the result.
 pub(super) fn monitors(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Monitor> {
     let mut monitors = BTreeMap::new();
     for (name, kinds) in BUILT_IN {
         if let Ok(key) = Name::new(name) {
-            // Where the daemon was told to listen is where it will be asked.
+            // The daemon is reached where its own table lets it listen.
             let endpoint = endpoints::reached_at(root.get(&[name]), is_managed(root, name));
             let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
             let monitor = Monitor { kinds, program: None, args: Vec::new(), managed: true, endpoint };
@@ -109,7 +112,7 @@ pub(super) fn monitors(scope: &Scope<'_>, root: &Node) -> BTreeMap<Name, Monitor
     monitors
 }
 
-/// Whether the supervisor runs a monitor, as far as the file says so.
+/// Whether the supervisor runs a monitor, according to the file.
 pub(super) fn is_managed(root: &Node, name: &str) -> bool {
     let said = root.get(&["monitors", name, "managed"]).map(|node| &node.value);
     !matches!(said, Some(Value::Boolean(false)))
@@ -127,7 +130,7 @@ fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>
     let managed = table.flag("managed");
     let mut kinds = table.opt("kind", filled).map_or(default.kinds, |kind| vec![kind]);
     if !managed {
-        // A command is run where the service is, by a monitor that we started.
+        // A command must run on the host of the service, in a monitor that the supervisor started.
         kinds.retain(|kind| kind != "exec");
         for key in ["program", "args"] {
             if let Some(node) = table.get(key) {
@@ -144,17 +147,45 @@ fn monitor(scope: &Scope<'_>, node: &Node, name: &str, built_in: Option<Monitor>
     })
 }
 
-/// Checks `[health-monitor]` and `[port-monitor]`, which the daemons read themselves.
+/// Checks `[health-monitor]` and `[port-monitor]`.
 pub(super) fn own_tables(scope: &Scope<'_>, root: &Node) {
     for (name, _) in BUILT_IN {
-        let table = root.get(&[name]).and_then(|node| Reader::new(scope, node, None, &keys::DAEMON));
-        let Some(table) = table else { continue };
-        table.opt("log", log_filter);
-        table.opt("name", |node| check_name(&filled(node)?));
-        table.opt("supervisor", uri);
-        table.opt("token_file", filled);
-        table.opt("tokens", filled);
-        endpoints::listen(&table);
-        endpoints::tls(&table);
+        if let Some((table, listen)) = root.get(&[name]).and_then(|node| own_table(scope, node)) {
+            endpoints::check_https(&table, &listen);
+        }
     }
+}
+
+/// Checks the values of a monitor's own table. Returns where it listens.
+fn own_table<'a>(scope: &'a Scope<'a>, node: &'a Node) -> Option<(Reader<'a>, Vec<Endpoint>)> {
+    let table = Reader::new(scope, node, None, &keys::DAEMON)?;
+    table.opt("log", log_filter);
+    table.opt("name", |node| check_name(&filled(node)?));
+    table.opt("supervisor", uri);
+    table.opt("token_file", filled);
+    table.opt("tokens", filled);
+    endpoints::tls(&table);
+    let listen = endpoints::listen(&table);
+    Some((table, listen))
+}
+
+/// Reads a monitor's own table, such as `health-monitor`, for the monitor itself. Returns it as TOML, with `${…}`
+/// replaced and absolute paths; empty if the file has no such table. Other tables are not checked, nor what flags or the
+/// environment may add.
+pub fn daemon_table(path: &Path, text: &str, table: &str, env: &Env) -> Result<String, Problems> {
+    let path = find::absolute_file(path);
+    let scope = Scope::new(&path, text);
+    let mut root = tree::parse(&scope, text, "");
+    if !scope.problems().is_empty() {
+        return Err(scope.problems());
+    }
+    let Some(mut own) = root.table_mut().and_then(|tables| tables.remove(table)) else {
+        return Ok(String::new());
+    };
+    expand::node(&scope, &mut own, env);
+    endpoints::absolute_daemon(&mut own, find::base(&path));
+    own_table(&scope, &own);
+    let written = toml::to_string(&own.to_toml(&str::to_owned));
+    scope.finish(())?;
+    written.map_err(|error| Problem::of_file(&path, format!("can not be written again: {error}")).into())
 }

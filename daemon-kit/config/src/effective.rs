@@ -1,6 +1,6 @@
-//! From the document as written to the document that holds: this system's overlays and `[defaults]` merged in, `${…}`
-//! replaced, short forms written out, paths absolute, `SERENO_SUPERVISOR__…` applied. It is a document still, so that
-//! it can be kept as the applied file; doing all this to it again changes nothing.
+//! Turns the document as written into the effective one: overlays of this system and `[defaults]` are merged in, `${…}`
+//! is replaced, short forms are written out, paths are absolute, `SERENO_SUPERVISOR__…` is applied. The result is a
+//! document too, so that it can be stored as the applied file; a second pass changes nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -11,16 +11,16 @@ use super::problem::Scope;
 use super::tree::{Node, Table, Value};
 use super::{Env, endpoints, expand, find, instances};
 
-/// The tables of a service that hold for one system only.
+/// The tables of a service that apply to one system only.
 const SYSTEMS: [&str; 3] = ["linux", "macos", "windows"];
 
-/// What holds, and `[defaults]` by itself, so that it can be checked even when no service uses it.
+/// The effective document, and `[defaults]` by itself, so that it is checked even if no service uses it.
 pub(super) struct Effective {
     pub(super) root: Node,
     pub(super) defaults: Option<Node>,
 }
 
-/// Works a document out.
+/// Makes the effective document.
 pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> Effective {
     let mut defaults = None;
     if let Some(table) = root.table_mut() {
@@ -28,7 +28,7 @@ pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> E
             expand::node(scope, node, env);
         }
         let raw = table.remove("defaults");
-        // What they come to differs from one instance to the next.
+        // The defaults differ between instances, because `${INSTANCE}` does.
         let defaults_in = |env: &Env| raw.clone().map(|node| service(scope, node, env));
         let mut several = false;
         if let Some(services) = table.get_mut("services").and_then(Node::table_mut) {
@@ -45,7 +45,7 @@ pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> E
         }
         defaults = defaults_in(&instances::env(if several { ":0" } else { "" }, env));
         for monitor in table.get_mut("monitors").and_then(Node::table_mut).into_iter().flatten() {
-            // A bare name is looked up in PATH.
+            // A name without a slash is looked up in PATH.
             absolute_if(monitor.1, "program", base, |text| text.contains(['/', '\\']));
         }
         for (name, _) in super::daemons::BUILT_IN {
@@ -58,10 +58,11 @@ pub(super) fn of(scope: &Scope<'_>, mut root: Node, base: &Path, env: &Env) -> E
     Effective { root, defaults }
 }
 
-/// One service (or `[defaults]`) by itself: expanded, short forms written out, this system's overlay merged in.
+/// Makes one effective service or `[defaults]`: expanded, short forms written out, the overlay of this system merged
+/// in.
 fn service(scope: &Scope<'_>, mut node: Node, env: &Env) -> Node {
     let Some(table) = node.table_mut() else { return node };
-    // Taken out first: an overlay for another system may name what is not set here.
+    // Overlays are removed first: those for another system may name variables that are not set here.
     let mut overlays: Vec<(&str, Node)> =
         SYSTEMS.iter().filter_map(|system| table.remove(*system).map(|overlay| (*system, overlay))).collect();
     expand_service(scope, table, env);
@@ -76,7 +77,7 @@ fn service(scope: &Scope<'_>, mut node: Node, env: &Env) -> Node {
             short_forms(table);
             node = merge(&node, overlay, Level::Service);
         } else {
-            // Its values are for another machine, but its keys can be judged here.
+            // The values are for another machine, but the keys can be checked here.
             unknown_keys(scope, overlay, None, &keys::SERVICE);
         }
     }
@@ -98,7 +99,8 @@ pub(super) fn unknown_keys(scope: &Scope<'_>, node: &Node, service: Option<&Name
     }
 }
 
-/// `port = 8000`, `health = "http://…"`, `restart = "never"`, `watch = true` as the tables they are short for.
+/// Replaces `port = 8000`, `health = "http://…"`, `restart = "never"`, `watch = true` by the tables that they stand
+/// for.
 fn short_forms(table: &mut Table) {
     for (key, inner) in
         [("port", "port"), ("health", "url"), ("restart", "policy"), ("schedule", "cron"), ("watch", "paths")]
@@ -120,11 +122,11 @@ fn short_forms(table: &mut Table) {
     }
 }
 
-/// `[defaults]` below what a service says itself.
+/// Merges a service over `[defaults]`.
 fn with_defaults(defaults: &Node, own: &Node) -> Node {
     let mut base = defaults.clone();
     if let (Some(base), Some(own)) = (base.table_mut(), own.table()) {
-        // A default that only says *how* to check makes no check where the service declares none.
+        // A default that says only how to check adds no check to a service that declares none.
         let idle = |node: &Node, essential: &[&str]| !essential.iter().any(|key| node.get(&[key]).is_some());
         base.retain(|key, node| match &**key {
             "port" => own.contains_key("port") || !idle(node, &["port", "address"]),
@@ -139,7 +141,7 @@ fn with_defaults(defaults: &Node, own: &Node) -> Node {
     merge(&base, own, Level::Service)
 }
 
-/// Which table is merged: some have keys that exclude each other.
+/// The table that is merged: some have keys that exclude each other.
 #[derive(Clone, Copy)]
 enum Level {
     Service,
@@ -149,7 +151,7 @@ enum Level {
 }
 
 impl Level {
-    /// Two keys that say the same thing in two ways.
+    /// Returns two keys of which a table can have only one.
     fn either(self) -> Option<[&'static str; 2]> {
         match self {
             Self::Service => Some(["command", "shell"]),
@@ -167,7 +169,7 @@ impl Level {
     }
 }
 
-/// Tables key by key; anything else replaces.
+/// Merges tables key by key; any other value replaces the one below.
 fn merge(base: &Node, over: &Node, level: Level) -> Node {
     let (Some(below), Some(above)) = (base.table(), over.table()) else { return over.clone() };
     let mut table = below.clone();
@@ -198,7 +200,7 @@ fn differs(one: &Node, other: &Node, key: &str) -> bool {
 
 // ---- paths ----
 
-/// A path as written, from a folder; `.` parts go, `..` stay (they may cross a link).
+/// Resolves a path relative to a folder. Parts `.` are removed, `..` stay because they may cross a link.
 pub(super) fn absolute(base: &Path, text: &str) -> PathBuf {
     base.join(text).components().collect()
 }
@@ -236,7 +238,7 @@ fn absolute_service(node: &mut Node, base: &Path) {
 
 // ---- [supervisor] ----
 
-/// The environment's say in `[supervisor]`, and the home that everybody must agree on.
+/// Applies the environment to `[supervisor]`, and fills in the home, which all daemons must compute alike.
 fn supervisor(scope: &Scope<'_>, root: &mut Table, base: &Path, env: &Env) {
     let missing =
         || Node { at: None, key_at: None, path: "supervisor".into(), value: Value::Table(Table::new()) };
@@ -267,13 +269,13 @@ fn set(node: &mut Node, keys: &[String], value: Node) {
     let empty = value.beside(Value::Table(Table::new()));
     let child = table.entry(key.clone()).or_insert_with(|| empty.clone());
     if child.table().is_none() {
-        // `guard = false` gives way to `SERENO_SUPERVISOR__GUARD__HANG`.
+        // `SERENO_SUPERVISOR__GUARD__HANG` replaces `guard = false`.
         *child = empty;
     }
     set(child, below, value);
 }
 
-/// A variable has no types: what reads as a number or a truth is one.
+/// Parses the text of a variable: as a boolean or number if possible, else as a string.
 fn scalar(text: &str) -> Value {
     match (text.parse(), text.parse(), text.parse()) {
         (Ok(flag), _, _) => Value::Boolean(flag),
@@ -285,7 +287,7 @@ fn scalar(text: &str) -> Value {
 
 // ---- the applied file ----
 
-/// The document as TOML, such that loading it elsewhere and with another environment says the same.
+/// Writes the document as TOML. Loading it elsewhere and with another environment gives the same.
 pub(super) fn to_text(root: &Node) -> Result<String, toml::ser::Error> {
     let mut value = root.to_toml(&expand::escape);
     let services = value.get_mut("services").and_then(toml::Value::as_table_mut);
@@ -298,7 +300,7 @@ pub(super) fn to_text(root: &Node) -> Result<String, toml::ser::Error> {
     toml::to_string(&value)
 }
 
-/// A document of one service, from the text of its table alone.
+/// Makes a document of one service from its table.
 pub(super) fn wrap(node: Node, name: &str) -> Node {
     let above = |path: &str, key: &str, inner: Node| Node {
         at: None,

@@ -1,4 +1,4 @@
-//! Where daemons listen, and what shows to others who they are: `listen`, `tls`, `token_file`, `tokens`.
+//! Reads where daemons listen and how they prove their identity: `listen`, `metrics`, `tls`, `token_file`, `tokens`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,35 +11,37 @@ use super::tree::{Node, Value};
 use super::value::filled;
 use sereno_auth::TlsFiles;
 
-/// One endpoint.
 fn endpoint(node: &Node) -> Result<Endpoint, Wrong> {
     let text = filled(node)?;
     Endpoint::parse(&text).map_err(|error| format!("must be an endpoint: {error}").into())
 }
 
-/// One of them, as text.
+/// Reads an endpoint, and returns it as text.
 pub(super) fn uri(node: &Node) -> Result<String, Wrong> {
     endpoint(node).map(|endpoint| endpoint.to_string())
 }
 
-/// `listen`: one endpoint or a list of them.
+/// Reads `listen`: an endpoint or a list of endpoints.
 pub(super) fn listen(table: &Reader<'_>) -> Vec<Endpoint> {
     let all = match table.get("listen").map(|node| &node.value) {
         Some(Value::List(_)) => table.list("listen", "endpoints", endpoint),
         _ => table.opt("listen", endpoint).map(|one| vec![one]),
     };
-    let all = all.unwrap_or_default();
+    all.unwrap_or_default()
+}
+
+/// Reports an `https://` in `listen` that has no certificate.
+pub(super) fn check_https(table: &Reader<'_>, listen: &[Endpoint]) {
     let is_https = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Https { .. });
     if let Some(node) = table.get("listen")
         && table.get("tls").is_none()
-        && all.iter().any(is_https)
+        && listen.iter().any(is_https)
     {
         table.bad(node, "needs tls = { ca, cert, key } beside it for https:// (\"ctl pki\" makes them)");
     }
-    all
 }
 
-/// `metrics`: an address of this machine and a port that no other endpoint has.
+/// Reads `metrics`: a loopback address whose port no endpoint of `listen` has.
 pub(super) fn metrics(table: &Reader<'_>, listen: &[Endpoint]) -> Option<SocketAddr> {
     let address = table.opt("metrics", loopback)?;
     let is_taken = |endpoint: &Endpoint| match endpoint {
@@ -68,7 +70,7 @@ fn loopback(node: &Node) -> Result<SocketAddr, Wrong> {
     if address.port() == 0 { Err("must have a port from 1 to 65535".into()) } else { Ok(address) }
 }
 
-/// `tls`: all three files or none.
+/// Reads `tls`: all three files or none.
 pub(super) fn tls(table: &Reader<'_>) -> Option<TlsFiles> {
     let tls = table.sub("tls")?;
     if ["ca", "cert", "key"].iter().any(|key| tls.get(key).is_none()) {
@@ -77,7 +79,7 @@ pub(super) fn tls(table: &Reader<'_>) -> Option<TlsFiles> {
     Some(TlsFiles { ca: tls.path("ca")?, cert: tls.path("cert")?, key: tls.path("key")? })
 }
 
-/// Where somebody else reaches a daemon whose own table is this: what is managed here by a local endpoint only.
+/// Returns the endpoint at which other programs reach a daemon with this table; only a local one if it is managed.
 pub(super) fn reached_at(own: Option<&Node>, managed: bool) -> Option<String> {
     let listen = own?.get(&["listen"])?;
     let one = std::slice::from_ref(listen);

@@ -1,18 +1,40 @@
-//! The environment that a service gets.
+//! Makes the environment of a service.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::links::{self, PathRefused};
 use super::model::{EnvInherit, Service};
-use super::{Env, account, world};
+use super::world::short;
+use super::{Account, Env};
 
-/// What an init system tells the one process that it started: our caller, and not what we start.
+/// Variables with which an init system addresses the supervisor. They are not passed on.
 const ADDRESSED: [&str; 6] =
     ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
-/// The environment of a service: of the caller's what `env_inherit` says (never `SERENO_*`), then `HOME`, `USER` and
-/// `LOGNAME` of its `user`, then its `env_file`s in order, then its `env`.
-pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
+/// Why the environment of a service can not be made: what is wrong with one of its `env_file`s. Lines count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// The file can not be read.
+    #[error("can not read {path}: {cause}", path = .0.display(), cause = short(.1))]
+    Unread(PathBuf, #[source] io::Error),
+    /// The file is not taken.
+    #[error("{path}: {1}", path = .0.display())]
+    Refused(PathBuf, #[source] PathRefused),
+    /// A line is no pair of name and value.
+    #[error("{path}:{1}: must be NAME=value", path = .0.display())]
+    NoPair(PathBuf, usize),
+    /// A line sets a variable that only Sereno sets.
+    #[error("{path}:{1}: {2} can not be set: SERENO_… are Sereno's own", path = .0.display())]
+    OwnName(PathBuf, usize, String),
+    /// A quoted value has no end.
+    #[error("{path}:{1}: has a quote that is not closed", path = .0.display())]
+    OpenQuote(PathBuf, usize),
+}
+
+/// Returns the environment of a service: the part of the caller's environment that `env_inherit` names (never
+/// `SERENO_*`), then `HOME`, `USER` and `LOGNAME` of its account, then its `env_file`s in order, then its `env`.
+pub fn service_env(service: &Service, account: &Account, caller_env: &Env) -> Result<Env, EnvError> {
     let mut env = Env::new();
     let may_pass = |name: &str| !name.starts_with("SERENO_") && !ADDRESSED.contains(&name);
     for (name, value) in caller_env.iter().filter(|(name, _)| may_pass(name)) {
@@ -25,24 +47,18 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
             set(&mut env, name, value);
         }
     }
-    // A user that is not there is not this function's to report: the service can not be started at all.
-    let user = service.user.as_deref().and_then(|user| account::account(Some(user), None).ok());
-    let uid = user.as_ref().and_then(|user| user.uid);
-    if let Some(user) = user {
-        let home = user.home.map(|home| home.to_string_lossy().into_owned());
-        for (name, value) in [("HOME", home), ("USER", user.name.clone()), ("LOGNAME", user.name)] {
-            if let Some(value) = value {
-                set(&mut env, name, &value);
-            }
+    let home = account.home.as_ref().map(|home| home.to_string_lossy());
+    let user = account.name.as_deref();
+    for (name, value) in [("HOME", home.as_deref()), ("USER", user), ("LOGNAME", user)] {
+        if let Some(value) = value {
+            set(&mut env, name, value);
         }
     }
     for path in &service.env_file {
-        // Judged at each start: who owns a link can point it elsewhere at any time.
-        let text = links::read_env_file(path, uid).map_err(|refused| match refused {
-            PathRefused::Unread(error) => {
-                format!("can not read {}: {}", path.display(), world::short(&error))
-            }
-            refused => format!("{}: {refused}", path.display()),
+        // Links are judged at each start: their owner can change the target at any time.
+        let text = links::read_env_file(path, account.uid).map_err(|refused| match refused {
+            PathRefused::Unread(error) => EnvError::Unread(path.clone(), error),
+            refused => EnvError::Refused(path.clone(), refused),
         })?;
         read_file(path, &text, &mut env)?;
     }
@@ -52,12 +68,12 @@ pub fn service_env(service: &Service, caller_env: &Env) -> Result<Env, String> {
     Ok(env)
 }
 
-/// Where programs are looked up.
+/// Returns the `PATH` of an environment.
 pub(super) fn path_of(env: &Env) -> Option<&str> {
     env.iter().find(|(name, _)| same(name, "PATH")).map(|(_, value)| &**value)
 }
 
-/// Windows has `Path` where others have `PATH`.
+/// Whether two names mean the same variable. On Windows, `Path` and `PATH` do.
 fn same(one: &str, other: &str) -> bool {
     one == other || (cfg!(windows) && one.eq_ignore_ascii_case(other))
 }
@@ -66,36 +82,36 @@ fn set(env: &mut Env, name: &str, value: &str) {
     if cfg!(windows) {
         env.retain(|old, _| !same(old, name));
     }
-    // By its one name: others look it up.
+    // One spelling, by which others find it.
     let name = if same(name, "PATH") { "PATH" } else { name };
     env.insert(name.into(), value.into());
 }
 
-/// Lines of `NAME=value`; `export` before it, quotes around the value, comments and empty lines as everywhere.
-fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), String> {
+/// Parses lines of `NAME=value`. An `export` before the name, quotes around the value, comments and empty lines are
+/// accepted.
+fn read_file(path: &Path, text: &str, env: &mut Env) -> Result<(), EnvError> {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let at = || format!("{}:{}", path.display(), index + 1);
+        let number = index + 1;
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let (name, value) = line.split_once('=').ok_or_else(|| format!("{}: must be NAME=value", at()))?;
+        let (name, value) = line.split_once('=').ok_or_else(|| EnvError::NoPair(path.into(), number))?;
         let name = name.trim();
         if name.is_empty() || name.contains(char::is_whitespace) || line.contains('\0') {
-            return Err(format!("{}: must be NAME=value", at()));
+            return Err(EnvError::NoPair(path.into(), number));
         }
         if name.starts_with("SERENO_") {
-            return Err(format!("{}: {name} can not be set: SERENO_… are Sereno's own", at()));
+            return Err(EnvError::OwnName(path.into(), number, name.into()));
         }
-        let value =
-            unquote(value.trim()).ok_or_else(|| format!("{}: has a quote that is not closed", at()))?;
+        let value = unquote(value.trim()).ok_or_else(|| EnvError::OpenQuote(path.into(), number))?;
         set(env, name, &value);
     }
     Ok(())
 }
 
-/// A value without its quotes; without quotes, up to a comment.
+/// Removes the quotes of a value, or the comment behind a value without quotes. `None` if a quote is not closed.
 fn unquote(value: &str) -> Option<String> {
     if let Some(rest) = value.strip_prefix('\'') {
         return rest.split_once('\'').map(|(inside, _)| inside.into());
@@ -125,7 +141,7 @@ fn unquote(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Result<Env, String> {
+    fn lines(text: &str) -> Result<Env, EnvError> {
         let mut env = Env::new();
         read_file(Path::new("/x/.env"), text, &mut env).map(|()| env)
     }
@@ -151,7 +167,7 @@ mod tests {
             ("A=\"1\\", "/x/.env:1: has a quote that is not closed"),
             ("SERENO_UNIT=1", "/x/.env:1: SERENO_UNIT can not be set: SERENO_… are Sereno's own"),
         ] {
-            assert_eq!(lines(text).expect_err(text), message);
+            assert_eq!(lines(text).expect_err(text).to_string(), message);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! `${NAME}`, `${NAME:-default}` and `$$` in texts.
+//! Replaces `${NAME}`, `${NAME:-default}` and `$$` in texts.
 
 use super::Env;
 use super::problem::{Scope, Wrong};
 use super::tree::{Node, Value};
 
-/// Replaces in every text below a node; the `shell` line of a service is the shell's own to expand.
+/// Replaces them in every text below a node. The caller leaves out the `shell` line of a service, which the shell
+/// expands.
 pub(super) fn node(scope: &Scope<'_>, node: &mut Node, env: &Env) {
     node.each_text(&mut |node| {
         let replaced = match &node.value {
@@ -18,7 +19,7 @@ pub(super) fn node(scope: &Scope<'_>, node: &mut Node, env: &Env) {
     });
 }
 
-/// Replaces in one text. As in a shell, `:-` also stands in for a variable that is empty.
+/// Replaces them in one text. As in a shell, the default after `:-` also applies if the variable is empty.
 pub(super) fn text(text: &str, env: &Env) -> Result<String, Wrong> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -63,7 +64,7 @@ fn variable<'a>(inside: &'a str, env: &'a Env) -> Result<&'a str, Wrong> {
     }
 }
 
-/// What [`text`] would turn back into this.
+/// Escapes a text so that [`text`] returns it unchanged.
 pub(super) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }

@@ -1,4 +1,4 @@
-//! Which file it is, and where its home lies.
+//! Finds the file and its home.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,20 @@ use crate::Home;
 
 const FILE: &str = "sereno.toml";
 
-/// What `ctl` needs before, and even when, a file can not be judged.
+/// The parts of a file that `ctl` needs even if the file has errors.
 #[derive(Debug, Clone)]
 pub struct Located {
-    /// The file, absolute.
+    /// Path of the file, absolute.
     pub file: PathBuf,
-    /// Where everything lies.
+    /// Home of the supervisor.
     pub home: Home,
-    /// Where the supervisor listens.
+    /// Endpoint of the supervisor.
     pub supervisor: Endpoint,
-    /// What shows to others who each daemon is: its table, and the files.
+    /// Name of the table and TLS files, for each daemon that has some.
     pub tls: Vec<(String, sereno_auth::TlsFiles)>,
-    /// Where each monitor listens, the built-in ones first.
+    /// Endpoint of each monitor, the built-in ones first.
     pub monitors: Vec<(Name, Endpoint)>,
-    /// Why the above may be only a guess; empty when all is well.
+    /// Why the fields above may be wrong; empty if the file is good.
     pub problems: Problems,
 }
 
@@ -74,12 +74,12 @@ pub fn read(path: &Path) -> Result<String, Problems> {
     })
 }
 
-/// Where home and endpoints are, without judging any service: `ctl status` must work while a file has errors.
+/// Determines home and endpoints without checking any service: `ctl status` must work while a file has errors.
 pub fn locate(path: &Path, env: &Env) -> Result<Located, Problems> {
     let text = read(path)?;
     let file = settled(path);
     let scope = Scope::new(&file, &text);
-    // What could not be made out is missing in the tree, and so has its default.
+    // Values that can not be parsed are missing in the tree, so their defaults apply.
     let root = tree::parse(&scope, &text, "");
     let broken = !scope.problems().is_empty();
     let only = |key: &str| root.get(&[key]).map(|node| (key.to_owned(), node.clone()));
@@ -130,7 +130,7 @@ fn endpoints(root: &Node, home: &Home) -> Vec<(Name, Endpoint)> {
     built_in.chain(more).filter_map(endpoint).collect()
 }
 
-/// The home of a file that names none: beside it, but for the user's and the system's file.
+/// Returns the home of a file that names none: beside the file, except for the user's and the system's file.
 pub(super) fn default_home(file: &Path, env: &Env) -> PathBuf {
     if !cfg!(windows) {
         let is = |installed: PathBuf| installed == file || settled(&installed) == file;
@@ -162,16 +162,16 @@ fn system_file(env: &Env) -> Option<PathBuf> {
 }
 
 fn xdg(env: &Env, name: &str, below_home: &str) -> Option<PathBuf> {
-    // A relative one is to be ignored, says the specification.
+    // The XDG specification says to ignore relative paths.
     let given = env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     given.or_else(|| Some(PathBuf::from(env.get("HOME").filter(|home| !home.is_empty())?).join(below_home)))
 }
 
-/// The one path of a file however it was reached, as home and with it every socket follow from it. A link to the file
-/// itself stays: relative paths begin where the link lies.
+/// Returns one path for a file, whichever way it was reached, because home and sockets are derived from it. A link to
+/// the file itself is kept: relative paths start at the link.
 fn settled(file: &Path) -> PathBuf {
     let file = absolute_file(file);
-    // There a canonical path has a form that few programs take, and an absolute one has no `..` anyway.
+    // On Windows, few programs accept a canonical path, and an absolute path has no `..` anyway.
     let folder = if cfg!(windows) { None } else { base(&file).canonicalize().ok() };
     match (folder, file.file_name()) {
         (Some(folder), Some(name)) => folder.join(name),
@@ -179,12 +179,12 @@ fn settled(file: &Path) -> PathBuf {
     }
 }
 
-/// The file, absolute, without `.` parts.
+/// Makes the path of a file absolute, without `.` parts.
 pub(super) fn absolute_file(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 pub(super) fn base(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new("/"))
 }

@@ -1,5 +1,5 @@
-//! Where everything of one Sereno lies on disk. The supervisor, the monitors and `ctl` all compute it here, so that
-//! they agree without talking.
+//! Paths of all files of one supervisor. The supervisor, the monitors and `ctl` all compute them here, so that they
+//! agree without communication.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ pub const OTHER_FILE: u8 = 4;
 /// Name of the lock in `run`.
 pub(crate) const LOCK: &str = "supervisor.lock";
 
-/// Longest `run` folder for which every socket and FIFO below it still has a legal path.
+/// Longest path of `run`, in bytes, with which the system accepts the path of every socket and FIFO below it.
 const MAX_RUN: usize = 100 - "/supervisor.sock".len();
 
 impl Home {
-    /// The home at an absolute path. Nothing is created.
+    /// Creates the paths of the home at an absolute path. Creates no file.
     ///
     /// Sockets and FIFOs lie in `run/` below it, unless that path is too long for a socket or its file system has no
     /// FIFOs; then they lie below `$XDG_STATE_HOME/sereno/<hash of the path>/run`.
@@ -32,37 +32,37 @@ impl Home {
         Self { root: root.into(), run }
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Sockets, FIFOs, locks, the write-ahead log: what a reboot may lose.
+    /// Returns the folder of sockets, FIFOs, locks and the write-ahead log, which a reboot may delete.
     pub fn run(&self) -> &Path {
         &self.run
     }
 
-    /// What survives a reboot: the applied file, the state of every service.
+    /// Returns the folder of the applied file and the state of every service, which must survive a reboot.
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
     }
 
-    /// Events.
+    /// Returns the folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
     }
 
-    /// What services and daemons wrote.
+    /// Returns the folder of the logs of services and daemons.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
     }
 
-    /// The only truth about who supervises.
+    /// Returns the lock that the one supervisor of this home holds.
     pub fn lock(&self) -> PathBuf {
         self.run.join(LOCK)
     }
 
-    /// Where a daemon listens.
+    /// Returns the local endpoint of a daemon.
     pub fn endpoint(&self, daemon: &str) -> Endpoint {
         if cfg!(windows) {
             return Endpoint::Pipe(format!("./pipe/sereno-{:08x}-{daemon}", fnv(&self.root)));
@@ -70,12 +70,12 @@ impl Home {
         Endpoint::Unix(self.run.join(format!("{daemon}.sock")))
     }
 
-    /// The file that one output of a service is kept in; `stream` is `out` or `err`.
+    /// Returns the log file of an output of a service; `stream` is `out` or `err`.
     pub fn log_file(&self, service: &Name, stream: &str) -> PathBuf {
         self.log().join(format!("{}.{stream}.log", service.file_stem()))
     }
 
-    /// The FIFO that one output of a service goes through.
+    /// Returns the FIFO of an output of a service.
     pub fn fifo(&self, service: &Name, stream: &str) -> PathBuf {
         self.run.join("fifo").join(format!("{}.{stream}", service.file_stem()))
     }
@@ -89,7 +89,7 @@ fn elsewhere(root: &Path) -> PathBuf {
     state.join("sereno").join(format!("{:08x}", fnv(root))).join("run")
 }
 
-/// FNV-1a: no secret depends on it, only that every daemon gets the same eight digits.
+/// Hashes a path with FNV-1a: the same in every daemon. No secret depends on it.
 fn fnv(path: &Path) -> u32 {
     path.as_os_str()
         .as_encoded_bytes()
@@ -97,20 +97,20 @@ fn fnv(path: &Path) -> u32 {
         .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Whether FIFOs can be made below a path, by the kind of the file system it will be on.
+/// Whether FIFOs can be made below a path, according to the type of its file system.
 #[cfg(target_os = "linux")]
 fn has_fifos(path: &Path) -> bool {
-    // 9p and drvfs (WSL drives), NFS, SMB, FUSE: no FIFO, or one that other machines share.
+    // 9p and drvfs (WSL drives), NFS, SMB and FUSE have no FIFOs, or share them with other machines.
     const WITHOUT: [i64; 6] = [0x0102_1997, 0x6969, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x6573_5546];
     path.ancestors()
         .find_map(|existing| rustix::fs::statfs(existing).ok())
         .is_none_or(|stat| !WITHOUT.contains(&stat.f_type))
 }
 
-/// Whether FIFOs can be made below a path, by the kind of the file system it will be on.
+/// Whether FIFOs can be made below a path, according to the type of its file system.
 #[cfg(target_os = "macos")]
 fn has_fifos(path: &Path) -> bool {
-    // Memory sticks have none; what other machines share has none that this one could use.
+    // FAT has no FIFOs, and network file systems have none that this machine can use.
     const WITHOUT: [&[u8]; 7] = [b"afpfs", b"exfat", b"msdos", b"nfs", b"ntfs", b"smbfs", b"webdav"];
     let name = |stat: rustix::fs::StatFs| {
         let bytes = stat.f_fstypename.into_iter().take_while(|byte| *byte != 0);

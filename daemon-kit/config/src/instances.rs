@@ -1,7 +1,8 @@
-//! `instances = N`: one table that stands for N services, `name:0` and so on, whose strings may differ by `${INSTANCE}`.
+//! `instances = N`: one table that stands for N services `name:0` to `name:N-1`, whose strings may differ by
+//! `${INSTANCE}`.
 //!
-//! They are spread out before anything else is done with the document, so that nobody behind it knows of more than
-//! services. The applied file has them spread already: a table under the name of an instance stays what it is.
+//! The table is copied for each instance before the document is processed further, so the other modules see only
+//! services. The applied file already has one table for each instance; such a table is left as it is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use super::model::{Dependency, Service};
 use super::service::check_name;
 use super::tree::{Node, Table, Value};
 
-/// Puts every service with `instances` in its place so many times; whether there were any.
+/// Replaces every service that has `instances` by its copies. Returns whether there was any.
 pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
     let counts: Vec<(String, i64)> = services
         .iter()
@@ -28,7 +29,7 @@ pub(super) fn spread(services: &mut Table, defaults: Option<&Node>) -> bool {
     !counts.is_empty()
 }
 
-/// How many a table stands for, if it says so. What it says badly is reported where it is read, and is one.
+/// Returns the `instances` of a table. An invalid value counts as 1, and is reported where the service is read.
 fn count(node: &Node) -> Option<i64> {
     let told = node.get(&[std::env::consts::OS, "instances"]).or_else(|| node.get(&["instances"]))?;
     match told.value {
@@ -37,13 +38,13 @@ fn count(node: &Node) -> Option<i64> {
     }
 }
 
-/// Whether a table stands for one instance under a name that only an instance may have.
+/// Whether a table is that of one instance, so that its name may have a number.
 pub(super) fn is_one(name: &str, node: &Node) -> bool {
     let index = name.rsplit_once(':').and_then(|(_, index)| index.parse::<i64>().ok());
     index.zip(count(node)).is_some_and(|(index, count)| index < count)
 }
 
-/// What `${…}` in the table of a service stands for.
+/// Returns the variables for `${…}` in the table of a service.
 pub(super) fn env<'a>(name: &str, env: &'a Env) -> Cow<'a, Env> {
     match name.rsplit_once(':') {
         Some((_, index)) => {
@@ -55,7 +56,7 @@ pub(super) fn env<'a>(name: &str, env: &'a Env) -> Cow<'a, Env> {
     }
 }
 
-/// Who depends on a name that several of `names` share depends on each of them.
+/// Replaces a dependency on the common name of several instances by a dependency on each of them.
 pub(super) fn depend_on_all(service: &mut Service, names: &[Name]) {
     let shared: Vec<Name> = service.depends_on.keys().filter(|to| !names.contains(to)).cloned().collect();
     for base in shared {
@@ -63,12 +64,12 @@ pub(super) fn depend_on_all(service: &mut Service, names: &[Name]) {
         let edges: BTreeMap<Name, Dependency> =
             all.map(|name| (name.clone(), service.depends_on[&base].clone())).collect();
         if edges.is_empty() {
-            // Nobody has that name: said where it stands.
+            // No service has that name: this is reported by `cross`.
             continue;
         }
         service.depends_on.remove(&base);
         for (name, edge) in edges {
-            // One that is named by itself is meant as it is named.
+            // An entry for the single instance takes precedence.
             service.depends_on.entry(name).or_insert(edge);
         }
     }

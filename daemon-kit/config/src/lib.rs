@@ -1,5 +1,5 @@
-//! The whole `sereno.toml`: from a file to [`Config`], or to every [`Problem`] in it at once. And where everything of one
-//! Sereno lies on disk: [`Home`].
+//! Reads the whole `sereno.toml` into a [`Config`], or finds every [`Problem`] in it at once. [`Home`] has the paths of
+//! everything that one supervisor has on disk.
 //!
 //! ```text
 //!  find ──> read ──> tree ──> effective ──> service, daemons ──> cross ──> Config ──> world
@@ -16,17 +16,18 @@
 //! | [`home`] | the folder that holds state, logs and sockets |
 //! | `holder` | whether the process that holds a supervisor's lock can still run |
 //! | `find` | which file it is, where its home lies, where the daemons listen |
-//! | `tree` | the document as values that know where they stand |
+//! | `tree` | the document as values with their positions |
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
 //! | `endpoints` | where daemons listen, and how they show who they are |
 //! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
+//! | `selector` | which services a command applies to |
 //! | `world`, `environ`, `account`, `capability` | what the file names must exist; a service's environment, user and powers |
 //! | `trust`, `links` | who else can write the file, an `env_file` or the home, or choose which one is found there |
 //!
-//! [`load`] is pure: it reads no file, no clock and no environment but what it is given.
+//! [`load`] is pure: it reads no file, no clock and no environment except its arguments.
 
 #![forbid(unsafe_code)]
 
@@ -41,9 +42,9 @@ mod endpoints;
 mod environ;
 mod expand;
 mod find;
+pub mod fuzz;
 mod holder;
 pub mod home;
-pub mod hostile;
 mod instances;
 pub mod keys;
 mod links;
@@ -54,6 +55,7 @@ mod reader;
 mod ready;
 mod restart;
 mod schedule;
+mod selector;
 mod service;
 mod tree;
 mod trust;
@@ -67,16 +69,16 @@ use std::path::Path;
 
 use proto::Name;
 
-pub use account::{Account, account};
+pub use account::{Account, AccountError, account};
 pub use capability::CAPABILITIES;
-pub use cron::Cron;
-pub use daemons::GUARD;
-pub use environ::service_env;
+pub use cron::{Cron, CronError};
+pub use daemons::{GUARD, daemon_table};
+pub use environ::{EnvError, service_env};
 pub use find::{Located, find, locate, read};
 pub use holder::{dead_holder, dead_holder_at, never_runs_again};
 pub use home::Home;
 pub use keys::schema;
-pub use links::LinkRefused;
+pub use links::{LinkRefused, PathRefused};
 #[cfg(unix)]
 pub use links::{Ownership, may_follow};
 pub use model::*;
@@ -84,33 +86,34 @@ pub use problem::{Places, Problem, Problems};
 pub use ready::notified;
 pub use restart::daemon_policy;
 pub use schedule::{Overlap, Schedule};
-pub use trust::{check_trust, of_home, open_env_files};
+pub use selector::{Selector, Unmatched};
+pub use trust::{TrustError, check_trust, of_home, open_env_files};
 pub use watch::{Ignored, Watch};
 pub use watchdog::Watchdog;
-pub use world::{check_world, resolve_program};
+pub use world::{ProgramError, check_world, resolve_program};
 
 use problem::Scope;
 use reader::Reader;
 use tree::Node;
 
-/// An environment.
+/// The variables of an environment by name.
 pub type Env = BTreeMap<String, String>;
 
-/// Reads and checks a whole file: errors of form only, all at once.
+/// Reads and checks a whole file, without looking at the host. Returns all problems at once.
 pub fn load(path: &Path, text: &str, env: &Env) -> Result<Config, Problems> {
     work_out(path, text, env).map(|(config, _)| config)
 }
 
-/// The text to keep as `home/state/applied.toml`: loading it from wherever it lies, with an empty environment, gives
-/// the same [`Config`] but for `path` and `base`.
+/// Returns the text of `home/state/applied.toml`. Loading it from any folder and with an empty environment gives the
+/// same [`Config`], except for `path` and `base`.
 pub fn applied_text(path: &Path, text: &str, env: &Env) -> Result<String, Problems> {
     let (config, root) = work_out(path, text, env)?;
     effective::to_text(&root)
         .map_err(|error| Problem::of_file(&config.path, format!("can not be written again: {error}")).into())
 }
 
-/// One service that no file names: `text` is its table, `folder` what its relative paths are relative to. Its
-/// dependencies, its check kinds and its name are judged against `config`.
+/// Reads one service that is in no file. `text` is its table; relative paths start from `folder`. Its dependencies,
+/// kinds of checks and name are checked against `config`.
 pub fn load_service(
     name: &Name,
     text: &str,
@@ -147,7 +150,7 @@ fn work_out(path: &Path, text: &str, env: &Env) -> Result<(Config, Node), Proble
     }
     let scope = Scope::new(&path, text);
     let root = tree::parse(&scope, text, "");
-    // What follows a syntax error is often only its echo.
+    // Further problems are often only caused by the syntax error.
     if !scope.problems().is_empty() {
         return Err(scope.problems());
     }

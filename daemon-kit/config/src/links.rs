@@ -1,4 +1,5 @@
-//! Symbolic links on the way to a path: whoever owns one, or its folder, chooses what is found there.
+//! Judges symbolic links on the way to a path: the owner of a link, or of its folder, chooses what is found at the
+//! path.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,53 +7,53 @@ use std::path::PathBuf;
 /// Why a symbolic link is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRefused {
-    /// Its owner chooses where it leads.
+    /// Another user owns the link and chooses its target.
     #[error("is a symbolic link of user {0}, who could point it elsewhere")]
     Owner(u32),
-    /// The owner of its folder can put another one in its place.
+    /// Another user owns its folder and can replace the link.
     #[error("is a symbolic link in a folder of user {0}, who could replace it")]
     Folder(u32),
-    /// Others than the owner of its folder can.
+    /// Other users can write in its folder and replace the link.
     #[error("is a symbolic link in a folder that others can write, who could replace it")]
     Writers,
 }
 
-/// Bytes of an `env_file` that are read, on the thread that decides. An environment of so much no system starts a program
-/// with (Linux: 2 MiB with the arguments, usually), and its user can make the file as large as it likes, at each start.
+/// Most bytes of an `env_file` that are read. Its user can make the file as large as it likes, and the manager's thread
+/// reads it at each start. A larger environment would be of no use: on Linux, arguments and environment have usually 2
+/// MiB together.
 #[cfg_attr(not(unix), allow(dead_code, reason = "nobody else owns such a file there"))]
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// Why what is found at a path is not taken.
-#[cfg_attr(not(unix), allow(dead_code, reason = "nothing but what the system says is asked there"))]
+/// Why a file or folder at a path is refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PathRefused {
-    /// It is a link itself.
+pub enum PathRefused {
+    /// The path is itself a link that is not followed.
     #[error("{0}")]
     Link(LinkRefused),
-    /// A link stands on the way to it.
+    /// A folder of the path is a link that is not followed.
     #[error("lies behind {link}, which {why}", link = .0.display(), why = .1)]
     Behind(PathBuf, LinkRefused),
-    /// They never end.
+    /// The path has too many links, or a cycle of them.
     #[error("is behind too many symbolic links")]
     TooMany,
-    /// The service's user would get something to read that is not its own.
+    /// A link of the service's user leads to a file that this user does not own.
     #[error("is a symbolic link of user {user} to a file of user {owner}: name the file itself")]
     NotItsOwn {
-        /// Who the service runs as.
+        /// User that the service runs as.
         user: u32,
-        /// Whose file it is.
+        /// Owner of the file.
         owner: u32,
     },
-    /// Reading it could wait for ever.
+    /// It is not a regular file, so reading it could block for ever.
     #[error("is no regular file")]
     NoFile,
-    /// Reading it would take long, and memory.
+    /// The file is too large.
     #[error("is larger than {} KiB", MOST_BYTES / 1024)]
     TooLarge,
-    /// Another file was opened than the one that was judged.
+    /// The opened file is not the one that was judged.
     #[error("was replaced while it was read")]
     Replaced,
-    /// The system says no.
+    /// The system reports an error.
     #[error(transparent)]
     Unread(#[from] io::Error),
 }
@@ -68,17 +69,17 @@ mod unix {
     use super::super::trust;
     use super::{LinkRefused, MOST_BYTES, PathRefused};
 
-    /// Symbolic links on the way to a file, as the kernel has it.
+    /// Most symbolic links on the way to a file, as in the Linux kernel.
     const MOST_LINKS: u32 = 40;
 
     /// Owner, group and mode of a file.
     #[derive(Debug, Clone, Copy)]
     pub struct Ownership {
-        /// User.
+        /// User id of the owner.
         pub uid: u32,
-        /// Group.
+        /// Group id of the file.
         pub gid: u32,
-        /// Permissions; what else is in it is not looked at.
+        /// Permission bits; other bits are ignored.
         pub mode: u32,
     }
 
@@ -88,8 +89,8 @@ mod unix {
         }
     }
 
-    /// Whether a symbolic link may be followed: it and its folder belong to root, to us or to `user`, and nobody else
-    /// can replace it.
+    /// Checks that a symbolic link may be followed: it and its folder belong to root, to this user or to `user`, and no
+    /// other user can replace it.
     pub fn may_follow(link: Ownership, folder: Ownership, user: Option<u32>) -> Result<(), LinkRefused> {
         let may = |uid: u32| trust::is_ours(uid) || user == Some(uid);
         let others_write = || folder.mode & trust::STICKY == 0 && trust::written_by(folder).is_some();
@@ -101,8 +102,8 @@ mod unix {
         }
     }
 
-    /// Judges every symbolic link on the way to a path; what is found there, if anything is. `user` may own links as
-    /// well, but only to what is its own.
+    /// Judges every symbolic link on the way to a path. Returns the metadata of what is found there, if anything is.
+    /// `user` may own links too, but only to files of its own.
     pub(in super::super) fn judge_links(
         path: &Path,
         user: Option<u32>,
@@ -123,7 +124,7 @@ mod unix {
                 (at, found) = (next, Some(meta));
                 continue;
             }
-            // What lies where modes are made up is not judged.
+            // Links on a file system without real modes are not judged.
             let Some(folder) = trust::meta(&at) else { return Ok(None) };
             let target = next.read_link()?;
             count += 1;
@@ -149,8 +150,8 @@ mod unix {
         }
     }
 
-    /// Reads an `env_file` of a service of this user: a regular file, and the one to which the judged links led. A user
-    /// that replaces it meanwhile gains nothing.
+    /// Reads an `env_file` of a service of this user. It must be a regular file, and the one that the judged links lead
+    /// to, so a user that replaces it meanwhile gains nothing.
     pub(in super::super) fn read_env_file(path: &Path, user: Option<u32>) -> Result<String, PathRefused> {
         let never_waits = rustix::fs::OFlags::NONBLOCK.bits();
         let mut options = std::fs::OpenOptions::new();
@@ -166,7 +167,7 @@ mod unix {
             return Err(PathRefused::NoFile);
         }
         let mut bytes = Vec::new();
-        // The size is not asked for: a file can grow while it is read.
+        // The size of the file is not used: it can grow while it is read.
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(PathRefused::TooLarge);
@@ -251,7 +252,7 @@ mod tests {
         let stranger = "a symbolic link of user 4711, who could point it elsewhere";
         let behind = format!("lies behind {}, which is {stranger}", at("folder").display());
         assert_eq!(judge("link", None), Err(behind.clone()));
-        assert_eq!(of_home(&at("folder/not/there")), Err(behind.clone()));
+        assert_eq!(of_home(&at("folder/not/there")).expect_err("a stranger's").to_string(), behind);
         assert_eq!(judge("link", Some(4712)), Err(behind));
         assert_eq!(judge("folder", None), Err(format!("is {stranger}")));
         // The service's own user: it gets nothing to read that is not its own.

@@ -1,5 +1,5 @@
-//! What a checked `sereno.toml` says. Everything here is ready to use: defaults filled in, paths absolute, `${NAME}`
-//! replaced, numbers within their ranges. Only this module's parent can make one from a file.
+//! The content of a checked `sereno.toml`, ready to use: defaults are filled in, paths are absolute, `${NAME}` is
+//! replaced, numbers are within their ranges.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,267 +10,268 @@ use regex::Regex;
 
 use super::problem::Places;
 
-/// A whole file.
+/// A whole file, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file, absolute.
     pub path: PathBuf,
-    /// The folder that relative paths are relative to.
+    /// Folder that relative paths start from.
     pub base: PathBuf,
-    /// `[supervisor]`.
+    /// The table `[supervisor]`.
     pub supervisor: SupervisorTable,
-    /// `[services.NAME]`, `[defaults]` and this system's overlay merged in.
+    /// The tables `[services.NAME]`, with `[defaults]` and the overlay of this system merged in.
     pub services: BTreeMap<Name, Service>,
-    /// `[monitors.NAME]` and the two built-in ones.
+    /// The tables `[monitors.NAME]`, and the two built-in monitors.
     pub monitors: BTreeMap<Name, Monitor>,
-    /// Where in the file what stands, for problems that only the world can show. `Places::default()` knows nothing.
+    /// Position of each value in the file, for problems that are found on the host. Empty in `Places::default()`.
     pub places: Places,
 }
 
-/// `[supervisor]`.
+/// The table `[supervisor]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SupervisorTable {
-    /// State, logs and sockets.
+    /// Folder of state, logs and sockets.
     pub home: PathBuf,
-    /// Level of the daemon's own log, as `tracing` filters write it.
+    /// Level of the supervisor's own log, as a `tracing` filter.
     pub log: String,
-    /// When restarts are held for the whole host.
+    /// Condition under which restarts of all services are held.
     pub brake: Brake,
-    /// The watch over the supervisor itself.
+    /// Whether and when the supervisor itself is restarted.
     pub guard: Guard,
-    /// Where it listens besides its own socket.
+    /// Endpoints that it listens at besides its own socket.
     pub listen: Vec<proto::Endpoint>,
-    /// Who it is there, and whom it trusts.
+    /// Certificate of the supervisor for `https://`, and the authority that it trusts.
     pub tls: Option<sereno_auth::TlsFiles>,
-    /// Where whoever is on this machine reads its metrics.
+    /// Address of the metrics, on this machine only.
     pub metrics: Option<std::net::SocketAddr>,
 }
 
-/// `[supervisor] brake`: suspect the host, not the services.
+/// `[supervisor] brake`: when so many services fail at once that the host is suspected, not the services.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Brake {
-    /// More than this share of the checked services …
+    /// Share of the checked services that must have failed; more than this.
     pub share: f64,
-    /// … and of at least so many checked services …
+    /// Least number of checked services.
     pub min: u32,
-    /// … went bad within this time.
+    /// Time within which they must have failed.
     pub window: Duration,
 }
 
-/// `[supervisor] guard`: who starts a supervisor that died.
+/// `[supervisor] guard`: whether a supervisor that died is restarted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guard {
-    /// Whether a dead supervisor is started again: by built-in monitors, or by a guard of its own.
+    /// Whether it is restarted: by built-in monitors, or by a guard of its own.
     pub enabled: bool,
-    /// A supervisor that has not answered for so long is killed and started again.
+    /// Time without an answer after which the supervisor is killed and restarted.
     pub hang: Duration,
 }
 
-/// `[services.NAME]`.
+/// The table `[services.NAME]`.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// What runs.
+    /// Program or shell line that is run.
     pub command: Command,
-    /// Where it runs, absolute.
+    /// Working directory, absolute.
     pub cwd: PathBuf,
-    /// `env`: on top of the inherited environment and `env_file`.
+    /// Variables that replace those of the inherited environment and of `env_file`.
     pub env: BTreeMap<String, String>,
-    /// `env_file`s, absolute, in order.
+    /// Files of variables, absolute; a later file replaces variables of an earlier one.
     pub env_file: Vec<PathBuf>,
-    /// What of the caller's environment it gets.
+    /// Part of the caller's environment that it gets.
     pub env_inherit: EnvInherit,
-    /// Runs as this user (name or number).
+    /// User that it runs as, by name or number.
     pub user: Option<String>,
-    /// Runs as this group (name or number).
+    /// Group that it runs as, by name or number.
     pub group: Option<String>,
     /// File mode creation mask.
     pub umask: Option<u32>,
     /// Priority, -20 to 19.
     pub nice: Option<i32>,
-    /// Neither it nor what it starts can gain rights by a setuid program.
+    /// Whether setuid programs give no rights to it and its descendants.
     pub no_new_privileges: bool,
-    /// What of root's power it can have at all, one bit for each of [`CAPABILITIES`](super::CAPABILITIES); `None`: as is.
+    /// Capabilities that it can have at all, one bit for each of [`CAPABILITIES`](super::CAPABILITIES); `None`: those
+    /// of the supervisor.
     pub capabilities: Option<u64>,
     /// Resource limits by name (`nofile`, `core`, …); `None` is unlimited.
     pub limits: BTreeMap<String, Option<u64>>,
-    /// Started by `up` and at boot.
+    /// Whether it is started by `up` and at boot.
     pub autostart: bool,
-    /// What must be there first.
+    /// Services that it waits for.
     pub depends_on: BTreeMap<Name, Dependency>,
-    /// When and how often it is started again.
+    /// When and how often it is restarted.
     pub restart: RestartPolicy,
-    /// All of these must hold for it to be ready.
+    /// Conditions that must all hold for it to be ready.
     pub ready: Vec<Ready>,
-    /// A run that is not ready by then has failed, if there is evidence.
+    /// Time after which a run that is not ready has failed, if a check says so.
     pub ready_timeout: Duration,
-    /// How it is ended.
+    /// How it is stopped.
     pub stop: Stop,
-    /// By id; `port` and `health` are the short forms.
+    /// Checks by id; the short forms are `port` and `health`.
     pub checks: BTreeMap<Name, Check>,
-    /// Where and how its output is kept.
+    /// Where and how its output is stored.
     pub log: Log,
-    /// Bound by the supervisor, and handed over at each start.
+    /// Sockets that the supervisor binds and passes on at each start.
     pub sockets: Vec<Socket>,
-    /// For selectors `tag:x`.
+    /// Tags, for selectors such as `tag:x`.
     pub tags: Vec<String>,
-    /// More memory than this, of all its processes together, and it is restarted; in bytes.
+    /// Memory of all its processes together, in bytes, above which it is restarted.
     pub memory_max: Option<u64>,
-    /// When it counts as frozen.
+    /// Condition under which it counts as frozen.
     pub watchdog: Option<super::Watchdog>,
-    /// A change to any of these files restarts it.
+    /// Files whose change restarts it.
     pub watch: Option<super::Watch>,
-    /// It is a job: it runs at these times, and ends.
+    /// Times at which it runs, if it is a job.
     pub schedule: Option<super::Schedule>,
 }
 
-/// One of `sockets`.
+/// An entry of `sockets`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
-    /// As in `LISTEN_FDNAMES`.
+    /// Name in `LISTEN_FDNAMES`.
     pub name: String,
-    /// Where it listens.
+    /// Address that it listens at.
     pub listen: std::net::SocketAddr,
 }
 
-/// What runs.
+/// The command of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// A program and its arguments; no shell is involved.
+    /// A program and its arguments, run without a shell.
     Argv(Vec<String>),
     /// A line for the shell (`sh -c`, on Windows `cmd /c`).
     Shell(String),
 }
 
-/// `env_inherit`.
+/// The part of the caller's environment that a service gets: `env_inherit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvInherit {
     /// Everything but `SERENO_*`.
     All,
-    /// Nothing.
+    /// No variable at all.
     None,
-    /// Only these.
+    /// Only the variables of these names.
     Only(Vec<String>),
 }
 
-/// One edge of `depends_on`.
+/// An entry of `depends_on`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// What must be true of the dependency.
+    /// State that the dependency must have.
     pub on: DependencyOn,
-    /// Whether its restart restarts the dependant too.
+    /// Whether a restart of the dependency restarts the dependant.
     pub restart: bool,
 }
 
-/// What must be true of a dependency.
+/// The state that a dependency must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DependencyOn {
-    /// Its process runs.
+    /// It has a running process.
     Started,
     /// It is ready.
     Ready,
-    /// It ran and ended well.
+    /// It has run and ended with success.
     Completed,
 }
 
-/// `restart = { … }`.
+/// The table `restart`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartPolicy {
-    /// Which ends are followed by another start.
+    /// Which ends are followed by a restart.
     pub policy: Policy,
-    /// Exits that count as well ended.
+    /// Exits that count as success.
     pub success: Vec<Success>,
-    /// The floor of every wait.
+    /// Shortest wait before any restart.
     pub delay: Duration,
     /// First wait of the backoff.
     pub initial: Duration,
-    /// What each further wait is multiplied by.
+    /// Factor from one wait to the next.
     pub factor: f64,
     /// Longest wait of the backoff.
     pub max_wait: Duration,
-    /// Share of the wait that chance may add or take.
+    /// Largest random change of a wait, as a share of it.
     pub jitter: f64,
-    /// A streak over this gives up.
+    /// Number of failed runs in a row after which the service is given up.
     pub max: u32,
-    /// A run is stable once ready and up for so long.
+    /// Time after which a run that is ready counts as stable.
     pub min_uptime: Duration,
-    /// What giving up means.
+    /// What happens to a service that is given up.
     pub give_up: GiveUp,
-    /// How many restarts monitors may ask for.
+    /// Number of restarts that monitors may request.
     pub monitor_budget: Budget,
-    /// It is restarted at these times, however well it is.
+    /// Times at which it is restarted, even if it is healthy.
     pub cron: Option<super::Cron>,
 }
 
-/// `restart.policy`.
+/// Which ends are followed by a restart: `restart.policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// After every end.
+    /// Every end of a run.
     Always,
-    /// After an end that is not a success.
+    /// An end that is not a success.
     OnFailure,
-    /// After none.
+    /// No end at all.
     Never,
 }
 
-/// One of `restart.success_codes`.
+/// An entry of `restart.success_codes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Success {
     /// An exit code.
     Code(i32),
-    /// Death by a signal, `"SIGTERM"`.
+    /// Death by a signal, such as `"SIGTERM"`.
     Signal(String),
 }
 
-/// `restart.give_up`.
+/// What happens to a service that is given up: `restart.give_up`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GiveUp {
-    /// `failed`, until a person begins again.
+    /// It stays `failed` until a person starts it.
     Stop,
-    /// Tried again every so often.
+    /// It is started again at intervals.
     Retry {
-        /// How often.
+        /// Time between two attempts.
         every: Duration,
     },
 }
 
-/// So many within a time.
+/// A number of events within a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// How many.
+    /// Largest number of events.
     pub max: u32,
-    /// Within this time.
+    /// Time in which they are counted.
     pub within: Duration,
 }
 
-/// One condition of `ready`.
+/// A condition of `ready`.
 #[derive(Debug, Clone)]
 pub enum Ready {
     /// The process was spawned.
     Started,
     /// The check with this id passes (`port`, `health`, or one of `checks.<id>`).
     Check(Name),
-    /// `READY=1` came over `NOTIFY_SOCKET`.
+    /// The service sent `READY=1` to `NOTIFY_SOCKET`.
     Notify,
     /// A line of its output matches.
     Log(Regex),
-    /// So much time has passed since the start.
+    /// This time has passed since the start.
     Delay(Duration),
 }
 
-/// `stop = { … }`.
+/// The table `stop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-    /// The signal, as `"SIGTERM"`.
+    /// Name of the signal, such as `"SIGTERM"`.
     pub signal: String,
-    /// Who gets it.
+    /// Processes that get the signal.
     pub to: StopTo,
-    /// Then everything is killed.
+    /// Time after which every process is killed.
     pub timeout: Duration,
-    /// Tried first.
+    /// Command that is run before the signal is sent.
     pub command: Option<Vec<String>>,
 }
 
-/// `stop.to`.
+/// The processes that get the stop signal: `stop.to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopTo {
     /// Every process of the group.
@@ -279,114 +280,114 @@ pub enum StopTo {
     Main,
 }
 
-/// `log = { … }`.
+/// The table `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Where stdout is kept; `None`: `home/log/NAME.out.log`.
+    /// File of stdout; `None`: `home/log/NAME.out.log`.
     pub stdout: Option<PathBuf>,
-    /// Where stderr is kept; `None`: `home/log/NAME.err.log`.
+    /// File of stderr; `None`: `home/log/NAME.err.log`.
     pub stderr: Option<PathBuf>,
-    /// A file is rotated at this size, in bytes.
+    /// Size in bytes at which a file is rotated.
     pub max_size: u64,
-    /// So many rotated files are kept.
+    /// Number of rotated files that are kept.
     pub keep: u32,
     /// Whether rotated files from the second on are compressed.
     pub compress: bool,
 }
 
-/// One check of a service.
+/// A check of a service.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// Which monitors serve it: `http`, `tcp`, `exec` or one of their own.
+    /// Kind, which says which monitor serves it: `http`, `tcp`, `exec` or that of another monitor.
     pub kind: String,
-    /// What exactly is checked.
+    /// What it looks at.
     pub spec: CheckSpec,
-    /// How often.
+    /// Time between two checks.
     pub interval: Duration,
-    /// How long one check may take; less than `interval`.
+    /// Longest duration of one check; less than `interval`.
     pub timeout: Duration,
-    /// How soon after a failure the next one is.
+    /// Time from a failure to the next check.
     pub retry_interval: Duration,
-    /// Failures before the first success do not count until it is over.
+    /// Time from the start of a run in which failures before the first success do not count.
     pub start_period: Duration,
-    /// How many failures make it fail.
+    /// Number of failures that make the check fail.
     pub failures: u32,
-    /// … of the last so many; 0: in a row.
+    /// Number of last results in which these failures are counted; 0: they are counted in a row.
     pub window: u32,
-    /// How many successes in a row make it pass again.
+    /// Number of successes in a row that make the check pass again.
     pub successes: u32,
-    /// Whether a failing check asks for a restart, or is only shown.
+    /// What follows from a failing check.
     pub on_failure: OnFailure,
 }
 
-/// `on_failure`.
+/// What follows from a failing check: `on_failure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Ask for a restart.
+    /// The monitor requests a restart.
     Restart,
-    /// Only show it.
+    /// The failure is only shown.
     Report,
 }
 
-/// What exactly is checked.
+/// What a check looks at.
 #[derive(Debug, Clone)]
 pub enum CheckSpec {
-    /// `kind = "http"`.
+    /// A request of `kind = "http"`.
     Http(HttpCheck),
-    /// `kind = "tcp"`: any one of these addresses will do.
+    /// Addresses of `kind = "tcp"`, one of which must accept a connection.
     Tcp {
-        /// `127.0.0.1:8000`, `[::1]:8000`.
+        /// Addresses such as `127.0.0.1:8000` or `[::1]:8000`.
         addresses: Vec<String>,
-        /// Also say whose the port is.
+        /// Whether the owner of the port is determined too.
         owner: bool,
     },
-    /// `kind = "exec"`: a command that exits with 0.
+    /// A command of `kind = "exec"`, which must exit with 0.
     Exec {
         /// Program and arguments.
         argv: Vec<String>,
-        /// Where it runs.
+        /// Working directory, absolute.
         cwd: PathBuf,
-        /// On top of the service's environment.
+        /// Variables that replace those of the service.
         env: BTreeMap<String, String>,
     },
-    /// Any other kind.
+    /// Options of any other kind.
     Options(BTreeMap<String, String>),
 }
 
-/// `kind = "http"`.
+/// The request of a check of `kind = "http"`.
 #[derive(Debug, Clone)]
 pub struct HttpCheck {
-    /// What is asked for.
+    /// URL that is requested.
     pub url: String,
-    /// How.
+    /// Method of the request.
     pub method: String,
-    /// With what headers.
+    /// Headers of the request.
     pub headers: BTreeMap<String, String>,
-    /// Which status codes are good, as inclusive ranges.
+    /// Accepted status codes, as inclusive ranges.
     pub expect_status: Vec<(u16, u16)>,
-    /// What the body must match.
+    /// Regular expression that the body must match.
     pub expect_body: Option<String>,
-    /// Members that must equal: dotted path to JSON text.
+    /// Members of the body that must be equal, by dotted path, as JSON text.
     pub expect_json: BTreeMap<String, String>,
-    /// How many redirects are followed.
+    /// Number of redirects that are followed.
     pub redirects: u32,
-    /// Certificates to trust besides the system's.
+    /// Certificates that are trusted besides those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Do not verify the certificate.
+    /// Whether the certificate is not verified.
     pub insecure: bool,
 }
 
-/// `[monitors.NAME]`.
+/// The table `[monitors.NAME]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Monitor {
-    /// The check kinds it serves; the first is the one it was configured with.
+    /// Kinds of checks that it serves; the first is the configured one.
     pub kinds: Vec<String>,
-    /// Its program; `None`: the binary of its name beside the supervisor.
+    /// Program of the monitor; `None`: the binary of its name beside the supervisor.
     pub program: Option<String>,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<String>,
     /// Whether the supervisor runs it.
     pub managed: bool,
-    /// Where it serves `sereno.v1.Monitor`; `None`: the default in `home/run`.
+    /// Endpoint of its `sereno.v1.Monitor`; `None`: the default in `home/run`.
     pub endpoint: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Values of checks that go over a network: addresses, URLs, status codes, headers.
+//! Parses values of network checks: addresses, URLs, status codes, headers.
 
 use std::ops::RangeInclusive;
 
@@ -6,12 +6,13 @@ use super::problem::Wrong;
 use super::tree::{Node, Value};
 use super::value::{filled, text};
 
-/// A port by itself means this machine, by either family: a server may listen on only one of them.
+/// Parses a port into the addresses of this machine with it. Both families are tried, as a server may listen on only
+/// one.
 pub(super) fn port(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<Vec<String>, Wrong> {
     move |node| {
         let number = match &node.value {
             Value::Integer(number) => Some(*number),
-            // `port = "${PORT}"`.
+            // A variable makes a string, as in `port = "${PORT}"`.
             Value::Text(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -22,7 +23,7 @@ pub(super) fn port(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<Vec<S
     }
 }
 
-/// `host:port`, `[::1]:port`.
+/// Parses `host:port` or `[::1]:port`.
 pub(super) fn address(node: &Node) -> Result<String, Wrong> {
     let text = filled(node)?;
     if is_address(&text, true) {
@@ -49,7 +50,7 @@ fn is_address(text: &str, needs_port: bool) -> bool {
     port_ok && host_ok
 }
 
-/// Whether an address is surely this machine, so that its socket table can tell whose the port is.
+/// Whether an address certainly belongs to this machine, whose socket table then knows the owner of the port.
 pub(super) fn is_local(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
     host == "localhost"
@@ -83,7 +84,7 @@ pub(super) fn is_header_value(value: &str) -> bool {
     value.chars().all(|c| c == '\t' || !c.is_control())
 }
 
-/// `200`, `"200-399"` or a list of these, as inclusive ranges.
+/// Parses `200`, `"200-399"` or a list of these into inclusive ranges.
 pub(super) fn statuses(good: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<Vec<(u16, u16)>, Wrong> {
     move |node| {
         let code = |code: i64| u16::try_from(code).ok().filter(|_| good.contains(&code));

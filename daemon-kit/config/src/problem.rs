@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where.
+//! Problems of a file, with their positions.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,31 +9,31 @@ use proto::Name;
 
 use super::tree::Node;
 
-/// One thing that is wrong.
+/// One problem of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// Line, from 1; 0 where it is about no line.
+    /// Line, from 1; 0 if the problem has no line.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The whole key: `services.web.restart.max`; may be empty.
+    /// Whole key, such as `services.web.restart.max`; may be empty.
     pub key: String,
-    /// The value as it stands, shortened.
+    /// Value as written, shortened.
     pub value: Option<String>,
-    /// What it must be.
+    /// Rule that a valid value follows.
     pub rule: String,
-    /// The nearest valid name, for one that looks mistyped.
+    /// Nearest valid name, if the given one looks mistyped.
     pub hint: Option<String>,
-    /// Whose problem it is.
+    /// Service that has the problem.
     pub service: Option<Name>,
-    /// Whether the file is well formed and only the world around it is not as it says.
+    /// Whether the file is well formed, and the host lacks something that it names.
     pub world: bool,
 }
 
 impl Problem {
-    /// About a file as a whole.
+    /// Creates a problem of the whole file.
     pub(super) fn of_file(file: &Path, rule: impl Into<String>) -> Self {
         Self {
             file: file.into(),
@@ -51,7 +51,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Where it is about no line the whole path is the message: which file was not there.
+        // Without a line the message has the whole path, because it is often about a missing file.
         if self.line == 0 && self.key.is_empty() {
             return write!(f, "{}: {}", self.file.display(), self.rule);
         }
@@ -75,24 +75,24 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong, in order of position.
+/// All problems of a file, in order of position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each, in order of position.
+    /// Returns the problems in order of position.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
     }
 
     pub(super) fn sorted(mut all: Vec<Problem>) -> Self {
         all.sort_by(|a, b| (a.line, a.column, &a.key, &a.rule).cmp(&(b.line, b.column, &b.key, &b.rule)));
-        // A value of `[defaults]` is read once for each service, but it is wrong only once.
+        // A value of `[defaults]` is read once for each service, but is reported once.
         all.dedup_by(|a, b| {
             let base = |problem: &Problem| problem.service.as_ref().map(|name| name.base().to_owned());
             let once = !a.world || base(a) == base(b);
@@ -155,22 +155,22 @@ impl<'a> Scope<'a> {
         Self { file, text, line_starts, problems: RefCell::default() }
     }
 
-    /// Line and column, both from 1, of a byte; a column is a character, not a byte.
+    /// Returns line and column of a byte, both from 1. Columns count characters, not bytes.
     pub(super) fn place(&self, at: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= at);
         let start = self.line_starts[line - 1];
         let before = self.text.as_bytes().get(start..at.min(self.text.len())).unwrap_or_default();
-        // Every byte of a character but its first is a continuation byte.
+        // All bytes of a character except the first are continuation bytes.
         (line, 1 + before.iter().filter(|byte| **byte & 0xC0 != 0x80).count())
     }
 
-    /// A value that is refused.
+    /// Reports a value.
     pub(super) fn value(&self, node: &Node, service: Option<&Name>, wrong: impl Into<Wrong>) {
         let shown = (!node.is_secret()).then(|| node.shown());
         self.add(node.at, &node.path, shown, service, wrong);
     }
 
-    /// A key that is refused, or a table that lacks one.
+    /// Reports a key, or a table that lacks one.
     pub(super) fn key(&self, at: Option<usize>, path: &str, service: Option<&Name>, wrong: impl Into<Wrong>) {
         self.add(at, path, None, service, wrong);
     }
@@ -196,7 +196,7 @@ impl<'a> Scope<'a> {
         });
     }
 
-    /// All that was collected; `Err` if there is anything.
+    /// Returns the value, or the problems if there are any.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
         let problems = self.problems.into_inner();
         if problems.is_empty() { Ok(value) } else { Err(Problems::sorted(problems)) }
@@ -207,7 +207,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Where in a file what stands. Any two look alike to `Debug`: it is no part of what a file says.
+/// The positions of all values of a file. `Debug` does not show them, because they are no part of the content.
 #[derive(Clone, Default)]
 pub struct Places(BTreeMap<String, Place>);
 
@@ -219,7 +219,7 @@ struct Place {
 }
 
 impl Places {
-    /// Remembers a tree, by the key that each value has once defaults are merged in.
+    /// Records the positions of a tree, by the keys that the values have after the merge of defaults.
     pub(super) fn record(&mut self, scope: &Scope<'_>, key: &str, node: &Node) {
         let (line, column) = node.at.map_or((0, 0), |at| scope.place(at));
         self.0.insert(key.into(), Place { path: node.path.clone(), line, column });
@@ -228,7 +228,7 @@ impl Places {
         }
     }
 
-    /// A problem of the world at a key, or at the nearest key above it that stands in the file.
+    /// Creates a problem of the host at a key, or at the nearest key above it that is in the file.
     pub(super) fn problem(&self, file: &Path, key: &str, service: Option<&Name>, rule: String) -> Problem {
         let mut problem = Problem { service: service.cloned(), world: true, ..Problem::of_file(file, rule) };
         key.clone_into(&mut problem.key);

@@ -1,6 +1,6 @@
-//! Reads one table key by key: what is absent gives `None` or the default of the table of keys, what is wrong is reported
-//! and gives the same, so that the caller goes on and every problem is found at once. Ranges are those of the table of
-//! keys.
+//! Reads one table key by key. An absent value gives `None` or the default of the table of keys. A wrong value is
+//! reported and gives the same, so that the caller continues and all problems are found at once. Ranges come from the
+//! table of keys.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,22 +18,22 @@ static EMPTY: Table = Table::new();
 /// The keys of a table that may have any.
 static ANY: Keys = Keys::any();
 
-/// One table.
+/// A table that is read.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) node: &'a Node,
     table: &'a Table,
-    /// Its keys, with their ranges and defaults.
+    /// Keys of the table, with their ranges and defaults.
     pub(super) keys: &'static Keys,
-    /// Whose problems these are.
+    /// Service that the problems are reported for.
     pub(super) service: Option<&'a Name>,
-    /// It is `[defaults]`: nothing is missing in it.
+    /// Whether it is `[defaults]`, in which no key is required.
     pub(super) template: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// A table that may have any keys.
+    /// Opens a table that may have any keys.
     pub(super) fn open(scope: &'a Scope<'a>, node: &'a Node, service: Option<&'a Name>) -> Option<Self> {
         let Some(table) = node.table() else {
             scope.value(node, service, "must be a table");
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         Some(Self { scope, node, table, keys: &ANY, service, template: false })
     }
 
-    /// A table that may have only these keys.
+    /// Opens a table that may have only these keys.
     pub(super) fn new(
         scope: &'a Scope<'a>,
         node: &'a Node,
@@ -54,47 +54,47 @@ impl<'a> Reader<'a> {
         Some(Self { keys, ..reader })
     }
 
-    /// Gives `read` a table in which nothing is written, so that every default holds.
+    /// Calls `read` with an empty table, so that every default applies.
     pub(super) fn absent<T>(keys: &'static Keys, read: impl FnOnce(&Reader<'_>) -> T) -> T {
         let node = Node { at: None, key_at: None, path: String::new(), value: Value::Table(Table::new()) };
         let scope = Scope::new(Path::new(""), "");
         read(&Reader { scope: &scope, node: &node, table: &EMPTY, keys, service: None, template: true })
     }
 
-    /// This table as `[defaults]`, in which nothing is missing.
+    /// Returns this table as `[defaults]`, in which no key is required.
     pub(super) fn template(self) -> Self {
         Self { template: true, ..self }
     }
 
-    /// A table below.
+    /// Opens a table below.
     pub(super) fn sub(&self, key: &str) -> Option<Self> {
         let keys = self.keys.table(key);
         let reader = Self::new(self.scope, self.get(key)?, self.service, keys)?;
         Some(Self { template: self.template, ..reader })
     }
 
-    /// A table below. Where there is none, or something that is no table, every default holds.
+    /// Opens a table below. If it is absent or not a table, every default applies.
     pub(super) fn sub_or_empty(&self, key: &str) -> Self {
         let empty = || Self { table: &EMPTY, keys: self.keys.table(key), ..*self };
         self.sub(key).unwrap_or_else(empty)
     }
 
-    /// A table in hand, with its own keys.
+    /// Opens a node as a table with its own keys.
     pub(super) fn table(&self, node: &'a Node, keys: &'static Keys) -> Option<Self> {
         Self::new(self.scope, node, self.service, keys)
     }
 
-    /// A value as it is.
+    /// Returns a value unread.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
         self.table.get(key)
     }
 
-    /// Everything in it.
+    /// Returns all keys and values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a String, &'a Node)> + use<'a> {
         self.table.iter()
     }
 
-    /// A value that must be as `read` wants it.
+    /// Reads a value with `read`.
     pub(super) fn opt<T, W: Into<Wrong>>(
         &self,
         key: &str,
@@ -103,47 +103,47 @@ impl<'a> Reader<'a> {
         self.read(self.get(key)?, read)
     }
 
-    /// A value that must be as `read` wants it, or the default of its key.
+    /// Reads a value with `read`, or the default of its key.
     pub(super) fn or_default<T, W: Into<Wrong>>(&self, key: &str, read: impl Fn(&Node) -> Result<T, W>) -> T {
         self.opt(key, &read).unwrap_or_else(|| self.keys.default(key, read))
     }
 
-    /// A boolean.
+    /// Reads a boolean.
     pub(super) fn flag(&self, key: &str) -> bool {
         self.or_default(key, value::flag)
     }
 
-    /// A whole number without a default.
+    /// Reads a whole number that has no default.
     pub(super) fn opt_whole<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
         self.opt(key, value::whole(self.keys.whole(key)))
     }
 
-    /// A whole number.
+    /// Reads a whole number.
     pub(super) fn whole<T: TryFrom<i64>>(&self, key: &str) -> T {
         self.or_default(key, value::whole(self.keys.whole(key)))
     }
 
-    /// Any number.
+    /// Reads a number.
     pub(super) fn number(&self, key: &str) -> f64 {
         self.or_default(key, value::number(self.keys.number(key)))
     }
 
-    /// A duration that has no default, or one that depends on other keys.
+    /// Reads a duration that has no default, or a default that depends on other keys.
     pub(super) fn opt_duration(&self, key: &str) -> Option<Duration> {
         self.opt(key, value::duration(self.keys.least(key)))
     }
 
-    /// A duration.
+    /// Reads a duration.
     pub(super) fn duration(&self, key: &str) -> Duration {
         self.opt_duration(key).unwrap_or_else(|| self.keys.default_duration(key))
     }
 
-    /// One of some words.
+    /// Reads a word of a list.
     pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> T {
         self.or_default(key, value::choice(words))
     }
 
-    /// A value in hand that must be as `read` wants it.
+    /// Reads a node with `read`.
     pub(super) fn read<T, W: Into<Wrong>>(
         &self,
         node: &Node,
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         read(node).map_err(|wrong| self.bad(node, wrong)).ok()
     }
 
-    /// A list, each item of which must be as `read` wants it.
+    /// Reads a list, each item with `read`.
     pub(super) fn list<T, W: Into<Wrong>>(
         &self,
         key: &str,
@@ -167,17 +167,17 @@ impl<'a> Reader<'a> {
         Some(items.iter().filter_map(|item| self.read(item, &read)).collect())
     }
 
-    /// A list of strings.
+    /// Reads a list of strings.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
         self.list(key, "strings", value::text)
     }
 
-    /// An absolute path.
+    /// Reads a path, which is absolute by now.
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         self.opt(key, value::filled).map(PathBuf::from)
     }
 
-    /// One absolute path or a list of them.
+    /// Reads a path or a list of paths.
     pub(super) fn paths(&self, key: &str) -> Vec<PathBuf> {
         let Some(node) = self.get(key) else { return Vec::new() };
         let texts = match node.list() {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         texts.unwrap_or_default().into_iter().map(PathBuf::from).collect()
     }
 
-    /// A table of strings, numbers and booleans.
+    /// Reads a table of strings, numbers and booleans.
     pub(super) fn map(
         &self,
         key: &str,
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         self.scope.value(node, self.service, wrong);
     }
 
-    /// Reports the table itself, for what it lacks.
+    /// Reports that the table lacks a key.
     pub(super) fn lacks(&self, wrong: impl Into<Wrong>) {
         if !self.template {
             self.scope.key(self.node.at, &self.node.path, self.service, wrong);

@@ -1,4 +1,4 @@
-//! `ready = …`: what must hold before a run counts as ready.
+//! Reads `ready`: the conditions for a run to count as ready.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::tree::Node;
 use super::value::regex;
 
-/// Reads `ready`; without it, every check that the service declares, and without those, that it was started.
+/// Reads `ready`. Its default is every check of the service, or, without checks, that it was started.
 pub(super) fn read(service: &Reader<'_>, checks: &BTreeMap<Name, Check>) -> Vec<Ready> {
     let Some(node) = service.get("ready") else { return all(checks) };
     let conditions: Vec<Ready> = match node.list() {
@@ -25,7 +25,8 @@ pub(super) fn read(service: &Reader<'_>, checks: &BTreeMap<Name, Check>) -> Vec<
     if conditions.is_empty() { all(checks) } else { conditions }
 }
 
-/// What makes a daemon of ours ready: that it says so, or on Windows, which has no notify socket, that it was started.
+/// Returns the condition for Sereno's own daemons to be ready: a notification, or, on Windows, which has no notify
+/// socket, the start.
 pub fn notified() -> Vec<Ready> {
     vec![if cfg!(windows) { Ready::Started } else { Ready::Notify }]
 }
@@ -61,7 +62,7 @@ fn condition(service: &Reader<'_>, node: &Node, checks: &BTreeMap<Name, Check>) 
         }
         Some("notify") => Some(Ready::Notify),
         Some(id) if checks.contains_key(id) => Some(Ready::Check(Name::new(id).ok()?)),
-        // In `[defaults]`: the services that use it say whether they have it.
+        // In `[defaults]` the check is unknown: it is looked up in each service that uses them.
         Some(_) if service.template => None,
         Some(id @ ("port" | "health")) => {
             service.bad(node, format!("needs a {id} check, and this service has none"));

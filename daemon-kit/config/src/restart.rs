@@ -1,4 +1,4 @@
-//! `restart = { … }`: how often and how fast a service is started again.
+//! Reads `restart`: how often and how fast a service is restarted.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Default for RestartPolicy {
     }
 }
 
-/// The restart policy of managed monitors and of the guard: they never stay dead.
+/// Returns the restart policy of managed monitors and of the guard, which are never given up for good.
 pub fn daemon_policy() -> RestartPolicy {
     RestartPolicy {
         max_wait: Duration::from_secs(30),
@@ -59,12 +59,12 @@ fn policy(table: &Reader<'_>, is_job: bool) -> Policy {
         return table.choice("policy", &POLICIES);
     }
     match table.opt("policy", choice(&POLICIES)) {
-        // A job that ran must not run again before its time.
+        // A job that has run must not run again before its next time.
         None => return Policy::Never,
         Some(Policy::Always) => {}
         Some(policy) => return policy,
     }
-    // What `[defaults]` say is meant for services.
+    // An `always` of `[defaults]` is meant for services that are no jobs.
     if let Some(node) = table.get("policy").filter(|node| !node.path.starts_with("defaults.")) {
         table.bad(node, "can not be \"always\" beside schedule: a job runs and ends");
     }
@@ -82,7 +82,7 @@ fn cron(table: &Reader<'_>, is_job: bool) -> Option<Cron> {
     cron
 }
 
-/// First and longest wait. One that was not given makes room for the other.
+/// Reads the first and the longest wait. The default of the first is lowered to the longest.
 fn waits(table: &Reader<'_>) -> (Duration, Duration) {
     let initial = table.opt_duration("initial");
     let longest = table.duration("max_wait");
@@ -112,7 +112,7 @@ fn give_up(table: &Reader<'_>) -> GiveUp {
     if table.choice("give_up", &GIVE_UP) {
         return GiveUp::Retry { every };
     }
-    // In `[defaults]` it may wait for a service that says `retry`.
+    // In `[defaults]` it may be for services with `retry`.
     if let Some(node) = table.get("retry_every").filter(|node| !node.path.starts_with("defaults.")) {
         table.bad(node, "has no effect without give_up = \"retry\"");
     }

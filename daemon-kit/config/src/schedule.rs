@@ -1,9 +1,10 @@
-//! `schedule = { … }`: a job, which runs at certain times and ends.
+//! Reads `schedule`: a job, which runs at certain times and ends.
 
 use std::time::Duration;
 
 use super::cron::Cron;
 use super::keys::{MISSED, OVERLAPS};
+use super::problem::Wrong;
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::filled;
@@ -11,24 +12,24 @@ use super::value::filled;
 /// When a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// At these times.
+    /// Times at which it starts.
     pub cron: Cron,
-    /// What becomes of a time that comes while the last run still goes.
+    /// What happens at a time when the previous run has not ended.
     pub overlap: Overlap,
-    /// A run that takes longer has failed.
+    /// Longest duration of a run; a longer run has failed.
     pub timeout: Option<Duration>,
-    /// Whether a time that nobody was there for is made up for, once.
+    /// Whether times that passed without a supervisor are made up for, by one run.
     pub missed: bool,
 }
 
-/// `schedule.overlap`.
+/// What happens at a time when the previous run has not ended: `schedule.overlap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// It is passed over.
+    /// The time is skipped.
     Skip,
-    /// It comes after the run, once however many there were.
+    /// One more run starts after the previous one, for any number of times.
     Queue,
-    /// The run is ended for it.
+    /// The previous run is stopped for the new one.
     Kill,
 }
 
@@ -52,9 +53,9 @@ pub(super) fn read(service: &Reader<'_>) -> Option<Schedule> {
     Some(Schedule { cron: times(&table)?, overlap, timeout, missed })
 }
 
-/// `cron` and the `timezone` it is meant in.
+/// Reads `cron` and its `timezone`.
 pub(super) fn times(table: &Reader<'_>) -> Option<Cron> {
     let zone = table.opt("timezone", filled);
-    let line = |node: &Node| filled(node).and_then(|text| Ok(Cron::parse(&text)?));
+    let line = |node: &Node| Cron::parse(&filled(node)?).map_err(|error| Wrong::from(error.to_string()));
     Some(table.opt("cron", line)?.in_zone(zone))
 }

@@ -1,4 +1,5 @@
-//! `[services.NAME]`: what runs, where, with what, and how it is ended. Restarts and checks have files of their own.
+//! Reads `[services.NAME]`: the command, its environment, and how it is stopped. Restarts and checks have files of
+//! their own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use super::value::{self, argv, choice, filled, flag};
 use super::{ready, restart, schedule, watch, watchdog};
 
 impl Service {
-    /// A service with nothing but defaults.
+    /// Creates a service with default settings.
     pub fn new(command: Command, cwd: PathBuf) -> Self {
         Self { command, cwd, ..Reader::absent(&keys::SERVICE, of) }
     }
@@ -35,10 +36,10 @@ impl Default for Log {
     }
 }
 
-/// Reads a service whose defaults are merged in. What is wrong in it is reported and reads as its default.
+/// Reads a service whose defaults are merged in. A wrong value is reported and replaced by its default.
 pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Service {
     match Reader::new(scope, node, name, &keys::SERVICE) {
-        // Without a name it is `[defaults]`.
+        // Without a name the table is `[defaults]`.
         Some(table) if name.is_none() => of(&table.template()),
         Some(table) => of(&table),
         None => Reader::absent(&keys::SERVICE, of),
@@ -48,7 +49,7 @@ pub(super) fn read(scope: &Scope<'_>, node: &Node, name: Option<&Name>) -> Servi
 fn of(table: &Reader<'_>) -> Service {
     let cwd = table.path("cwd").unwrap_or_default();
     let Checks { checks, ready_timeout } = check::read(table, &cwd);
-    // Told from the others by its name by now.
+    // The instances have their own names by now.
     table.opt_whole::<u32>("instances");
     Service {
         command: command(table),
@@ -112,7 +113,7 @@ fn sockets(table: &Reader<'_>) -> Vec<Socket> {
     sockets
 }
 
-/// Names stand in `LISTEN_FDNAMES`, with a colon between them.
+/// Reads the name of a socket. A colon separates names in `LISTEN_FDNAMES`, so none may have one.
 fn socket_name(node: &Node) -> Result<String, Wrong> {
     let text = filled(node)?;
     match Name::new(&text) {
@@ -139,7 +140,7 @@ fn command(table: &Reader<'_>) -> Command {
     command.or(shell).unwrap_or(Command::Argv(Vec::new()))
 }
 
-/// Whether a variable may be set.
+/// Checks that a variable may be set.
 pub(super) fn variable(name: &str, text: &str) -> Result<(), Wrong> {
     let _ = text;
     if name.is_empty() || name.contains(['=', '\0']) {
@@ -178,7 +179,7 @@ fn tag(node: &Node) -> Result<String, Wrong> {
     Ok(text)
 }
 
-/// A name as a file may give it: the number after a `:` is ours to give.
+/// Parses a name of the file. It must have no `:`, which separates the number of an instance.
 pub(super) fn check_name(text: &str) -> Result<Name, Wrong> {
     match Name::new(text) {
         Ok(_) if text.contains(':') => Err("must not have a ':' in it".into()),
@@ -201,7 +202,7 @@ fn depends_on(table: &Reader<'_>) -> BTreeMap<Name, Dependency> {
         }
         Value::Table(edges) => {
             let edge = |(name, node): (&String, &Node)| {
-                // A name that can not be is reported with those that are not there.
+                // `cross` reports an invalid name as an unknown one.
                 Some((Name::new(name).ok()?, dependency(table, node).unwrap_or(plain.clone())))
             };
             edges.iter().filter_map(edge).collect()

@@ -1,5 +1,5 @@
-//! The document as a tree of its own: owned values that can be merged and rewritten, each of which still knows where
-//! it stands in the file and what it is called there.
+//! The document as a tree of owned values, which can be merged and rewritten. Each keeps its position and key in the
+//! file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,36 +8,36 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Scope;
 
-/// By key, in order of name.
+/// Values by key.
 pub(super) type Table = BTreeMap<String, Node>;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// First byte of the value; `None` where it stands in no file.
+    /// First byte of the value; `None` if it is in no file.
     pub(super) at: Option<usize>,
     /// First byte of its key.
     pub(super) key_at: Option<usize>,
-    /// Its whole key where it was written: `defaults.restart.max`.
+    /// Whole key as written, such as `defaults.restart.max`.
     pub(super) path: String,
     pub(super) value: Value,
 }
 
-/// What TOML can say.
+/// A value of TOML.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
     Boolean(bool),
-    /// A date, or a number that does not fit: no key takes one. As written.
+    /// A date, or a number out of range, as written. No key accepts one.
     Other(String),
     List(Vec<Node>),
     Table(Table),
 }
 
-/// Reads TOML. Syntax errors go to the scope; what could be made out is returned all the same. `prefix` is what the
-/// whole document is called.
+/// Parses TOML. Syntax errors are reported to the scope; the parts that can be parsed are returned. `prefix` is the key
+/// of the whole document.
 pub(super) fn parse(scope: &Scope<'_>, text: &str, prefix: &str) -> Node {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -80,7 +80,7 @@ fn convert(at: Option<usize>, key_at: Option<usize>, path: String, value: &DeVal
     Node { at, key_at, path, value }
 }
 
-/// A key below another one, quoted where TOML would want it.
+/// Appends a key to a path, quoted if TOML requires it.
 pub(super) fn join(path: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     let dot = if path.is_empty() { "" } else { "." };
@@ -88,7 +88,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 impl Node {
-    /// A value that stands where another one does.
+    /// Returns another value with the same position.
     pub(super) fn beside(&self, value: Value) -> Self {
         Self { at: self.at, key_at: self.key_at, path: self.path.clone(), value }
     }
@@ -121,12 +121,12 @@ impl Node {
         }
     }
 
-    /// What stands at a path below.
+    /// Returns the value at a path below.
     pub(super) fn get(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| node.table()?.get(*key))
     }
 
-    /// Every text in it, at any depth.
+    /// Calls `change` for every text at any depth.
     pub(super) fn each_text(&mut self, change: &mut impl FnMut(&mut Node)) {
         match &mut self.value {
             Value::Text(_) => change(self),
@@ -136,12 +136,12 @@ impl Node {
         }
     }
 
-    /// Whether its value may be a password.
+    /// Whether the value may be a secret.
     pub(super) fn is_secret(&self) -> bool {
         [".env.", ".headers.", ".options."].iter().any(|part| self.path.contains(part))
     }
 
-    /// The value as it stands, short enough for a line.
+    /// Returns the value as written, shortened to fit in a line.
     pub(super) fn shown(&self) -> String {
         const LONGEST: usize = 40;
         match &self.value {
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// As TOML; `text` rewrites every text but a `shell` line of a service.
+    /// Converts the value to TOML. `text` rewrites every string.
     pub(super) fn to_toml(&self, text: &impl Fn(&str) -> String) -> toml::Value {
         match &self.value {
             Value::Text(plain) => toml::Value::String(text(plain)),
@@ -175,7 +175,7 @@ impl Node {
     }
 }
 
-/// A number as TOML would write it, so that `1.0` stays `1.0`.
+/// Formats a number like TOML, so that `1.0` stays `1.0`.
 pub(super) fn float(number: f64) -> String {
     let mut text = String::new();
     let _ = write!(text, "{number:?}");

@@ -1,4 +1,4 @@
-//! What one value must look like: each function takes a value and gives what it means, or the rule that it breaks.
+//! Parses single values. Each function returns the meaning of a value, or the rule that it breaks.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use super::keys::nearest;
 use super::problem::Wrong;
 use super::tree::{Node, Value, float};
 
-/// Long enough for every purpose, and far from where adding it to a clock overflows.
+/// Longest duration. Adding it to a clock does not overflow.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 pub(super) fn text(node: &Node) -> Result<String, Wrong> {
@@ -59,7 +59,7 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl Fn(&Node) -> Result<f64
     }
 }
 
-/// A duration of at least `least`, which is written like one.
+/// Parses a duration of at least `least`, itself a duration as text.
 pub(super) fn duration(least: &'static str) -> impl Fn(&Node) -> Result<Duration, Wrong> {
     move |node| {
         let least = humantime::parse_duration(least).expect("the table of keys has good durations");
@@ -75,7 +75,7 @@ pub(super) fn duration(least: &'static str) -> impl Fn(&Node) -> Result<Duration
     }
 }
 
-/// Bytes, at least `least`, which is written like a size.
+/// Parses a size of at least `least`, itself a size as text, into bytes.
 pub(super) fn size(least: &'static str) -> impl Fn(&Node) -> Result<u64, Wrong> {
     let bytes = least.parse::<ByteSize>().expect("the table of keys has good sizes").0;
     move |node| match any_size(node)? {
@@ -107,7 +107,7 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T
     }
 }
 
-/// `a, b or c`.
+/// Joins words to `a, b or c`.
 pub(super) fn either(words: &[String]) -> String {
     match words {
         [] => String::new(),
@@ -116,7 +116,7 @@ pub(super) fn either(words: &[String]) -> String {
     }
 }
 
-/// A string, number or boolean, as an environment would hold it.
+/// Parses a string, number or boolean into the text of a variable.
 pub(super) fn scalar(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Value::Integer(number) => Ok(number.to_string()),
@@ -127,7 +127,7 @@ pub(super) fn scalar(node: &Node) -> Result<String, Wrong> {
     }
 }
 
-/// A program and its arguments: a list as it is, a string split as a shell would.
+/// Parses a program and its arguments: a list, or a string that is split like a shell does.
 pub(super) fn argv(node: &Node) -> Result<Vec<String>, Wrong> {
     let words = match &node.value {
         Value::Text(_) => split(&text(node)?, cfg!(windows))?,
@@ -142,7 +142,7 @@ pub(super) fn argv(node: &Node) -> Result<Vec<String>, Wrong> {
     }
 }
 
-/// Splits into words. Where paths have backslashes, a backslash escapes nothing.
+/// Splits a line into words. With `windows`, a backslash escapes nothing.
 fn split(text: &str, windows: bool) -> Result<Vec<String>, Wrong> {
     let mut single = false;
     let mut double = false;
@@ -168,7 +168,7 @@ pub(super) fn umask(node: &Node) -> Result<u32, Wrong> {
         .ok_or_else(|| "must be an octal string from \"000\" to \"777\", such as \"022\"".into())
 }
 
-/// A user or a group, by name or number.
+/// Parses a user or a group, by name or number.
 pub(super) fn account(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Value::Integer(id) if u32::try_from(*id).is_ok() => Ok(id.to_string()),
@@ -177,7 +177,7 @@ pub(super) fn account(node: &Node) -> Result<String, Wrong> {
     }
 }
 
-/// A resource limit; `None` is unlimited.
+/// Parses a resource limit; `None` is unlimited.
 pub(super) fn limit(node: &Node) -> Result<Option<u64>, Wrong> {
     if node.text() == Some("unlimited") {
         return Ok(None);
@@ -185,7 +185,7 @@ pub(super) fn limit(node: &Node) -> Result<Option<u64>, Wrong> {
     any_size(node).map(Some).map_err(|_| "must be a whole number, a size or \"unlimited\"".into())
 }
 
-/// A signal, as `SIGTERM`, whatever it was written like.
+/// Parses a signal in any spelling, and returns it in the form `SIGTERM`.
 pub(super) fn signal(node: &Node) -> Result<String, Wrong> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
@@ -204,14 +204,14 @@ pub(super) fn signal(node: &Node) -> Result<String, Wrong> {
 pub(super) fn regex(node: &Node) -> Result<Regex, Wrong> {
     let text = filled(node)?;
     Regex::new(&text).map_err(|error| {
-        // Its message is a drawing of several lines; the last one says what is wrong.
+        // The message has several lines; the last one says what is wrong.
         let error = error.to_string();
         let last = error.lines().last().unwrap_or_default();
         format!("must be a regular expression: {}", last.trim_start_matches("error: ")).into()
     })
 }
 
-/// What `tracing` takes as a filter, but only what is surely meant: a bare word that is no level is a typing mistake.
+/// Parses a filter of `tracing`. A word alone must be a level: anything else is probably mistyped.
 pub(super) fn log_filter(node: &Node) -> Result<String, Wrong> {
     const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
     let text = filled(node)?;
@@ -227,7 +227,7 @@ pub(super) fn log_filter(node: &Node) -> Result<String, Wrong> {
     Ok(text)
 }
 
-/// `"3"` in a row or `"5/10"`: how many, and of the last how many (0: in a row).
+/// Parses `3` (in a row) or `"5/10"` into the number of failures and of last results (0: in a row).
 pub(super) fn failures(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<(u32, u32), Wrong> {
     move |node| {
         let good = |number: i64| u32::try_from(number).ok().filter(|_| range.contains(&number));
@@ -247,7 +247,7 @@ pub(super) fn failures(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<(
     }
 }
 
-/// Members that must equal: nested tables as dotted paths, what stands at their ends as JSON.
+/// Parses the members that must be equal: nested tables become dotted paths, their values JSON.
 pub(super) fn json_members(node: &Node) -> Result<BTreeMap<String, String>, Wrong> {
     fn collect(path: &str, node: &Node, into: &mut BTreeMap<String, String>) -> Result<(), Wrong> {
         for (key, child) in node.table().into_iter().flatten() {

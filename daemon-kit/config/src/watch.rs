@@ -1,4 +1,4 @@
-//! `watch = { … }`: which files a service is restarted for.
+//! Reads `watch`: the files whose change restarts a service.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,40 +10,40 @@ use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::filled;
 
-/// What editors, version control and interpreters leave behind: no change of the program.
+/// Files that editors, version control and interpreters write without a change of the program.
 const ALWAYS: [&str; 11] =
     [".git", ".hg", ".svn", "node_modules", "__pycache__", "*.pyc", "*.swp", "*.swx", "*~", ".#*", "4913"];
 
-/// Which files a service is restarted for.
+/// The files whose change restarts a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watch {
-    /// Files and folders, absolute; empty: the service's `cwd`.
+    /// Files and folders, absolute; if empty, the service's `cwd`.
     pub paths: Vec<PathBuf>,
-    /// Patterns of what is no reason.
+    /// Patterns of files that are ignored.
     pub ignore: Vec<String>,
-    /// How long nothing more must change.
+    /// Time without a further change before the restart.
     pub debounce: Duration,
 }
 
-/// What is no reason to restart.
+/// Matches files that are ignored.
 #[derive(Debug, Clone)]
 pub struct Ignored {
-    /// Names, and ways from a watched folder on.
+    /// Matches names, and paths relative to a watched folder.
     names: GlobSet,
-    /// Whole paths.
+    /// Matches absolute paths.
     places: GlobSet,
 }
 
 impl Ignored {
-    /// Whether a path is no reason. What lies above the watched folder is not looked at: a program may well live in
-    /// somebody's `node_modules`.
+    /// Whether a path is ignored. Names above the watched folder do not count: a program may itself lie in a
+    /// `node_modules`.
     pub fn holds(&self, watched: &Path, path: &Path) -> bool {
         path.strip_prefix(watched).is_ok_and(|below| self.names.is_match(below)) || self.places.is_match(path)
     }
 }
 
 impl Watch {
-    /// What is no reason to restart: what the file says and what it never is.
+    /// Returns the matcher of ignored files: those of `ignore`, and those that are always ignored.
     pub fn ignored(&self) -> Ignored {
         let (mut names, mut places) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in ALWAYS.into_iter().chain(self.ignore.iter().map(String::as_str)) {
@@ -59,7 +59,7 @@ impl Watch {
 
 /// Reads the `watch` of a service.
 pub(super) fn read(service: &Reader<'_>) -> Option<Watch> {
-    // So that a service can do without what `[defaults]` say.
+    // `false` lets a service go without the `watch` of `[defaults]`.
     if matches!(service.get("watch")?.value, Value::Boolean(false)) {
         return None;
     }
@@ -79,7 +79,7 @@ fn pattern(node: &Node) -> Result<String, Wrong> {
     Ok(text)
 }
 
-/// A name means that name wherever it stands, and everything below it.
+/// Adds a pattern. A name matches at any depth, with everything below it.
 fn spread(pattern: &str) -> [String; 2] {
     let pattern = pattern.strip_prefix("./").unwrap_or(pattern).trim_end_matches('/');
     let pattern = if Path::new(pattern).has_root() { pattern.to_owned() } else { format!("**/{pattern}") };

@@ -1,4 +1,4 @@
-//! `watchdog = { … }`: what counts as frozen, and what is done about it.
+//! Reads `watchdog`: when a run counts as frozen, and what follows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use super::keys::{EVIDENCE, ON_FAILURE};
 use super::model::{Check, OnFailure};
 use super::reader::Reader;
 
-/// When a run counts as frozen although it lives.
+/// The condition under which a living run counts as frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watchdog {
-    /// It has used no CPU time for so long.
+    /// Time without any use of the CPU.
     pub cpu_idle: Option<Duration>,
-    /// … and whether something must show that work is waiting: a check that fails.
+    /// Whether a failing check must show besides that work is waiting.
     pub evidence: bool,
-    /// It promises to say `WATCHDOG=1` at least so often.
+    /// Longest time between two `WATCHDOG=1` of the service.
     pub notify: Option<Duration>,
-    /// What is done about it.
+    /// What follows from a frozen run.
     pub action: OnFailure,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn read(service: &Reader<'_>, checks: &BTreeMap<Name, Check>) -> Opti
     if table.get("cpu_idle").is_none() && table.get("notify").is_none() {
         table.lacks("needs cpu_idle or notify");
     }
-    // In `[defaults]` it is the services that have checks, or have none.
+    // `[defaults]` have no checks; the services may have some.
     if let Some(node) = table.get("cpu_idle").filter(|_| !service.template)
         && watchdog.evidence
         && checks.is_empty()

@@ -1,17 +1,20 @@
-//! What a file names and the world lacks: programs, folders, files, users.
+//! Checks that the host has what a file names: programs, folders, files, users.
 //!
-//! It is asked before anything is changed (`check`, `up`, `apply`). The supervisor looks again at each start, by
-//! [`resolve_program`], [`service_env`](super::service_env) and [`account`](super::account), and what fails then
-//! holds up that one service.
+//! This is done before anything changes (`check`, `up`, `apply`). The supervisor looks again before a start, with
+//! [`resolve_program`], [`service_env`](super::service_env) and [`account()`](super::account()); an error then fails only
+//! that start.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::Name;
 
+use super::account::{self, AccountError, account};
 use super::model::{CheckSpec, Command, Config, Service};
 use super::problem::{Problem, Problems};
-use super::{Env, account, environ, tree, trust};
+use super::{Env, environ, tree, trust};
 
 /// Checks everything that a file names. Each problem names the service it belongs to.
 pub fn check_world(config: &Config, env: &Env) -> Problems {
@@ -32,7 +35,7 @@ pub fn check_world(config: &Config, env: &Env) -> Problems {
     if let Some(tls) = &config.supervisor.tls {
         let mut world = World { config, name: None, key: "supervisor".into(), problems: Vec::new() };
         let usable = tls.load().and_then(|material| material.server(std::sync::Arc::default()));
-        world.check("tls", usable.map_err(|error| error.to_string()));
+        world.check("tls", usable);
         problems.extend(world.problems);
     }
     Problems::sorted(problems)
@@ -46,33 +49,33 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    fn check<T>(&mut self, key: &str, found: Result<T, String>) -> Option<T> {
+    fn check<T, E: Display>(&mut self, key: &str, found: Result<T, E>) -> Option<T> {
         found
-            .map_err(|rule| {
+            .map_err(|error| {
                 let key = format!("{}.{key}", self.key);
+                let rule = error.to_string();
                 self.problems.push(self.config.places.problem(&self.config.path, &key, self.name, rule));
             })
             .ok()
     }
 
     fn service(mut self, service: &Service, caller: &Env) -> Vec<Problem> {
-        let user = account::account(service.user.as_deref(), None);
-        if self.check("user", user).is_some() {
-            // A group by itself: whether it is there; both together: whether that makes a whole.
-            let both = account::account(service.user.as_deref(), service.group.as_deref());
-            if let Some(account) = self.check("group", both) {
-                self.check("user", account::may_become(&account));
-                for path in &service.env_file {
-                    let whose = trust::of_env_file(path, account.uid);
-                    self.check("env_file", whose.map_err(|why| format!("{}: {why}", path.display())));
-                }
+        let account = account(service.user.as_deref(), service.group.as_deref());
+        let key = if matches!(account, Err(AccountError::NoGroup(_))) { "group" } else { "user" };
+        let account = self.check(key, account);
+        if let Some(account) = &account {
+            self.check("user", account::may_become(account));
+            for path in &service.env_file {
+                let whose = trust::of_env_file(path, account.uid);
+                self.check("env_file", whose.map_err(|why| format!("{}: {why}", path.display())));
             }
         }
+        let account = account.unwrap_or_default();
         self.check("capabilities", account::may_confine(service.capabilities.is_some()));
         self.check("no_new_privileges", account::can_confine(service.no_new_privileges));
         let cwd = self.check("cwd", folder(&service.cwd));
-        let env = self.check("env_file", environ::service_env(service, caller));
-        // Where either is missing, a program that is not found is no news.
+        let env = self.check("env_file", environ::service_env(service, &account, caller));
+        // Without either of them, a missing program is only a consequence.
         if let (Some(()), Some(env)) = (cwd, &env) {
             let path = environ::path_of(env);
             if let Command::Argv(argv) = &service.command {
@@ -116,44 +119,73 @@ impl World<'_> {
     }
 }
 
-fn folder(path: &Path) -> Result<(), String> {
+/// Why a folder or a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum PathError {
+    #[error("{} is not a folder", .0.display())]
+    NoFolder(PathBuf),
+    #[error("can not find the folder {}: {}", .0.display(), short(.1))]
+    NotFound(PathBuf, io::Error),
+    #[error("can not open {}: {}", .0.display(), short(.1))]
+    NotOpened(PathBuf, io::Error),
+}
+
+fn folder(path: &Path) -> Result<(), PathError> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => Err(format!("{} is not a folder", path.display())),
-        Err(error) => Err(format!("can not find the folder {}: {}", path.display(), short(&error))),
+        Ok(_) => Err(PathError::NoFolder(path.into())),
+        Err(error) => Err(PathError::NotFound(path.into(), error)),
     }
 }
 
-fn readable(path: &Path) -> Result<(), String> {
-    std::fs::File::open(path)
-        .map(drop)
-        .map_err(|error| format!("can not open {}: {}", path.display(), short(&error)))
+fn readable(path: &Path) -> Result<(), PathError> {
+    std::fs::File::open(path).map(drop).map_err(|error| PathError::NotOpened(path.into(), error))
 }
 
-/// An error of the system without its number.
-pub(super) fn short(error: &std::io::Error) -> String {
+/// Formats an error of the system without its number.
+pub(super) fn short(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 // ---- programs ----
 
-/// Where programs are when `PATH` says nothing.
+/// Why a program can not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// Its name is empty.
+    #[error("can not run a program without a name")]
+    NoName,
+    /// No folder of `PATH` has it, nor the working directory.
+    #[error("can not find the program {0:?} in PATH nor in {cwd}", cwd = .1.display())]
+    NotInPath(String, PathBuf),
+    /// There is nothing at its path.
+    #[error("can not find the program {}: {}", .0.display(), short(.1))]
+    Unfound(PathBuf, #[source] io::Error),
+    /// It is a folder.
+    #[error("can not run {}: it is a folder", .0.display())]
+    Folder(PathBuf),
+    /// Nobody may execute it.
+    #[error("can not run {}: it is not executable (chmod +x)", .0.display())]
+    NotExecutable(PathBuf),
+}
+
+/// The folders of programs if `PATH` is not set.
 const PATH: &str = if cfg!(windows) { "" } else { "/usr/local/bin:/usr/bin:/bin" };
 
-/// Finds a program as the service would: a bare name in its `PATH`, then in its `cwd`; a path from its `cwd`.
-pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, String> {
+/// Finds a program of a service: a name in its `PATH`, then in its `cwd`; a path relative to its `cwd`.
+pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Result<PathBuf, ProgramError> {
     let endings = endings();
     let separators: &[char] = if cfg!(windows) { &['/', '\\'] } else { &['/'] };
     if argv0.is_empty() {
-        return Err("can not run a program without a name".into());
+        return Err(ProgramError::NoName);
     }
     if argv0.contains(separators) {
         let path: PathBuf = cwd.join(argv0).components().collect();
         return named(&path, &endings).ok_or_else(|| why_not(&path));
     }
     let path_value = path_value.unwrap_or(PATH);
-    // An empty entry means the working directory, and so does a relative one begin there.
+    // An empty entry means the working directory, and a relative entry starts there.
     let folders = std::env::split_paths(OsStr::new(path_value)).map(|folder| cwd.join(folder));
     let mut candidates = folders.chain([cwd.to_owned()]).map(|folder| folder.join(argv0));
     if let Some(found) = candidates.find_map(|path| named(&path, &endings)) {
@@ -163,10 +195,10 @@ pub fn resolve_program(argv0: &str, cwd: &Path, path_value: Option<&str>) -> Res
     if here.is_file() {
         return Err(why_not(&here));
     }
-    Err(format!("can not find the program {argv0:?} in PATH nor in {}", cwd.display()))
+    Err(ProgramError::NotInPath(argv0.into(), cwd.into()))
 }
 
-/// What may be left off the name of a program.
+/// Returns the endings that the name of a program may lack.
 fn endings() -> Vec<String> {
     if !cfg!(windows) {
         return vec![String::new()];
@@ -195,10 +227,10 @@ fn is_program(path: &Path) -> bool {
     path.is_file() && path.extension().is_some()
 }
 
-fn why_not(path: &Path) -> String {
+fn why_not(path: &Path) -> ProgramError {
     match std::fs::metadata(path) {
-        Err(error) => format!("can not find the program {}: {}", path.display(), short(&error)),
-        Ok(meta) if meta.is_dir() => format!("can not run {}: it is a folder", path.display()),
-        Ok(_) => format!("can not run {}: it is not executable (chmod +x)", path.display()),
+        Err(error) => ProgramError::Unfound(path.into(), error),
+        Ok(meta) if meta.is_dir() => ProgramError::Folder(path.into()),
+        Ok(_) => ProgramError::NotExecutable(path.into()),
     }
 }

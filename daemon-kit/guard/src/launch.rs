@@ -28,7 +28,7 @@ pub struct Launch {
     pub descriptors: Option<u64>,
     /// An init system restarts the supervisor.
     pub under_init: bool,
-    /// `[supervisor] guard`.
+    /// Whether `[supervisor] guard` is on.
     pub guard: bool,
     /// `[supervisor] guard.hang`, in milliseconds.
     pub hang: u64,

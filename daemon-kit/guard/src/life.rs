@@ -1,9 +1,9 @@
 //! Watches one supervisor, held so that it can not be confused with another process: its pid, whether it
 //! answers, when it dies.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use proto::v1::GetStatusRequest;
 use proto::v1::supervisor_client::SupervisorClient;
@@ -28,7 +28,31 @@ pub(super) enum Holder {
     /// The lock names this pid, which is dead.
     Dead(u32),
     /// The holder is unknown, or is not ours to guard.
-    Unknown(String),
+    Unknown(HolderError),
+}
+
+/// Why the holder of a lock is unknown, or is not ours to guard.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "each system finds the holder in another way")
+)]
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HolderError {
+    /// The file of the lock can not be read.
+    #[error("{path}: {1}", path = .0.display())]
+    Lock(PathBuf, #[source] io::Error),
+    #[error("the supervisor is another user's")]
+    OtherUser,
+    /// The lock is taken, but the pid is not written yet.
+    #[error("the lock names nobody")]
+    Nobody,
+    /// No process can have this pid.
+    #[error("the lock names {0}")]
+    NoPid(u32),
+    #[error("watching pid {0}: {1}")]
+    Watch(u32, #[source] io::Error),
+    #[error("looking at pid {0}: {1}")]
+    Inspect(u32, #[source] io::Error),
 }
 
 /// A supervisor that was alive when it was found.
@@ -45,8 +69,7 @@ impl Supervisor {
         if let Err(why) = os::may_guard(&path) {
             return Holder::Unknown(why);
         }
-        // The lock is taken, but the pid is not written yet.
-        let Some(pid) = named_in(&path) else { return Holder::Unknown("the lock names nobody".into()) };
+        let Some(pid) = named_in(&path) else { return Holder::Unknown(HolderError::Nobody) };
         match os::Process::holding(&path, pid) {
             Ok(Some(process)) => Holder::Alive(Self { pid, process }),
             Ok(None) => Holder::Dead(pid),

@@ -12,19 +12,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sereno_config::never_runs_again;
 use tokio::sync::oneshot;
 
+use super::life::HolderError;
 pub(super) use super::unix::start;
 
 /// Interval of checks whether the process was killed and cannot end, which its pidfd does not tell.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Checks that the supervisor with this lock belongs to this user; returns the reason if not.
-pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
-    let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    if found.uid() == rustix::process::geteuid().as_raw() {
-        Ok(())
-    } else {
-        Err("the supervisor is another user's".into())
-    }
+pub(super) fn may_guard(lock: &Path) -> Result<(), HolderError> {
+    let found = fs::metadata(lock).map_err(|error| HolderError::Lock(lock.into(), error))?;
+    if found.uid() == rustix::process::geteuid().as_raw() { Ok(()) } else { Err(HolderError::OtherUser) }
 }
 
 /// A process that was alive when it was found.
@@ -36,14 +33,14 @@ pub(super) struct Process {
 
 impl Process {
     /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
-    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
-        let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, HolderError> {
+        let found = fs::metadata(lock).map_err(|error| HolderError::Lock(lock.into(), error))?;
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or_else(|| format!("the lock names {pid}"))?;
+        let number = number.ok_or(HolderError::NoPid(pid))?;
         let pidfd = match pidfd_open(number, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             Err(rustix::io::Errno::SRCH) => return Ok(None),
-            Err(error) => return Err(format!("watching pid {pid}: {error}")),
+            Err(error) => return Err(HolderError::Watch(pid, error.into())),
         };
         // The pidfd is opened before the check: the pid may have been reused by another process, which does
         // not have the lock open.
@@ -51,7 +48,7 @@ impl Process {
             _ if has_ended(&pidfd) || never_runs_again(pid) => Ok(None),
             Ok(true) => Ok(Some(Self { pid, pidfd })),
             Ok(false) => Ok(None),
-            Err(error) => Err(format!("looking at pid {pid}: {error}")),
+            Err(error) => Err(HolderError::Inspect(pid, error)),
         }
     }
 

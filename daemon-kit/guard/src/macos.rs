@@ -12,16 +12,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 
+use super::life::HolderError;
 pub(super) use super::unix::start;
 
 /// Checks that the supervisor with this lock belongs to this user; returns the reason if not.
-pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
-    let found = fs::metadata(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    if found.uid() == rustix::process::geteuid().as_raw() {
-        Ok(())
-    } else {
-        Err("the supervisor is another user's".into())
-    }
+pub(super) fn may_guard(lock: &Path) -> Result<(), HolderError> {
+    let found = fs::metadata(lock).map_err(|error| HolderError::Lock(lock.into(), error))?;
+    if found.uid() == rustix::process::geteuid().as_raw() { Ok(()) } else { Err(HolderError::OtherUser) }
 }
 
 /// A process that was alive when it was found.
@@ -30,11 +27,11 @@ pub(super) struct Process(Pid);
 
 impl Process {
     /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
-    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
+    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, HolderError> {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or_else(|| format!("the lock names {pid}"))?;
+        let number = number.ok_or(HolderError::NoPid(pid))?;
         // The holder of the lock wrote its pid into it, so a held lock is held by this pid.
-        let held = is_held(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+        let held = is_held(lock).map_err(|error| HolderError::Lock(lock.into(), error))?;
         Ok(held.then_some(Self(number)))
     }
 

@@ -12,6 +12,7 @@ use winsafe::guard::CloseHandleGuard;
 use winsafe::{HPROCESS, SysResult, co};
 
 use super::launch::Launch;
+use super::life::HolderError;
 
 /// Another process has the file open and denies writing.
 const SHARING_VIOLATION: i32 = 32;
@@ -22,8 +23,8 @@ const KILLED: u32 = 0xE053_4B09;
 
 /// Checks that this process may read the lock file, which makes it a guard of that supervisor; returns the
 /// reason if not.
-pub(super) fn may_guard(lock: &Path) -> Result<(), String> {
-    std::fs::metadata(lock).map(drop).map_err(|error| format!("{}: {error}", lock.display()))
+pub(super) fn may_guard(lock: &Path) -> Result<(), HolderError> {
+    std::fs::metadata(lock).map(drop).map_err(|error| HolderError::Lock(lock.into(), error))
 }
 
 /// A process that was alive when it was found.
@@ -40,16 +41,16 @@ impl fmt::Debug for Process {
 
 impl Process {
     /// Returns the process with this pid, if it is alive and holds the lock. Fails if that can not be determined.
-    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, String> {
+    pub(super) fn holding(lock: &Path, pid: u32) -> Result<Option<Self>, HolderError> {
         let process = match open(pid) {
             Ok(process) => process,
             Err(INVALID_PARAMETER) => return Ok(None),
-            Err(error) => return Err(format!("watching pid {pid}: {error}")),
+            Err(error) => return Err(HolderError::Watch(pid, io::Error::other(error.to_string()))),
         };
         // The handle is opened before the check: the pid may have been reused by another process, and then
         // the lock is free.
         let alive = process.WaitForSingleObject(Some(0)) == Ok(co::WAIT::TIMEOUT);
-        let holds = is_held(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+        let holds = is_held(lock).map_err(|error| HolderError::Lock(lock.into(), error))?;
         Ok((alive && holds).then_some(Self { pid, process }))
     }
 

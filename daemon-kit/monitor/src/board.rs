@@ -39,6 +39,8 @@ pub(super) struct View {
     pub(super) state: State,
     pub(super) failures: u32,
     pub(super) latency: Duration,
+    /// Time from the beginning of the last check to that of the next one; zero before the first.
+    pub(super) every: Duration,
     /// When the last check ended; `None` before the first.
     pub(super) ended: Option<Instant>,
     pub(super) verdict: Verdict,
@@ -50,8 +52,8 @@ impl View {
     /// Creates the view of a target that was not checked, with the reason.
     pub(super) fn unknown(key: Key, incarnation: u64, detail: String) -> Self {
         let verdict = Verdict { detail, ..Verdict::default() };
-        let (failures, latency, asks) = (0, Duration::ZERO, 0);
-        Self { key, incarnation, state: State::Unknown, failures, latency, ended: None, verdict, asks }
+        let (failures, latency, every, asks) = (0, Duration::ZERO, Duration::ZERO, 0);
+        Self { key, incarnation, state: State::Unknown, failures, latency, every, ended: None, verdict, asks }
     }
 
     pub(super) fn to_wire(&self, now: Instant) -> v1::CheckResult {
@@ -71,6 +73,7 @@ impl View {
             detail: cut(&self.verdict.detail),
             foreign: self.verdict.foreign,
             stalled: self.verdict.stalled,
+            every: self.ended.map(|_| to_wire(self.every)),
         }
     }
 

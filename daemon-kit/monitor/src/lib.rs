@@ -13,6 +13,7 @@
 //! | [`probe`] | what a monitor implements: [`Probe`], [`Check`], [`Verdict`] |
 //! | [`target`] | what to check, decoded from the wire |
 //! | [`start`] | from flags, environment and file to a running monitor |
+//! | `settings` | the monitor's own table, with what the environment and flags change |
 //! | `flip` | pure: decides when a check is failing |
 //! | `schedule` | one task per target: waits, checks, counts |
 //! | `self_check` | was this process stopped, and does its own network work |
@@ -31,14 +32,15 @@
 mod api;
 mod board;
 mod flip;
+pub mod fuzz;
 mod guarding;
-pub mod hostile;
 mod link;
 pub mod probe;
 mod registry;
 mod report;
 mod schedule;
 mod self_check;
+mod settings;
 pub mod start;
 pub mod target;
 #[cfg(test)]

@@ -4,17 +4,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use proto::v1;
 use proto::v1::Decision;
+use proto::{REPORT_WHILE_STARTING, v1};
 use tokio::time::Instant;
 
 use super::Identity;
 use super::board::{Row, Snapshot, cut};
 use super::flip::State;
 use super::target::Key;
-
-/// Interval of reports while a target is starting.
-pub(super) const WHILE_STARTING: Duration = Duration::from_secs(2);
 
 /// Tracks the reports sent over one connection.
 #[derive(Debug, Default)]
@@ -28,13 +25,13 @@ impl Reported {
         match self.last {
             None => true,
             Some((news, _)) if news != board.news => true,
-            Some((_, at)) => board.any_starting() && now >= at + WHILE_STARTING,
+            Some((_, at)) => board.any_starting() && now >= at + REPORT_WHILE_STARTING,
         }
     }
 
     /// Returns when the next report is due if nothing changes.
     pub(super) fn next(&self, board: &Snapshot) -> Option<Instant> {
-        self.last.filter(|_| board.any_starting()).map(|(_, at)| at + WHILE_STARTING)
+        self.last.filter(|_| board.any_starting()).map(|(_, at)| at + REPORT_WHILE_STARTING)
     }
 
     /// Notes that a report was sent.
@@ -178,15 +175,15 @@ mod tests {
         let mut reported = Reported::default();
         assert!(reported.is_due(&board, now), "on attach");
         reported.sent(&board, now);
-        assert!(!reported.is_due(&board, now + WHILE_STARTING * 9), "else not");
+        assert!(!reported.is_due(&board, now + REPORT_WHILE_STARTING * 9), "else not");
         assert_eq!(reported.next(&board), None, "and no timer runs");
         board.news += 1;
         assert!(reported.is_due(&board, now));
         reported.sent(&board, now);
         board.rows[0].starting = true;
-        assert!(!reported.is_due(&board, now + WHILE_STARTING - Duration::from_millis(1)));
-        assert!(reported.is_due(&board, now + WHILE_STARTING));
-        assert_eq!(reported.next(&board), Some(now + WHILE_STARTING));
+        assert!(!reported.is_due(&board, now + REPORT_WHILE_STARTING - Duration::from_millis(1)));
+        assert!(reported.is_due(&board, now + REPORT_WHILE_STARTING));
+        assert_eq!(reported.next(&board), Some(now + REPORT_WHILE_STARTING));
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl<C: Check> Watch<C> {
                         asks += 1;
                     }
                     let latency = ended.duration_since(begun);
-                    let view = Arc::new(self.view(&target, verdict, latency, ended, asks));
+                    let every = self.pace.next(&target, failed);
+                    let view = Arc::new(self.view(&target, verdict, (latency, every), ended, asks));
                     let news = change.is_news();
                     self.tell(What::Checked { begun, view: Arc::clone(&view), news }).await;
                     // Requests that arrived during the check also get its result.
@@ -180,7 +181,7 @@ impl<C: Check> Watch<C> {
                     for waiter in waiting.drain(..) {
                         let _ = waiter.send(Arc::clone(&view));
                     }
-                    (begun + self.pace.next(&target, failed)).max(ended)
+                    (begun + every).max(ended)
                 }
                 Looked::Away(reason) => {
                     self.away(reason).await;
@@ -241,13 +242,21 @@ impl<C: Check> Watch<C> {
         let _ = self.told.send(Told { epoch: self.epoch, what }).await;
     }
 
-    fn view(&self, target: &Target, verdict: Verdict, latency: Duration, ended: Instant, asks: u64) -> View {
+    fn view(
+        &self,
+        target: &Target,
+        verdict: Verdict,
+        (latency, every): (Duration, Duration),
+        ended: Instant,
+        asks: u64,
+    ) -> View {
         View {
             key: target.key.clone(),
             incarnation: target.incarnation,
             state: self.flip.state(),
             failures: self.flip.failures(),
             latency,
+            every,
             ended: Some(ended),
             verdict,
             asks,

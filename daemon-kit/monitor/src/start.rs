@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use proto::endpoint::EndpointError;
 use proto::name::NameError;
 use proto::{Endpoint, Name};
-use serde::Deserialize;
 
 use super::probe::Probe;
+use super::settings::{self, Listen, Settings, Tls};
 use super::{Identity, RunError};
 use sereno_auth::{TlsFiles, tokens};
+use sereno_config::Problems;
 use sereno_connect::Credentials;
 use sereno_runtime::logging::{self, LoggingError};
-use sereno_runtime::settings::{self, SettingsError};
+use sereno_runtime::settings::SettingsError;
 use sereno_runtime::{SdNotify, Shutdown, runtime};
 use sereno_serve::listen::ListenError;
 use sereno_serve::{Access, BindPolicy, bind_all};
@@ -38,66 +39,21 @@ pub struct Flags {
     pub tls: [Option<PathBuf>; 3],
 }
 
-/// The settings table that every monitor has.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Level or filter of the log.
-    pub log: String,
-    /// Name in the supervisor's configuration; if empty, the name of the program.
-    pub name: String,
-    /// Supervisor to attach to.
-    pub supervisor: String,
-    /// Endpoints to serve at.
-    pub listen: Listen,
-    /// Certificate and key that the monitor presents on `https://`.
-    pub tls: Option<Tls>,
-    /// File with the token that the monitor presents on `http://`.
-    pub token_file: PathBuf,
-    /// File of accepted tokens for `http://` listeners; if empty, the tokens file of the monitor's home.
-    pub tokens: PathBuf,
-}
-
-/// A single endpoint or a list of endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Listen {
-    /// A single endpoint.
-    One(String),
-    /// A list of endpoints.
-    All(Vec<String>),
-}
-
-/// Three PEM files for TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// Certificate of the trusted authority.
-    pub ca: PathBuf,
-    /// Certificate of this monitor.
-    pub cert: PathBuf,
-    /// Private key of that certificate.
-    pub key: PathBuf,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            log: "info".into(),
-            name: String::new(),
-            supervisor: String::new(),
-            listen: Listen::All(Vec::new()),
-            tls: None,
-            token_file: PathBuf::new(),
-            tokens: PathBuf::new(),
-        }
-    }
-}
-
 /// Why a monitor can not start, or why it ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The settings table is invalid.
+    /// The file can not be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the system.
+        source: io::Error,
+    },
+    /// The monitor's own table in the file is invalid.
+    #[error(transparent)]
+    File(#[from] Problems),
+    /// A setting of the environment or a flag is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A required value is not set anywhere.
@@ -142,7 +98,7 @@ impl StartError {
     /// Returns 2 for errors that a person has to correct, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(SettingsError::Read { .. })
+            Self::Read { .. }
             | Self::Logging(LoggingError::Open { .. } | LoggingError::Twice)
             | Self::Listen(_)
             | Self::Runtime(_)
@@ -215,9 +171,7 @@ fn identify<P: Probe>(
     // The supervisor's own file may be gone for a while (an unmounted drive): a managed monitor starts without it.
     let inherited = var("SERENO_CONFIG").map(PathBuf::from).filter(|path| path.exists());
     let file = flags.config.clone().or(inherited);
-    let vars = env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let mut settings: Settings = settings::load(daemon, file.as_deref(), vars, [("log", flags.log.clone())])?;
-    settle(&mut settings, file.as_deref());
+    let settings = settings::load(daemon, file.as_deref(), env, flags.log.clone())?;
 
     let read = |what: &'static str, uri: &str| {
         Endpoint::parse(uri).map_err(|source| StartError::Endpoint { what, source })
@@ -276,17 +230,6 @@ fn tls_files(flags: &Flags, table: Option<&Tls>) -> Result<Option<TlsFiles>, Sta
             Ok(Some(TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() }))
         }
         _ => Err(StartError::HalfTls),
-    }
-}
-
-/// Resolves paths of the table relative to the folder of its file.
-fn settle(settings: &mut Settings, file: Option<&Path>) {
-    let Some(folder) = file.and_then(Path::parent) else { return };
-    let tls = settings.tls.iter_mut().flat_map(|tls| [&mut tls.ca, &mut tls.cert, &mut tls.key]);
-    for path in tls.chain([&mut settings.token_file, &mut settings.tokens]) {
-        if !path.as_os_str().is_empty() {
-            *path = folder.join(&path);
-        }
     }
 }
 
@@ -380,6 +323,26 @@ mod tests {
         ] {
             let error = identify_with(env, &flags).expect_err(part);
             assert!(error.to_string().starts_with(part), "{error}");
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("sereno.toml");
+        for (text, said) in [
+            (
+                "[x-monitor]\nlistn = \"unix:///b\"\nlog = \"loud\"\n[services.x]\n",
+                "sereno.toml:2:1: x-monitor.listn: is not a known key (did you mean \"listen\"?)\n\
+                 sereno.toml:3:7: x-monitor.log = \"loud\": must be ",
+            ),
+            (
+                "[x-monitor]\ntokens = \"${NOPE}\"\n",
+                "sereno.toml:2:10: x-monitor.tokens = \"${NOPE}\": needs NOPE",
+            ),
+            ("[x-monitor\n", "sereno.toml:1:"),
+        ] {
+            std::fs::write(&path, text).expect("writes");
+            let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+            let error = identify_with(&MANAGED, &flags).expect_err(said);
+            assert!(error.to_string().starts_with(said), "{error}");
             assert_eq!(error.exit_code(), 2, "{error}");
         }
         let missing = Flags { config: Some("/does/not/exist".into()), ..Flags::default() };

@@ -163,6 +163,17 @@ async fn a_starting_target_is_checked_at_once_and_then_less_and_less() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_tells_the_interval_that_its_check_has_now() {
+    let mut scene = Scene::with(starting()).await;
+    for (failures, expected) in [(1, 250), (2, 500), (3, 1000)] {
+        scene.look().await.fail();
+        scene.shows_failures(failures).await;
+        let result = scene.view().to_wire(Instant::now());
+        assert_eq!(result.every, Some(to_wire(MS * expected)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_ready_target_has_a_random_phase_and_its_interval() {
     let mut firsts = Vec::new();
     for _ in 0..60 {

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `runtime` | [`runtime()`]: one thread for tasks, and a few for blocking work |
-//! | [`settings`] | a daemon's own table: defaults < file < environment < flags |
+//! | [`settings`] | layers a daemon's own table: defaults < file < environment < flags |
 //! | [`logging`] | `tracing` into a rotating file, without ever blocking the daemon |
 //! | [`shutdown`] | [`Shutdown`]: a switch that all tasks watch |
 //! | `sd_notify` | [`SdNotify`]: tells the init system that a daemon is ready, alive, or stopping |

@@ -2,40 +2,19 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use config::{Map, Source as _, Value};
 use serde::de::DeserializeOwned;
 
-/// Why settings can not be loaded.
+/// Unknown keys or invalid values: all of them, one per line.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file can not be read.
-    #[error("read {}: {source}", path.display())]
-    Read {
-        /// Path of the file.
-        path: PathBuf,
-        /// Error of the system.
-        source: io::Error,
-    },
-    /// The file is not valid TOML.
-    #[error("parse {}: {reason}", path.display())]
-    Parse {
-        /// Path of the file.
-        path: PathBuf,
-        /// Position and cause of the error.
-        reason: String,
-    },
-    /// Unknown keys or invalid values: all of them, one per line.
-    #[error("{}", lines(.0))]
-    Bad(Vec<BadSetting>),
-}
+#[error("{}", lines(.0))]
+pub struct SettingsError(pub Vec<BadSetting>);
 
 /// A setting that can not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadSetting {
-    /// Source of the setting: a file and table, a variable, or a flag.
+    /// Source of the setting: a table, a variable, or a flag.
     pub layer: String,
     /// Key of the setting.
     pub key: String,
@@ -57,24 +36,25 @@ fn lines(bad: &[BadSetting]) -> String {
 
 /// Reads the settings of one daemon.
 ///
-/// `table` is the daemon's table in the file, for example `health-monitor`. `env` is the whole environment;
-/// only names with `__` after the table's name are settings. `flags` are the command-line flags, `None`
-/// where not given. `T` has a default for every key and denies unknown keys. Each setting is tried alone,
+/// `table` is the name of the daemon's table, for example `health-monitor`, and `own` its content as TOML, as
+/// `sereno-config` gives it out of the file. `env` is the whole environment; only names with `__` after the
+/// table's name are settings. `flags` are the command-line flags, `None` where not given. `T` has a default for every key and denies unknown keys. Each setting is tried alone,
 /// so that an error names the layer it came from.
 pub fn load<T: DeserializeOwned>(
     table: &str,
-    file: Option<&Path>,
+    own: &str,
     env: impl IntoIterator<Item = (OsString, OsString)>,
     flags: impl IntoIterator<Item = (&'static str, Option<String>)>,
 ) -> Result<T, SettingsError> {
-    let mut layers = Vec::new();
-    if let Some(path) = file {
-        let layer = format!("{} [{table}]", path.display());
-        let mut own: Vec<_> = table_of(path, table)?.into_iter().collect();
-        // The library keeps no order; errors are reported in a fixed order.
-        own.sort_by(|a, b| a.0.cmp(&b.0));
-        layers.extend(own.into_iter().map(|(key, value)| (layer.clone(), key, value)));
-    }
+    let whole = |error: &config::ConfigError| {
+        let (layer, key, value) = (format!("[{table}]"), String::new(), String::new());
+        SettingsError(vec![BadSetting { layer, key, value, rule: rule(error) }])
+    };
+    let own = config::File::from_str(own, config::FileFormat::Toml).collect();
+    let mut own: Vec<_> = own.map_err(|error| whole(&error))?.into_iter().collect();
+    // The library keeps no order; errors are reported in a fixed order.
+    own.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut layers: Vec<_> = own.into_iter().map(|(key, value)| (format!("[{table}]"), key, value)).collect();
     layers.extend(variables(table, env));
     layers.extend(flags.into_iter().filter_map(|(key, value)| {
         let flag = format!("--{}", key.replace('_', "-"));
@@ -92,31 +72,9 @@ pub fn load<T: DeserializeOwned>(
         }
     }
     if !bad.is_empty() {
-        return Err(SettingsError::Bad(bad));
+        return Err(SettingsError(bad));
     }
-    Value::from(merged).try_deserialize().map_err(|error| {
-        let layer = format!("[{table}]");
-        SettingsError::Bad(vec![BadSetting {
-            layer,
-            key: String::new(),
-            value: String::new(),
-            rule: rule(&error),
-        }])
-    })
-}
-
-/// Returns the daemon's own table of a file for the whole machine; the other tables are not validated here.
-fn table_of(path: &Path, table: &str) -> Result<Map<String, Value>, SettingsError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.into(), source })?;
-    let parse = |reason: String| SettingsError::Parse { path: path.into(), reason };
-    let mut whole = config::File::from_str(&text, config::FileFormat::Toml)
-        .collect()
-        .map_err(|error| parse(error.to_string()))?;
-    match whole.remove(table) {
-        Some(own) => own.into_table().map_err(|_| parse(format!("{table} is not a table"))),
-        None => Ok(Map::new()),
-    }
+    Value::from(merged).try_deserialize().map_err(|error| whole(&error))
 }
 
 fn variables(
@@ -172,23 +130,15 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
-    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("sereno.toml");
-        std::fs::write(&path, text).expect("writes");
-        (dir, path)
-    }
-
     #[test]
     fn later_layers_win() {
-        let (_dir, path) =
-            file("[health-monitor]\nlog = \"warn\"\nworkers = 2\nlisten = \"unix:///a\"\n[services.x]\n");
+        let own = "log = \"warn\"\nworkers = 2\nlisten = \"unix:///a\"\n";
         let env = env(&[("SERENO_HEALTH_MONITOR__WORKERS", "3"), ("SERENO_HEALTH_MONITOR__LOG", "debug")]);
         let got: Settings =
-            load("health-monitor", Some(&path), env, [("log", Some("trace".into())), ("listen", None)])
+            load("health-monitor", own, env, [("log", Some("trace".into())), ("listen", None)])
                 .expect("loads");
         assert_eq!(got, Settings { log: "trace".into(), workers: 3, listen: Some("unix:///a".into()) });
-        let got: Settings = load("port-monitor", Some(&path), [], []).expect("no table is no error");
+        let got: Settings = load("port-monitor", "", [], []).expect("no table is no error");
         assert_eq!(got, Settings::default());
     }
 
@@ -200,15 +150,14 @@ mod tests {
             ("SERENO_XY__LOG", "1"),
             ("SERENO_LISTEN", ""),
         ]);
-        assert_eq!(load::<Settings>("x", None, env, []).expect("loads"), Settings::default());
+        assert_eq!(load::<Settings>("x", "", env, []).expect("loads"), Settings::default());
     }
 
     #[test]
     fn an_error_names_layer_key_value_and_rule_for_all_at_once() {
-        let (_dir, path) = file("[x]\nworkers = 99999\nlgo = \"info\"\n");
+        let own = "workers = 99999\nlgo = \"info\"\n";
         let env = env(&[("SERENO_X__WORKERS", "many")]);
-        let error =
-            load::<Settings>("x", Some(&path), env, [("listn", Some("y".into()))]).expect_err("refused");
+        let error = load::<Settings>("x", own, env, [("listn", Some("y".into()))]).expect_err("refused");
         let text = error.to_string();
         let got: Vec<_> = text.lines().collect();
         assert_eq!(got.len(), 4, "{text}");
@@ -222,15 +171,5 @@ mod tests {
                 assert!(line.contains(part), "{line:?} lacks {part:?}");
             }
         }
-    }
-
-    #[test]
-    fn a_broken_file_says_where() {
-        let (_dir, path) = file("[x\n");
-        let error = load::<Settings>("x", Some(&path), [], []).expect_err("refused").to_string();
-        assert!(
-            error.starts_with(&format!("parse {}", path.display())) && error.contains("line 1"),
-            "{error}"
-        );
     }
 }

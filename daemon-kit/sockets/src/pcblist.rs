@@ -16,9 +16,9 @@ const SOCKET: u32 = 0x01;
 const ADDRESSES: u32 = 0x10;
 const TCP: u32 = 0x20;
 
-/// `SO_ACCEPTCONN`
+/// The flag `SO_ACCEPTCONN`: it listens.
 const LISTENS: u32 = 0x02;
-/// `INP_IPV4`, `INP_IPV6`
+/// The flags `INP_IPV4` and `INP_IPV6`.
 const IPV4: u8 = 1;
 const IPV6: u8 = 2;
 

@@ -6,4 +6,4 @@ mod files;
 mod install;
 mod metrics;
 #[cfg(target_os = "linux")]
-mod storm;
+mod trials;

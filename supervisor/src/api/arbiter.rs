@@ -8,7 +8,7 @@ use sereno_serve::Caller;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, caller, convert, requests};
+use super::{Answers, caller, convert, requests, targets};
 use crate::manager::Handle;
 use crate::manager::command::{Command, TargetSet};
 
@@ -73,7 +73,7 @@ impl Targets {
                 is_for(&self.caller, target.service.as_str())
                     && !(stays_here && self.caller.identity.is_some())
             });
-            convert::targets(set)
+            targets::targets(set)
         };
         Some(set.map(own).map_err(Into::into))
     }
@@ -140,7 +140,7 @@ impl v1::arbiter_server::Arbiter for Arbiter {
         let decided = self.manager.ask(|reply| Command::Ask(ask, reply)).await?;
         let (ruling, seq) = decided.map_err(|error| requests::monitor_error(&error))?;
         Ok(Response::new(v1::RequestRestartResponse {
-            decision: ruling.decision.into(),
+            decision: convert::decision(ruling.decision).into(),
             message: ruling.message,
             retry_after: ruling.retry_after.map(proto::time::to_wire),
             seq,

@@ -8,13 +8,12 @@ use proto::v1;
 
 use super::usage::Sample;
 use crate::journal::Event;
+use crate::lifecycle::arbiter::Decision;
 use crate::lifecycle::{Exit, State};
-use crate::manager::command::{Outcome, Step, Target, TargetSet};
-use crate::os::Ids;
-use crate::service::Restricted;
+use crate::manager::command::{Effect, Outcome, Step};
 use crate::service::reports::Report;
 use crate::snapshot::{CheckView, MonitorView, ServiceView, View};
-use sereno_config::{Check, CheckSpec, GUARD, HttpCheck, OnFailure};
+use sereno_config::GUARD;
 
 /// Converts a view, with what was measured of each service.
 pub(super) fn status(
@@ -99,7 +98,7 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
         paused: service.paused.is_some(),
         pause_left: service.paused.flatten().map(to_wire),
         held: service.held.map(|(decision, message, until)| v1::Held {
-            answer: decision.into(),
+            answer: self::decision(decision).into(),
             message: short(message),
             retry_after: until.map(to_wire),
         }),
@@ -161,112 +160,7 @@ fn result(
         detail: report.detail,
         foreign: report.foreign,
         stalled: report.stalled,
-    }
-}
-
-/// Converts a set of targets.
-pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
-    v1::WatchTargetsResponse {
-        instance: set.instance,
-        generation: set.generation,
-        targets: set.targets.into_iter().map(target).collect(),
-    }
-}
-
-fn target(target: Target) -> v1::Target {
-    let Check {
-        interval,
-        timeout,
-        retry_interval,
-        start_period,
-        failures,
-        window,
-        successes,
-        on_failure,
-        ..
-    } = target.check;
-    v1::Target {
-        service: target.service.to_string(),
-        incarnation: target.incarnation,
-        pid: target.pid,
-        check: target.id.to_string(),
-        starting: target.starting,
-        report_only: on_failure == OnFailure::Report,
-        interval: Some(to_wire(interval)),
-        timeout: Some(to_wire(timeout)),
-        retry_interval: Some(to_wire(retry_interval)),
-        start_period: Some(to_wire(start_period)),
-        failures,
-        window,
-        successes,
-        spec: Some(match (target.check.spec, target.restricted) {
-            (CheckSpec::Exec { argv, cwd, env }, Some(restricted)) => {
-                let command = v1::RestrictedExec {
-                    argv,
-                    cwd: cwd.display().to_string(),
-                    env: env.into_iter().collect(),
-                    ..Default::default()
-                };
-                let restricted = Some(restricted_exec(command, restricted));
-                v1::target::Spec::Exec(v1::ExecCheck { restricted, ..Default::default() })
-            }
-            (other, _) => spec(other),
-        }),
-    }
-}
-
-fn spec(spec: CheckSpec) -> v1::target::Spec {
-    match spec {
-        CheckSpec::Http(http) => v1::target::Spec::Http(http_check(http)),
-        CheckSpec::Tcp { addresses, owner } => v1::target::Spec::Tcp(v1::TcpCheck { addresses, owner }),
-        CheckSpec::Exec { argv, cwd, env } => v1::target::Spec::Exec(v1::ExecCheck {
-            argv,
-            cwd: cwd.display().to_string(),
-            env: env.into_iter().collect(),
-            restricted: None,
-        }),
-        CheckSpec::Options(values) => {
-            v1::target::Spec::Options(v1::Options { values: values.into_iter().collect() })
-        }
-    }
-}
-
-/// Combines a command with the rights and the environment of its service; the command's own variables win.
-fn restricted_exec(
-    command: v1::RestrictedExec,
-    restricted: Result<Restricted, String>,
-) -> v1::RestrictedExec {
-    let restricted = match restricted {
-        Ok(restricted) => restricted,
-        Err(refused) => return v1::RestrictedExec { refused, ..Default::default() },
-    };
-    let mut env = restricted.env;
-    env.extend(command.env);
-    let limit = |(name, value)| v1::ResourceLimit { name, value };
-    v1::RestrictedExec {
-        env: env.into_iter().collect(),
-        ids: restricted.ids.map(|Ids { uid, gid, groups }| v1::ProcessIds { uid, gid, groups }),
-        capabilities: restricted.confine.capabilities,
-        no_new_privileges: restricted.confine.no_new_privileges,
-        umask: restricted.umask,
-        nice: restricted.nice,
-        limits: restricted.limits.into_iter().map(limit).collect(),
-        ..command
-    }
-}
-
-fn http_check(http: HttpCheck) -> v1::HttpCheck {
-    let range = |(from, to): (u16, u16)| v1::StatusRange { from: from.into(), to: to.into() };
-    v1::HttpCheck {
-        url: http.url,
-        method: http.method,
-        headers: http.headers.into_iter().collect(),
-        expect_status: http.expect_status.into_iter().map(range).collect(),
-        expect_body: http.expect_body.unwrap_or_default(),
-        expect_json: http.expect_json.into_iter().collect(),
-        redirects: http.redirects,
-        ca_file: http.ca_file.map_or_else(String::new, |path| path.display().to_string()),
-        insecure: http.insecure,
+        every: Some(to_wire(report.every)),
     }
 }
 
@@ -285,10 +179,38 @@ pub(super) fn outcome(outcome: Outcome) -> v1::Outcome {
 pub(super) fn steps(steps: impl Iterator<Item = Step>) -> Vec<v1::Step> {
     let convert = |step: Step| v1::Step {
         service: step.service.to_string(),
-        effect: step.effect.into(),
+        effect: effect(step.effect).into(),
         changes: step.changes,
     };
     steps.map(convert).collect()
+}
+
+fn effect(effect: Effect) -> v1::Effect {
+    match effect {
+        Effect::None => v1::Effect::None,
+        Effect::Live => v1::Effect::Live,
+        Effect::Restart => v1::Effect::Restart,
+        Effect::Start => v1::Effect::Start,
+        Effect::Stop => v1::Effect::Stop,
+    }
+}
+
+/// Converts the answer to a request for a restart.
+pub(super) fn decision(decision: Decision) -> v1::Decision {
+    match decision {
+        Decision::Accepted => v1::Decision::Accepted,
+        Decision::Merged => v1::Decision::Merged,
+        Decision::Stale => v1::Decision::Stale,
+        Decision::InGrace => v1::Decision::InGrace,
+        Decision::NotWanted => v1::Decision::NotWanted,
+        Decision::Paused => v1::Decision::Paused,
+        Decision::HeldDependency => v1::Decision::HeldDependency,
+        Decision::HeldBudget => v1::Decision::HeldBudget,
+        Decision::HeldBrake => v1::Decision::HeldBrake,
+        Decision::UnknownService => v1::Decision::UnknownService,
+        Decision::ReportOnly => v1::Decision::ReportOnly,
+        Decision::NoEvidence => v1::Decision::NoEvidence,
+    }
 }
 
 /// Shortens a text for people, so that an answer can hold thousands of them.
@@ -314,54 +236,19 @@ pub(super) fn event(event: Event) -> v1::Event {
 
 #[cfg(test)]
 mod tests {
-    use proto::Name;
-
     use super::*;
-    use crate::os::Confine;
 
-    fn wire(restricted: Option<Result<Restricted, String>>) -> v1::ExecCheck {
-        let env = BTreeMap::from([("A".to_string(), "check".to_string())]);
-        let exec = CheckSpec::Exec { argv: vec!["./alive".into()], cwd: "/srv".into(), env };
-        let text = "[services.web]\ncommand = \"web\"\nchecks.a = { kind = \"exec\", command = \"x\" }\n";
-        let config = sereno_config::load("/srv/sereno.toml".as_ref(), text, &sereno_config::Env::new())
-            .expect("a good file");
-        let mut check =
-            config.services.values().next().expect("one").checks.values().next().expect("one").clone();
-        check.spec = exec;
-        let name = |text: &str| Name::new(text).expect("a name");
-        let (service, id) = (name("web"), name("a"));
-        let target = Target { service, incarnation: 1, pid: 1, id, starting: false, check, restricted };
-        match super::target(target).spec {
-            Some(v1::target::Spec::Exec(exec)) => exec,
-            other => panic!("{other:?}"),
+    #[test]
+    fn the_journal_calls_an_answer_what_the_contract_calls_it() {
+        use Decision::{
+            Accepted, HeldBrake, HeldBudget, HeldDependency, InGrace, Merged, NoEvidence, NotWanted, Paused,
+            ReportOnly, Stale, UnknownService,
+        };
+        let held = [HeldDependency, HeldBudget, HeldBrake];
+        let others =
+            [Accepted, Merged, Stale, InGrace, NotWanted, Paused, UnknownService, ReportOnly, NoEvidence];
+        for one in held.into_iter().chain(others) {
+            assert_eq!(one.to_string(), decision(one).word());
         }
-    }
-
-    #[test]
-    fn who_does_not_know_of_rights_is_told_no_command() {
-        let free = wire(None);
-        assert_eq!((free.argv.len(), free.restricted), (1, None));
-        let refused = wire(Some(Err("can not find the user \"web\"".into())));
-        assert_eq!(refused.argv, [""; 0]);
-        let refused = refused.restricted.expect("told");
-        assert_eq!((refused.argv.len(), refused.env.len()), (0, 0), "nothing is told of what is not run");
-        assert!(refused.refused.contains("user \"web\""));
-    }
-
-    #[test]
-    fn a_restricted_command_has_what_its_service_has() {
-        let env = BTreeMap::from([("A".to_string(), "service".to_string()), ("B".into(), "2".into())]);
-        let ids = Some(Ids { uid: 7, gid: 8, groups: vec![8, 9] });
-        let confine = Confine { capabilities: Some(0), no_new_privileges: true };
-        let limits = BTreeMap::from([("core".to_string(), Some(0)), ("nofile".into(), None)]);
-        let restricted = Restricted { env, ids, confine, umask: Some(0o77), nice: None, limits };
-        let wire = wire(Some(Ok(restricted)));
-        assert_eq!((wire.argv.len(), wire.env.len()), (0, 0));
-        let wire = wire.restricted.expect("told");
-        assert_eq!((wire.argv, wire.cwd.as_str()), (vec!["./alive".to_string()], "/srv"));
-        assert_eq!((wire.env["A"].as_str(), wire.env["B"].as_str()), ("check", "2"), "its own counts more");
-        assert_eq!(wire.ids, Some(v1::ProcessIds { uid: 7, gid: 8, groups: vec![8, 9] }));
-        assert_eq!((wire.capabilities, wire.no_new_privileges, wire.umask), (Some(0), true, Some(0o77)));
-        assert_eq!(wire.limits.iter().map(|limit| limit.value).collect::<Vec<_>>(), [Some(0), None]);
     }
 }

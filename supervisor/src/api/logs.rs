@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use proto::detail::unknown_selector;
 use proto::{Name, v1};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -73,7 +74,7 @@ impl Newcomers {
     pub(super) async fn files(&self) -> Result<Vec<LogFile>, Status> {
         let selection = self.selection.clone();
         let files = self.manager.ask(|reply| Command::LogFiles(selection, reply)).await?;
-        let mut files = files.map_err(Status::not_found)?;
+        let mut files = files.map_err(|error| unknown_selector(error.to_string(), error.0))?;
         files.retain(|file| match self.stream {
             v1::LogStream::Unspecified => true,
             v1::LogStream::Stdout => file.which == Which::Out,

@@ -6,6 +6,7 @@
 //! | `arbiter` | `Arbiter`, for monitors |
 //! | `logs` | `ReadLogs`, from the files |
 //! | `convert` | domain types to wire types |
+//! | `targets` | the same for what monitors watch |
 //! | `pages` | answers that do not fit into a single message |
 //! | `requests` | wire types to domain types; errors name the field |
 //! | `usage` | CPU and memory, sampled when asked for |
@@ -14,11 +15,12 @@
 
 mod arbiter;
 mod convert;
-pub(crate) mod hostile;
+pub(crate) mod fuzz;
 mod logs;
 mod operator;
 mod pages;
 mod requests;
+mod targets;
 pub(crate) mod usage;
 
 use std::pin::Pin;

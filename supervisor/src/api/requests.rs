@@ -10,7 +10,8 @@ use crate::logs::{Place, Which};
 use sereno_serve::Caller;
 
 use crate::manager::command::{
-    Ask, CheckResult, ConfigError, Hello, MonitorError, NewService, Report, Selection, Source, Speaker,
+    Ask, CheckResult, ConfigError, Evidence, Hello, MonitorError, NewService, PortOwner, Report, Selection,
+    Source, Speaker,
 };
 
 /// Checks a name in a field.
@@ -128,26 +129,14 @@ fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
         detail: one_line(&wire.detail),
         foreign: wire.foreign,
         stalled: wire.stalled,
+        every: duration("results.every", wire.every)?,
     })
 }
 
 /// Converts a monitor's restart request.
 pub(super) fn ask(wire: v1::RequestRestartRequest, speaker: Speaker) -> Result<Ask, Status> {
-    let evidence = wire.evidence.unwrap_or_default();
-    let mut more = Vec::new();
-    if evidence.http_status != 0 {
-        more.push(format!("status {}", evidence.http_status));
-    }
-    if !evidence.errno.is_empty() {
-        more.push(evidence.errno.clone());
-    }
-    if evidence.owner_pid != 0 {
-        more.push(format!("port of pid {} {}", evidence.owner_pid, evidence.owner_command));
-    }
-    let body = String::from_utf8_lossy(&evidence.body_head);
-    if !body.is_empty() {
-        more.push(format!("body {body}"));
-    }
+    let seen = wire.evidence.unwrap_or_default();
+    let owner = PortOwner { pid: seen.owner_pid, command: seen.owner_command };
     Ok(Ask {
         monitor: name("monitor", &wire.monitor)?,
         session: wire.session,
@@ -155,9 +144,14 @@ pub(super) fn ask(wire: v1::RequestRestartRequest, speaker: Speaker) -> Result<A
         service: wire.service,
         incarnation: wire.incarnation,
         check: name("check", &wire.check)?,
-        failures: evidence.failures,
-        summary: one_line(&evidence.summary),
-        evidence: more.join("\n"),
+        failures: seen.failures,
+        summary: one_line(&seen.summary),
+        evidence: Evidence {
+            http_status: (seen.http_status != 0).then_some(seen.http_status),
+            errno: seen.errno,
+            owner: (owner.pid != 0).then_some(owner),
+            body_head: seen.body_head,
+        },
     })
 }
 

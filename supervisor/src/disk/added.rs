@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::Name;
+use proto::name::NameError;
 use serde::{Deserialize, Serialize};
 use sereno_config::{Config, Env, Problems, Service};
 
@@ -27,6 +28,20 @@ impl Entry {
     pub fn service(&self, name: &Name, config: &Config) -> Result<Service, Problems> {
         sereno_config::load_service(name, &self.toml, &self.folder, &self.env, config)
     }
+}
+
+/// Why an added service is left out.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftOut {
+    /// Its name is not valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The file has a service or monitor of this name.
+    #[error("the file has one of this name too")]
+    Taken,
+    /// Its settings are not valid beside the file.
+    #[error(transparent)]
+    Problems(#[from] Problems),
 }
 
 /// All added services.
@@ -83,7 +98,7 @@ impl Added {
     }
 
     /// Adds all of them to the services of a file; the file's own services win. Returns which were left out, and why.
-    pub fn join(&self, config: &mut Config) -> Vec<(String, String)> {
+    pub fn join(&self, config: &mut Config) -> Vec<(String, LeftOut)> {
         let mut left_out = Vec::new();
         let mut waiting: Vec<(&String, &Entry)> = self.services.iter().collect();
         // They may depend on each other: a service that cannot be parsed yet is tried again after the others.
@@ -104,12 +119,12 @@ impl Added {
     }
 }
 
-fn take(text: &str, entry: &Entry, config: &mut Config) -> Result<(), String> {
-    let name = Name::new(text).map_err(|error| error.to_string())?;
+fn take(text: &str, entry: &Entry, config: &mut Config) -> Result<(), LeftOut> {
+    let name = Name::new(text)?;
     if config.services.contains_key(&name) || config.monitors.contains_key(&name) {
-        return Err("the file has one of this name too".into());
+        return Err(LeftOut::Taken);
     }
-    let service = entry.service(&name, config).map_err(|problems| problems.to_string())?;
+    let service = entry.service(&name, config)?;
     config.services.insert(name, service);
     Ok(())
 }
@@ -141,7 +156,7 @@ mod tests {
         let added = Added::load(folder.path());
         let mut config = config("[services.web]\ncommand = \"sleep 1\"\n");
         let left_out = added.join(&mut config);
-        assert_eq!(left_out, [("web".into(), "the file has one of this name too".into())]);
+        assert!(matches!(&left_out[..], [(name, LeftOut::Taken)] if name == "web"), "{left_out:?}");
         let names: Vec<&str> = config.services.keys().map(Name::as_str).collect();
         assert_eq!(names, ["a", "b", "web"]);
         assert_eq!(config.services[&name("b")].cwd, Path::new("/x"));

@@ -193,7 +193,7 @@ impl Replay {
 }
 
 /// Parses bytes that may be a write-ahead log of this or an earlier version; also with correct checksums.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let signed = |seq: u64, text: &str| line(seq + 1, text).into_bytes();
     let text = String::from_utf8_lossy(bytes);
     let lines = (0..).zip(text.lines()).flat_map(|(seq, text)| signed(seq, text));

@@ -61,6 +61,32 @@ pub struct Pause {
     pub until: Option<std::time::Duration>,
 }
 
+/// Why a state cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// There is no first line.
+    #[error("the state has no head line")]
+    NoHead,
+    /// The first line is not UTF-8.
+    #[error("the head line of the state is no text")]
+    HeadNoText,
+    /// The first line is not that of a state.
+    #[error("the file is no state of ours")]
+    NotOurs,
+    /// A newer program wrote it.
+    #[error("the state has version {0}, this program reads up to {VERSION}")]
+    Version(String),
+    /// The file is damaged.
+    #[error("the checksum of the state does not match")]
+    Checksum,
+    /// The checksum matches, and what was written is not what this program expects.
+    #[error("the state can not be read: {0}")]
+    Body(#[from] serde_json::Error),
+}
+
 /// Reads the state. A file that is damaged or from a newer version is set aside and counts as missing.
 pub fn load(path: &Path) -> Option<State> {
     let bytes = match fs::read(path) {
@@ -74,16 +100,15 @@ pub fn load(path: &Path) -> Option<State> {
     match parse(&bytes) {
         Ok(state) => Some(state),
         Err(why) => {
-            set_aside(path, &why);
+            set_aside(path, &why.to_string());
             None
         }
     }
 }
 
 /// Returns whether the state can be read; changes nothing.
-pub fn check(path: &Path) -> Result<(), String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    parse(&bytes).map(|_| ())
+pub fn check(path: &Path) -> Result<(), StateError> {
+    parse(&fs::read(path)?).map(drop)
 }
 
 /// Writes the state to disk.
@@ -123,32 +148,32 @@ fn render(state: &State) -> Vec<u8> {
     text
 }
 
-fn parse(bytes: &[u8]) -> Result<State, String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("the state has no head line")?;
-    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "the head line of the state is no text")?;
+fn parse(bytes: &[u8]) -> Result<State, StateError> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(StateError::NoHead)?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| StateError::HeadNoText)?;
     let fields: Vec<&str> = head.split(' ').collect();
     let ["sereno-state", version, sum] = fields[..] else {
-        return Err("the file is no state of ours".into());
+        return Err(StateError::NotOurs);
     };
     match version.parse::<u32>() {
         Ok(version) if version <= VERSION => {}
-        _ => return Err(format!("the state has version {version}, this program reads up to {VERSION}")),
+        _ => return Err(StateError::Version(version.into())),
     }
     let body = &bytes[end + 1..];
     if u32::from_str_radix(sum, 16) != Ok(checksum(body)) {
-        return Err("the checksum of the state does not match".into());
+        return Err(StateError::Checksum);
     }
-    serde_json::from_slice(body).map_err(|error| format!("the state can not be read: {error}"))
+    Ok(serde_json::from_slice(body)?)
 }
 
 /// Parses bytes that may be a state; also with a correct checksum, which chance alone would never produce.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     let _ = parse(bytes);
     let mut signed = format!("sereno-state {VERSION} {:08x}\n", checksum(bytes)).into_bytes();
     signed.extend_from_slice(bytes);
     if let Ok(state) = parse(&signed) {
         let written = render(&state);
-        assert_eq!(parse(&written).as_ref(), Ok(&state), "what is read can be written and read again");
+        assert_eq!(parse(&written).ok(), Some(state), "what is read can be written and read again");
     }
 }
 
@@ -220,7 +245,7 @@ mod tests {
             assert!(!path.exists(), "set aside");
         }
         let future = String::from_utf8(whole).expect("text").replacen("sereno-state 1", "sereno-state 2", 1);
-        assert!(parse(future.as_bytes()).is_err_and(|why| why.contains("version 2")));
+        assert!(parse(future.as_bytes()).is_err_and(|why| why.to_string().contains("version 2")));
     }
 
     /// A state as version 0.1.0 wrote it; it must stay readable.

@@ -12,7 +12,7 @@ use crate::lifecycle::BootInstant;
 use crate::lifecycle::saved::SavedEnd;
 use crate::os::{self, Identity};
 
-pub(crate) use super::replay::hostile;
+pub(crate) use super::replay::fuzz;
 pub use super::replay::{Intended, Paused, Replay};
 
 /// The first line of a log that is written in place.

@@ -278,7 +278,7 @@ fn parse(text: &[u8]) -> impl Iterator<Item = Event> {
 }
 
 /// Parses bytes that may be a journal.
-pub(crate) fn hostile(bytes: &[u8]) {
+pub(crate) fn fuzz(bytes: &[u8]) {
     for event in parse(bytes) {
         let _ = event.when();
     }

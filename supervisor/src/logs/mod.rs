@@ -15,7 +15,8 @@
 //! user. Reads in it are bounded: the index is searched, and files are compressed and shown up to a size
 //! (`RotationPolicy::largest`).
 //!
-//! No thread here waits for the control loop, and the control loop waits for no thread here.
+//! No thread here waits for the control loop, and the control loop waits for no thread here. A pipe is only touched here,
+//! where a service that holds it up holds up nobody else (threads.rs).
 
 mod compress;
 mod flood;
@@ -25,18 +26,20 @@ mod pump;
 mod read;
 mod rotate;
 mod stream;
+mod threads;
 mod times;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::SystemTime;
-use std::{fmt, io, thread};
+use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use proto::Name;
 use tokio::sync::watch;
 
-use crate::os::pipe::{Output, Waker};
+use crate::os::pipe::{Output, ServiceEnd, Waker};
 
 pub use last::last_lines;
 pub use read::{Chunk, Limits, Place, Reader};
@@ -183,9 +186,10 @@ enum Command {
         key: Key,
         keep: RotationPolicy,
     },
-    /// Moves the remaining bytes, then forgets the stream.
+    /// Moves the remaining bytes, then forgets the stream and closes the service's end of it.
     Close {
         key: Key,
+        end: Option<ServiceEnd>,
     },
     /// Looks for a matching line; `None` stops looking.
     Look {
@@ -199,15 +203,22 @@ enum Command {
         done: Box<dyn FnOnce(Said) + Send>,
     },
     Rotated(rotate::Rotated),
-    /// Moves the remaining bytes of every pipe, then ends.
-    End,
+    /// A thread that was stuck with a stream gives it back.
+    Back(u64),
+    /// Ends, and tells so; before, moves the remaining bytes of every pipe if that is wanted.
+    End {
+        drain: bool,
+        done: mpsc::Sender<()>,
+    },
 }
 
 /// The handle of the threads: cheap to clone, never blocks.
 #[derive(Clone)]
 pub struct Logs {
     commands: mpsc::Sender<Command>,
-    waker: Waker,
+    waker: Arc<Mutex<Waker>>,
+    /// The outputs that a thread is stuck with.
+    stuck: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 impl fmt::Debug for Logs {
@@ -216,21 +227,15 @@ impl fmt::Debug for Logs {
     }
 }
 
-/// The running threads.
-#[derive(Debug)]
-pub struct Threads(thread::JoinHandle<()>);
-
 impl Logs {
     /// Starts the threads; `events` is called on one of them.
-    pub fn start(events: impl Fn(LogEvent) + Send + 'static) -> io::Result<(Self, Threads)> {
+    pub fn start(events: impl Fn(LogEvent) + Send + Sync + 'static) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let (poller, waker) = crate::os::pipe::Poller::new()?;
-        let logs = Self { commands, waker };
+        let logs = Self { commands, waker: Arc::new(Mutex::new(waker)), stuck: Arc::default() };
         let rotator = rotate::Rotator::start(logs.clone())?;
-        let pump = pump::Pump::new(poller, inbox, rotator, Box::new(events))?;
-        let thread =
-            thread::Builder::new().name("logs".into()).stack_size(256 * 1024).spawn(move || pump.run())?;
-        Ok((logs, Threads(thread)))
+        threads::start(inbox, poller, logs.clone(), rotator, Box::new(events))?;
+        Ok(logs)
     }
 
     /// Begins to store an output. `fresh` means that no run has written to it yet.
@@ -243,9 +248,15 @@ impl Logs {
         self.send(Command::Change { key, keep });
     }
 
-    /// Moves the remaining bytes and forgets the stream.
-    pub fn close(&self, key: Key) {
-        self.send(Command::Close { key });
+    /// Moves the remaining bytes, forgets the stream, and closes the service's end of it.
+    pub fn close(&self, key: Key, end: Option<ServiceEnd>) {
+        self.send(Command::Close { key, end });
+    }
+
+    /// Returns an output whose service holds it up, so that a thread is stuck with it: this process can neither end nor
+    /// become another program before that is over.
+    pub fn stuck(&self) -> Option<Key> {
+        locked(&self.stuck).first().cloned()
     }
 
     /// Reports when a line of this run matches; `None` stops looking.
@@ -264,22 +275,46 @@ impl Logs {
         self.send(Command::Settle { key, since, done: Box::new(done) });
     }
 
-    /// Moves the remaining bytes of every pipe and ends the threads.
-    pub fn end(&self, threads: Threads) {
-        self.send(Command::End);
-        if threads.0.join().is_err() {
-            tracing::error!("the log thread had panicked");
+    /// Ends the threads. `drain`: moves the remaining bytes of every pipe before. What is not moved waits in the pipes
+    /// of services that run for the next supervisor.
+    pub fn end(&self, drain: bool) {
+        /// Moving what full pipes hold takes milliseconds.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let (done, ended) = mpsc::channel();
+        self.send(Command::End { drain, done });
+        if ended.recv_timeout(PATIENCE).is_err() {
+            tracing::error!("the logs did not end");
         }
     }
 
     fn send(&self, command: Command) {
         // Fails only after `end`, when the threads are gone.
         if self.commands.send(command).is_ok() {
-            self.waker.wake();
+            locked(&self.waker).wake();
+        }
+    }
+
+    /// Takes the waker of the thread that moves bytes from now on.
+    fn wake_by(&self, waker: Waker) {
+        *locked(&self.waker) = waker;
+        locked(&self.waker).wake();
+    }
+
+    fn is_stuck(&self, key: Key, stuck: bool) {
+        let mut all = locked(&self.stuck);
+        if stuck {
+            all.insert(key);
+        } else {
+            all.remove(&key);
         }
     }
 }
+
+fn locked<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Parses bytes that may be an index of times.
-pub(crate) fn hostile(bytes: &[u8]) {
-    times::hostile(bytes);
+pub(crate) fn fuzz(bytes: &[u8]) {
+    times::fuzz(bytes);
 }

@@ -1,175 +1,295 @@
-//! The thread that moves bytes: all streams, one `epoll`.
+//! The thread that moves bytes: all streams, one `epoll`. No lock of `threads` is held while it touches a pipe.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use super::flood::LARGE_PIPE;
-use super::rotate::Rotator;
 use super::stream::{RETRY, SMALL_PIPE, Stream};
-use super::{Command, Key, LogEvent};
+use super::threads::{Busy, Common, End, STUCK, Slot, Work};
+use super::{Command, Key};
 use crate::lifecycle::BootInstant;
 use crate::os;
 use crate::os::pipe::{self, Peeker, Poller};
 
+/// The thread that moves bytes.
 pub(super) struct Pump {
-    poller: Poller,
-    inbox: mpsc::Receiver<Command>,
-    rotator: Rotator,
-    peeker: Peeker,
-    streams: HashMap<u64, Stream>,
-    keys: HashMap<Key, u64>,
-    /// The flooding streams: not waited for, but emptied when their time has come.
-    floods: Vec<u64>,
-    next: u64,
-    tell: Box<dyn Fn(LogEvent) + Send>,
+    pub(super) common: Arc<Common>,
+    pub(super) turn: u64,
+    pub(super) poller: Poller,
+    pub(super) peeker: Peeker,
 }
 
 impl Pump {
-    pub(super) fn new(
-        poller: Poller,
-        inbox: mpsc::Receiver<Command>,
-        rotator: Rotator,
-        tell: Box<dyn Fn(LogEvent) + Send>,
-    ) -> io::Result<Self> {
-        let peeker = Peeker::new()?;
-        Ok(Self {
-            poller,
-            inbox,
-            rotator,
-            peeker,
-            streams: HashMap::new(),
-            keys: HashMap::new(),
-            floods: Vec::new(),
-            next: 0,
-            tell,
-        })
+    pub(super) fn start(self) -> io::Result<()> {
+        thread::Builder::new().name("logs".into()).stack_size(256 * 1024).spawn(move || self.run())?;
+        Ok(())
     }
 
-    pub(super) fn run(mut self) {
+    fn run(mut self) {
         let mut ready = Vec::new();
-        loop {
-            let broken = self.streams.values().any(Stream::is_broken);
-            let visit = self.next_visit().map(|visit| visit.since(os::now()));
-            let timeout = visit.or(broken.then_some(RETRY));
-            if let Err(error) = self.poller.wait(timeout, &mut ready) {
+        while self.is_current() {
+            if let Err(error) = self.poller.wait(self.timeout(), &mut ready) {
                 tracing::error!(%error, "waiting for output failed");
                 pipe::pause(Duration::from_millis(100));
             }
-            while let Ok(command) = self.inbox.try_recv() {
-                if let Command::End = command {
-                    self.drain();
-                    return;
+            self.common.stall.set(STUCK);
+            if !self.turn_once(&ready) {
+                return;
+            }
+            self.common.stall.set(Duration::ZERO);
+        }
+    }
+
+    /// Returns whether no other thread has taken over.
+    fn is_current(&self) -> bool {
+        self.common.state().turn == self.turn
+    }
+
+    /// Returns how long to wait for the next bytes.
+    fn timeout(&self) -> Option<Duration> {
+        let state = self.common.state();
+        let visit = state.floods.iter().map(|(_, at)| at.since(os::now())).min();
+        visit.or((!state.broken.is_empty()).then_some(RETRY))
+    }
+
+    /// Carries out what was asked, then moves what has come. Returns whether the thread goes on.
+    fn turn_once(&mut self, ready: &[u64]) -> bool {
+        loop {
+            let command = {
+                let mut state = self.common.state();
+                match state.inbox.try_recv() {
+                    Ok(Command::End { drain, done }) => {
+                        state.end = Some(End { drain, done });
+                        None
+                    }
+                    Ok(command) => Some(command),
+                    Err(_) => None,
                 }
-                self.dispatch(command);
+            };
+            let Some(command) = command else { break };
+            if !self.dispatch(command) {
+                return false;
             }
-            if !self.floods.is_empty() {
-                let now = os::now();
-                ready.extend(self.floods.iter().filter(|id| self.visit(**id) <= now));
+        }
+        let drain = self.common.state().end.as_ref().map(|end| end.drain);
+        if let Some(drain) = drain {
+            self.end(drain);
+            return false;
+        }
+        let now = os::now();
+        let (due, broken) = {
+            let state = self.common.state();
+            let due = state.floods.iter().filter(|(_, at)| *at <= now).map(|(id, _)| *id);
+            (due.collect::<Vec<_>>(), state.broken.clone())
+        };
+        for id in ready.iter().chain(&due) {
+            let goes_on = self.work_on(*id, |stream, peeker, common| {
+                stream.pump(&common.rotator, peeker, &*common.tell);
+            });
+            if !goes_on {
+                return false;
             }
-            for id in &ready {
-                if let Some(stream) = self.streams.get_mut(id) {
-                    stream.pump(&self.rotator, &mut self.peeker, &self.tell);
-                    self.wait_or_visit(*id);
-                }
-            }
-            if broken {
-                self.streams.values_mut().for_each(Stream::tick);
+        }
+        broken.into_iter().all(|id| self.work_on(id, |stream, _, _| stream.tick()))
+    }
+
+    /// Tells that all is done; before, moves what is in every pipe if that is wanted.
+    fn end(&mut self, drains: bool) {
+        let ids: Vec<u64> = self.common.state().streams.keys().copied().collect();
+        if drains && !ids.into_iter().all(|id| self.work_on(id, drain)) {
+            // The other thread goes on with it.
+            return;
+        }
+        if let Some(end) = self.common.state().end.as_ref() {
+            // Fails if nobody waits any more.
+            let _ = end.done.send(());
+        }
+        self.common.stall.set(Duration::from_nanos(1));
+    }
+
+    fn slot_of(&self, key: &Key) -> Option<Arc<Slot>> {
+        let state = self.common.state();
+        state.streams.get(state.keys.get(key)?).cloned()
+    }
+
+    /// Does something with the stream of this number, unless another thread is stuck with it. Returns whether this
+    /// thread goes on.
+    fn work_on(&mut self, id: u64, work: impl FnOnce(&mut Stream, &mut Peeker, &Common)) -> bool {
+        let slot = self.common.state().streams.get(&id).cloned();
+        slot.is_none_or(|slot| self.try_work_on(slot, work).unwrap_or(true))
+    }
+
+    /// Does something with a stream; if another thread is stuck with it, that thread does it later.
+    fn work_on_or_later(&mut self, slot: Option<Arc<Slot>>, work: Work) -> bool {
+        let Some(slot) = slot else { return true };
+        match self.try_work_on(slot, work) {
+            Ok(goes_on) => goes_on,
+            Err((slot, work)) => {
+                slot.later.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+                true
             }
         }
     }
 
-    /// Returns when a flooding stream must be emptied; at once if its flood has ended meanwhile.
-    fn visit(&self, id: u64) -> BootInstant {
-        self.streams.get(&id).and_then(Stream::visit).unwrap_or_default()
+    /// Does something with a stream. Returns whether this thread goes on, or all that was given, if another thread is
+    /// stuck with the stream.
+    fn try_work_on<W: FnOnce(&mut Stream, &mut Peeker, &Common)>(
+        &mut self,
+        slot: Arc<Slot>,
+        work: W,
+    ) -> Result<bool, (Arc<Slot>, W)> {
+        let (id, key, shared) = (slot.id, slot.key.clone(), Arc::clone(&slot.shared));
+        let Ok(mut stream) = slot.stream.try_lock() else { return Err((Arc::clone(&slot), work)) };
+        let is_visited = {
+            let mut state = self.common.state();
+            state.busy = Some(Busy { id, key: key.clone(), shared: Arc::clone(&shared), since: os::now() });
+            state.floods.iter().any(|(flood, _)| *flood == id)
+        };
+        work(&mut stream, &mut self.peeker, &self.common);
+        let visit = self.wait_or_visit(&mut stream, id, is_visited);
+        let is_broken = stream.is_broken();
+        drop(stream);
+        if !self.is_current() {
+            self.give_back(slot);
+            return Ok(false);
+        }
+        // If it was forgotten, this closes its pipe, which may be stuck as well.
+        drop(slot);
+        let mut state = self.common.state();
+        if state.turn != self.turn {
+            drop(state);
+            self.common.is_free(key, &shared);
+            return Ok(false);
+        }
+        state.busy = None;
+        let is_there = state.streams.contains_key(&id);
+        state.floods.retain(|(flood, _)| *flood != id);
+        state.floods.extend(visit.filter(|_| is_there).map(|at| (id, at)));
+        state.broken.retain(|broken| *broken != id);
+        state.broken.extend((is_broken && is_there).then_some(id));
+        Ok(true)
     }
 
-    fn next_visit(&self) -> Option<BootInstant> {
-        self.floods.iter().map(|id| self.visit(*id)).min()
-    }
-
-    /// Switches between waiting for a stream and visiting it, as its writer has begun or stopped flooding.
-    fn wait_or_visit(&mut self, id: u64) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let is_visited = self.floods.contains(&id);
+    /// Switches between waiting for a stream and visiting it, as its writer has begun or stopped flooding. Returns when
+    /// it must be visited.
+    fn wait_or_visit(&self, stream: &mut Stream, id: u64, is_visited: bool) -> Option<BootInstant> {
         if stream.visit().is_some() && !is_visited {
             if stream.output().enlarge(LARGE_PIPE) {
                 self.poller.remove(stream.output());
-                self.floods.push(id);
             } else {
                 stream.stays_small();
             }
         } else if stream.visit().is_none() && is_visited {
             if self.poller.add(stream.output(), id).is_ok() {
                 stream.output().shrink(SMALL_PIPE);
-                self.floods.retain(|flood| *flood != id);
             } else {
                 stream.goes_on();
             }
         }
+        stream.visit()
     }
 
-    fn dispatch(&mut self, command: Command) {
+    /// Does what was put off for a stream that this thread was stuck with, and has the other thread go on with it.
+    fn give_back(&mut self, slot: Arc<Slot>) {
+        loop {
+            let Ok(mut stream) = slot.stream.try_lock() else { return };
+            let works = std::mem::take(&mut *slot.later.lock().unwrap_or_else(PoisonError::into_inner));
+            if works.is_empty() {
+                break;
+            }
+            for work in works {
+                work(&mut stream, &mut self.peeker, &self.common);
+            }
+        }
+        let (id, key, shared) = (slot.id, slot.key.clone(), Arc::clone(&slot.shared));
+        drop(slot);
+        self.common.is_free(key, &shared);
+        self.common.logs.send(Command::Back(id));
+    }
+
+    /// Carries out a command. Returns whether this thread goes on.
+    fn dispatch(&mut self, command: Command) -> bool {
         match command {
             Command::Open { key, output, keep, shared, fresh } => {
-                self.close(&key);
-                self.next += 1;
-                if let Err(error) = self.poller.add(&output, self.next) {
+                if !self.close(&key, None) {
+                    return false;
+                }
+                let mut state = self.common.state();
+                state.next += 1;
+                let id = state.next;
+                if let Err(error) = self.poller.add(&output, id) {
                     tracing::error!(service = %key.service, %error, "watching its output failed");
                 }
-                self.streams.insert(self.next, Stream::new(key.clone(), output, keep, shared, fresh));
-                self.keys.insert(key, self.next);
+                let stream = Stream::new(key.clone(), output, keep, Arc::clone(&shared), fresh);
+                let (stream, later) = (Mutex::new(stream), Mutex::default());
+                state.streams.insert(id, Arc::new(Slot { id, key: key.clone(), shared, stream, later }));
+                state.keys.insert(key, id);
+                true
             }
-            Command::Change { key, keep } => {
-                if let Some(stream) = self.keys.get(&key).and_then(|id| self.streams.get_mut(id)) {
-                    stream.change(keep, &self.rotator);
-                }
-            }
-            Command::Close { key } => self.close(&key),
+            Command::Change { key, keep } => self.work_on_or_later(
+                self.slot_of(&key),
+                Box::new(|stream, _, common| stream.change(keep, &common.rotator)),
+            ),
+            Command::Close { key, end } => self.close(&key, end),
             Command::Look { key, pattern } => {
-                if let Some(stream) = self.keys.get(&key).and_then(|id| self.streams.get_mut(id)) {
-                    stream.look_for(pattern);
-                }
+                self.work_on_or_later(self.slot_of(&key), Box::new(|stream, _, _| stream.look_for(pattern)))
             }
-            Command::Settle { key, since, done } => {
-                if let Some(stream) = self.keys.get(&key).and_then(|id| self.streams.get_mut(id)) {
-                    drain(stream, &self.rotator, &mut self.peeker, &self.tell);
+            Command::Settle { key, since, done } => self.work_on_or_later(
+                self.slot_of(&key),
+                Box::new(move |stream, peeker, common| {
+                    drain(stream, peeker, common);
                     done(stream.last_lines(since));
+                }),
+            ),
+            Command::Rotated(rotated) => self.work_on_or_later(
+                self.slot_of(&rotated.key),
+                Box::new(|stream, _, common| stream.rotated(rotated.file, &common.rotator)),
+            ),
+            Command::Back(id) => {
+                let slot = self.common.state().streams.get(&id).cloned();
+                if let Some(slot) = slot
+                    && let Ok(stream) = slot.stream.try_lock()
+                    && let Err(error) = self.poller.add(stream.output(), id)
+                {
+                    tracing::error!(service = %slot.key.service, %error, "watching its output failed");
                 }
+                true
             }
-            Command::Rotated(rotated) => {
-                if let Some(stream) = self.keys.get(&rotated.key).and_then(|id| self.streams.get_mut(id)) {
-                    stream.rotated(rotated.file, &self.rotator);
-                }
-            }
-            Command::End => {}
+            Command::End { .. } => true,
         }
     }
 
-    fn close(&mut self, key: &Key) {
-        let Some(id) = self.keys.remove(key) else { return };
-        self.floods.retain(|flood| *flood != id);
-        if let Some(mut stream) = self.streams.remove(&id) {
+    /// Moves what is in the pipe and forgets the stream. `end` is the service's end of the pipe.
+    fn close(&mut self, key: &Key, end: Option<pipe::ServiceEnd>) -> bool {
+        let slot = {
+            let mut state = self.common.state();
+            let Some(id) = state.keys.remove(key) else { return true };
+            state.floods.retain(|(flood, _)| *flood != id);
+            state.broken.retain(|broken| *broken != id);
+            state.streams.remove(&id)
+        };
+        if let Some(stream) = slot.as_ref().and_then(|slot| slot.stream.try_lock().ok()) {
             self.poller.remove(stream.output());
-            drain(&mut stream, &self.rotator, &mut self.peeker, &self.tell);
         }
-    }
-
-    fn drain(&mut self) {
-        for stream in self.streams.values_mut() {
-            drain(stream, &self.rotator, &mut self.peeker, &self.tell);
-        }
+        self.work_on_or_later(
+            slot,
+            Box::new(|stream, peeker, common| {
+                drain(stream, peeker, common);
+                drop(end);
+            }),
+        )
     }
 }
 
 /// Moves what is there now, without waiting for a writer that keeps writing.
-fn drain(stream: &mut Stream, rotator: &Rotator, peeker: &mut Peeker, tell: &dyn Fn(LogEvent)) {
+fn drain(stream: &mut Stream, peeker: &mut Peeker, common: &Common) {
     const ROUNDS: usize = 64;
     for _ in 0..ROUNDS {
         if stream.output().waiting() == 0 {
             return;
         }
-        stream.pump(rotator, peeker, tell);
+        stream.pump(&common.rotator, peeker, &*common.tell);
     }
 }

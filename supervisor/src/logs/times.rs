@@ -128,7 +128,7 @@ impl Times {
 }
 
 /// Parses bytes that may be an index.
-pub(super) fn hostile(bytes: &[u8]) {
+pub(super) fn fuzz(bytes: &[u8]) {
     let times = || Times { block: bytes.to_vec(), ..Times::none() };
     let mut read = times();
     for offset in [0, 1, 100, u64::MAX / 2, u64::MAX] {

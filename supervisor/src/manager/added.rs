@@ -13,7 +13,7 @@ impl Manager {
     pub(super) fn with_added(&self, mut config: Config) -> Result<Config, ConfigError> {
         match self.added.join(&mut config).into_iter().next() {
             None => Ok(config),
-            Some((name, why)) => Err(ConfigError::Added(name, why)),
+            Some((name, why)) => Err(ConfigError::Added(name, why.to_string())),
         }
     }
 

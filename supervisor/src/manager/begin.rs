@@ -74,13 +74,13 @@ pub enum Wanted {
 
 impl Manager {
     /// Builds the manager. Everything that can fail happens here; `run` does not fail.
-    pub fn build(start: Start) -> std::io::Result<(Self, Handle, crate::logs::Threads)> {
+    pub fn build(start: Start) -> std::io::Result<(Self, Handle)> {
         let (birth, born) = Birth::open(&start.home.run().join("birth"))?;
         let (found, wal) =
             Found::read(&start.home, &start.instance, start.wanted, born, start.kept, &start.config)?;
         let (tell, happened) = tokio::sync::mpsc::unbounded_channel();
         let to_manager = tell.clone();
-        let (logs, threads) = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
+        let logs = Logs::start(move |event| drop(to_manager.send(Happened::Log(event))))?;
         let journal = Journal::open(&start.home.journal());
         let (notify, notifications) = NotifySockets::new();
         let world = World {
@@ -145,7 +145,7 @@ impl Manager {
         manager.kept = found.kept;
         // Connects only now that everything to keep has been named: an fd store drops what is not named.
         manager.world.fd_stores.connect_all();
-        Ok((manager, handle, threads))
+        Ok((manager, handle))
     }
 
     fn take_up(&mut self, found: &Found, wanted: Wanted) {
@@ -280,13 +280,16 @@ impl Manager {
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for a reader.
-            if let Err(error) = self.world.open_outputs(&mut service, None, false) {
-                tracing::error!(service = %name, %error, "opening its outputs failed");
-            }
+            let opened = self.world.open_outputs(&mut service);
             service.story.began = self.world.tell(&service, Kind::Start, seq, message);
+            if let Err(error) = opened {
+                let message = format!("its output is not read: {error}");
+                tracing::error!(service = %name, "{message}");
+                self.world.tell(&service, Kind::Output, service.story.began, message);
+            }
         } else if saved.is_some() && found.same_boot {
             // Its last output has waited in the FIFO as well.
-            if let Err(error) = self.world.open_outputs(&mut service, None, false) {
+            if let Err(error) = self.world.open_outputs(&mut service) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
             // Its leader is gone: processes that it left behind are found by their mark.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Effect;
-use sereno_config::Env;
+use sereno_config::{Env, Unmatched};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::{SaveError, TrialError};
 use crate::journal::Event;
 use crate::lifecycle::arbiter::Ruling;
 use crate::logs::{Limits, Shared, Which};
@@ -16,7 +16,9 @@ use crate::snapshot::View;
 
 pub use super::attachments::MonitorError;
 pub use super::configure::ConfigError;
-pub use super::monitor_commands::{Ask, CheckResult, Hello, Report, Speaker, Target, TargetSet};
+pub use super::monitor_commands::{
+    Ask, CheckResult, Evidence, Hello, PortOwner, Report, Speaker, Target, TargetSet,
+};
 
 /// The channel that carries an answer back.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -100,7 +102,7 @@ pub enum Command {
     /// Subscribes to all future events; the answer includes the events kept in memory.
     Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
     /// Returns where the outputs of services are stored.
-    LogFiles(Selection, Reply<Result<Vec<LogFile>, String>>),
+    LogFiles(Selection, Reply<Result<Vec<LogFile>, Unmatched>>),
     /// Hands this process over to another program. Answers with its version, once the new program has passed its trial.
     Upgrade {
         /// The path of the new program; `None` means the path that the running program was started from.
@@ -208,6 +210,21 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// What a file does to a service's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The file changes nothing about it.
+    None,
+    /// The settings change without touching the process.
+    Live,
+    /// The process is stopped and started again.
+    Restart,
+    /// A process is started.
+    Start,
+    /// The process is stopped, and forgotten if the file no longer names the service.
+    Stop,
+}
+
 /// What a file changes in one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -225,7 +242,18 @@ pub enum UpgradeError {
     /// An upgrade or a shutdown is under way.
     #[error("an upgrade or a shutdown is under way already")]
     Busy,
-    /// The new program cannot start, or does not understand the state.
+    /// A service holds up a thread of this program, which must end before another program can take its place.
+    #[error(
+        "{0} holds up a thread that reads its output, and the running program goes on; stop it, or try again"
+    )]
+    Stuck(String),
+    /// The state cannot be handed over.
+    #[error("the running program goes on: {0}")]
+    State(#[from] SaveError),
+    /// The new program cannot be started.
+    #[error("the new program is refused, the running one goes on: {0}")]
+    Start(#[from] TrialError),
+    /// The new program has ended with this text: it cannot start, or does not understand the state.
     #[error("the new program is refused, the running one goes on: {0}")]
     Refused(String),
 }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::Name;
-use proto::v1::Effect;
 use sereno_config::{Config, SupervisorTable};
 
 use super::Manager;
-use super::command::{Plan, Source, Step};
+use super::command::{Effect, Plan, Source, Step};
 use super::diff::diff;
 use crate::disk::applied::{self, About, Applied};
 use crate::disk::launch;

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::Name;
-use proto::v1::Effect;
 use sereno_config::Home;
 use sereno_config::{Config, Env, GUARD, Monitor};
 
 use super::Manager;
+use super::command::Effect;
 use super::configure::seed;
 use super::diff::diff;
 use crate::disk::{applied, launch};

@@ -1,7 +1,8 @@
 //! What a changed file changes in one service: which keys, and whether they need a new process.
 
-use proto::v1::Effect;
 use sereno_config::Service;
+
+use super::command::Effect;
 
 /// Compares two versions of a service and describes each change in words. Keys that are read only at a start need a new
 /// process, all others take effect live.

@@ -238,9 +238,7 @@ impl Manager {
             Happened::Checkpointed { seq, result } => {
                 self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };
                 self.checkpoint.failing = result.is_err();
-                match result
-                    .and_then(|()| self.world.wal.checkpointed(seq).map_err(|error| error.to_string()))
-                {
+                match result.and_then(|()| self.world.wal.checkpointed(seq)) {
                     Ok(()) => {}
                     Err(error) => {
                         tracing::error!("writing the state failed: {error}");

@@ -22,7 +22,7 @@ impl Manager {
                 service.unwatched = None;
                 continue;
             }
-            match file_ids(&service.spec) {
+            match service.account().map(file_ids) {
                 Ok(ids) => {
                     let of_service = Wanted::of(&service.spec, own.clone(), ids);
                     wanted.extend(of_service.map(|of_service| (service.name.clone(), of_service)));
@@ -54,6 +54,7 @@ impl Manager {
             News::Changed(name, changed) => self.restart_for_files(&name, &changed, now),
             News::Trouble(name, trouble) => {
                 let Some(service) = self.services.get_mut(&name) else { return };
+                let trouble = trouble.map(|trouble| trouble.to_string());
                 if service.unwatched == trouble {
                     return;
                 }
@@ -81,7 +82,7 @@ impl Manager {
         let Some(service) = self.services.get_mut(name) else { return };
         let seq = self.world.tell(service, Kind::Change, 0, changed.to_string());
         if service.request(Request::Restart, seq, now) == Answer::Accepted {
-            service.health.held = None;
+            service.health.release();
         }
     }
 }

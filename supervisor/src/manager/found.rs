@@ -1,5 +1,6 @@
 //! What an earlier supervisor left: its state, the write-ahead log that continues it, and the running processes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proto::Name;
@@ -66,7 +67,9 @@ impl Found {
         } else {
             os::scan(instance, &fifos)
         };
-        let believed = marked.iter().filter(|marked| is_believed(marked, config)).cloned().collect();
+        let mut users = BTreeMap::new();
+        let believed =
+            marked.iter().filter(|marked| is_believed(marked, config, &mut users)).cloned().collect();
         Ok((Self { state, replay, marked, believed, born, kept, same_boot }, wal))
     }
 
@@ -234,13 +237,14 @@ impl Found {
 }
 
 /// Returns whether a mark is trusted to say which run a process leads. Only a process of this user, or of the service's
-/// user, is trusted; any other mark is only good for ending the process.
-fn is_believed(marked: &Marked, config: &Config) -> bool {
+/// user, is trusted; any other mark is only good for ending the process. `users` holds the users that were looked up.
+fn is_believed(marked: &Marked, config: &Config, users: &mut BTreeMap<String, Option<u32>>) -> bool {
     let Some(user) = marked.user.filter(|user| *user != os::own_ids().0) else { return true };
-    let spec = Name::new(&marked.service).ok().and_then(|name| config.services.get(&name));
-    let account =
-        spec.and_then(|spec| sereno_config::account(spec.user.as_deref(), spec.group.as_deref()).ok());
-    account.and_then(|account| account.uid) == Some(user)
+    let look_up = || {
+        let spec = config.services.get(marked.service.as_str())?;
+        sereno_config::account(spec.user.as_deref(), spec.group.as_deref()).ok()?.uid
+    };
+    *users.entry(marked.service.clone()).or_insert_with(look_up) == Some(user)
 }
 
 pub(super) fn state_path(home: &Home) -> PathBuf {

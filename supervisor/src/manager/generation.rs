@@ -68,15 +68,15 @@ impl Manager {
         self.targets.tell();
     }
 
-    /// Returns a hash of what monitors watch.
+    /// Returns a hash of what monitors watch, and of what a held restart may wait for: a monitor asks again when it has
+    /// changed.
     fn hash_of_targets(&self) -> u64 {
         let mut hash = DefaultHasher::new();
-        let checked =
-            self.services.values().filter(|service| service.is_users() && !service.spec.checks.is_empty());
-        for service in checked {
+        for service in self.services.values().filter(|service| service.is_users()) {
             let live = service.live_incarnation();
             let starting = live.is_some() && !service.unit.is_ready();
             (service.name.as_str(), service.settings(), live, starting).hash(&mut hash);
+            (service.is_paused(), service.health.released()).hash(&mut hash);
         }
         hash.finish()
     }

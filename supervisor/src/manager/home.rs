@@ -148,8 +148,10 @@ impl Manager {
         self.world.tell_own(Kind::Daemon, message.clone());
         self.home.notice = Some(message);
         // Current runs keep writing to the FIFOs that they have; the next run gets FIFOs that have a path.
-        for service in self.services.values_mut().filter(|service| service.outputs.fifos == Fifos::Open) {
-            service.outputs.fifos = Fifos::Nameless;
+        for service in self.services.values_mut() {
+            if let Fifos::Open(_) = service.outputs.fifos {
+                service.outputs.fifos = Fifos::Nameless;
+            }
         }
         self.services.values().for_each(|service| self.world.change_rotation(service));
         self.listen_to_running();

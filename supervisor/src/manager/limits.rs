@@ -2,19 +2,15 @@
 //! freeze is decided like a monitor's request: one fault causes one restart, whichever source saw it first.
 
 use proto::Name;
-use proto::v1::Decision;
 
-use super::command::{Ask, Speaker};
+use super::restart_requests::RequestEntry;
 use super::{Happened, Manager};
 use crate::journal::Kind;
-use crate::lifecycle::arbiter;
+use crate::lifecycle::arbiter::{self, Decision, Fault, RestartRequest};
 use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Look};
 use crate::service::Service;
 use crate::service::limits::Finding;
-
-/// The name of the supervisor's own request, beside the names of checks.
-const WATCHDOG: &str = "watchdog";
 
 /// The result of a look at one run.
 #[derive(Debug)]
@@ -68,7 +64,7 @@ impl Manager {
     /// Restarts a service that uses more memory than it may; this does not count as a crash.
     fn unburden(&mut self, name: &Name, words: &str, now: BootInstant) {
         let service = &self.services[name];
-        let case = self.case(service, &ask_about(service, "memory_max"), now);
+        let case = self.case(service, &own_request(service, Fault::Memory), now);
         // A pause prevents it; that the service is still starting, or that another service is unhealthy, does not.
         if case.not_wanted.is_some() || case.restarting || case.paused {
             return;
@@ -94,39 +90,29 @@ impl Manager {
             }
             return;
         }
-        let ask = ask_about(service, WATCHDOG);
-        let (case, brake) = (self.case(service, &ask, now), self.brake_holds(now));
+        let request = own_request(service, Fault::Frozen);
+        let (case, brake) = (self.case(service, &request, now), self.brake_holds(now));
         let Self { services, brake: host, .. } = self;
         let service = services.get_mut(name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
         let ruling = arbiter::decide(&case, &mut service.health.ledger, budget, (host, brake), now);
         // A refusal is reported once: the request is repeated at the next look.
         if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
-            self.enter(&ask, words, name, &ruling, now);
+            let entry = RequestEntry { request, message: words, evidence: String::new() };
+            self.enter(entry, name, &ruling, now);
         }
     }
 
     fn thawed(&mut self, name: &Name) {
         let Some(service) = self.services.get_mut(name) else { return };
-        service.health.passes(WATCHDOG);
+        service.health.mended(&Fault::Frozen);
         self.world.tell(service, Kind::Check, 0, "watchdog: it moves again".into());
     }
 }
 
-/// Builds a request of the supervisor itself, in the form of a monitor's request.
-fn ask_about(service: &Service, check: &str) -> Ask {
-    let name = |text: &str| Name::new(text).expect("it is a name");
-    Ask {
-        monitor: name("supervisor"),
-        session: String::new(),
-        speaker: Speaker { who: "supervisor".into(), pid: None, name: None },
-        service: service.name.to_string(),
-        incarnation: service.unit.incarnation(),
-        check: name(check),
-        failures: 0,
-        summary: String::new(),
-        evidence: String::new(),
-    }
+/// Builds a request of the supervisor itself about the current run.
+fn own_request(service: &Service, fault: Fault) -> RestartRequest {
+    RestartRequest { monitor: None, fault, incarnation: service.unit.incarnation() }
 }
 
 /// Returns what shows that work waits for a service: a check that fails, reported by a monitor that is attached.

@@ -93,6 +93,7 @@ pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
 use services::{RunKey, Services};
+pub use upgrade::{SaveError, TrialError};
 
 /// An event that is not a command.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ enum Happened {
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The state is on disk, up to this record of the write-ahead log.
-    Checkpointed { seq: u64, result: Result<(), String> },
+    Checkpointed { seq: u64, result: std::io::Result<()> },
 }
 
 /// Which process has ended.

@@ -1,11 +1,13 @@
 //! Messages that the API passes between monitors and the manager.
 
+use std::fmt;
 use std::time::Duration;
 
 use proto::Name;
 use sereno_config::Check;
 
 use crate::service::Restricted;
+use crate::service::plan::PlanError;
 
 /// The caller that speaks in a monitor's name, as far as the connection and its credentials tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct Hello {
 }
 
 /// The targets of one check kind.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct TargetSet {
     /// The instance name of this home.
     pub instance: String,
@@ -45,7 +47,7 @@ pub struct TargetSet {
 }
 
 /// One check of a service.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Target {
     /// The service's name.
     pub service: Name,
@@ -60,7 +62,7 @@ pub struct Target {
     /// The check's settings.
     pub check: Check,
     /// For a command of a confined service: how the command is confined, or why it cannot be run.
-    pub restricted: Option<Result<Restricted, String>>,
+    pub restricted: Option<Result<Restricted, PlanError>>,
 }
 
 /// A monitor's report.
@@ -103,6 +105,8 @@ pub struct CheckResult {
     pub foreign: bool,
     /// The listening socket accepts no connections.
     pub stalled: bool,
+    /// The time from one check to the next, if the monitor tells it.
+    pub every: Option<Duration>,
 }
 
 /// A monitor's request for a restart.
@@ -124,6 +128,65 @@ pub struct Ask {
     pub failures: u32,
     /// The reason, in one line.
     pub summary: String,
-    /// More detail for the operator.
-    pub evidence: String,
+    /// What the monitor saw.
+    pub evidence: Evidence,
+}
+
+/// What a monitor saw of a failed check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The HTTP status of the answer.
+    pub http_status: Option<u32>,
+    /// The name of the system's error, such as `ECONNREFUSED`; empty if there was none.
+    pub errno: String,
+    /// The process that holds the port.
+    pub owner: Option<PortOwner>,
+    /// The first bytes of the answer's body.
+    pub body_head: Vec<u8>,
+}
+
+/// The process that holds a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortOwner {
+    /// The pid of the calling process.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+}
+
+impl fmt::Display for Evidence {
+    /// Writes a line for each thing that was seen, as the journal has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = [
+            self.http_status.map(|status| format!("status {status}")),
+            (!self.errno.is_empty()).then(|| self.errno.clone()),
+            self.owner.as_ref().map(|owner| format!("port of pid {} {}", owner.pid, owner.command)),
+            (!self.body_head.is_empty())
+                .then(|| format!("body {}", String::from_utf8_lossy(&self.body_head))),
+        ];
+        f.write_str(&lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_a_line_for_each_thing_that_was_seen() {
+        assert_eq!(Evidence::default().to_string(), "");
+        let owner = Some(PortOwner { pid: 7, command: "nc -l".into() });
+        let evidence = Evidence {
+            http_status: Some(503),
+            errno: "ECONNRESET".into(),
+            owner,
+            body_head: b"sorry\xff".to_vec(),
+        };
+        let expected = "status 503\nECONNRESET\nport of pid 7 nc -l\nbody sorry\u{fffd}";
+        assert_eq!(evidence.to_string(), expected);
+        assert_eq!(
+            Evidence { http_status: None, owner: None, ..evidence }.to_string(),
+            "ECONNRESET\nbody sorry\u{fffd}"
+        );
+    }
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use proto::Name;
-use proto::v1::Effect;
 use sereno_config::{Config, Monitor};
 
 use super::Manager;
-use super::command::Step;
+use super::command::{Effect, Step};
 use super::daemons::{guard_name, monitor_service};
 use super::diff::diff;
 

@@ -10,9 +10,10 @@ use super::attachments::{MonitorError, SUPERVISOR};
 use super::command::{CheckResult, Report as Reported, Target, TargetSet};
 use super::restart_requests::is_bad;
 use crate::journal::{Entry, Kind, allowance::Taken};
+use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
-use crate::service::{Restricted, Service, reports::Report};
+use crate::service::{Restricted, Service, plan::PlanError, reports::Report};
 
 impl Manager {
     /// Returns every check of a kind. A service that does not run, or is about to end, has incarnation 0: do not probe
@@ -35,13 +36,18 @@ impl Manager {
     }
 
     /// Returns how a command that checks a service is confined; `None` if it runs with all rights of the supervisor.
-    fn restricted(&self, service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, String>> {
+    fn restricted(
+        &self,
+        service: &Service,
+        check: &Check,
+        live: bool,
+    ) -> Option<Result<Restricted, PlanError>> {
         if !matches!(check.spec, CheckSpec::Exec { .. }) {
             return None;
         }
         let found = service.restricted(&self.world)?;
         // Nothing is probed then, and nothing about it is disclosed.
-        Some(if live { found } else { Err("the service does not run".into()) })
+        Some(if live { found } else { Err(PlanError::NotRunning) })
     }
 
     /// Takes a report. A check that this monitor had reported and now leaves out becomes unknown.
@@ -95,7 +101,7 @@ impl Manager {
                 }
                 let every = check.interval;
                 let unknown = CheckFact { passing: None, failures: 0, foreign: false, at: now, every };
-                let fact = service.health.reports.fact(id, every).unwrap_or(unknown);
+                let fact = service.health.reports.fact(id).unwrap_or(unknown);
                 service.unit.observe(now, Fact::Check(id.clone(), fact));
             }
         }
@@ -108,12 +114,13 @@ impl Manager {
         if result.incarnation != service.unit.incarnation() || !service.unit.is_started() {
             return;
         }
-        let every = service.pace(check.interval, now);
         let report = Report {
             passing: result.passing,
             failures: result.failures,
             latency: result.latency,
             at: BootInstant::since_boot(now.elapsed().saturating_sub(result.age)),
+            // A longer interval than the file says would make old results count as evidence.
+            every: result.every.map_or(check.interval, |every| every.min(check.interval)),
             detail: result.detail,
             foreign: result.foreign,
             stalled: result.stalled,
@@ -122,11 +129,11 @@ impl Manager {
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
-        if let Some(fact) = service.health.reports.fact(&result.check, every) {
+        if let Some(fact) = service.health.reports.fact(&result.check) {
             service.unit.observe(now, Fact::Check(result.check.clone(), fact));
         }
         if passing == Some(true) {
-            service.health.passes(result.check.as_str());
+            service.health.mended(&Fault::Check(result.check.clone()));
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let name = service.name.clone();
@@ -150,29 +157,28 @@ impl Manager {
     /// Enters a monitor's message about a service into the journal, within the monitor's allowance of events.
     fn say(&mut self, monitor: &Name, name: &Name, cause: u64, message: String) {
         if self.may_cause_event(monitor) {
-            self.say_always(monitor, name, cause, message, String::new());
+            self.say_always(Some(monitor), name, cause, message, String::new());
         }
     }
 
-    /// Enters the message regardless of the allowance. Returns the event's number.
+    /// Enters the message regardless of the allowance; without a monitor it is the supervisor's own. Returns the event's
+    /// number.
     pub(super) fn say_always(
         &mut self,
-        monitor: &Name,
+        monitor: Option<&Name>,
         name: &Name,
         cause: u64,
         message: String,
         evidence: String,
     ) -> u64 {
         let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
-        let (source, service, kind) = (monitor.as_str(), Some(name), Kind::Check);
+        let source = monitor.map_or(SUPERVISOR, Name::as_str);
+        let (service, kind) = (Some(name), Kind::Check);
         self.world.journal.add(Entry { cause, source, service, incarnation, kind, message, evidence })
     }
 
     /// Returns whether a monitor may cause another event. Its next allowed event tells how many were left out.
     pub(super) fn may_cause_event(&mut self, monitor: &Name) -> bool {
-        if monitor.as_str() == SUPERVISOR {
-            return true;
-        }
         let kinds = self.config.monitors.get(monitor).map_or(&[][..], |monitor| &monitor.kinds);
         let checks = self.services.values().flat_map(|service| service.spec.checks.values());
         let own = checks.filter(|check| kinds.contains(&check.kind)).count();

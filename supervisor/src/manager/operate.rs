@@ -1,9 +1,10 @@
 //! Handles requests of operators.
 
 use proto::Name;
+use sereno_config::Unmatched;
 
 use super::command::{Command, LogFile, Operation, Outcome, Selection};
-use super::select::{nobody, select};
+use super::select::select;
 use super::{Manager, configure};
 use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
@@ -65,7 +66,9 @@ impl Manager {
             return vec![refused(selection.selectors.join(" "), "the supervisor is shutting down".into())];
         }
         let (names, unmatched) = select(&self.services, selection);
-        let unmatched = unmatched.into_iter().map(|selector| refused(selector.into(), nobody(selector)));
+        let unmatched = unmatched
+            .into_iter()
+            .map(|selector| refused(selector.into(), Unmatched(selector.into()).to_string()));
         let now = os::now();
         let outcomes = names.iter().map(|name| self.operate_one(operation, name, who, now));
         outcomes.chain(unmatched).collect()
@@ -104,7 +107,7 @@ impl Manager {
                 let service = self.service(name);
                 service.request(Request::Reset, seq, now);
                 service.health.ledger.clear();
-                service.health.held = None;
+                service.health.release();
                 outcome(true, format!("reset{note}"))
             }
             Operation::Signal { number, main_only } => {
@@ -175,7 +178,7 @@ impl Manager {
             return outcome(true, "already stopped".into());
         }
         service.story.goes_on_from(seq);
-        service.health.held = None;
+        service.health.release();
         self.stop_queue.insert(name.clone());
         let forgotten = self.remember(name, |wal, name| wal.wanted(name, false));
         self.service(name).written.wanted &= !forgotten.is_empty();
@@ -255,7 +258,7 @@ impl Manager {
         (events, older)
     }
 
-    fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, String> {
+    fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, Unmatched> {
         let mut selection = selection.clone();
         let count = selection.selectors.len();
         selection.selectors.retain(|selector| selector != "supervisor");
@@ -268,7 +271,7 @@ impl Manager {
         }
         let (names, unmatched) = select(&self.services, &selection);
         if let Some(selector) = unmatched.first() {
-            return Err(nobody(selector));
+            return Err(Unmatched((*selector).into()));
         }
         for name in names {
             let service = &self.services[&name];

@@ -299,7 +299,7 @@ impl Manager {
         let (state, number) = (self.state(), self.states);
         let (saver, tell) = (Arc::clone(&self.saver), self.tell.clone());
         tokio::task::spawn_blocking(move || {
-            let result = saver.save(number, &state).map_err(|error| error.to_string());
+            let result = saver.save(number, &state);
             os::trim_heap();
             if first {
                 os::trim_text();

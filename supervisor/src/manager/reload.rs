@@ -32,7 +32,7 @@ impl Manager {
             "without `sockets` a new run can not listen beside the old one"
         } else if !service.unit.is_ready() {
             "no run is ready that could serve meanwhile"
-        } else if service.outputs.fifos == Fifos::Nameless {
+        } else if matches!(service.outputs.fifos, Fifos::Nameless) {
             "its outputs have to be opened anew, as home was made anew"
         } else if self.trial.is_some() || self.handing_over.is_some() {
             "an upgrade is under way"
@@ -65,7 +65,9 @@ impl Manager {
         second.env.clone_from(&service.env);
         second.sockets = held;
         second.outputs.logs.clone_from(&service.outputs.logs);
-        second.outputs.fifos = Fifos::Open;
+        if let Fifos::Open([out, err]) = &service.outputs.fifos {
+            second.outputs.fifos = Fifos::Open([out.try_clone()?, err.try_clone()?]);
+        }
         second.request(Request::Start, seq, now);
         service.reload = Some(Reload { incarnation, failed: None });
         self.services.insert(second);
@@ -86,7 +88,7 @@ impl Manager {
         std::mem::swap(&mut service.processes, &mut second.processes);
         second.processes.limits = None;
         service.health.reports.clear();
-        service.health.held = None;
+        service.health.release();
         service.health.said = std::mem::take(&mut second.health.said);
         service.story.began = second.story.began;
         service.reload = None;

@@ -1,22 +1,30 @@
-//! Restart requests of monitors: deciding, writing down and carrying out.
+//! Restart requests: deciding, writing down and carrying out.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::Name;
-use proto::v1::Decision;
 use sereno_config::OnFailure;
 
 use super::Manager;
 use super::attachments::MonitorError;
 use super::command::Ask;
 use crate::journal::Kind;
-use crate::lifecycle::arbiter::{self, Case, Ruling, Standing};
+use crate::lifecycle::arbiter::{self, Case, Decision, Fault, RestartRequest, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
 use crate::lifecycle::{BootInstant, Request};
 use crate::os;
 use crate::service::answers::Asked;
 use crate::service::{Held, Service};
+
+/// A request for a restart, as it goes into the journal.
+pub(super) struct RequestEntry {
+    pub(super) request: RestartRequest,
+    /// A line that says what is wrong.
+    pub(super) message: String,
+    /// More detail; empty if there is none.
+    pub(super) evidence: String,
+}
 
 impl Manager {
     /// Decides on a monitor's request. Returns the ruling, and its number in the journal.
@@ -39,14 +47,20 @@ impl Manager {
         }
         let (of, report_only) = (check.failures, check.on_failure == OnFailure::Report);
         let no_evidence = self.lacks_evidence(service, ask);
-        let case = Case { report_only, no_evidence, ..self.case(service, ask, now) };
+        let request = RestartRequest {
+            monitor: Some(ask.monitor.clone()),
+            fault: Fault::Check(ask.check.clone()),
+            incarnation: ask.incarnation,
+        };
+        let case = Case { report_only, no_evidence, ..self.case(service, &request, now) };
         let brake = self.brake_holds(now);
         let Self { services, brake: host, .. } = self;
         let service = services.get_mut(&name).expect("it was just found");
         let budget = service.spec.restart.monitor_budget;
         let ruling = arbiter::decide(&case, &mut service.health.ledger, budget, (host, brake), now);
-        let failed = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
-        let seq = self.enter(ask, failed, &name, &ruling, now);
+        let message = format!("{} failed {} of {of}: {}", ask.check, ask.failures.min(of), ask.summary);
+        let entry = RequestEntry { request, message, evidence: ask.evidence.to_string() };
+        let seq = self.enter(entry, &name, &ruling, now);
         Ok((ruling, seq))
     }
 
@@ -63,7 +77,7 @@ impl Manager {
         }
     }
 
-    pub(super) fn case(&self, service: &Service, ask: &Ask, now: BootInstant) -> Case {
+    pub(super) fn case(&self, service: &Service, request: &RestartRequest, now: BootInstant) -> Case {
         let leaving = if self.going.is_some() {
             Some("the supervisor is shutting down")
         } else {
@@ -71,7 +85,7 @@ impl Manager {
         };
         let unit = |name: &Name| self.services.get(name).map(|service| &service.unit);
         let bad = |name: &Name| self.services.get(name).is_some_and(is_bad);
-        let check = service.spec.checks.get(&ask.check);
+        let check = request.fault.check().and_then(|check| service.spec.checks.get(check));
         let timeout = check.map_or(Duration::ZERO, |check| check.timeout);
         let finding = Finding {
             run: service.unit.began().unwrap_or(now),
@@ -83,7 +97,7 @@ impl Manager {
             start_period: check.map_or(Duration::ZERO, |check| check.start_period),
             suspect: deps::suspect(&service.spec.depends_on, unit, bad, finding).cloned(),
         };
-        Case::of(&service.unit, ask.incarnation, &ask.check, standing, now)
+        Case::of(&service.unit, request, standing, now)
     }
 
     /// Returns why restarts are held for the whole host, and for how long at least.
@@ -102,44 +116,44 @@ impl Manager {
     /// Enters request and ruling into the journal, and carries the ruling out.
     pub(super) fn enter(
         &mut self,
-        ask: &Ask,
-        failed: String,
+        entry: RequestEntry,
         name: &Name,
         ruling: &Ruling,
         now: BootInstant,
     ) -> u64 {
         match ruling.decision {
-            Decision::Accepted => self.accept(ask, failed, name, ruling, now),
-            decision if decision.is_held() => self.hold(ask, failed, name, ruling, now),
-            _ => self.refuse(ask, &failed, name, ruling),
+            Decision::Accepted => self.accept(entry, name, ruling, now),
+            decision if decision.is_held() => self.hold(entry, name, ruling, now),
+            _ => self.refuse(entry, name, ruling),
         }
     }
 
-    fn accept(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
+    fn accept(&mut self, entry: RequestEntry, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         // The earlier held request is the cause of the request that is granted now.
         let before = self.services[name].health.held.as_ref().map_or(0, |held| held.seq);
-        let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+        let reason = self.say_request(entry, name, before);
         let service = self.services.get_mut(name).expect("it was just found");
         let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
-        service.health.held = None;
+        service.health.release();
         service.request(Request::Ask, seq, now);
         seq
     }
 
-    /// Reports a held request once for each check that asks; repeats are not reported.
-    fn hold(&mut self, ask: &Ask, failed: String, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
+    /// Reports a held request once for each fault; repeats are not reported.
+    fn hold(&mut self, entry: RequestEntry, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         let until = ruling.retry_after.map(|after| now + after);
         let service = self.services.get_mut(name).expect("it was just found");
         let before = service.health.held.as_ref().map_or(0, |held| held.seq);
         if let Some(known) = service.health.held.as_mut().filter(|known| known.decision == ruling.decision) {
             (known.message, known.until) = (ruling.message.clone(), until);
-            if known.checks.insert(ask.check.clone()) && self.may_cause_event(&ask.monitor) {
-                self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+            if known.faults.insert(entry.request.fault.clone()) && self.may_enter(&entry.request) {
+                self.say_request(entry, name, before);
             }
             return before;
         }
-        let seq = if self.may_cause_event(&ask.monitor) {
-            let reason = self.say_always(&ask.monitor, name, before, failed, ask.evidence.clone());
+        let faults = BTreeSet::from([entry.request.fault.clone()]);
+        let seq = if self.may_enter(&entry.request) {
+            let reason = self.say_request(entry, name, before);
             let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
             let message = format!("restart held: {}{}", ruling.message, again.unwrap_or_default());
             self.world.tell(&self.services[name], Kind::Decision, reason, message)
@@ -147,16 +161,15 @@ impl Manager {
             before
         };
         let (decision, message) = (ruling.decision, ruling.message.clone());
-        let checks = BTreeSet::from([ask.check.clone()]);
         let service = self.services.get_mut(name).expect("it was just found");
-        service.health.held = Some(Held { decision, message, until, checks, seq });
+        service.health.held = Some(Held { decision, message, until, faults, seq });
         seq
     }
 
     /// Reports that a restart is refused, or adds the reason to a restart that is under way. Repeats are counted.
-    fn refuse(&mut self, ask: &Ask, failed: &str, name: &Name, ruling: &Ruling) -> u64 {
+    fn refuse(&mut self, mut entry: RequestEntry, name: &Name, ruling: &Ruling) -> u64 {
         let service = self.services.get_mut(name).expect("it was just found");
-        let times = match service.health.answers.count(&ask.monitor, &ask.check, ruling.decision) {
+        let times = match service.health.answers.count(&entry.request, ruling.decision) {
             Asked::Again { seq } => return seq,
             Asked::Notable { times } => times,
         };
@@ -166,18 +179,30 @@ impl Manager {
             Some(held) => held.seq,
             None => 0,
         };
-        if !self.may_cause_event(&ask.monitor) {
+        if !self.may_enter(&entry.request) {
             return 0;
         }
-        let failed = if times > 1 { format!("{failed} (asked {times} times)") } else { failed.into() };
-        let mut seq = self.say_always(&ask.monitor, name, cause, failed, ask.evidence.clone());
+        if times > 1 {
+            entry.message = format!("{} (asked {times} times)", entry.message);
+        }
+        let request = entry.request.clone();
+        let mut seq = self.say_request(entry, name, cause);
         if !merged {
             let message = format!("restart refused: {} ({})", ruling.decision, ruling.message);
             seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
         }
         let service = self.services.get_mut(name).expect("it was just found");
-        service.health.answers.told(&ask.monitor, &ask.check, ruling.decision, seq);
+        service.health.answers.told(&request, ruling.decision, seq);
         seq
+    }
+
+    fn say_request(&mut self, entry: RequestEntry, name: &Name, cause: u64) -> u64 {
+        let RequestEntry { request, message, evidence } = entry;
+        self.say_always(request.monitor.as_ref(), name, cause, message, evidence)
+    }
+
+    fn may_enter(&mut self, request: &RestartRequest) -> bool {
+        request.monitor.as_ref().is_none_or(|monitor| self.may_cause_event(monitor))
     }
 }
 

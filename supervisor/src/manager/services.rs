@@ -79,7 +79,7 @@ impl Services {
         self.first.remove(name)
     }
 
-    /// Removes everything.
+    /// Removes every service and every second run.
     pub(super) fn clear(&mut self) {
         self.first.clear();
         self.second.clear();

@@ -112,7 +112,7 @@ impl Manager {
         let service = self.services.get_mut(name).expect("it was just looked at");
         let seq = self.world.tell(service, Kind::Schedule, 0, message.into());
         if service.request(Request::Restart, seq, now) == Answer::Accepted {
-            service.health.held = None;
+            service.health.release();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! does not understand the state, is refused while the old program continues.
 
 use std::ffi::CString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
@@ -13,8 +14,36 @@ use super::command::{Reply, UpgradeError};
 use super::{Ended, Manager};
 use crate::journal::Kind;
 use crate::lifecycle::Exit;
-use crate::os::{self, Launch};
+use crate::os::{self, Launch, SpawnError};
 use crate::service::{Run, Service};
+
+/// Why the state cannot be written to disk.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The state itself cannot be written.
+    #[error("writing the state: {0}")]
+    State(io::Error),
+    /// The write-ahead log cannot be emptied, as the state has what it held.
+    #[error("emptying the write-ahead log: {0}")]
+    Wal(io::Error),
+}
+
+/// Why a new program cannot be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// A text cannot be passed to a program.
+    #[error("the path holds a NUL character")]
+    Nul,
+    /// A path cannot be passed to a program.
+    #[error("the {0} is no text")]
+    NoText(&'static str),
+    /// The file for what it says cannot be made.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It cannot be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
 
 /// A new program that is being tried.
 #[derive(Debug)]
@@ -37,24 +66,31 @@ impl Manager {
             drop(reply.send(Err(UpgradeError::Busy)));
             return;
         }
+        // To become another program, all threads of this one must end.
+        let stuck = self.world.logs.stuck().map(|key| key.service.to_string());
+        if let Some(whose) = stuck.or_else(|| os::pipe::is_opening_stuck().then(|| "a service".into())) {
+            drop(reply.send(Err(UpgradeError::Stuck(whose))));
+            return;
+        }
         let binary = binary.unwrap_or_else(|| self.own_binary.clone());
         self.world.tell_own(Kind::Operator, format!("upgrade to {} by {who}", binary.display()));
         // The trial reads the state that would be handed over now.
-        let started = self.save_state().and_then(|()| self.start_trial(&binary));
+        let started = self.save_state().map_err(UpgradeError::from);
+        let started = started.and_then(|()| self.start_trial(&binary).map_err(UpgradeError::from));
         match started {
             Ok(run) => {
                 self.trial = Some(Trial { run, binary, reply, began: Instant::now() });
                 self.watch_trial();
             }
-            Err(error) => drop(reply.send(Err(UpgradeError::Refused(error)))),
+            Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    fn start_trial(&self, binary: &Path) -> Result<Run, String> {
-        let text = |text: &str| CString::new(text).map_err(|_| "the path holds a NUL character".to_string());
-        let program = binary.to_str().ok_or("the path is no text")?;
-        let home = self.world.home.root().to_str().ok_or("the home is no text")?;
-        let env: Result<Vec<CString>, String> =
+    fn start_trial(&self, binary: &Path) -> Result<Run, TrialError> {
+        let text = |text: &str| CString::new(text).map_err(|_| TrialError::Nul);
+        let program = binary.to_str().ok_or(TrialError::NoText("path"))?;
+        let home = self.world.home.root().to_str().ok_or(TrialError::NoText("home"))?;
+        let env: Result<Vec<CString>, TrialError> =
             self.world.env.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect();
         let launch = Launch {
             program: text(program)?,
@@ -69,10 +105,10 @@ impl Manager {
             own_keyring: false,
             listens: false,
         };
-        let said = os::open_private(&self.said_path()).map_err(|error| error.to_string())?;
+        let said = os::open_private(&self.said_path())?;
         let said = os::Handle::from(said);
         let fds = [os::borrow(&self.world.null), os::borrow(&said), os::borrow(&said)];
-        let process = os::spawn(&launch, &fds, None, None).map_err(|error| error.to_string())?;
+        let process = os::spawn(&launch, &fds, None, None)?;
         Ok(Run { process, incarnation: 0, adopted: false })
     }
 
@@ -107,13 +143,10 @@ impl Manager {
     }
 
     /// Writes the current state to disk.
-    pub(super) fn save_state(&mut self) -> Result<(), String> {
+    pub(super) fn save_state(&mut self) -> Result<(), SaveError> {
         let state = self.state();
         self.states += 1;
-        self.saver.save(self.states, &state).map_err(|error| format!("writing the state: {error}"))?;
-        self.world
-            .wal
-            .checkpointed(state.seq)
-            .map_err(|error| format!("emptying the write-ahead log: {error}"))
+        self.saver.save(self.states, &state).map_err(SaveError::State)?;
+        self.world.wal.checkpointed(state.seq).map_err(SaveError::Wal)
     }
 }

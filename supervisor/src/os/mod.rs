@@ -20,6 +20,8 @@ pub mod signal;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "linux")]
 pub use linux::*;
 
 #[cfg(windows)]
@@ -33,7 +35,14 @@ mod unix;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(target_os = "macos")]
 pub use macos::*;
+
+#[cfg(not(target_os = "linux"))]
+mod absent;
+#[cfg(not(target_os = "linux"))]
+mod alarm;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!(
@@ -218,6 +227,32 @@ fn roughly(age: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Facts about the host, read when this process began.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The limits for services: those from before the supervisor raised its own, where the system has any.
+    pub limits: Vec<(u32, Option<u64>)>,
+}
+
+/// What a round of killing found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing is left.
+    Nothing,
+    /// This many were still there and have been killed; ask again when they have had time to end.
+    Killed(usize),
+}
+
+impl Marked {
+    /// Kills the process, if it is still the one that was found.
+    pub fn kill(&self) {
+        if let Some(process) = Process::adopt(self.identity) {
+            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
+            let _ = process.signal(signal::KILL);
+        }
+    }
+}
+
 /// The result of a look at the processes of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Look {
@@ -244,12 +279,6 @@ pub const MARK: &str = "SERENO_UNIT";
 /// Returns the value of [`MARK`].
 pub fn mark(instance: &str, service: &str, incarnation: u64) -> String {
     format!("{instance}/{service}/{incarnation}")
-}
-
-/// Creates a folder of home, which only its owner can enter.
-pub fn private_dir(path: &std::path::Path) -> std::io::Result<PathBuf> {
-    create_private_dir(path)?;
-    Ok(path.to_path_buf())
 }
 
 #[cfg(test)]

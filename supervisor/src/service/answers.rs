@@ -1,15 +1,16 @@
-//! How monitors' requests about a service's current run were answered, so that a repeat is counted and not written down
+//! How requests for a restart about a service's current run were answered, so that a repeat is counted and not written down
 //! again.
 
 use std::collections::BTreeMap;
 
 use proto::Name;
-use proto::v1::Decision;
 
-/// How often each monitor got each answer for each check, and the event that reports it.
+use crate::lifecycle::arbiter::{Decision, Fault, RestartRequest};
+
+/// How often each monitor, and the supervisor itself, got each answer for each fault, and the event that reports it.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
-    by_request: BTreeMap<(Name, Name, Decision), Answer>,
+    by_request: BTreeMap<(Option<Name>, Fault, Decision), Answer>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,16 +36,16 @@ pub enum Asked {
 
 impl Answers {
     /// Counts a request that gets this answer.
-    pub fn count(&mut self, monitor: &Name, check: &Name, decision: Decision) -> Asked {
-        let answer = self.by_request.entry((monitor.clone(), check.clone(), decision)).or_default();
+    pub fn count(&mut self, request: &RestartRequest, decision: Decision) -> Asked {
+        let answer = self.by_request.entry(key(request, decision)).or_default();
         answer.times += 1;
         let round = 10_u64.checked_pow(answer.times.ilog10()) == Some(answer.times);
         if round { Asked::Notable { times: answer.times } } else { Asked::Again { seq: answer.seq } }
     }
 
     /// Stores the event that reports the request counted last.
-    pub fn told(&mut self, monitor: &Name, check: &Name, decision: Decision, seq: u64) {
-        if let Some(answer) = self.by_request.get_mut(&(monitor.clone(), check.clone(), decision)) {
+    pub fn told(&mut self, request: &RestartRequest, decision: Decision, seq: u64) {
+        if let Some(answer) = self.by_request.get_mut(&key(request, decision)) {
             answer.seq = seq;
         }
     }
@@ -55,6 +56,10 @@ impl Answers {
     }
 }
 
+fn key(request: &RestartRequest, decision: Decision) -> (Option<Name>, Fault, Decision) {
+    (request.monitor.clone(), request.fault.clone(), decision)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,20 +67,25 @@ mod tests {
     #[test]
     fn a_flood_of_the_same_request_is_a_line_for_each_power_of_ten() {
         let name = |text| Name::new(text).expect("a name");
-        let (monitor, check) = (name("evil"), name("port"));
+        let request = |check| RestartRequest {
+            monitor: Some(name("evil")),
+            fault: Fault::Check(name(check)),
+            incarnation: 1,
+        };
+        let port = request("port");
         let mut answers = Answers::default();
         let mut lines = Vec::new();
         for _ in 0..36_000 {
-            match answers.count(&monitor, &check, Decision::Stale) {
+            match answers.count(&port, Decision::Stale) {
                 Asked::Notable { times } => {
                     lines.push(times);
-                    answers.told(&monitor, &check, Decision::Stale, times);
+                    answers.told(&port, Decision::Stale, times);
                 }
                 Asked::Again { seq } => assert_eq!(Some(&seq), lines.last()),
             }
         }
         assert_eq!(lines, [1, 10, 100, 1_000, 10_000]);
-        assert_eq!(answers.count(&monitor, &check, Decision::InGrace), Asked::Notable { times: 1 }, "news");
-        assert_eq!(answers.count(&monitor, &name("health"), Decision::Stale), Asked::Notable { times: 1 });
+        assert_eq!(answers.count(&port, Decision::InGrace), Asked::Notable { times: 1 }, "news");
+        assert_eq!(answers.count(&request("health"), Decision::Stale), Asked::Notable { times: 1 });
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use sereno_config::{Ready, StopTo};
 
+use super::plan::PlanError;
 use super::world::key;
-use super::{Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
+use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
 use crate::logs::Which;
-use crate::os::pipe::Output;
 use crate::os::{self, Left, Process, Tree, signal};
 
 impl Service {
@@ -39,7 +39,7 @@ impl Service {
             }
             Err(StartFailure::Service(reason)) => {
                 // The folder or the program may exist again at the next try.
-                self.plan = None;
+                self.forget_plan();
                 self.story.ended_at = Some(SystemTime::now());
                 self.tell(world, Kind::Exit, format!("could not start: {reason}"));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
@@ -53,11 +53,13 @@ impl Service {
             let mut extra = self.env.extra.clone();
             extra.extend(self.notify_env(world));
             extra.extend(self.socket_env());
-            let plan = Plan::make(&self.spec, self.env_of_caller(world), &extra, &world.host);
+            let plan = self.account().map_err(PlanError::from).and_then(|account| {
+                Plan::make(&self.spec, account, self.env_of_caller(world), &extra, &world.host)
+            });
             // A file that could not be opened for want of a descriptor says nothing about the service.
             self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
-                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason, &error),
-                _ => StartFailure::Service(reason),
+                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason.to_string(), &error),
+                _ => StartFailure::Service(reason.to_string()),
             })?);
         }
         self.hold_sockets(&mut world.inherited)?;
@@ -65,7 +67,7 @@ impl Service {
             world.listen_to(self, None)?;
         }
         let ids = self.plan.as_ref().and_then(Plan::ids).cloned();
-        world.open_outputs(self, ids.as_ref(), true).map_err(|error| without_home("its outputs", &error))?;
+        world.make_outputs(self, ids.as_ref()).map_err(|error| without_home("its outputs", &error))?;
         if self.processes.cgroup.as_ref().is_none_or(|cgroup| cgroup.is_spent())
             && let Some(cgroups) = &world.cgroups
         {
@@ -74,11 +76,7 @@ impl Service {
         }
         self.set_kernel_limits(world);
         self.look_for_readiness(world, incarnation);
-        let open = |which: Which| {
-            Output::for_service(&world.home.fifo(&self.name, which.word()))
-                .map_err(|error| without_home(&format!("its std{}", which.word()), &error))
-        };
-        let (out, err) = (open(Which::Out)?, open(Which::Err)?);
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
         let name = self.name.as_str();
         let written = match self.role {
             Role::Successor => world.wal.beside(name, incarnation),
@@ -97,6 +95,16 @@ impl Service {
             self.processes.cgroup = None;
         }
         Ok(spawned?)
+    }
+
+    /// Returns copies of the ends of its stdout and stderr that runs write to.
+    fn handed_out(&self) -> io::Result<[os::Handle; 2]> {
+        match &self.outputs.fifos {
+            Fifos::Open([out, err]) => Ok([out.hand_out()?, err.hand_out()?]),
+            Fifos::Closed | Fifos::Nameless => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "its outputs cannot be opened any more"))
+            }
+        }
     }
 
     /// Makes a process the current run.
@@ -177,17 +185,16 @@ impl Service {
         }
     }
 
-    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), String> {
-        let mut plan = Plan::of(&self.spec, argv, self.env_of_caller(world), &self.env.extra, &world.host)?;
+    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), StartFailure> {
+        let account = self.account().map_err(PlanError::from)?;
+        let caller = self.env_of_caller(world);
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)?;
         let incarnation = self.unit.incarnation();
-        let open = |which: Which| Output::for_service(&world.home.fifo(&self.name, which.word()));
-        let (out, err) =
-            (open(Which::Out).map_err(|e| e.to_string())?, open(Which::Err).map_err(|e| e.to_string())?);
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
         let launch = plan.run(&world.instance, &self.name, incarnation);
         let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)
-                .map_err(|error| error.to_string())?;
+            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
         self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }
@@ -219,7 +226,7 @@ impl Service {
         let exit = run.process.reap();
         let after = self.unit.uptime(now).unwrap_or_default();
         self.story.ended_at = Some(SystemTime::now());
-        self.health.held = None;
+        self.health.release();
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
         let by = if matches!(exit, Exit::Signal(_)) { "ended by " } else { "" };
         let (fact, words) = self.end_of(exit);

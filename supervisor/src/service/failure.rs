@@ -4,6 +4,7 @@ use std::io;
 
 use sereno_config::Config;
 
+use super::plan::PlanError;
 use crate::os::{self, SpawnError};
 
 /// Why a start failed.
@@ -22,6 +23,12 @@ impl StartFailure {
     pub fn io(what: &str, error: &io::Error) -> Self {
         let text = format!("{what}: {}", cause(error));
         if os::is_shortage(error) { Self::Ours(text) } else { Self::Service(text) }
+    }
+}
+
+impl From<PlanError> for StartFailure {
+    fn from(error: PlanError) -> Self {
+        Self::Service(error.to_string())
     }
 }
 

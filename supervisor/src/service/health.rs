@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
-use proto::Name;
-use proto::v1::Decision;
-
 use super::{Answers, Reports, Said};
 use crate::lifecycle::BootInstant;
-use crate::lifecycle::arbiter::Ledger;
+use crate::lifecycle::arbiter::{Decision, Fault, Ledger};
 
 /// What is known of how well a service is.
 #[derive(Debug, Default)]
@@ -17,10 +14,12 @@ pub struct Health {
     pub reports: Reports,
     /// The restarts that monitors were granted, of all runs.
     pub ledger: Ledger,
-    /// How monitors' requests about the current run were answered.
+    /// How requests about the current run were answered.
     pub answers: Answers,
     /// A requested restart that is held.
     pub held: Option<Held>,
+    /// How many held restarts are held no longer: monitors that asked for them may ask again.
+    released: u64,
     /// What the run reported over its notify socket.
     pub said: Said,
     /// Which process holds the port that it wants.
@@ -32,7 +31,7 @@ impl Health {
     pub(super) fn begin_run(&mut self) {
         self.reports.clear();
         self.answers.clear();
-        self.held = None;
+        self.release();
         self.said = Said::default();
     }
 
@@ -42,18 +41,28 @@ impl Health {
         (self.reports.revision(), held, &self.said.status, self.said.stopping, &self.obstacle).hash(hash);
     }
 
-    /// Handles a check that passes: a restart that only this check asked for is no longer held.
-    pub fn passes(&mut self, check: &str) {
+    /// Forgets a held restart. Monitors are told to ask again if they still want it.
+    pub fn release(&mut self) {
+        self.released += u64::from(self.held.take().is_some());
+    }
+
+    /// Returns a number that grows whenever a held restart is held no longer.
+    pub fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// Handles the end of a fault: a restart that was asked for because of it alone is no longer held.
+    pub fn mended(&mut self, fault: &Fault) {
         if let Some(held) = &mut self.held {
-            held.checks.remove(check);
-            if held.checks.is_empty() {
-                self.held = None;
+            held.faults.remove(fault);
+            if held.faults.is_empty() {
+                self.release();
             }
         }
     }
 }
 
-/// A restart that a monitor asked for and that is held.
+/// A restart that was asked for and that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The answer that the request got.
@@ -62,8 +71,8 @@ pub struct Held {
     pub message: String,
     /// When asking again makes sense.
     pub until: Option<BootInstant>,
-    /// The checks that asked for it.
-    pub checks: BTreeSet<Name>,
+    /// The faults for which it was asked.
+    pub faults: BTreeSet<Fault>,
     /// The number of the decision's event in the journal.
     pub seq: u64,
 }

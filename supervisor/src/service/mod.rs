@@ -8,7 +8,7 @@
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
 //! | `notify_sockets` | the notify sockets of all services |
-//! | [`answers`] | how monitors' requests were answered, so that repeats are counted |
+//! | [`answers`] | how requests for a restart were answered, so that repeats are counted |
 //! | [`sockets`] | listening sockets that outlive every run |
 //! | `processes` | the processes of the current run, and what the last one left |
 //! | `health` | what is known of how well it is |
@@ -35,15 +35,16 @@ pub mod timer;
 pub mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use proto::Name;
+use sereno_config::{Account, AccountError};
 
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
+use crate::os::pipe::ServiceEnd;
 
 pub use answers::Answers;
 pub use failure::{StartFailure, TooFewDescriptors};
@@ -71,12 +72,12 @@ pub enum Role {
 }
 
 /// The FIFOs that a service writes its outputs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Fifos {
     /// The FIFOs are not open yet.
     Closed,
-    /// The supervisor reads from the FIFOs.
-    Open,
+    /// The supervisor reads from the FIFOs, and has the ends of stdout and stderr that runs write to.
+    Open([ServiceEnd; 2]),
     /// The supervisor reads from the FIFOs, but they have no path since home was deleted: only the run that has them
     /// open can write to them.
     Nameless,
@@ -124,15 +125,17 @@ pub struct Service {
     pub env: ServiceEnv,
     /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
+    /// The user and groups of its settings, once looked up.
+    account: OnceLock<Account>,
     /// Its state, and what must be done.
     pub unit: Unit,
     /// What is written down of that state.
     pub written: Written,
-    /// Its processes.
+    /// The processes of its runs.
     pub processes: Processes,
     /// The sockets that are bound for it.
     pub sockets: Vec<sockets::Held>,
-    /// Its outputs.
+    /// Where its stdout and stderr go.
     pub outputs: Outputs,
     /// What is known of how well it is.
     pub health: Health,
@@ -189,6 +192,7 @@ impl Service {
             settings: next_settings(),
             env: ServiceEnv { extra: instance.into_iter().collect(), caller: None },
             plan: None,
+            account: OnceLock::new(),
             written: Written { wanted: unit.is_wanted(), end: None },
             unit,
             processes: Processes::default(),
@@ -211,10 +215,26 @@ impl Service {
         let before = self.cron().cloned();
         self.spec = spec;
         self.settings = next_settings();
-        self.plan = None;
+        self.forget_plan();
         if self.cron() != before.as_ref() {
             self.wait_for_times(None);
         }
+    }
+
+    /// Forgets what was looked up, so that the next start looks again.
+    fn forget_plan(&mut self) {
+        self.plan = None;
+        self.account = OnceLock::new();
+    }
+
+    /// Returns the user and groups that it runs as. They are looked up once: the answer may come over a network, and
+    /// the manager waits for it.
+    pub fn account(&self) -> Result<&Account, AccountError> {
+        if let Some(known) = self.account.get() {
+            return Ok(known);
+        }
+        let found = sereno_config::account(self.spec.user.as_deref(), self.spec.group.as_deref())?;
+        Ok(self.account.get_or_init(|| found))
     }
 
     /// Sets the environment that it was added in; `None` for the file's environment.
@@ -281,14 +301,5 @@ impl Service {
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.processes.limits.as_ref().map(|limits| limits.next);
         [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
-    }
-
-    /// Returns the interval that a check has now: until the run is ready, a check may be repeated sooner.
-    pub fn pace(&self, interval: Duration, now: BootInstant) -> Duration {
-        const FIRST: Duration = Duration::from_millis(250);
-        match self.unit.uptime(now) {
-            Some(uptime) if !self.unit.is_ready() => interval.min(uptime.max(FIRST)),
-            _ => interval,
-        }
     }
 }

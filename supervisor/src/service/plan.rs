@@ -3,12 +3,44 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proto::Name;
-use sereno_config::{Command, Env};
+use sereno_config::{Account, AccountError, Command, Env, EnvError, ProgramError};
 
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
+
+/// Why a start cannot be prepared, or a check's command has no rights to run with.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The user or group cannot be had.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// An environment file cannot be used.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// The program cannot be found.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The folder that the settings name does not exist.
+    #[error("cwd {} is not there", .0.display())]
+    NoFolder(PathBuf),
+    /// The command has no first word.
+    #[error("the command is empty")]
+    NoCommand,
+    /// The system does not know this limit.
+    #[error("this system has no limit {0:?}")]
+    NoLimit(String),
+    /// A text cannot be passed to a program.
+    #[error("{0:?} holds a NUL character")]
+    Nul(String),
+    /// A path cannot be passed to a program.
+    #[error("{} holds a NUL", .0.display())]
+    NulInPath(PathBuf),
+    /// There is no run whose rights a check could have.
+    #[error("the service does not run")]
+    NotRunning,
+}
 
 /// A prepared start.
 #[derive(Debug)]
@@ -18,42 +50,44 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Looks up what the settings name: program, folder, user, environment files. An error means that the host lacks
+    /// Looks up what the settings name: program, folder, environment files. An error means that the host lacks
     /// something.
     pub fn make(
         service: &sereno_config::Service,
+        account: &Account,
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         let argv = match &service.command {
             Command::Argv(argv) => argv.clone(),
             Command::Shell(line) => os::shell(line),
         };
-        Self::of(service, &argv, caller, extra, host)
+        Self::of(service, account, &argv, caller, extra, host)
     }
 
     /// Does the same for another command of the service: its `stop.command`.
     pub fn of(
         service: &sereno_config::Service,
+        account: &Account,
         argv: &[String],
         caller: &Env,
         extra: &BTreeMap<String, String>,
         host: &Host,
-    ) -> Result<Self, String> {
-        let mut env = sereno_config::service_env(service, caller)?;
+    ) -> Result<Self, PlanError> {
+        let mut env = sereno_config::service_env(service, account, caller)?;
         env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !service.cwd.is_dir() {
-            return Err(format!("cwd {} is not there", service.cwd.display()));
+            return Err(PlanError::NoFolder(service.cwd.clone()));
         }
-        let program = argv.first().ok_or("the command is empty")?;
+        let program = argv.first().ok_or(PlanError::NoCommand)?;
         let path = env.get("PATH").map(String::as_str);
         let program = sereno_config::resolve_program(program, &service.cwd, path)?;
         let mut strings: Vec<CString> =
             env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
         let mark = strings.len();
         strings.push(c_string(MARK)?);
-        let ids = ids(service)?;
+        let ids = ids(account);
         // A monitor runs checks as other users, with its own keyring.
         let own_keyring = ids.as_ref().is_some_and(|ids| ids.uid != os::own_ids().0)
             || extra.contains_key("SERENO_MONITOR");
@@ -101,37 +135,36 @@ impl Plan {
     }
 }
 
-fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, String> {
+fn limits(service: &sereno_config::Service, host: &Host) -> Result<Vec<(u32, Option<u64>)>, PlanError> {
     let mut limits = host.limits.clone();
     for (name, value) in &service.limits {
-        let number = os::limit_number(name).ok_or_else(|| format!("this system has no limit {name:?}"))?;
+        let number = os::limit_number(name).ok_or_else(|| PlanError::NoLimit(name.clone()))?;
         limits.retain(|(other, _)| *other != number);
         limits.push((number, *value));
     }
     Ok(limits)
 }
 
-pub(super) fn ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
-    let account = sereno_config::account(service.user.as_deref(), service.group.as_deref())?;
+pub(super) fn ids(account: &Account) -> Option<Ids> {
     if account.uid.is_none() && account.gid.is_none() {
-        return Ok(None);
+        return None;
     }
     let (uid, gid) = os::own_ids();
     let gid = account.gid.unwrap_or(gid);
-    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups };
-    Ok(Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups }))
+    let groups = if account.groups.is_empty() { vec![gid] } else { account.groups.clone() };
+    Some(Ids { uid: account.uid.unwrap_or(uid), gid, groups })
 }
 
 /// Returns the user and groups that may read the service's files, if they differ from the supervisor's.
-pub fn file_ids(service: &sereno_config::Service) -> Result<Option<Ids>, String> {
+pub fn file_ids(account: &Account) -> Option<Ids> {
     let (own, _) = os::own_ids();
-    Ok(ids(service)?.filter(|ids| ids.uid != own))
+    ids(account).filter(|ids| ids.uid != own)
 }
 
-fn c_string(text: &str) -> Result<CString, String> {
-    CString::new(text).map_err(|_| format!("{text:?} holds a NUL character"))
+fn c_string(text: &str) -> Result<CString, PlanError> {
+    CString::new(text).map_err(|_| PlanError::Nul(text.into()))
 }
 
-fn c_path(path: &Path) -> Result<CString, String> {
-    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| format!("{} holds a NUL", path.display()))
+fn c_path(path: &Path) -> Result<CString, PlanError> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| PlanError::NulInPath(path.into()))
 }

@@ -18,6 +18,8 @@ pub struct Report {
     pub latency: Option<Duration>,
     /// When the last check ended.
     pub at: BootInstant,
+    /// The time from one check to the next, now.
+    pub every: Duration,
     /// A text for the operator.
     pub detail: String,
     /// The port belongs to another process.
@@ -82,14 +84,14 @@ impl Reports {
     }
 
     /// Returns all monitors' reports of a check as a single fact.
-    pub fn fact(&self, check: &Name, every: Duration) -> Option<CheckFact> {
+    pub fn fact(&self, check: &Name) -> Option<CheckFact> {
         let (_, worst) = self.of(check)?;
         Some(CheckFact {
             passing: worst.passing,
             failures: worst.failures,
             foreign: worst.foreign,
             at: worst.at,
-            every,
+            every: worst.every,
         })
     }
 

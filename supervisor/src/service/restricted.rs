@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan;
+use super::plan::{self, PlanError};
 use super::{Service, World};
 use crate::os::{Confine, Ids, MARK};
 
@@ -31,7 +31,7 @@ impl Service {
     /// Returns the rights for its checks' commands; `None` if the service has all rights of the supervisor, as its
     /// checks then have too. The error says why the checks cannot be run: the user does not exist, or the environment
     /// cannot be read.
-    pub fn restricted(&self, world: &World) -> Option<Result<Restricted, String>> {
+    pub fn restricted(&self, world: &World) -> Option<Result<Restricted, PlanError>> {
         let spec = &self.spec;
         let is_free = spec.user.is_none() && spec.group.is_none();
         if is_free && spec.capabilities.is_none() && !spec.no_new_privileges {
@@ -49,9 +49,10 @@ impl Service {
         }))
     }
 
-    fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), String> {
-        let mut env = sereno_config::service_env(&self.spec, self.env_of_caller(world))?;
+    fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), PlanError> {
+        let account = self.account()?;
+        let mut env = sereno_config::service_env(&self.spec, account, self.env_of_caller(world))?;
         env.extend(self.env.extra.clone());
-        Ok((env, plan::ids(&self.spec)?))
+        Ok((env, plan::ids(account)))
     }
 }

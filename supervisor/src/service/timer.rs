@@ -110,7 +110,7 @@ impl Service {
     /// Returns why it has no next time although it has a cron line.
     pub fn timeless(&self) -> Option<String> {
         self.timer.as_ref().filter(|timer| timer.next().is_none())?;
-        self.cron()?.check_zone().err()
+        self.cron()?.check_zone().err().map(|error| error.to_string())
     }
 
     /// Returns how long a run of it may take.

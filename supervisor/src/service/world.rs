@@ -10,9 +10,10 @@ use sereno_config::Home;
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Key, Logs, RotationPolicy, Which};
-use crate::os::pipe::Output;
+use crate::os::pipe::{Output, ServiceEnd};
 use crate::os::{self, Birth, Cgroups, FdStores, Handle, Host, Ids, NotifySocket};
 
+use super::plan::PlanError;
 use super::{Fifos, NotifySockets, Service, StartFailure, plan};
 
 /// What all services share. Owned by the manager, lent to the drivers.
@@ -102,7 +103,8 @@ impl World {
     /// Listens on the notify socket of a service. `earlier` is its socket, if an earlier supervisor bound one.
     pub fn listen_to(&mut self, service: &Service, earlier: Option<Handle>) -> Result<(), StartFailure> {
         let address = self.notify_address(service);
-        let ids = plan::ids(&service.spec).map_err(StartFailure::Service)?;
+        let account = service.account().map_err(PlanError::from)?;
+        let ids = plan::ids(account);
         let listening = self.notify.listen(&service.name, address, ids.as_ref(), earlier, &self.fd_stores);
         listening.map_err(|error| StartFailure::io("its notify socket", &error))
     }
@@ -135,36 +137,47 @@ impl World {
         }
     }
 
-    /// Opens the outputs of a service for writing; a repeat does nothing. `fresh` means that no run of it has them open
-    /// yet.
-    pub fn open_outputs(&mut self, service: &mut Service, ids: Option<&Ids>, fresh: bool) -> io::Result<()> {
-        let nameless = |which: Which| !Output::is_named(&self.home.fifo(&service.name, which.word()));
-        if fresh
-            && service.outputs.fifos != Fifos::Closed
-            && (service.outputs.fifos == Fifos::Nameless || Which::BOTH.into_iter().any(nameless))
-        {
-            self.close_fifos(service);
+    /// Makes the outputs of a service, for its next run; does nothing if there are some that it can have.
+    pub fn make_outputs(&mut self, service: &mut Service, ids: Option<&Ids>) -> io::Result<()> {
+        let is_named = |which: Which| Output::is_named(&self.home.fifo(&service.name, which.word()));
+        match service.outputs.fifos {
+            Fifos::Open(_) if Which::BOTH.into_iter().all(is_named) => return Ok(()),
+            Fifos::Open(_) | Fifos::Nameless => self.close_fifos(service),
+            Fifos::Closed => {}
         }
-        if service.outputs.fifos != Fifos::Closed {
-            return Ok(());
-        }
-        let mut fifos = Fifos::Open;
+        let mut make = |which: Which| {
+            let (output, end) = Output::make(&self.home.fifo(&service.name, which.word()), ids)?;
+            self.read_output(service, which, output, true);
+            Ok::<_, io::Error>(end)
+        };
+        service.outputs.fifos = Fifos::Open([make(Which::Out)?, make(Which::Err)?]);
+        Ok(())
+    }
+
+    /// Opens the outputs of the current or the last run of a service, which an earlier supervisor has read.
+    pub fn open_outputs(&mut self, service: &mut Service) -> io::Result<()> {
+        let mut ends = Vec::new();
         for which in Which::BOTH {
             let path = self.home.fifo(&service.name, which.word());
             // If home was made again since this run began, the run writes to a FIFO that has no path any more.
-            let runs = service.processes.run.as_ref().filter(|_| !fresh).map(|run| run.process.pid());
-            let held = runs.and_then(|pid| Output::held_by(pid, which.number(), &path));
-            if held.is_some() {
-                fifos = Fifos::Nameless;
-            }
-            let output = held.map_or_else(|| Output::open(&path, ids), Ok)?;
-            self.fifos.insert(output.identity(), service.name.to_string());
-            self.fd_stores.output(service.name.as_str(), which.word(), &output);
-            let keep = self.keep(service, which);
-            self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
+            let runs = service.processes.run.as_ref().map(|run| run.process.pid());
+            let (output, end) = match runs.and_then(|pid| Output::held_by(pid, which.number(), &path)) {
+                Some(held) => (held, None),
+                None => Output::open(&path).map(|(output, end)| (output, Some(end)))?,
+            };
+            ends.extend(end);
+            self.read_output(service, which, output, false);
         }
-        service.outputs.fifos = fifos;
+        service.outputs.fifos = <[ServiceEnd; 2]>::try_from(ends).map_or(Fifos::Nameless, Fifos::Open);
         Ok(())
+    }
+
+    /// Begins to move an output into its file. `fresh` means that no run has written to it yet.
+    fn read_output(&mut self, service: &Service, which: Which, output: Output, fresh: bool) {
+        self.fifos.insert(output.identity(), service.name.to_string());
+        self.fd_stores.output(service.name.as_str(), which.word(), &output);
+        let keep = self.keep(service, which);
+        self.logs.open(key(&service.name, which), output, keep, service.output(which), fresh);
     }
 
     /// Closes the outputs of a service that is gone for good.
@@ -174,10 +187,13 @@ impl World {
     }
 
     fn close_fifos(&mut self, service: &mut Service) {
-        for which in Which::BOTH {
-            self.logs.close(key(&service.name, which));
+        let ends = match std::mem::replace(&mut service.outputs.fifos, Fifos::Closed) {
+            Fifos::Open(ends) => ends.map(Some),
+            Fifos::Nameless | Fifos::Closed => [None, None],
+        };
+        for (which, end) in Which::BOTH.into_iter().zip(ends) {
+            self.logs.close(key(&service.name, which), end);
         }
-        service.outputs.fifos = Fifos::Closed;
         self.fifos.retain(|_, owner| owner != service.name.as_str());
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn supervise(
     let mut children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();
     step("watching signals", signals.on_signals())?;
-    let (mut manager, handle, threads) = step("taking up the state", Manager::build(start))?;
+    let (mut manager, handle) = step("taking up the state", Manager::build(start))?;
     let logs = manager.logs();
     let (told, gone) = (handle.clone(), signals.clone());
     runtime.spawn(async move {
@@ -98,6 +98,7 @@ pub(super) fn supervise(
     if let Some(api) = api {
         api.end();
     }
-    logs.end(threads);
+    // What services write that go on waits in their pipes: a service that holds its pipe up can not delay this.
+    logs.end(over == Over::Down);
     Ok((over, lost))
 }

@@ -11,10 +11,11 @@ use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher, WatcherKind}
 use proto::Name;
 
 use super::rules::Wanted;
+use super::trouble::{Trouble, plain};
 
 /// The system's watcher, and the folders that it watches.
 pub(super) struct DirWatcher {
-    watcher: Result<RecommendedWatcher, String>,
+    watcher: Result<RecommendedWatcher, Trouble>,
     open: BTreeSet<PathBuf>,
     /// How many folders each service had at the last full look, plus those added since.
     counts: BTreeMap<Name, usize>,
@@ -25,7 +26,7 @@ pub(super) struct DirWatcher {
 struct Folders {
     wanted: BTreeMap<PathBuf, BTreeSet<Name>>,
     counts: BTreeMap<Name, usize>,
-    troubles: BTreeMap<Name, String>,
+    troubles: BTreeMap<Name, Trouble>,
     /// Whether a folder disappeared during the look. If nothing above it is watched, no event reports that.
     gone: bool,
 }
@@ -34,12 +35,12 @@ struct Folders {
 enum Closed {
     /// It disappeared during the look.
     Gone,
-    Trouble(String),
+    Trouble(Trouble),
 }
 
 /// The most folders of a service. For each removed folder the library goes through all of them: with 40,000 it used a
 /// whole core for 40 s, and no changes were reported meanwhile. Linux allows 8,192 to 1,048,576 for each user.
-const MOST_FOLDERS: usize = 8192;
+pub(super) const MOST_FOLDERS: usize = 8192;
 
 /// A folder that is missing at each of this many looks is not missing: the system lists it and does not let it be
 /// watched.
@@ -48,18 +49,17 @@ const LOOKS: usize = 100;
 impl DirWatcher {
     /// Creates the watcher; if the system has none, every look returns the reason as a trouble.
     pub(super) fn new(hear: impl Fn(notify::Result<notify::Event>) + Send + 'static) -> Self {
-        let watcher = notify::recommended_watcher(hear).map_err(|error| words(&error));
+        let watcher = notify::recommended_watcher(hear).map_err(|error| Trouble::from(&error));
         Self { watcher, open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
     /// Creates a watcher that returns this error at every look.
     pub(super) fn shut_by(error: &io::Error) -> Self {
-        let why = format!("the rights of its user can not be taken: {}", plain(error));
-        Self { watcher: Err(why), open: BTreeSet::new(), counts: BTreeMap::new() }
+        Self { watcher: Err(Trouble::Rights(plain(error))), open: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
     /// Watches exactly the wanted folders. Returns what cannot be watched, for each service.
-    pub(super) fn look_at(&mut self, wanted: &BTreeMap<Name, Wanted>) -> BTreeMap<Name, String> {
+    pub(super) fn look_at(&mut self, wanted: &BTreeMap<Name, Wanted>) -> BTreeMap<Name, Trouble> {
         self.look(|eyes| {
             let mut folders = Folders::default();
             for (name, wanted) in wanted {
@@ -95,7 +95,7 @@ impl DirWatcher {
 
     /// Repeats the look until nothing appears or disappears between the look at a folder and its watch. Returns the
     /// troubles of the last look.
-    fn look(&mut self, find: impl Fn(&mut Self) -> Folders) -> BTreeMap<Name, String> {
+    fn look(&mut self, find: impl Fn(&mut Self) -> Folders) -> BTreeMap<Name, Trouble> {
         let mut looks = 0;
         loop {
             let mut folders = find(self);
@@ -143,7 +143,7 @@ impl DirWatcher {
                 Ok(true)
             }
             Err(error) if is_not_there(&error) => Err(Closed::Gone),
-            Err(error) => Err(Closed::Trouble(words(&error))),
+            Err(error) => Err(Closed::Trouble(Trouble::from(&error))),
         }
     }
 
@@ -163,12 +163,9 @@ impl Folders {
             // Editors put a new file in its place: its folder reports on both.
             Ok(_) => self.add(name, root.parent().unwrap_or(root).into()),
             Err(error) => {
-                let why = if error.kind() == io::ErrorKind::NotFound {
-                    "is not there"
-                } else {
-                    "can not be looked at"
-                };
-                self.trouble(name, format!("{} {why}; watched as soon as it is", wanted.shown(root)));
+                let shown = wanted.shown(root);
+                let is_gone = error.kind() == io::ErrorKind::NotFound;
+                self.trouble(name, if is_gone { Trouble::Missing(shown) } else { Trouble::Hidden(shown) });
                 let there = root.ancestors().skip(1).find(|folder| folder.is_dir());
                 self.add(name, there.unwrap_or(root).into());
             }
@@ -186,9 +183,7 @@ impl Folders {
                 continue;
             }
             if self.counts.get(name).is_some_and(|count| *count >= MOST_FOLDERS) {
-                let shown = wanted.shown(root);
-                return self
-                    .trouble(name, format!("more than {MOST_FOLDERS} folders at {shown}: ignore some"));
+                return self.trouble(name, Trouble::TooManyFolders(wanted.shown(root)));
             }
             match fs::read_dir(&folder) {
                 Ok(entries) => {
@@ -201,8 +196,7 @@ impl Folders {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.gone(name, &folder),
                 Err(error) => {
-                    let shown = wanted.shown(&folder);
-                    self.trouble(name, format!("{shown} can not be looked at: {}", plain(&error)));
+                    self.trouble(name, Trouble::Unlisted(wanted.shown(&folder), plain(&error)));
                 }
             }
         }
@@ -217,11 +211,11 @@ impl Folders {
     /// Records a missing folder; reported only if further looks find the same.
     fn gone(&mut self, name: &Name, folder: &Path) {
         self.gone = true;
-        self.trouble(name, format!("{} comes and goes while it is looked at", folder.display()));
+        self.trouble(name, Trouble::ComesAndGoes(folder.into()));
     }
 
-    fn trouble(&mut self, name: &Name, words: String) {
-        self.troubles.entry(name.clone()).or_insert(words);
+    fn trouble(&mut self, name: &Name, trouble: Trouble) {
+        self.troubles.entry(name.clone()).or_insert(trouble);
     }
 }
 
@@ -236,27 +230,4 @@ fn is_not_there(error: &notify::Error) -> bool {
         ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
         _ => false,
     }
-}
-
-/// Describes an error, and what to do about it.
-fn words(error: &notify::Error) -> String {
-    /// "Too many open files": the limit of watchers for this user, which is reached first.
-    const EMFILE: i32 = 24;
-    match &error.kind {
-        ErrorKind::MaxFilesWatch => "too many folders for this system: ignore some, or `sysctl \
-                                     fs.inotify.max_user_watches=524288`, then `ctl apply`"
-            .into(),
-        ErrorKind::Io(error) if error.raw_os_error() == Some(EMFILE) => {
-            "too many watchers on this system: `sysctl fs.inotify.max_user_instances=512`, then restart Sereno"
-                .into()
-        }
-        ErrorKind::Io(error) => plain(error),
-        _ => error.to_string(),
-    }
-}
-
-/// Returns an error of the system without its number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

@@ -12,10 +12,12 @@
 //! | [`rules`] | which change counts for which service |
 //! | [`debouncer`] | merges changes in quick succession |
 //! | `dir_watcher` | which folders are watched |
+//! | [`trouble`] | why some are not |
 
 pub mod debouncer;
 mod dir_watcher;
 pub mod rules;
+pub mod trouble;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,6 +30,7 @@ use proto::Name;
 use debouncer::{Changed, Debouncer};
 use dir_watcher::DirWatcher;
 use rules::Wanted;
+use trouble::Trouble;
 
 use crate::os::{self, Ids};
 
@@ -37,7 +40,7 @@ pub enum News {
     /// Files of a service have changed, and are quiet again.
     Changed(Name, Changed),
     /// Tells which files of a service cannot be watched, and what to do about it; `None` if all are watched.
-    Trouble(Name, Option<String>),
+    Trouble(Name, Option<Trouble>),
 }
 
 /// A message to the thread.
@@ -119,7 +122,7 @@ struct Watcher {
     eyes: DirWatcher,
     calm: Debouncer,
     /// The trouble that was reported last.
-    told: BTreeMap<Name, Option<String>>,
+    told: BTreeMap<Name, Option<Trouble>>,
     /// Whether a new folder could not be watched: all folders are looked at again once it is quiet.
     troubled: bool,
 }

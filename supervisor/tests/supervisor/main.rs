@@ -2,6 +2,6 @@
 
 #[cfg(target_os = "linux")]
 mod flood;
-mod hostile;
+mod fuzz;
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;

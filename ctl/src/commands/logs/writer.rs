@@ -6,6 +6,7 @@ use proto::time::unstamp;
 use proto::v1::{LogStream, ReadLogsRequest, ReadLogsResponse};
 use proto::{Name, UNARY_DEADLINE};
 use serde::Serialize;
+use sereno_config::Selector;
 
 use crate::client::Supervisor;
 use crate::failure::{Done, Failure, note};
@@ -13,7 +14,6 @@ use crate::out::Out;
 use crate::render::Look;
 use crate::render::lines::{Last, Lines, Matches, Prefixes};
 use crate::render::time::rfc3339;
-use crate::view::is_meant_by;
 
 /// Writes the received log output.
 pub(super) struct Writer {
@@ -132,12 +132,13 @@ impl Form {
         let selectors = selectors.unwrap_or_default();
         let status = supervisor.status(false, UNARY_DEADLINE).await?;
         // A full name means one service; any other selector may match several.
-        let meant = |selector: &String| {
+        let meant = |text: &String| {
+            let selector = Selector::new(text);
             let services = status.services.iter();
-            let own = services.filter(|service| is_meant_by(selector, &service.name, &service.tags));
+            let own = services.filter(|service| selector.selects(&service.name, &service.tags));
             let mut names: Vec<String> = own.map(|service| service.name.clone()).collect();
-            if names.is_empty() && Name::new(selector).is_ok() {
-                names.push(selector.clone());
+            if names.is_empty() && Name::new(text).is_ok() {
+                names.push(text.clone());
             }
             names
         };

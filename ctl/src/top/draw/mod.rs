@@ -123,7 +123,7 @@ fn daemons(model: &Model) -> Vec<Line<'static>> {
             daemon("supervisor", Color::Green, text, brake)
         }
         Ok(_) => daemon("supervisor", Color::Red, "gone".into(), None),
-        Err(why) => daemon("supervisor", Color::Red, one_line(why), None),
+        Err(why) => daemon("supervisor", Color::Red, one_line(&why.to_string()), None),
     };
     let (monitors, others) = (view.monitors.iter().map(monitor), view.daemons.iter().map(other));
     iter::once(supervisor).chain(monitors).chain(others).collect()
@@ -132,7 +132,7 @@ fn daemons(model: &Model) -> Vec<Line<'static>> {
 fn monitor(view: &MonitorView) -> Line<'static> {
     let name = one_line(&view.name);
     match &view.answer {
-        Err(why) => daemon(&name, Color::Red, one_line(why), None),
+        Err(why) => daemon(&name, Color::Red, one_line(&why.to_string()), None),
         Ok(up) => {
             let noun = if up.targets == 1 { "target" } else { "targets" };
             let text = format!("up {}  {} {noun}", span(up.uptime), up.targets);

@@ -1,15 +1,15 @@
-//! `port`, `health` and `checks.<id>`. Each kind of check is a few groups of keys, which are written once.
+//! Keys of `port`, `health` and `checks.<id>`. The kinds of check share groups of keys, each of which is written once.
 
 use super::Kind::{Any, AnyTable, Choice, Duration, Flag, List, Table, Text, Whole};
 use super::Preset::{Is, IsOr, Words};
 use super::Range::{And, Says};
 use super::{COMMAND, Key, Keys, Kind, ON_FAILURE, PATH, REGEX, Range, SCALARS, TEXT, keys, words};
 
-/// The kinds of check that have keys of their own. Any other kind has those of [`CHECK_OTHER`].
+/// The kinds of check that have keys of their own. Any other kind has the keys of [`CHECK_OTHER`].
 pub(super) const CHECKS: [(&str, &Keys); 3] =
     [("tcp", &CHECK_TCP), ("http", &CHECK_HTTP), ("exec", &CHECK_EXEC)];
 
-/// The keys of a kind of check.
+/// Returns the keys of a kind of check.
 pub(crate) fn of_check(kind: &str) -> &'static Keys {
     CHECKS.iter().find(|(known, _)| *known == kind).map_or(&CHECK_OTHER, |(_, keys)| *keys)
 }
@@ -25,7 +25,7 @@ pub(super) static CHECK_OTHER: Keys =
 const EVERY_30S: &[Key] = &pace("30s", "2s");
 const EVERY_60S: &[Key] = &pace("60s", "5s");
 
-/// How often a check is made and how long it may take. The shortest interval is because a check is not a load test.
+/// Interval and timeout of a check. Intervals have a minimum, so that a check does not become a load test.
 const fn pace(interval: &'static str, timeout: &'static str) -> [Key; 2] {
     keys! {
         "interval": Duration("10ms") => Is(interval), "How often it is checked; the first time at a random moment.";

@@ -1,4 +1,4 @@
-//! The top of the file, `[supervisor]` and the monitors.
+//! Keys of the top of the file, of `[supervisor]` and of the monitors.
 
 use super::Kind::{Any, Duration, Flag, Later, List, Name, Named, Number, Table, Text, Whole};
 use super::Preset::{Is, Needed, Words};

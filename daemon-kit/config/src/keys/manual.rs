@@ -1,11 +1,11 @@
-//! The tables of `CONFIG.md`.
+//! Writes the tables of `CONFIG.md`.
 
 use super::{Key, Keys, Kind, Preset, Range, TABLES};
 use crate::value;
 
 const HEAD: &str = "| key | type | range | default | meaning |\n|---|---|---|---|---|\n";
 
-/// `CONFIG.md` with its tables written anew; the text around them stays. Panics where a table of keys has no place in it.
+/// Returns `CONFIG.md` with new tables; the text around them stays. Panics if `CONFIG.md` has no place for a table.
 pub fn manual(text: &str) -> String {
     let mut text = text.to_owned();
     for keys in TABLES {
@@ -20,7 +20,7 @@ pub fn manual(text: &str) -> String {
     text
 }
 
-/// One table: a row for each key in order of name, those that this version refuses last.
+/// Writes one table: a row for each key by name, and last the keys that this version refuses.
 fn table(keys: &Keys) -> String {
     let mut all: Vec<&Key> = keys.all().collect();
     all.sort_by_key(|key| (matches!(key.kind, Kind::Later), key.name));
@@ -45,7 +45,7 @@ fn row(key: &Key) -> String {
     format!("| `{}` | {} | {range} | {default} | {} |\n", key.name, name(&key.kind), key.doc)
 }
 
-/// What a type is called.
+/// Returns the name of a type.
 fn name(kind: &Kind) -> String {
     match kind {
         Kind::List(item) if !matches!(item, Kind::Any(_)) => format!("list of {}s", name(item)),
@@ -58,7 +58,7 @@ fn name(kind: &Kind) -> String {
     }
 }
 
-/// What it is called beside others.
+/// Returns the name of a type in a list of alternatives.
 fn short_name(kind: &Kind) -> String {
     let name = match kind {
         Kind::Flag => "boolean",
@@ -79,7 +79,7 @@ fn short_name(kind: &Kind) -> String {
     name.into()
 }
 
-/// The range that a type has by itself.
+/// Returns the range that follows from a type.
 fn range(kind: &Kind) -> String {
     match kind {
         Kind::Whole(least, most) => format!("{least} to {most}"),

@@ -1,4 +1,4 @@
-//! The table of keys: every key of `sereno.toml` with its type, range, default and meaning, written once.
+//! The table of keys: type, range, default and meaning of every key of `sereno.toml`, written once.
 //!
 //! The parser takes its ranges and defaults from here, [`schema()`] and the tables of `CONFIG.md` ([`manual()`]) are made
 //! from it, and so are the hints for mistyped keys.
@@ -37,9 +37,9 @@ use super::value;
 /// The keys of one kind of table.
 #[derive(Debug)]
 pub struct Keys {
-    /// Its name between the marks of `CONFIG.md` and under `$defs` of the schema.
+    /// Name between the marks of `CONFIG.md` and under `$defs` of the schema.
     pub table: &'static str,
-    /// Its keys, some of which other tables have too.
+    /// Groups of keys, some of which other tables share.
     groups: &'static [&'static [Key]],
 }
 
@@ -73,14 +73,14 @@ pub static TABLES: &[&Keys] = &[
     &CHECK_OTHER,
 ];
 
-/// A key, as parser, schema and manual know it.
+/// A key, for the parser, the schema and the manual.
 #[derive(Debug)]
 pub(super) struct Key {
     name: &'static str,
     kind: Kind,
     range: Range,
     default: Preset,
-    /// Its meaning, in Markdown.
+    /// Meaning of the key, in Markdown.
     doc: &'static str,
 }
 
@@ -90,9 +90,9 @@ pub(super) enum Kind {
     Flag,
     /// The word `false` alone.
     False,
-    /// A whole number from … to ….
+    /// A whole number of an inclusive range.
     Whole(i64, i64),
-    /// Any number from … to ….
+    /// A number of an inclusive range.
     Number(f64, f64),
     /// A duration of at least this.
     Duration(&'static str),
@@ -100,49 +100,49 @@ pub(super) enum Kind {
     Size(&'static str),
     /// A resource limit.
     Limit,
-    /// One of these words.
+    /// A word of this list.
     Choice(&'static [&'static str]),
     /// A name of letters and digits.
     Name,
-    /// A string: what it is called, its pattern (may be empty), and examples.
+    /// A string: the name of its type, its pattern (may be empty), and examples.
     Text(&'static str, &'static str, &'static [&'static str]),
     List(&'static Kind),
-    /// A table whose keys are up to the user.
+    /// A table with any keys, whose values have this type.
     Map(&'static Kind),
-    /// The same with [`Kind::Name`]s as keys.
+    /// A table whose keys are names, as in [`Kind::Name`].
     Named(&'static Kind),
     /// A string, a number or a boolean.
     Scalar,
     Table(&'static Keys),
-    /// A table of one of [`CHECKS`].
+    /// A table with the keys of one of [`CHECKS`].
     Check,
-    /// A table of anything.
+    /// A table that is not checked.
     AnyTable,
-    /// Any of these.
+    /// A value of any of these types.
     Any(&'static [Kind]),
-    /// The contract has the key, and this version refuses it.
+    /// A key of the contract that this version refuses.
     Later,
 }
 
-/// What the manual says about the range.
+/// The range, as the manual shows it.
 #[derive(Debug)]
 pub(super) enum Range {
-    /// What follows from the type.
+    /// The range of the type.
     OfKind,
-    /// What follows from the type, and these words.
+    /// The range of the type, followed by these words.
     And(&'static str),
-    /// These words, whatever the type.
+    /// These words instead of the range of the type.
     Says(&'static str),
 }
 
-/// What holds where a key is absent.
+/// The value that applies if a key is absent.
 #[derive(Debug)]
 pub(super) enum Preset {
-    /// This value, as the file would have it; a string without quotes.
+    /// A value, written as in the file; a string has no quotes.
     Is(&'static str),
-    /// The same, with words about when something else holds, which the parser works out.
+    /// A value, and words about when the parser uses another one.
     IsOr(&'static str, &'static str),
-    /// Words about what holds, as it is no value.
+    /// Words, if the default is not a fixed value.
     Words(&'static str),
     /// The key can not be absent, not even in `[defaults]`.
     Needed,
@@ -163,7 +163,7 @@ const PATHS: Kind = Kind::Any(&[PATH, Kind::List(&PATH)]);
 const URIS: Kind = Kind::Any(&[URI, Kind::List(&URI)]);
 const SCALARS: Kind = Kind::Map(&Kind::Scalar);
 
-/// The words of a choice whose meanings the parser knows.
+/// Returns the words of a choice without their meanings.
 const fn words<T: Copy, const N: usize>(choice: &[(&'static str, T); N]) -> [&'static str; N] {
     let mut words = [""; N];
     let mut at = 0;
@@ -174,7 +174,8 @@ const fn words<T: Copy, const N: usize>(choice: &[(&'static str, T); N]) -> [&'s
     words
 }
 
-/// Keys, one a line: `"name": type, range => default, "meaning";`, the range only where the type does not say all.
+/// Makes keys, one in each line: `"name": type, range => default, "meaning";`. The range is left out if the type says
+/// it.
 macro_rules! keys {
     (@range) => { Range::OfKind };
     (@range $range:expr) => { $range };
@@ -185,7 +186,7 @@ macro_rules! keys {
 use keys;
 
 impl Keys {
-    /// The keys of a table that may have any.
+    /// Creates the keys of a table that may have any.
     pub(super) const fn any() -> Self {
         Self { table: "", groups: &[] }
     }
@@ -194,12 +195,12 @@ impl Keys {
         self.groups.iter().copied().flatten()
     }
 
-    /// Those that this version takes.
+    /// Returns the names of the keys that this version accepts.
     fn known(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.all().filter(|key| !matches!(key.kind, Kind::Later)).map(|key| key.name)
     }
 
-    /// Why a key is refused, if it is.
+    /// Returns why a key is refused, if it is.
     pub(super) fn refuse(&self, key: &str) -> Option<Wrong> {
         match self.all().find(|known| known.name == key).map(|known| &known.kind) {
             Some(Kind::Later) => Some("is not in this version".into()),
@@ -208,13 +209,13 @@ impl Keys {
         }
     }
 
-    /// A key that the parser asks for by name.
+    /// Returns the key of this name. Panics if there is none.
     fn key(&self, name: &str) -> &'static Key {
         let found = self.all().find(|key| key.name == name);
         found.unwrap_or_else(|| panic!("{}.{name} is not in the table of keys", self.table))
     }
 
-    /// What the type of a key says of one kind, if it is that kind or one of several that are taken.
+    /// Returns what `pick` finds in the type of a key, or in one of its alternatives. Panics if it finds nothing.
     fn of_kind<T>(&self, name: &str, pick: impl Fn(&'static Kind) -> Option<T>) -> T {
         let kinds = match &self.key(name).kind {
             Kind::Any(kinds) => kinds,
@@ -224,7 +225,7 @@ impl Keys {
         found.unwrap_or_else(|| panic!("{}.{name} is read as another type than the table says", self.table))
     }
 
-    /// The range of a whole number.
+    /// Returns the range of a whole number.
     pub(super) fn whole(&self, name: &str) -> RangeInclusive<i64> {
         self.of_kind(name, |kind| match kind {
             Kind::Whole(least, most) => Some(*least..=*most),
@@ -232,7 +233,7 @@ impl Keys {
         })
     }
 
-    /// The range of a number.
+    /// Returns the range of a number.
     pub(super) fn number(&self, name: &str) -> RangeInclusive<f64> {
         self.of_kind(name, |kind| match kind {
             Kind::Number(least, most) => Some(*least..=*most),
@@ -240,7 +241,7 @@ impl Keys {
         })
     }
 
-    /// The least duration or size, as text.
+    /// Returns the least duration or size, as text.
     pub(super) fn least(&self, name: &str) -> &'static str {
         self.of_kind(name, |kind| match kind {
             Kind::Duration(least) | Kind::Size(least) => Some(*least),
@@ -248,7 +249,7 @@ impl Keys {
         })
     }
 
-    /// The keys of a table below.
+    /// Returns the keys of a table below.
     pub(super) fn table(&self, name: &str) -> &'static Self {
         self.of_kind(name, |kind| match kind {
             Kind::Table(keys) => Some(*keys),
@@ -256,21 +257,21 @@ impl Keys {
         })
     }
 
-    /// The default of a key, read as the value would be.
+    /// Returns the default of a key, read like a value of the file.
     pub(super) fn default<T, W: Into<Wrong>>(&self, name: &str, read: impl Fn(&Node) -> Result<T, W>) -> T {
         let node = self.key(name).default_node();
         let value = node.and_then(|node| read(&node).ok());
         value.unwrap_or_else(|| panic!("{}.{name} has no good default in the table of keys", self.table))
     }
 
-    /// The default of a duration.
+    /// Returns the default of a duration.
     pub(super) fn default_duration(&self, name: &str) -> Duration {
         self.default(name, value::duration(self.least(name)))
     }
 }
 
 impl Key {
-    /// The default as a value, if it is one.
+    /// Returns the default as a value, if it is one.
     fn default_node(&self) -> Option<Node> {
         let (Preset::Is(written) | Preset::IsOr(written, _)) = self.default else { return None };
         let node = |value| Node { at: None, key_at: None, path: self.name.into(), value };
@@ -287,7 +288,7 @@ impl Key {
     }
 }
 
-/// The nearest of some names, if any is near enough to be what was meant.
+/// Returns the name nearest to a word, if one is near enough to be a mistyping.
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);

@@ -1,4 +1,4 @@
-//! When a service is started or ended: `restart`, `schedule`, `watch`, `watchdog`.
+//! Keys about when a service is started or stopped: `restart`, `schedule`, `watch`, `watchdog`.
 
 use super::Kind::{Any, Choice, Duration, List, Number, Table, Text, Whole};
 use super::Preset::{Is, IsOr, Words};
@@ -9,13 +9,13 @@ use crate::schedule::Overlap;
 
 pub(crate) const POLICIES: [(&str, Policy); 3] =
     [("always", Policy::Always), ("on-failure", Policy::OnFailure), ("never", Policy::Never)];
-/// Whether it is tried again.
+/// The words of `restart.give_up`, with whether the service is retried.
 pub(crate) const GIVE_UP: [(&str, bool); 2] = [("stop", false), ("retry", true)];
-/// Whether a missed time is made up for.
+/// The words of `schedule.missed`, with whether a missed time is made up for.
 pub(crate) const MISSED: [(&str, bool); 2] = [("run", true), ("skip", false)];
 pub(crate) const OVERLAPS: [(&str, Overlap); 3] =
     [("skip", Overlap::Skip), ("queue", Overlap::Queue), ("kill", Overlap::Kill)];
-/// Whether a failing check must show that work is waiting.
+/// The words of `watchdog.evidence`, with whether a failing check is needed.
 pub(crate) const EVIDENCE: [(&str, bool); 2] = [("any", true), ("none", false)];
 pub(crate) const ON_FAILURE: [(&str, OnFailure); 2] =
     [("restart", OnFailure::Restart), ("report", OnFailure::Report)];
@@ -73,7 +73,7 @@ pub(crate) static WATCH: Keys = Keys {
     }],
 };
 
-/// Its times are looked at a few times within each, so they are not below a second.
+/// The keys of `watchdog`. The supervisor looks several times within each duration, so none is below a second.
 pub(crate) static WATCHDOG: Keys = Keys {
     table: "watchdog",
     groups: &[&keys! {

@@ -1,11 +1,11 @@
-//! The JSON Schema of the file.
+//! Writes the JSON Schema of the file.
 
 use serde_json::{Map, Value, json};
 
 use super::{CHECKS, Key, Keys, Kind, Preset, TABLES, check::CHECK_OTHER};
 use crate::value;
 
-/// The JSON Schema of `sereno.toml`, for editors.
+/// Returns the JSON Schema of `sereno.toml`, for editors.
 pub fn schema() -> String {
     let mut defs: Map<String, Value> =
         TABLES.iter().map(|keys| (keys.table.into(), of_table(keys))).collect();
@@ -47,7 +47,7 @@ fn of_key(key: &Key) -> Value {
     schema
 }
 
-/// Markdown without its marks: no backticks, and of a link its words.
+/// Removes the marks of Markdown: backticks, and the targets of links.
 fn plain(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;
@@ -60,7 +60,7 @@ fn plain(markdown: &str) -> String {
     text.replace('`', "")
 }
 
-/// What is before the first link, its words, and what is after it.
+/// Splits at the first link: the text before it, its words, and the text after it.
 fn link(text: &str) -> Option<(&str, &str, &str)> {
     let (before, target) = text.split_once("](")?;
     let (before, label) = before.rsplit_once('[')?;
@@ -118,7 +118,7 @@ fn size() -> Value {
     json!({ "type": "string", "pattern": "^[0-9.]+ *([kKmMgGtTpP]i?)?[bB]?$" })
 }
 
-/// One of `checks.<id>`: its keys follow from its kind.
+/// Returns the schema of `checks.<id>`, whose keys depend on its kind.
 fn any_check() -> Value {
     let rule = |kind: Value, keys: &Keys| {
         let condition = json!({ "properties": { "kind": kind }, "required": ["kind"] });

@@ -1,4 +1,4 @@
-//! `[services.NAME]` and what is below it, but for checks and for when it is started or ended.
+//! Keys of `[services.NAME]` and the tables below it, except those of `check` and `restart`.
 
 use super::Kind::{
     Any, Check, Choice, Duration, False, Flag, Limit, List, Map, Name, Named, Size, Table, Text, Whole,
@@ -34,14 +34,14 @@ pub(crate) static SERVICE: Keys = Keys {
         "env": SCALARS => Words("none"), "Variables, on top of all others. Names that begin with `SERENO_` are taken.";
         "env_file": PATHS, Says("1 MiB each at most") => Words("none"), "Files of `NAME=value` lines; later ones and `env` come before earlier ones.";
         "env_inherit": Any(&[Flag, List(&TEXT)]) => Is("true"), "What of the caller's environment it gets: all (never `SERENO_*`), nothing, or these names.";
-        "group": ACCOUNT, Says("a group of `/etc/group`, or a number") => Words("that of `user`"), "Runs as this group.";
+        "group": ACCOUNT, Says("a group that the system knows, or a number") => Words("that of `user`"), "Runs as this group.";
         "health": Any(&[TEXT, Table(&HEALTH)]) => Words("none"), "An HTTP check. A string is short for `{ url = … }`.";
         "instances": Whole(1, 100) => Words("none: one, under its plain name"), "So many of it, each a service of its own: `web:0`, `web:1`, …. `web` means all of them, in commands and in `depends_on`. `${INSTANCE}` is the number in every string but `shell`, so that ports can differ; the process finds it in `SERENO_INSTANCE`.";
         "limits": Table(&LIMITS) => ITS_PARENTS, "Resource limits.";
         "linux": Table(&SERVICE) => Words("none"), "Keys that hold only on Linux.";
         "log": Table(&LOG) => Words("see `log`"), "How its output is kept.";
         "macos": Table(&SERVICE) => Words("none"), "Keys that hold only on macOS.";
-        // Nothing that could be meant runs in less than 1 MB.
+        // No program runs in less than 1 MB.
     "memory_max": Size("1MB") => Words("no limit"), "More memory than this, of all its processes together, and it is restarted. No crash: the streak stays as it is. The kernel's own limit where the supervisor may set one (a cgroup v2 with the memory controller), else looked at every 5 s.";
         "nice": Whole(-20, 19) => ITS_PARENTS, "Priority.";
         "no_new_privileges": Flag => Is("false"), "Neither it nor what it starts can gain rights by a setuid program. Linux.";
@@ -55,7 +55,7 @@ pub(crate) static SERVICE: Keys = Keys {
         "stop": Table(&STOP) => Words("see `stop`"), "How it is ended.";
         "tags": List(&Name) => Is("[]"), "For selectors such as `tag:web`.";
         "umask": Text("octal string", "^(0o)?[0-7]{1,4}$", &[]), Says(r#"`"000"` to `"777"`"#) => ITS_PARENTS, "File mode creation mask.";
-        "user": ACCOUNT, Says("a user of `/etc/passwd`, or a number") => ITS_PARENTS, "Runs as this user, whose `HOME`, `USER` and `LOGNAME` it gets.";
+        "user": ACCOUNT, Says("a user that the system knows, or a number") => ITS_PARENTS, "Runs as this user, whose `HOME`, `USER` and `LOGNAME` it gets.";
         "watch": Any(&[Flag, PATH, List(&PATH), Table(&WATCH)]) => Is("false"), "A change to any of these files restarts it. `true` watches `cwd`; a path or a list is short for `{ paths = … }`.";
         "watchdog": Table(&WATCHDOG) => Words("none"), "When it counts as frozen although it lives.";
         "windows": Table(&SERVICE) => Words("none"), "Keys that hold only on Windows.";
@@ -101,7 +101,7 @@ pub(crate) static LOG: Keys = Keys {
     groups: &[&keys! {
         "compress": Flag => Is("true"), "Whether rotated files from the second on are compressed.";
         "keep": Whole(0, 1000) => Is("10"), "So many rotated files are kept.";
-        // Below 1 KB, more time would go into rotating than into writing.
+        // Below 1 KB, rotating would take more time than writing.
     "max_size": Size("1KB") => Is("50MB"), "A file is rotated at this size.";
         "stderr": PATH => Words("`log/NAME.err.log` in home"), "Where stderr is kept.";
         "stdout": PATH => Words("`log/NAME.out.log` in home"), "Where stdout is kept.";

@@ -12,7 +12,8 @@ fn no_table_has_a_key_twice() {
     }
 }
 
-/// Those of choices and lists are looked at by form only: the parser reads them with the meanings of their words.
+/// Checks the defaults. Those of choices and lists are checked for their form only: the parser knows the meanings of
+/// the words.
 #[test]
 fn every_default_is_a_good_value() {
     let mut seen = 0;

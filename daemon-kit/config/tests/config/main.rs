@@ -6,8 +6,8 @@ mod cases;
 mod common;
 mod contract;
 mod file;
+mod fuzz;
 mod guard;
-mod hostile;
 mod instances;
 #[path = "../../../../fuzz/mutate.rs"]
 mod mutate;

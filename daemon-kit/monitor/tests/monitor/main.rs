@@ -1,7 +1,7 @@
 //! A whole monitor with a fake probe, against a fake supervisor over a real Unix socket.
 #![cfg(unix)]
 
-mod hostile;
+mod fuzz;
 #[path = "../../../../fuzz/mutate.rs"]
 mod mutate;
 mod supervisor;

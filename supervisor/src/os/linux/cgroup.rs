@@ -34,24 +34,44 @@ pub struct Cgroup {
     pub(super) ooms_seen: [AtomicU64; 2],
 }
 
+/// Why cgroups are not used.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCgroups {
+    /// The environment says so.
+    #[error("switched off by SERENO_CGROUP")]
+    Off,
+    /// The system has none of version 2.
+    #[error("no cgroup v2 is mounted")]
+    NotMounted,
+    /// None can be made in this folder.
+    #[error("{}: {}", .0.display(), .1)]
+    Folder(PathBuf, io::Error),
+    /// No process can be started in one.
+    #[error("entering one: {0}")]
+    Entering(io::Error),
+    /// The kernel is too old to kill all processes of one.
+    #[error("this kernel has no cgroup.kill (Linux 5.14)")]
+    NoKill,
+}
+
 impl Cgroups {
     /// Looks for a usable folder below the supervisor's own cgroup, and tests it by starting a process in a cgroup. The
     /// error says why cgroups are not used.
-    pub fn probe(instance: &str) -> Result<Self, String> {
+    pub fn probe(instance: &str) -> Result<Self, NoCgroups> {
         if std::env::var("SERENO_CGROUP").is_ok_and(|value| value == "off") {
-            return Err("switched off by SERENO_CGROUP".into());
+            return Err(NoCgroups::Off);
         }
-        let own = own_v2_cgroup().ok_or("no cgroup v2 is mounted")?;
+        let own = own_v2_cgroup().ok_or(NoCgroups::NotMounted)?;
         // If the supervisor is in its own leaf, the services' cgroups are beside that leaf.
         let above = own.parent().filter(|_| own.ends_with(memory::LEAF)).unwrap_or(&own);
         let cgroups = Self { base: above.join(format!("sereno-{instance}")) };
         let trial =
-            cgroups.service("probe").map_err(|error| format!("{}: {error}", cgroups.base.display()))?;
-        let result = spawn::can_enter(trial.descriptor()).map_err(|error| format!("entering one: {error}"));
+            cgroups.service("probe").map_err(|error| NoCgroups::Folder(cgroups.base.clone(), error))?;
+        let result = spawn::can_enter(trial.descriptor()).map_err(NoCgroups::Entering);
         let killable = trial.path.join("cgroup.kill").exists();
         let _ = fs::remove_dir(&trial.path);
         result?;
-        if killable { Ok(cgroups) } else { Err("this kernel has no cgroup.kill (Linux 5.14)".into()) }
+        if killable { Ok(cgroups) } else { Err(NoCgroups::NoKill) }
     }
 
     pub(super) fn base(&self) -> &Path {

@@ -10,14 +10,7 @@ use rustix::fs::Gid;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::lifecycle::BootInstant;
-use crate::os::Ids;
-
-/// Facts about the host, read when this process began.
-#[derive(Debug, Clone, Default)]
-pub struct Host {
-    /// The limits for services: those from before the supervisor raised its own.
-    pub limits: Vec<(u32, Option<u64>)>,
-}
+use crate::os::{Host, Ids};
 
 /// Returns the current time on the boot clock.
 pub fn now() -> BootInstant {

@@ -1,45 +1,31 @@
-//! A look at the processes of a service: whether they make progress, how much memory they use, and which are stuck.
+//! What a process uses, and whether it is stuck.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 
-use super::{Cgroup, proc};
-use crate::os::Look;
+use super::proc;
 
-/// Looks at the processes of a run. `stuck` also looks for stuck processes.
-pub fn look(leader: u32, cgroup: Option<&Cgroup>, stuck: bool) -> Look {
-    let pids = cgroup.map_or_else(|| proc::descendants(leader), Cgroup::pids);
-    let mut look = Look::default();
-    let mut used = DefaultHasher::new();
-    for pid in &pids {
-        let Some(stat) = proc::stat(*pid) else { continue };
-        (pid, stat.start, stat.ticks()).hash(&mut used);
-        look.memory += stat.memory();
-        if stuck {
-            look.stuck.extend(in_words(*pid, &stat));
-            let dead = proc::children(*pid).into_iter().filter(|child| !pids.contains(child));
-            look.stuck.extend(dead.filter_map(|child| in_words(child, &proc::stat(child)?)));
-        }
-    }
-    look.used = used.finish();
-    look
+/// Returns what changes with its CPU time, and its resident memory in bytes.
+pub(in crate::os) fn used(pid: u32) -> Option<(impl Hash, u64)> {
+    let stat = proc::stat(pid)?;
+    Some(((stat.start, stat.ticks()), stat.memory()))
 }
 
-fn in_words(pid: u32, stat: &proc::Stat) -> Option<String> {
-    let meaning = match stat.state() {
+/// Returns the name of a stuck process, and its state in words.
+pub(in crate::os) fn stuck_in(pid: u32) -> Option<(String, &'static str)> {
+    let meaning = match proc::stat(pid)?.state() {
         b'D' => "D (waits for the kernel)",
         b'Z' => "Z (dead, waited for by nobody)",
         b'T' | b't' => "T (stopped)",
         _ => return None,
     };
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let name = String::from_utf8_lossy(&name).trim_end().to_string();
-    Some(format!("pid {pid} {name} is in state {meaning}"))
+    Some((String::from_utf8_lossy(&name).trim_end().to_string(), meaning))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::os::{Look, look};
 
     #[test]
     fn sees_what_moves_what_is_held_and_who_is_stuck() {

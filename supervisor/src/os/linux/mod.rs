@@ -7,13 +7,13 @@
 //! | `spawn` | starts a process in its own session, from prepared strings |
 //! | `start_failure` | why a start failed, as its child reports it |
 //! | `process` | a pidfd: wait, reap, signal |
-//! | `tree` | what belongs to a run: group, cgroup, orphans |
+//! | `tree` | what belongs to a run: cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where the system allows it |
-//! | `look`, `memory` | what a service uses, and what it may use |
+//! | `look`, `memory` | what a process uses, and what a service may use |
 //! | `oom` | keeps the OOM killer from the supervisor |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
 //! | `proc` | reads `/proc` |
-//! | `ports` | which process listens on which port |
+//! | `ports` | which processes hold a socket |
 //! | `path_watch` | reports that a path no longer names the same file |
 //! | `pipe` | FIFOs and `splice` |
 //! | `again` | how this process was started, and starting it again the same way |
@@ -25,14 +25,14 @@ mod cgroup;
 mod clone;
 mod confine;
 mod host;
-mod look;
+pub(super) mod look;
 mod memory;
 mod notify;
 mod oom;
 mod path_watch;
 pub mod pipe;
-mod ports;
-mod proc;
+pub(super) mod ports;
+pub(super) mod proc;
 mod process;
 mod spawn;
 mod start_failure;
@@ -40,20 +40,17 @@ mod tree;
 
 pub use again::{come_back, own_program, surroundings};
 pub use alarm::Alarm;
-pub use cgroup::{Cgroup, Cgroups};
+pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use host::{
-    Host, boot_id, instance_of, limit_number, now, one_heap, raise_descriptor_limit, random_id,
-    reach_files_as, subreaper, trim_heap, trim_text,
+    boot_id, instance_of, limit_number, now, one_heap, raise_descriptor_limit, random_id, reach_files_as,
+    subreaper, trim_heap, trim_text,
 };
-pub use look::look;
 pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
 pub use oom::spare_from_oom;
 pub use path_watch::PathWatch;
-pub use ports::stranger_on;
 pub use proc::{descendants, orphans, scan, usage_of};
 pub use process::Process;
 pub use spawn::spawn;
-pub use tree::{Left, Tree};
 
 pub use super::unix::*;

@@ -8,7 +8,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::os::unix::files::{Named, named};
+use crate::os::unix::files::{Named, above, named};
 
 /// Watches some paths with inotify, without polling.
 #[derive(Debug, Default)]
@@ -25,12 +25,7 @@ impl PathWatch {
         let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
         // Deleting a file that is still open only changes its link count.
         let whole = itself | WatchFlags::ATTRIB | WatchFlags::DELETE;
-        let above: std::collections::BTreeSet<&Path> = paths
-            .iter()
-            .flat_map(|path| path.ancestors().skip(1))
-            .filter(|path| !paths.contains(path))
-            .collect();
-        for path in above {
+        for path in above(paths) {
             // A folder that may not be read is not watched.
             let _ = inotify::add_watch(&inotify, path, itself);
         }

@@ -5,13 +5,21 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fs::{Mode, OFlags, mkfifoat};
 use rustix::pipe::SpliceFlags;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
 use crate::os::Ids;
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
+pub use crate::os::unix::service_end::ServiceEnd;
 
 /// The supervisor's end of an output of a service.
 #[derive(Debug)]
@@ -21,17 +29,35 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens the FIFO at a path, creating it if needed; it belongs to the user that the service runs as.
+    /// Makes a new FIFO in place of what is at a path; it belongs to the user that the service runs as. Returns both
+    /// ends. Nobody else has it yet, so that nobody can hold these calls up.
     ///
     /// Opened for reading and writing, so that the last writer's end is no event. Non-blocking; the flags are separate
     /// from the service's, which has its own file description.
-    pub fn open(path: &Path, ids: Option<&Ids>) -> io::Result<Self> {
-        match mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+    pub fn make(path: &Path, ids: Option<&Ids>) -> io::Result<(Self, ServiceEnd)> {
+        match rustix::fs::unlink(path) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fifo = rustix::fs::open(path, flags, Mode::empty())?;
+        mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR)?;
+        let both = Self::open_ends(path, path)?;
+        if let Some(ids) = ids {
+            // Changes what was opened, not what is at the path by now.
+            std::os::unix::fs::fchown(&both.0.fifo, Some(ids.uid), Some(ids.gid))?;
+        }
+        Ok(both)
+    }
+
+    /// Opens the FIFO at a path, which a running service may have open, and may hold up: waits for that only briefly.
+    pub fn open(path: &Path) -> io::Result<(Self, ServiceEnd)> {
+        let path = path.to_owned();
+        within_patience(move || Self::open_ends(&path, &path))
+    }
+
+    fn open_ends(path: &Path, named: &Path) -> io::Result<(Self, ServiceEnd)> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let links = if path == named { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let fifo = rustix::fs::open(path, flags | OFlags::NONBLOCK | links, Mode::empty())?;
         let stat = rustix::fs::fstat(&fifo)?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Fifo {
             return Err(io::Error::new(
@@ -39,11 +65,8 @@ impl Output {
                 "something that is no FIFO is in its place",
             ));
         }
-        if let Some(ids) = ids {
-            // Changes what was opened, not what is at the path by now.
-            std::os::unix::fs::fchown(&fifo, Some(ids.uid), Some(ids.gid))?;
-        }
-        Ok(Self { fifo, identity: (stat.st_dev, stat.st_ino) })
+        let end = ServiceEnd::new(rustix::fs::open(path, flags | links, Mode::empty())?);
+        Ok((Self { fifo, identity: (stat.st_dev, stat.st_ino) }, end))
     }
 
     /// Returns the FIFO that a process has open as this descriptor, if it was the FIFO of this path and that path, or
@@ -56,12 +79,9 @@ impl Output {
         if name.file_name() != path.file_name() || name.parent()?.file_name() != path.parent()?.file_name() {
             return None;
         }
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fifo = rustix::fs::open(&place, flags, Mode::empty()).ok()?;
-        let stat = rustix::fs::fstat(&fifo).ok()?;
-        let identity = (stat.st_dev, stat.st_ino);
-        let is_fifo = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo;
-        (is_fifo && Self::identity_of(path) != Some(identity)).then_some(Self { fifo, identity })
+        let (place, own) = (std::path::PathBuf::from(place), path.to_owned());
+        let (held, _) = within_patience(move || Self::open_ends(&place, &own)).ok()?;
+        (Self::identity_of(path) != Some(held.identity)).then_some(held)
     }
 
     /// Returns another descriptor of the same end.
@@ -84,11 +104,6 @@ impl Output {
         use std::os::unix::fs::MetadataExt;
         let meta = std::fs::symlink_metadata(path).ok()?;
         Some((meta.dev(), meta.ino()))
-    }
-
-    /// Opens a new file description for the service, so that changes to its flags affect only the service.
-    pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
     /// Enlarges the pipe while its writer floods. Returns `false` if the user's limit for pipes refuses.
@@ -121,6 +136,73 @@ impl Output {
     pub fn discard(&self) -> io::Result<usize> {
         let mut buffer = [0_u8; 16 * 1024];
         Ok(rustix::io::read(&self.fifo, &mut buffer)?)
+    }
+}
+
+/// Calls that a service holds up, on threads that were left behind.
+static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns whether a thread of this process is stuck with opening a pipe.
+pub fn is_opening_stuck() -> bool {
+    LEFT_BEHIND.load(Ordering::Relaxed) > 0
+}
+
+/// Does what a service may hold up, on a thread of its own, and waits for it only briefly.
+fn within_patience<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    /// On a healthy host it takes microseconds.
+    const PATIENCE: Duration = Duration::from_millis(250);
+    let (sender, answer) = mpsc::sync_channel(1);
+    LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
+    let started = thread::Builder::new().name("open".into()).stack_size(64 * 1024).spawn(move || {
+        let done = work();
+        LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+        // Fails if it came too late; what was opened is closed again then.
+        let _ = sender.send(done);
+    });
+    if let Err(error) = started {
+        LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+        return Err(error);
+    }
+    answer.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "a process holds the pipe up, and it is not read"))
+    })
+}
+
+/// Rings when a thread that set it has not put it off in time: that thread may be stuck.
+#[derive(Debug)]
+pub struct StallTimer(OwnedFd);
+
+impl StallTimer {
+    /// Whether a service can hold up a thread of this process on this system.
+    pub const IS_NEEDED: bool = true;
+
+    /// Makes a timer that is off.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?))
+    }
+
+    /// Sets when it rings, from now on; zero turns it off.
+    pub fn set(&self, after: Duration) {
+        let value = Timespec {
+            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(after.subsec_nanos()),
+        };
+        let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timer = Itimerspec { it_interval: nothing, it_value: value };
+        // Fails only for times that are no times.
+        let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &timer);
+    }
+
+    /// Waits until it rings. Returns `false` if it never will.
+    pub fn rings(&self) -> bool {
+        loop {
+            match rustix::io::read(&self.0, &mut [0_u8; 8]) {
+                Err(rustix::io::Errno::INTR) => {}
+                read => return read.is_ok(),
+            }
+        }
     }
 }
 
@@ -194,9 +276,9 @@ impl Poller {
 
     /// Waits until an output has bytes, a wake comes or the time is over. Fills `ready` with the keys of outputs that
     /// have bytes.
-    pub fn wait(&self, timeout: Option<std::time::Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
+    pub fn wait(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
-        let mut timeout = timeout.map(|time| rustix::event::Timespec {
+        let mut timeout = timeout.map(|time| Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(time.subsec_nanos()),
         });
@@ -207,7 +289,7 @@ impl Poller {
                 Err(rustix::io::Errno::INTR) => return Ok(()),
                 waited => waited?,
             };
-            *time = rustix::event::Timespec::default();
+            *time = Timespec::default();
         }
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
         let (events, _) = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {

@@ -1,71 +1,31 @@
-//! Finds the process that already holds a port: done off the hot path, when a service starts.
+//! Which processes hold a socket, and what is known of them.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sereno_sockets::{Listener, listeners};
+use super::proc;
+use crate::os::unix::marks::Fifos;
 
-use super::proc::{self, Fifos};
-use crate::os::Stranger;
-
-/// How many characters of a command are shown.
-const MAX_COMMAND: usize = 100;
-/// Bytes of it that are read.
+/// Bytes of a command that are read.
 const MAX_BYTES: u64 = 4096;
 /// Maximum number of descriptors of a process to look at, the lowest numbers first: a process can have a million.
 const MAX_DESCRIPTORS: usize = 4096;
 
-/// Returns a process that listens on one of these addresses and does not belong to the service that was just started.
-pub fn stranger_on(
-    addresses: &[SocketAddr],
-    leader: u32,
-    instance: &str,
-    service: &str,
-) -> Option<(u16, Stranger)> {
-    let listeners = listeners();
-    let taken = addresses.iter().find_map(|address| {
-        let here = listeners.iter().filter(|listener| gets(listener.local, *address));
-        let here: Vec<&Listener> = here.collect();
-        (!here.is_empty()).then_some((address.port(), here))
-    });
-    let (port, here) = taken?;
-    let sockets: Vec<String> = here.iter().map(|listener| format!("socket:[{}]", listener.inode)).collect();
+/// Returns the processes that hold one of these sockets; `None` if one of `own` does.
+pub(in crate::os) fn holders(inodes: &[u64], own: &BTreeSet<u32>) -> Option<Vec<u32>> {
+    let sockets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     // The service's own processes come first: that is cheap, and they may listen by now.
-    let own: BTreeSet<u32> = proc::descendants(leader).into_iter().chain([std::process::id()]).collect();
     if own.iter().any(|pid| holds(*pid, &sockets)) {
         return None;
     }
-    let holders: Vec<u32> = processes().filter(|pid| !own.contains(pid) && holds(*pid, &sockets)).collect();
-    let marks = |pid: u32| proc::owner(pid, instance, &Fifos::default()).map(|(service, _)| service);
-    if holders.iter().any(|pid| marks(*pid).is_some_and(|of| of == service)) {
-        return None;
-    }
-    let user = here.first()?.user;
-    let stranger = match holders.first() {
-        Some(pid) => Stranger {
-            pid: *pid,
-            command: command(*pid),
-            user,
-            service: marks(*pid),
-            age: age(*pid),
-            folder: fs::read_link(format!("/proc/{pid}/cwd")).ok(),
-        },
-        // The process has ended meanwhile, if this user could have seen it.
-        None if user == rustix::process::getuid().as_raw() || rustix::process::getuid().is_root() => {
-            return None;
-        }
-        None => Stranger { pid: 0, command: String::new(), user, service: None, age: None, folder: None },
-    };
-    Some((port, stranger))
+    Some(processes().filter(|pid| !own.contains(pid) && holds(*pid, &sockets)).collect())
 }
 
-/// Returns whether a listener blocks the address: it listens on it, or on all addresses.
-fn gets(local: SocketAddr, address: SocketAddr) -> bool {
-    let (ip, wanted) = (local.ip().to_canonical(), address.ip().to_canonical());
-    let every = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
-    local.port() == address.port() && (ip == wanted || every)
+/// Returns the service and run that a process's mark names.
+pub(in crate::os) fn owner(pid: u32, instance: &str) -> Option<(String, u64)> {
+    proc::owner(pid, instance, &Fifos::default())
 }
 
 fn processes() -> impl Iterator<Item = u32> {
@@ -84,18 +44,24 @@ fn holds(pid: u32, sockets: &[String]) -> bool {
     )
 }
 
-fn command(pid: u32) -> String {
+/// Returns a process's command line, or its name if it has none.
+pub(in crate::os) fn command(pid: u32) -> String {
     let read = |what: &str| proc::read_memory(pid, what, MAX_BYTES).unwrap_or_default();
     let line = Some(read("cmdline")).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
-    let line = String::from_utf8_lossy(&line).trim_end_matches(['\0', '\n']).replace('\0', " ");
-    line.chars().map(proto::text::printable).take(MAX_COMMAND).collect()
+    String::from_utf8_lossy(&line).trim_end_matches(['\0', '\n']).replace('\0', " ")
 }
 
-fn age(pid: u32) -> Option<Duration> {
+/// Returns how long a process has been running.
+pub(in crate::os) fn age(pid: u32) -> Option<Duration> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime = Duration::try_from_secs_f64(uptime.split(' ').next()?.parse().ok()?).ok()?;
     let began = Duration::from_secs(proc::start_time(pid)? / rustix::param::clock_ticks_per_second());
     Some(uptime.saturating_sub(began))
+}
+
+/// Returns a process's working folder.
+pub(in crate::os) fn folder(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
 #[cfg(test)]
@@ -103,26 +69,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-
-    fn at(address: &str) -> SocketAddr {
-        address.parse().expect("an address")
-    }
-
-    #[test]
-    fn a_listener_keeps_others_from_its_address_or_from_all() {
-        for (local, address, expected) in [
-            ("127.0.0.1:80", "127.0.0.1:80", true),
-            ("127.0.0.1:80", "127.0.0.1:81", false),
-            ("0.0.0.0:80", "127.0.0.1:80", true),
-            ("0.0.0.0:80", "[::1]:80", false),
-            ("[::]:80", "127.0.0.1:80", true),
-            ("[::]:80", "[::1]:80", true),
-            ("[::1]:80", "127.0.0.1:80", false),
-            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
-        ] {
-            assert_eq!(gets(at(local), at(address)), expected, "{local} {address}");
-        }
-    }
+    use crate::os::stranger_on;
 
     #[test]
     fn who_listens_is_named_unless_it_is_one_of_us() {

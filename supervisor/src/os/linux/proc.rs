@@ -1,12 +1,11 @@
 //! Reads `/proc`.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
-use crate::os::unix::MOST_INCARNATIONS;
-use crate::os::{Identity, MARK, Marked};
+use crate::os::unix::marks::{Fifos, ancestors, mark_in, parse_mark};
+use crate::os::{Identity, Marked};
 
 /// The fields of `/proc/PID/stat` that are used.
 pub(super) struct Stat {
@@ -68,8 +67,13 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 }
 
 /// Returns when a process started, in clock ticks since boot.
-pub(super) fn start_time(pid: u32) -> Option<u64> {
+pub(in crate::os) fn start_time(pid: u32) -> Option<u64> {
     Some(stat(pid)?.start)
+}
+
+/// Returns the parent of a process.
+pub(in crate::os) fn parent(pid: u32) -> Option<u32> {
+    Some(stat(pid)?.parent)
 }
 
 /// Returns the wait status of a process that has ended and was not reaped yet.
@@ -82,7 +86,7 @@ pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
 }
 
 /// Returns its children, from the lists of all its threads.
-pub(super) fn children(pid: u32) -> Vec<u32> {
+pub(in crate::os) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut all = Vec::new();
     for thread in threads.flatten() {
@@ -119,9 +123,6 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
         .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.memory()))
 }
 
-/// The service of each FIFO, by device and inode.
-pub(super) type Fifos = BTreeMap<(u64, u64), String>;
-
 /// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
 /// 0).
 ///
@@ -130,7 +131,8 @@ pub(super) type Fifos = BTreeMap<(u64, u64), String>;
 /// the FIFOs of all services.
 pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
     let environ = environ(pid)?;
-    let marked = parse_mark(&environ, instance);
+    let mark = mark_of(&environ);
+    let marked = mark.and_then(|mark| parse_mark(mark, instance));
     if marked.is_some()
         && real_user(pid) != Some(rustix::process::geteuid().as_raw())
         && let Some(holder) = fifo_holder(pid, fifos)
@@ -138,18 +140,15 @@ pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, 
     {
         return Some((holder, 0));
     }
-    if marked.is_none() && (has_other_mark(&environ) || is_half_born(pid, &environ)) {
+    if marked.is_none() && (mark.is_some() || is_half_born(pid, &environ)) {
         return None;
     }
     marked.or_else(|| Some((fifo_holder(pid, fifos)?, 0)))
 }
 
-fn parse_mark(environ: &[u8], instance: &str) -> Option<(String, u64)> {
-    let entry = environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(MARK.as_bytes()))?;
-    let text = std::str::from_utf8(entry.strip_prefix(b"=")?).ok()?;
-    let rest = text.strip_prefix(instance)?.strip_prefix('/')?;
-    let (service, incarnation) = rest.rsplit_once('/')?;
-    Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
+/// Returns the mark in an environment.
+fn mark_of(environ: &[u8]) -> Option<&[u8]> {
+    environ.split(|byte| *byte == 0).find_map(mark_in)
 }
 
 /// Returns the user that started a process. Its folder in `/proc` may belong to root in any case.
@@ -211,12 +210,6 @@ fn is_half_born(pid: u32, environ: &[u8]) -> bool {
         && program(&pid.to_string()).is_some_and(|its| program("self") == Some(its))
 }
 
-fn has_other_mark(environ: &[u8]) -> bool {
-    environ
-        .split(|byte| *byte == 0)
-        .any(|entry| entry.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
-}
-
 /// Descriptors of one process that are looked at, the lowest numbers first: as many as a process may have with the usual
 /// limit. With 20,000 in each of 300 processes a look took minutes.
 const MOST_DESCRIPTORS: usize = 1024;
@@ -232,19 +225,6 @@ fn fifo_holder(pid: u32, fifos: &Fifos) -> Option<String> {
     })
 }
 
-/// Returns a process and all its ancestors.
-fn ancestors(pid: u32) -> HashSet<u32> {
-    let mut line = HashSet::from([pid]);
-    let mut current = pid;
-    while let Some(parent) = stat(current).map(|stat| stat.parent).filter(|parent| *parent != 0) {
-        if !line.insert(parent) {
-            break;
-        }
-        current = parent;
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +234,7 @@ mod tests {
         let me = std::process::id();
         let stat = stat(me).expect("we run");
         assert!(!stat.is_zombie() && stat.start > 0 && stat.parent > 0 && stat.group > 0);
-        assert!(ancestors(me).contains(&stat.parent));
+        assert_eq!(parent(me), Some(stat.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(usage_of(&[me]).1 > 0);
     }
@@ -290,13 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_service_and_incarnation_of_this_instance_only() {
-        let environ = b"PATH=/bin\0SERENO_UNIT=abc/web:0/17\0HOME=/";
-        assert_eq!(parse_mark(environ, "abc"), Some(("web:0".into(), 17)));
-        assert_eq!(parse_mark(environ, "ab"), None);
-        assert_eq!(parse_mark(b"XSERENO_UNIT=abc/web/1", "abc"), None);
-        assert_eq!(parse_mark(b"SERENO_UNIT=abc/web/x", "abc"), None);
-        assert!(has_other_mark(environ));
-        assert!(!has_other_mark(b"SERENO_UNITS=1"));
+    fn the_mark_of_an_environment_is_that_of_no_similar_variable() {
+        let environ = b"SERENO_UNITS=1\0XSERENO_UNIT=2\0PATH=/bin\0SERENO_UNIT=abc/web:0/17\0HOME=/";
+        assert_eq!(mark_of(environ), Some(&b"abc/web:0/17"[..]));
+        assert_eq!(mark_of(b"SERENO_UNITS=1"), None);
     }
 }

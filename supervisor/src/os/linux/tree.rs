@@ -1,64 +1,15 @@
 //! What belongs to a run: its group, its cgroup, and its orphans, which carry its mark.
 
 use std::io;
-use std::sync::Arc;
 
-use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::process::test_kill_process_group;
 
-use super::cgroup::Cgroup;
 use super::proc;
-use super::proc::Fifos;
+use crate::os::Left;
 use crate::os::unix::pid as process_id;
-use crate::os::{Identity, Marked};
-
-/// The processes of a run.
-#[derive(Debug)]
-pub struct Tree {
-    leader: Identity,
-    instance: String,
-    service: String,
-    /// The run's incarnation; 0 for any run.
-    incarnation: u64,
-    cgroup: Option<Arc<Cgroup>>,
-    /// The run's FIFOs: a process that holds one of them belongs to it.
-    outputs: Fifos,
-}
-
-/// What a round of killing found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// Nothing is left.
-    Nothing,
-    /// This many were still there and have been killed; ask again when they have had time to end.
-    Killed(usize),
-}
+use crate::os::unix::tree::{Tree, kill};
 
 impl Tree {
-    /// Creates the tree of the run that `leader` leads.
-    pub fn new(leader: Identity, instance: &str, service: &str, cgroup: Option<Arc<Cgroup>>) -> Self {
-        Self {
-            leader,
-            instance: instance.into(),
-            service: service.into(),
-            cgroup,
-            incarnation: 0,
-            outputs: Fifos::new(),
-        }
-    }
-
-    /// Sets which run it is, and the FIFOs it writes to (device and inode).
-    #[must_use]
-    pub fn of_run(mut self, incarnation: u64, outputs: impl Iterator<Item = (u64, u64)>) -> Self {
-        self.incarnation = incarnation;
-        self.outputs = outputs.map(|output| (output, self.service.clone())).collect();
-        self
-    }
-
-    /// Returns whether the kernel itself knows the run's processes.
-    pub fn has_cgroup(&self) -> bool {
-        self.cgroup.is_some()
-    }
-
     /// Signals every process of the group. The leader has not been reaped, so the group number is still its own.
     pub fn signal_group(&self, number: i32) -> io::Result<()> {
         let Some(group) = process_id(self.leader.pid) else { return Ok(()) };
@@ -69,48 +20,6 @@ impl Tree {
         }
         let error = io::Error::last_os_error();
         if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
-    }
-
-    /// Kills the group while its leader, dead or alive, still holds its number.
-    pub fn kill_group(&self) {
-        // The leader of an adopted run may be long gone, and another process may have its number.
-        if proc::start_time(self.leader.pid).is_some_and(|start| start != self.leader.start) {
-            return;
-        }
-        if let Some(group) = process_id(self.leader.pid) {
-            // A group that is already gone is no error.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-
-    /// Kills every process of the run, while its leader has not been reaped.
-    pub fn kill_all(&self) {
-        if let Some(cgroup) = &self.cgroup
-            && cgroup.kill().is_ok()
-        {
-            return;
-        }
-        // Found before the kill: processes that left the group are known only by descent.
-        let family = proc::descendants(self.leader.pid);
-        self.kill_group();
-        for pid in family {
-            if let Some(pid) = process_id(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-    }
-
-    /// Returns how many processes are in it, and would get a signal.
-    pub fn count(&self) -> usize {
-        self.pids().len()
-    }
-
-    /// Returns the processes in it.
-    pub fn pids(&self) -> Vec<u32> {
-        match &self.cgroup {
-            Some(cgroup) => cgroup.pids(),
-            None => proc::descendants(self.leader.pid),
-        }
     }
 
     /// Returns whether a process belongs to the run. Unknown, and so `false`, for an ended process other than the
@@ -163,11 +72,7 @@ impl Tree {
             // The orphan itself first, so that it starts no more processes; its children become this process's. This
             // process must reap it, so its pid cannot be reused.
             killed += 1;
-            for pid in proc::descendants(orphan) {
-                if let Some(pid) = process_id(pid) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
+            proc::descendants(orphan).into_iter().for_each(kill);
         }
         if killed == 0 { Left::Nothing } else { Left::Killed(killed) }
     }
@@ -178,19 +83,6 @@ impl Tree {
         }
         let alive = proc::stat(pid).is_some_and(|stat| !stat.is_zombie());
         let owner = if alive { proc::owner(pid, &self.instance, &self.outputs) } else { None };
-        // Another run of the same service may exist beside this one.
-        owner.is_some_and(|(service, run)| {
-            service == self.service && (run == self.incarnation || run == 0 || self.incarnation == 0)
-        })
-    }
-}
-
-impl Marked {
-    /// Kills the process, if it is still the one that was found.
-    pub fn kill(&self) {
-        if let Some(process) = super::Process::adopt(self.identity) {
-            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
-            let _ = process.signal(crate::os::signal::KILL);
-        }
+        self.is_owned(owner)
     }
 }

@@ -12,18 +12,11 @@ use sereno_guard::launch::Launch;
 
 use super::proc;
 use crate::lifecycle::BootInstant;
-use crate::os::Ids;
+use crate::os::{Host, Ids};
 
 /// The most descriptors that macOS gives to a process that does not ask for an exact number: `OPEN_MAX` of
 /// `sys/syslimits.h`.
 pub(super) const MOST_DESCRIPTORS: u64 = 10_240;
-
-/// Facts about the host, read when this process began.
-#[derive(Debug, Clone, Default)]
-pub struct Host {
-    /// The limits for services: those from before the supervisor raised its own.
-    pub limits: Vec<(u32, Option<u64>)>,
-}
 
 /// Returns the current time on the boot clock. As on Linux it stands still while the machine sleeps, and the runtime's
 /// timers use the same clock.
@@ -149,3 +142,6 @@ pub fn reach_files_as(_ids: &Ids) -> io::Result<()> {
 
 /// No killer picks processes here when memory runs out.
 pub fn spare_from_oom() {}
+
+/// Does nothing: memory is sampled.
+pub fn hold_memory(_instance: &str, _service: &str, _most: Option<u64>) {}

@@ -1,14 +1,12 @@
-//! A look at the processes of a service: whether they make progress, how much memory they use, and which are stuck.
+//! What a process uses, and whether it is stuck.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
-use super::{Cgroup, proc};
-use crate::os::Look;
+use super::proc;
 
 /// Returns CPU time in nanoseconds, and memory in bytes as the Activity Monitor counts it: what would be free without
 /// the process.
-fn used(pid: u32) -> Option<(u64, u64)> {
+pub(in crate::os) fn used(pid: u32) -> Option<(u64, u64)> {
     let number = i32::try_from(pid).ok()?;
     // SAFETY: plain numbers, filled by the call according to this version of the structure.
     let info = unsafe {
@@ -49,39 +47,21 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
         .fold((0.0, 0), |(cpu, memory), (time, bytes)| (cpu + seconds(time), memory + bytes))
 }
 
-/// Looks at the processes of a run. `stuck` also looks for stuck processes.
-pub fn look(leader: u32, _cgroup: Option<&Cgroup>, stuck: bool) -> Look {
-    let pids = proc::descendants(leader);
-    let mut look = Look::default();
-    let mut all = DefaultHasher::new();
-    for pid in &pids {
-        if let Some((time, bytes)) = used(*pid) {
-            (pid, time).hash(&mut all);
-            look.memory += bytes;
-        }
-        if stuck {
-            look.stuck.extend(in_words(*pid));
-            let dead = proc::children(*pid).into_iter().filter(|child| !pids.contains(child));
-            look.stuck.extend(dead.filter_map(in_words));
-        }
-    }
-    look.used = all.finish();
-    look
-}
-
-fn in_words(pid: u32) -> Option<String> {
+/// Returns the name of a stuck process, and its state in words.
+pub(in crate::os) fn stuck_in(pid: u32) -> Option<(String, &'static str)> {
     let facts = proc::facts(pid)?;
     let meaning = match (facts.is_zombie, facts.is_stopped) {
         (true, _) => "Z (dead, waited for by nobody)",
         (_, true) => "T (stopped)",
         _ => return None,
     };
-    Some(format!("pid {pid} {} is in state {meaning}", facts.name))
+    Some((facts.name, meaning))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::look;
 
     #[test]
     fn sees_what_moves_and_what_is_held() {

@@ -2,14 +2,9 @@
 //! environment of its own programs (`/bin/sh`, `/usr/bin/python3`) from every process, so they are known by the FIFO
 //! that they write to.
 
-use std::collections::BTreeMap;
-
 use super::proc;
-use crate::os::unix::MOST_INCARNATIONS;
-use crate::os::{Identity, MARK, Marked};
-
-/// The service of each FIFO, by device and inode.
-pub(super) type Fifos = BTreeMap<(u64, u64), String>;
+use crate::os::unix::marks::{Fifos, ancestors, mark_in, parse_mark};
+use crate::os::{Identity, Marked};
 
 /// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
 /// 0).
@@ -22,16 +17,6 @@ pub(super) fn owner(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, 
         return None;
     }
     proc::holds(pid, fifos).map(|service| (service.clone(), 0))
-}
-
-fn mark_in(entry: &[u8]) -> Option<&[u8]> {
-    entry.strip_prefix(MARK.as_bytes())?.strip_prefix(b"=")
-}
-
-fn parse_mark(mark: &[u8], instance: &str) -> Option<(String, u64)> {
-    let rest = std::str::from_utf8(mark).ok()?.strip_prefix(instance)?.strip_prefix('/')?;
-    let (service, incarnation) = rest.rsplit_once('/')?;
-    Some((service.into(), incarnation.parse().ok().filter(|number| *number <= MOST_INCARNATIONS)?))
 }
 
 /// Returns whether it is a child of this process that has not become another program yet: it still holds this process's
@@ -48,7 +33,7 @@ fn is_half_born(pid: u32) -> bool {
 /// processes with a mark of their own are never attributed to a service by a FIFO. The last includes monitors, which
 /// keep copies of FIFOs for the next supervisor.
 pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
-    let ours = proc::ancestors(std::process::id());
+    let ours = ancestors(std::process::id());
     let others = proc::all().into_iter().filter(|pid| !ours.contains(pid));
     others.filter_map(|pid| belongs(pid, instance, fifos)).collect()
 }
@@ -60,28 +45,9 @@ fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {
     Some(Marked { identity, service, incarnation, leads: facts.group == pid, user: Some(facts.user) })
 }
 
-impl Marked {
-    /// Kills the process, if it is still the one that was found.
-    pub fn kill(&self) {
-        if let Some(process) = super::Process::adopt(self.identity) {
-            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
-            let _ = process.signal(crate::os::signal::KILL);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mark_is_service_and_incarnation_of_this_instance_only() {
-        assert_eq!(mark_in(b"SERENO_UNIT=abc/web:0/17"), Some(&b"abc/web:0/17"[..]));
-        assert_eq!(mark_in(b"SERENO_UNITS=1"), None);
-        assert_eq!(parse_mark(b"abc/web:0/17", "abc"), Some(("web:0".into(), 17)));
-        assert_eq!(parse_mark(b"abc/web:0/17", "ab"), None);
-        assert_eq!(parse_mark(b"abc/web/x", "abc"), None);
-    }
 
     #[test]
     fn whoever_holds_a_fifo_belongs_to_its_service() {

@@ -5,17 +5,15 @@
 //! | `spawn` | starts a process in its own session, from prepared strings: fork, a dozen calls, exec |
 //! | `process` | a process by pid and start time: wait, reap, signal |
 //! | `queue` | kqueues: the end of a process, readable descriptors |
-//! | `tree` | what belongs to a run: group, descendants, orphans by mark or FIFO |
+//! | `tree` | what belongs to a run: members of its group, orphans by mark or FIFO |
 //! | `proc` | reads the table of processes: `libproc` and `sysctl` |
 //! | `marks` | which service a process belongs to: its mark, the FIFO it holds; scans |
-//! | `look` | what a service uses |
+//! | `look` | what a process uses |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
-//! | `ports` | which process listens on which port |
+//! | `ports` | which processes hold a socket |
 //! | `path_watch` | reports that a path no longer names the same file |
 //! | `pipe` | FIFOs, and moving their contents into files |
 //! | `host` | this process and its host: clock, limits, starting again |
-//! | `alarm` | wakes up at a wall-clock time: as on Windows |
-//! | `absent` | stand-ins for what macOS lacks |
 //!
 //! What macOS lacks compared to Linux, and the consequences:
 //! - no pidfd: a process that is not a child is signalled by its pid, right after a check of its identity;
@@ -24,36 +22,32 @@
 //! - no `splice`: the last few KiB of an output can be lost if the supervisor is killed between a read and a write;
 //! - the environment of Apple's own programs is hidden: such a process is known by the FIFO that it holds.
 
-mod absent;
-#[path = "../windows/alarm.rs"]
-mod alarm;
 mod host;
-mod look;
+pub(super) mod look;
 mod marks;
 mod notify;
 mod path_watch;
 pub mod pipe;
-mod ports;
-mod proc;
+pub(super) mod ports;
+pub(super) mod proc;
 mod process;
 mod queue;
 mod spawn;
 mod tree;
 
-pub use absent::{Cgroup, Cgroups, hold_memory, make_room_for_limits};
-pub use alarm::Alarm;
 pub use host::{
-    Host, boot_id, come_back, instance_of, limit_number, now, one_heap, own_program, raise_descriptor_limit,
-    random_id, reach_files_as, spare_from_oom, subreaper, surroundings, trim_heap, trim_text,
+    boot_id, come_back, hold_memory, instance_of, limit_number, now, one_heap, own_program,
+    raise_descriptor_limit, random_id, reach_files_as, spare_from_oom, subreaper, surroundings, trim_heap,
+    trim_text,
 };
-pub use look::{look, usage_of};
+pub use look::usage_of;
 pub use marks::scan;
 pub use notify::NotifySocket;
 pub use path_watch::PathWatch;
-pub use ports::stranger_on;
 pub use proc::{descendants, orphans};
 pub use process::Process;
 pub use spawn::spawn;
-pub use tree::{Left, Tree};
 
+pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits};
+pub use super::alarm::Alarm;
 pub use super::unix::*;

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::queue::Queue;
-use crate::os::unix::files::{Named, named};
+use crate::os::unix::files::{Named, above, named};
 
 /// Watches some paths with a kqueue, without polling.
 #[derive(Debug, Default)]
@@ -25,13 +25,8 @@ impl PathWatch {
     pub fn of(paths: &[&Path]) -> io::Result<Self> {
         let queue = Queue::new()?;
         let mut open = Vec::new();
-        let above: std::collections::BTreeSet<&Path> = paths
-            .iter()
-            .flat_map(|path| path.ancestors().skip(1))
-            .filter(|path| !paths.contains(path))
-            .collect();
         for (path, whole) in
-            above.into_iter().map(|path| (path, false)).chain(paths.iter().map(|path| (*path, true)))
+            above(paths).into_iter().map(|path| (path, false)).chain(paths.iter().map(|path| (*path, true)))
         {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
             match rustix::fs::open(path, flags, Mode::empty()) {

@@ -13,7 +13,9 @@ use rustix::fs::{Mode, OFlags};
 
 use super::queue::Queue;
 use crate::os::Ids;
+pub use crate::os::absent::{StallTimer, is_opening_stuck};
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
+pub use crate::os::unix::service_end::ServiceEnd;
 
 /// How much is read before it is written: as much as a FIFO holds on macOS; a smaller size would only need more calls.
 const WINDOW: usize = 8 * 1024;
@@ -34,20 +36,27 @@ struct Hand {
 }
 
 impl Output {
-    /// Opens the FIFO at a path, creating it if needed; it belongs to the user that the service runs as.
-    ///
-    /// Opened for reading and writing, so that the last writer's end is no event: POSIX leaves this undefined, macOS
-    /// behaves like Linux. Non-blocking; the flags are separate from the service's, which has its own file description.
-    pub fn open(path: &Path, ids: Option<&Ids>) -> io::Result<Self> {
-        match make(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+    /// Makes a new FIFO in place of what is at a path; it belongs to the user that the service runs as. Returns both
+    /// ends.
+    pub fn make(path: &Path, ids: Option<&Ids>) -> io::Result<(Self, ServiceEnd)> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        make_fifo(path)?;
         if let Some(ids) = ids {
             std::os::unix::fs::chown(path, Some(ids.uid), Some(ids.gid))?;
         }
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fifo = rustix::fs::open(path, flags, Mode::empty())?;
+        Self::open(path)
+    }
+
+    /// Opens both ends of the FIFO at a path.
+    ///
+    /// Opened for reading and writing, so that the last writer's end is no event: POSIX leaves this undefined, macOS
+    /// behaves like Linux. Non-blocking; the flags are separate from the service's, which has its own file description.
+    pub fn open(path: &Path) -> io::Result<(Self, ServiceEnd)> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fifo = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())?;
         let stat = rustix::fs::fstat(&fifo)?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Fifo {
             return Err(io::Error::new(
@@ -56,7 +65,8 @@ impl Output {
             ));
         }
         let device = u64::from(stat.st_dev.cast_unsigned());
-        Ok(Self { fifo, identity: (device, stat.st_ino), hand: Mutex::default() })
+        let end = ServiceEnd::new(rustix::fs::open(path, flags, Mode::empty())?);
+        Ok((Self { fifo, identity: (device, stat.st_ino), hand: Mutex::default() }, end))
     }
 
     /// Returns another descriptor of the same end.
@@ -85,11 +95,6 @@ impl Output {
         let meta = std::fs::symlink_metadata(path).ok()?;
         // The device is a 32-bit number, which sign extension may have made negative.
         Some((meta.dev() & u64::from(u32::MAX), meta.ino()))
-    }
-
-    /// Opens a new file description for the service, so that changes to its flags affect only the service.
-    pub fn for_service(path: &Path) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
     /// Always `false`: a FIFO has a fixed size on macOS.
@@ -177,7 +182,7 @@ impl Hand {
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
+fn make_fifo(path: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: a NUL-terminated path.

@@ -1,7 +1,7 @@
 //! Reads the table of processes, by `libproc` and `sysctl`. No function here returns an error: a process that cannot be
 //! read (another user's, or one that ended meanwhile) counts as missing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
@@ -51,6 +51,16 @@ pub(super) fn facts(pid: u32) -> Option<Facts> {
     })
 }
 
+/// Returns when a process started.
+pub(in crate::os) fn start_time(pid: u32) -> Option<u64> {
+    Some(facts(pid)?.start)
+}
+
+/// Returns the parent of a process.
+pub(in crate::os) fn parent(pid: u32) -> Option<u32> {
+    Some(facts(pid)?.parent)
+}
+
 /// Returns whether it lives; a process that waits to be reaped does not.
 pub(super) fn is_alive(pid: u32) -> bool {
     facts(pid).is_some_and(|facts| !facts.is_zombie)
@@ -78,7 +88,7 @@ pub(super) fn group(group: u32) -> Vec<u32> {
 }
 
 /// Returns the children of a process.
-pub(super) fn children(pid: u32) -> Vec<u32> {
+pub(in crate::os) fn children(pid: u32) -> Vec<u32> {
     list(OF_PARENT, pid)
 }
 
@@ -121,19 +131,6 @@ pub fn descendants(root: u32) -> Vec<u32> {
         all.extend(new);
     }
     all
-}
-
-/// Returns a process and all its ancestors.
-pub(super) fn ancestors(pid: u32) -> HashSet<u32> {
-    let mut line = HashSet::from([pid]);
-    let mut current = pid;
-    while let Some(parent) = facts(current).map(|facts| facts.parent).filter(|parent| *parent != 0) {
-        if !line.insert(parent) {
-            break;
-        }
-        current = parent;
-    }
-    line
 }
 
 /// Returns a kernel value by its numbers.
@@ -206,7 +203,7 @@ pub(super) fn program(pid: u32) -> Option<PathBuf> {
 }
 
 /// Returns the working folder of a process.
-pub(super) fn folder(pid: u32) -> Option<PathBuf> {
+pub(in crate::os) fn folder(pid: u32) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let info: libc::proc_vnodepathinfo = info(pid, libc::PROC_PIDVNODEPATHINFO, 0)?;
     let bytes: Vec<u8> =
@@ -267,7 +264,7 @@ mod tests {
         let me = std::process::id();
         let own = facts(me).expect("we run");
         assert!(!own.is_zombie && own.start > 0 && own.parent > 0 && own.group > 0);
-        assert!(ancestors(me).contains(&own.parent));
+        assert_eq!(parent(me), Some(own.parent));
         assert_eq!(descendants(me)[0], me);
         assert!(all().contains(&me) && children(own.parent).contains(&me) && group(own.group).contains(&me));
         assert_eq!(program(me), std::env::current_exe().ok());

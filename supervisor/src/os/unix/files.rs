@@ -1,5 +1,6 @@
 //! Log files on every Unix.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -52,4 +53,10 @@ impl Named {
 pub(crate) fn named(path: &Path) -> io::Result<Named> {
     let meta = std::fs::metadata(path)?;
     Ok(Named { path: path.into(), identity: (meta.dev(), meta.ino()) })
+}
+
+/// Returns every folder above these paths that is none of them.
+pub(crate) fn above<'a>(paths: &[&'a Path]) -> BTreeSet<&'a Path> {
+    let all = paths.iter().flat_map(|path| path.ancestors().skip(1));
+    all.filter(|path| !paths.contains(path)).collect()
 }

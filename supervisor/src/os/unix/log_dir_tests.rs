@@ -23,7 +23,7 @@ fn only_a_regular_file_of_its_own_is_opened() {
     let at = |name: &str| folder.path().join(name);
     let (log, precious) = (at("x.log"), at("precious"));
     fs::write(&precious, "as it was").expect("written");
-    crate::os::pipe::Output::open(&at("fifo"), None).expect("made");
+    crate::os::pipe::Output::make(&at("fifo"), None).expect("made");
     fs::create_dir(at("folder")).expect("made");
     symlink(&precious, at("link")).expect("made");
     symlink(at("nowhere"), at("dangling")).expect("made");

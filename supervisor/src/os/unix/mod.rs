@@ -7,6 +7,11 @@
 //! | `files` | open files: their number, whether they still have a name |
 //! | `host` | this process and its host: lock, folders, descriptors that are passed over an exec |
 //! | `log_dir` | the folder of a log, and everything that is opened in it |
+//! | `service_end` | what the runs of a service write to |
+//! | `look` | what a service uses |
+//! | `marks` | which service a process belongs to: its mark |
+//! | `ports` | which process listens on which port |
+//! | `tree` | what belongs to a run: group, descendants |
 //! | `fd_stores` | copies of what only this process holds, in the monitors' fd stores |
 
 mod birth;
@@ -17,6 +22,11 @@ mod host;
 mod log_dir;
 #[cfg(test)]
 mod log_dir_tests;
+mod look;
+pub(super) mod marks;
+mod ports;
+pub(super) mod service_end;
+pub(super) mod tree;
 
 pub use birth::Birth;
 pub use children::{Children, orphans_reaped};
@@ -28,6 +38,9 @@ pub use host::{
     shell, take_over,
 };
 pub use log_dir::{LogDir, LogRights};
+pub use look::look;
+pub use ports::stranger_on;
+pub use tree::Tree;
 
 /// The highest incarnation that a mark is believed to have.
 pub(super) const MOST_INCARNATIONS: u64 = 1 << 53;

@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Borrowed, Handle};
-use crate::os::{Born, Ids, Ooms};
+use super::Handle;
+use crate::os::{Born, Ids};
 
 fn refused<T>(why: &str) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
@@ -30,81 +30,6 @@ impl Birth {
 pub fn duplicate(_handle: &Handle) -> io::Result<Handle> {
     refused("sockets can not be held for a service on Windows")
 }
-
-/// Never exists on Windows: a job does the same.
-#[derive(Debug, Clone)]
-pub enum Cgroups {}
-
-/// Never exists on Windows.
-#[derive(Debug)]
-pub enum Cgroup {}
-
-impl Cgroups {
-    /// Always fails, with the reason.
-    pub fn probe(_instance: &str) -> Result<Self, String> {
-        Err("Windows has job objects instead".into())
-    }
-
-    /// Never called: there is no value.
-    pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn of(&self, _pid: u32) -> Option<Cgroup> {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn clean_up(&self) {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn limit_memory(&self, _cgroup: &Cgroup, _limit: Option<u64>) -> bool {
-        match *self {}
-    }
-}
-
-impl Cgroup {
-    /// Always fails: there are no cgroups.
-    pub fn open(_path: PathBuf) -> io::Result<Self> {
-        refused("Windows has no cgroups")
-    }
-
-    /// Never called: there is no value.
-    pub fn path(&self) -> &Path {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn descriptor(&self) -> Borrowed<'_> {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn is_populated(&self) -> bool {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn is_spent(&self) -> bool {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn pids(&self) -> Vec<u32> {
-        match *self {}
-    }
-
-    /// Never called: there is no value.
-    pub fn ooms(&self) -> Ooms {
-        match *self {}
-    }
-}
-
-/// Does nothing: memory is sampled.
-pub fn make_room_for_limits() {}
 
 /// Never exists on Windows: services report readiness in other ways.
 #[derive(Debug)]

@@ -15,8 +15,20 @@ pub(super) struct CommandLine {
     pub(super) line: String,
 }
 
-/// Returns the command line of a program and its arguments, from argument 0. The error says what cannot be passed.
-pub(super) fn of(program: &str, args: &[&str]) -> Result<CommandLine, String> {
+/// What cannot be passed to a program.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArgumentError {
+    #[error("argument 0 can not hold a quote: {0:?}")]
+    Quote(String),
+    #[error("a batch file can not be given {bad:?}, as in {text:?}")]
+    Batch { bad: char, text: String },
+    /// The length in characters.
+    #[error("a line for cmd has at most {LONGEST_FOR_CMD} characters, this one has {0}")]
+    TooLong(usize),
+}
+
+/// Returns the command line of a program and its arguments, from argument 0.
+pub(super) fn of(program: &str, args: &[&str]) -> Result<CommandLine, ArgumentError> {
     let ending = |wanted: &[&str]| {
         let ending = Path::new(program).extension().and_then(|ending| ending.to_str());
         ending.is_some_and(|ending| wanted.iter().any(|wanted| ending.eq_ignore_ascii_case(wanted)))
@@ -29,7 +41,7 @@ pub(super) fn of(program: &str, args: &[&str]) -> Result<CommandLine, String> {
     }
     let name = args.first().copied().unwrap_or(program);
     if name.contains('"') {
-        return Err(format!("argument 0 can not hold a quote: {name:?}"));
+        return Err(ArgumentError::Quote(name.into()));
     }
     let mut line = format!("\"{name}\"");
     for arg in args.iter().skip(1) {
@@ -73,11 +85,11 @@ fn quote(arg: &str, line: &mut String) {
 /// Returns the command line of a batch file. cmd runs it, replaces variables even inside quotes and cannot escape a
 /// quote: arguments with such characters are refused, because the command that would run is not the one that was
 /// written.
-fn batch(script: &str, args: &[&str]) -> Result<CommandLine, String> {
+fn batch(script: &str, args: &[&str]) -> Result<CommandLine, ArgumentError> {
     const PLAIN: &str = r"#$*+-./:?@\_";
     for text in [script].iter().chain(args) {
         if let Some(bad) = text.chars().find(|c| matches!(c, '"' | '%' | '\r' | '\n' | '\0')) {
-            return Err(format!("a batch file can not be given {bad:?}, as in {text:?}"));
+            return Err(ArgumentError::Batch { bad, text: (*text).into() });
         }
     }
     let script = script.replace('/', "\\");
@@ -97,12 +109,10 @@ fn batch(script: &str, args: &[&str]) -> Result<CommandLine, String> {
     fits(CommandLine { program: host::cmd(), line })
 }
 
-fn fits(command: CommandLine) -> Result<CommandLine, String> {
+fn fits(command: CommandLine) -> Result<CommandLine, ArgumentError> {
     let length = command.line.encode_utf16().count();
     if length > LONGEST_FOR_CMD {
-        return Err(format!(
-            "a line for cmd has at most {LONGEST_FOR_CMD} characters, this one has {length}"
-        ));
+        return Err(ArgumentError::TooLong(length));
     }
     Ok(command)
 }
@@ -172,7 +182,7 @@ mod tests {
         assert_eq!(made.line, r#"cmd.exe /e:ON /v:OFF /d /s /c ""C:\a b\npm.CMD" run "a&b" "" "x y\\"""#);
         assert!(made.program.ends_with("cmd.exe"), "{made:?}");
         for bad in ["%PATH%", "a\"b", "a\nb", "a\rb"] {
-            assert!(of("x.bat", &["x", bad]).expect_err(bad).starts_with("a batch file can not be given"));
+            assert!(matches!(of("x.bat", &["x", bad]), Err(ArgumentError::Batch { .. })), "{bad:?}");
         }
         assert!(of("x.bat", &["x", &"y".repeat(9000)]).is_err(), "cmd would cut it off");
     }

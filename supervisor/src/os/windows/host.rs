@@ -29,14 +29,7 @@ use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 use super::handle::{Handle, done, wide};
 use super::{pipe, private};
 use crate::lifecycle::BootInstant;
-use crate::os::Ids;
-
-/// Facts about the host, read when this process began.
-#[derive(Debug, Clone, Default)]
-pub struct Host {
-    /// The limits for services: there are none here.
-    pub limits: Vec<(u32, Option<u64>)>,
-}
+use crate::os::{Host, Ids};
 
 /// Returns the current time on the boot clock, which stands still while the machine sleeps.
 pub fn now() -> BootInstant {

@@ -17,12 +17,10 @@
 //! | `private` | access rights of the objects that the supervisor makes |
 //! | `outlet` | the pipe behind an output, and how it outlives the supervisor |
 //! | `usage` | descendants, CPU time and memory |
-//! | `alarm` | wakes up at a wall-clock time |
 //! | `absent` | stand-ins for what Windows lacks or does not need |
 //! | `host` | this process and its host: clock, lock, folders |
 
 mod absent;
-mod alarm;
 mod command_line;
 mod console;
 mod fd_stores;
@@ -40,23 +38,21 @@ mod tree;
 mod usage;
 mod wait;
 
-pub use absent::{
-    Birth, Cgroup, Cgroups, NotifySocket, PathWatch, duplicate, leave_open, listen, make_room_for_limits,
-    take_over,
-};
-pub use alarm::Alarm;
+pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits};
+pub use super::alarm::Alarm;
+pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, take_over};
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
-    Host, Lock, boot_id, close_inherited_files, create_private_dir, descriptor_limit, detach, exec,
-    instance_of, is_out_of_descriptors, is_shortage, limit_number, now, null_device, one_heap, open_append,
-    open_in_place, open_private, own_dir, own_ids, raise_descriptor_limit, random_id, reach_files_as, shell,
-    spare_from_oom, subreaper, trim_heap, trim_text,
+    Lock, boot_id, close_inherited_files, create_private_dir, descriptor_limit, detach, exec, instance_of,
+    is_out_of_descriptors, is_shortage, limit_number, now, null_device, one_heap, open_append, open_in_place,
+    open_private, own_dir, own_ids, raise_descriptor_limit, random_id, reach_files_as, shell, spare_from_oom,
+    subreaper, trim_heap, trim_text,
 };
 pub use job::hold_memory;
 pub use log_dir::{LogDir, LogRights};
 pub use ports::stranger_on;
 pub use process::{Children, Process, orphans_reaped};
 pub use spawn::spawn;
-pub use tree::{Left, Tree, scan};
+pub use tree::{Tree, scan};
 pub use usage::{descendants, look, orphans, usage_of};

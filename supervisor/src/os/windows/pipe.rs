@@ -12,7 +12,7 @@ use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::path::Path;
 use std::ptr;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::ERROR_IO_PENDING;
@@ -27,6 +27,7 @@ use super::handle::done;
 use super::outlet::{self, Outlet};
 use super::wait::Wait;
 use crate::os::Ids;
+pub use crate::os::absent::{StallTimer, is_opening_stuck};
 
 /// The most bytes that are moved at once.
 const MOST: usize = 64 * 1024;
@@ -36,9 +37,16 @@ const MOST: usize = 64 * 1024;
 pub struct Output(Arc<Outlet>);
 
 impl Output {
-    /// Opens the output of a path, creating its pipe if there is none or no process has kept it.
-    pub fn open(path: &Path, _ids: Option<&Ids>) -> io::Result<Self> {
-        Outlet::open(path).map(Self)
+    /// Opens the output of a path, creating its pipe if there is none or no process has kept it. Returns both ends.
+    pub fn make(path: &Path, _ids: Option<&Ids>) -> io::Result<(Self, ServiceEnd)> {
+        Self::open(path)
+    }
+
+    /// Opens the output of a path, creating its pipe if there is none or no process has kept it. Returns both ends.
+    pub fn open(path: &Path) -> io::Result<(Self, ServiceEnd)> {
+        let outlet = Outlet::open(path)?;
+        let end = ServiceEnd(Arc::downgrade(&outlet));
+        Ok((Self(outlet), end))
     }
 
     /// Returns what identifies this output within this supervisor.
@@ -59,12 +67,6 @@ impl Output {
     /// Always `None`: a job tells which processes belong to a service.
     pub fn identity_of(_path: &Path) -> Option<(u64, u64)> {
         None
-    }
-
-    /// Returns a handle for the service.
-    pub fn for_service(path: &Path) -> io::Result<Handle> {
-        let outlet = Outlet::find(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Handle::of_outlet(outlet.writer()?, outlet))
     }
 
     /// Always `false`: Windows fixes the size when the pipe is made.
@@ -105,6 +107,23 @@ impl Output {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.0.take(&mut vec![0; waiting])
+    }
+}
+
+/// The end of an output that the runs of a service write to.
+#[derive(Debug)]
+pub struct ServiceEnd(Weak<Outlet>);
+
+impl ServiceEnd {
+    /// Returns a handle for a run. Fails if the output is closed.
+    pub fn hand_out(&self) -> io::Result<Handle> {
+        let outlet = self.0.upgrade().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Handle::of_outlet(outlet.writer()?, outlet))
+    }
+
+    /// Returns another copy of this end.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(Weak::clone(&self.0)))
     }
 }
 

@@ -33,7 +33,6 @@ pub fn spawn(
     _birth: Option<&Birth>,
 ) -> Result<Process, SpawnError> {
     let failed = |step: &str, cause| SpawnError { step: step.into(), cause, ours: false };
-    let refused = |step: &str, why: String| failed(step, io::Error::new(io::ErrorKind::InvalidInput, why));
     let program = text(&launch.program).map_err(|error| failed("reading the name of its program", error))?;
     let args: Vec<&str> = launch
         .args
@@ -42,7 +41,8 @@ pub fn spawn(
         .collect::<Result<_, _>>()
         .map_err(|error| failed("reading its arguments", error))?;
     let cwd = text(&launch.cwd).map_err(|error| failed("reading its cwd", error))?;
-    let command = command_line::of(program, &args).map_err(|why| refused("passing its arguments", why))?;
+    let command = command_line::of(program, &args)
+        .map_err(|why| failed("passing its arguments", io::Error::new(io::ErrorKind::InvalidInput, why)))?;
     let env = environment(&launch.env).map_err(|error| failed("passing its environment", error))?;
     let entering = |cause| failed(&format!("entering {cwd}"), cause);
     let folder = std::fs::metadata(cwd).map_err(entering)?;

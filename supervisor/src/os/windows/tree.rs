@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 
-use super::absent::Cgroup;
 use super::job::Job;
 use super::{Process, console, process};
-use crate::os::{Identity, Marked, signal};
+use crate::os::absent::Cgroup;
+use crate::os::{Identity, Left, Marked, signal};
 
 /// The processes of a run.
 #[derive(Debug)]
@@ -17,15 +17,6 @@ pub struct Tree {
     leader: Identity,
     /// `None` if the job could not be opened: then only the leader is known.
     job: Option<Arc<Job>>,
-}
-
-/// What a round of killing found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// Nothing is left.
-    Nothing,
-    /// This many were still there and have been killed; ask again when they have had time to end.
-    Killed(usize),
 }
 
 impl Tree {
@@ -127,14 +118,4 @@ fn marked(pid: u32, service: &str) -> Option<Marked> {
     let handle = process::open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
     let identity = Identity { pid, start: process::start_time(&handle)? };
     Some(Marked { identity, service: service.into(), incarnation: 0, leads: true, user: None })
-}
-
-impl Marked {
-    /// Kills the process, if it is still the one that was found.
-    pub fn kill(&self) {
-        if let Some(process) = Process::adopt(self.identity) {
-            // A process that is gone is no error, and one that may not be killed is found again by the next scan.
-            let _ = process.signal(signal::KILL);
-        }
-    }
 }

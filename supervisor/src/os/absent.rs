@@ -1,0 +1,126 @@
+//! Stand-ins for what only Linux has or needs, so that no code above depends on the system.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Borrowed, Ooms};
+
+/// Why there are none, and what opening one says.
+const WHY: (&str, &str) = if cfg!(windows) {
+    ("Windows has job objects instead", "Windows has no cgroups")
+} else {
+    ("macOS has no cgroups", "macOS has no cgroups")
+};
+
+/// Never exists: a run is a job on Windows. On macOS it is its group, its descendants, and the processes that carry its
+/// mark or hold its FIFOs.
+#[derive(Debug, Clone)]
+pub enum Cgroups {}
+
+/// Never exists, as there are no cgroups.
+#[derive(Debug)]
+pub enum Cgroup {}
+
+/// Why cgroups are not used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", WHY.0)]
+pub struct NoCgroups;
+
+impl Cgroups {
+    /// Always fails, with the reason.
+    pub fn probe(_instance: &str) -> Result<Self, NoCgroups> {
+        Err(NoCgroups)
+    }
+
+    /// Never called: there is no value.
+    pub fn service(&self, _stem: &str) -> io::Result<Cgroup> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn of(&self, _pid: u32) -> Option<Cgroup> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn clean_up(&self) {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn limit_memory(&self, _cgroup: &Cgroup, _limit: Option<u64>) -> bool {
+        match *self {}
+    }
+}
+
+impl Cgroup {
+    /// Always fails: there are no cgroups.
+    pub fn open(_path: PathBuf) -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, WHY.1))
+    }
+
+    /// Never called: there is no value.
+    pub fn path(&self) -> &Path {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn descriptor(&self) -> Borrowed<'_> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn kill(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn is_populated(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn is_spent(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn pids(&self) -> Vec<u32> {
+        match *self {}
+    }
+
+    /// Never called: there is no value.
+    pub fn ooms(&self) -> Ooms {
+        match *self {}
+    }
+}
+
+/// Does nothing: memory is sampled.
+pub fn make_room_for_limits() {}
+
+/// Not needed: a service can not hold up whoever reads its output.
+#[derive(Debug)]
+pub struct StallTimer;
+
+impl StallTimer {
+    /// Whether a service can hold up a thread of this process on this system.
+    pub const IS_NEEDED: bool = false;
+
+    /// Makes the timer.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Does nothing: it never rings.
+    pub fn set(&self, _after: std::time::Duration) {}
+
+    /// Always `false`: it never rings.
+    pub fn rings(&self) -> bool {
+        false
+    }
+}
+
+/// Always `false`: opening a pipe does not wait here.
+pub fn is_opening_stuck() -> bool {
+    false
+}
