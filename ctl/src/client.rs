@@ -63,6 +63,10 @@ impl Supervisor {
 
     /// Connects, or returns why that failed.
     pub(crate) async fn try_connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        // Its socket still accepts connections, which nothing will ever answer.
+        if sereno_config::dead_holder_at(endpoint).is_some() {
+            return Err(ConnectError::Nobody("killed, and waits in the kernel to end"));
+        }
         let channel = sereno_connect::now(endpoint, context::credentials()).await?;
         let client = SupervisorClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)

@@ -21,6 +21,7 @@ fn launch(script: &str, mark: &str) -> Launch {
         limits: Vec::new(),
         ids: None,
         confine: os::Confine::default(),
+        own_keyring: false,
         listens: false,
     }
 }
@@ -119,6 +120,31 @@ fn limits_umask_and_nice_are_set() {
         os::spawn(&launch, &[null.as_fd(), null.as_fd(), null.as_fd()], None, None).expect("started");
     assert_eq!(wait(&process), Exit::Code(0));
     assert_eq!(std::fs::read_to_string(&out).expect("written").trim(), "123 0027 5");
+}
+
+#[test]
+fn a_session_keyring_of_its_own_is_new() {
+    let keyrings = || std::fs::read_to_string("/proc/keys").unwrap_or_default();
+    let before = keyrings();
+    if !before.contains("_ses") {
+        // A container may forbid keyrings.
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let null = os::null_device().expect("/dev/null");
+    let of_child = |own_keyring| {
+        let launch =
+            Launch { own_keyring, ..launch(&format!("cat /proc/keys > {}", out.display()), "t5/k/1") };
+        let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
+        let process = os::spawn(&launch, &fds, None, None).expect("started");
+        assert_eq!(wait(&process), Exit::Code(0));
+        std::fs::read_to_string(&out).expect("written")
+    };
+    let number = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let is_new = |line: &&str| line.contains("_ses: empty") && !before.contains(&number(line));
+    assert_eq!(of_child(false).lines().filter(is_new).count(), 0, "it is inherited");
+    assert_eq!(of_child(true).lines().filter(is_new).count(), 1);
 }
 
 /// A leader, a child in its group, a `setsid` child, and a double-forked daemon in a session of its own; all ignore

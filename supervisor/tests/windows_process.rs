@@ -32,6 +32,7 @@ fn launch(program: &str, args: &[&str], mark: &str, more: &[(&str, &str)]) -> La
         limits: Vec::new(),
         ids: None,
         confine: os::Confine::default(),
+        own_keyring: false,
         listens: false,
     }
 }
@@ -39,8 +40,7 @@ fn launch(program: &str, args: &[&str], mark: &str, more: &[(&str, &str)]) -> La
 /// A mark that no other test and no earlier run has.
 fn fresh(service: &str) -> (String, String) {
     let instance = format!("test-{}", os::random_id().expect("random"));
-    let mark = os::mark(&instance, service, 1);
-    (instance, mark)
+    (instance.clone(), os::mark(&instance, service, 1))
 }
 
 fn spawn(launch: &Launch, out: &Handle) -> Process {

@@ -31,6 +31,7 @@ mod held_starts;
 mod import;
 mod init_system;
 mod instances;
+mod jammed;
 mod judgement;
 mod leftovers;
 mod locked_outputs;

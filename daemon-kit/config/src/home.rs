@@ -15,6 +15,9 @@ pub struct Home {
 /// Exit code of a supervisor that refuses to run a file because what another file started still runs in its home.
 pub const OTHER_FILE: u8 = 4;
 
+/// Name of the lock in `run`.
+pub(crate) const LOCK: &str = "supervisor.lock";
+
 /// Longest path of `run`, in bytes, with which the system accepts the path of every socket and FIFO below it.
 const MAX_RUN: usize = 100 - "/supervisor.sock".len();
 
@@ -56,7 +59,7 @@ impl Home {
 
     /// Returns the lock that the one supervisor of this home holds.
     pub fn lock(&self) -> PathBuf {
-        self.run.join("supervisor.lock")
+        self.run.join(LOCK)
     }
 
     /// Returns the local endpoint of a daemon.

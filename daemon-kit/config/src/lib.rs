@@ -14,6 +14,7 @@
 //! | [`problem`] | what is wrong, where, and how that is written |
 //! | [`keys`] | every key there is, once: type, range, default, meaning; the schema and the tables of `CONFIG.md` are made from it |
 //! | [`home`] | the folder that holds state, logs and sockets |
+//! | `holder` | whether the process that holds a supervisor's lock can still run |
 //! | `find` | which file it is, where its home lies, where the daemons listen |
 //! | `tree` | the document as values with their positions |
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
@@ -42,6 +43,7 @@ mod environ;
 mod expand;
 mod find;
 pub mod fuzz;
+mod holder;
 pub mod home;
 mod instances;
 pub mod keys;
@@ -73,6 +75,7 @@ pub use cron::{Cron, CronError};
 pub use daemons::{GUARD, daemon_table};
 pub use environ::{EnvError, service_env};
 pub use find::{Located, find, locate, read};
+pub use holder::{dead_holder, dead_holder_at, never_runs_again};
 pub use home::Home;
 pub use keys::schema;
 pub use links::{LinkRefused, PathRefused};

@@ -31,6 +31,10 @@ pub const PING: Duration = Duration::from_secs(10);
 /// Time within which a ping must be answered. See [`PING`].
 pub const PONG: Duration = Duration::from_secs(5);
 
+/// Interval of pings over a local endpoint, and the time within which they must be answered. There the system reports a
+/// peer that is gone, unless it was killed and a thread of it waits in the kernel: then its sockets stay open.
+const LOCAL_PING: Duration = Duration::from_secs(30);
+
 /// Connection time-out of a daemon, which retries.
 const LAZY: Duration = Duration::from_secs(2);
 /// Connection time-out of a command, over a network that may be broken.
@@ -113,8 +117,6 @@ fn with(endpoint: &Endpoint, tls: Option<TlsFiles>) -> Channel {
 fn target(endpoint: &Endpoint) -> tonic::transport::Endpoint {
     // The URI only sets the authority, which is part of the contract: HTTP/2 servers accept no path there.
     let target = tonic::transport::Endpoint::from_static("http://localhost");
-    if endpoint.is_local() {
-        return target;
-    }
-    target.http2_keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true)
+    let (every, within) = if endpoint.is_local() { (LOCAL_PING, LOCAL_PING) } else { (PING, PONG) };
+    target.http2_keep_alive_interval(every).keep_alive_timeout(within).keep_alive_while_idle(true)
 }

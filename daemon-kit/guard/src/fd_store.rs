@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use super::close::close_apart;
 use super::messages::{Message, listen, receive, send};
 
 /// Maximum number of files, more than any supervisor needs. Further files are not kept.
@@ -32,29 +33,54 @@ struct StoredFd {
 
 /// All stored files, by name.
 #[derive(Debug, Default)]
-struct FdStore(BTreeMap<String, StoredFd>);
+struct FdStore {
+    kept: BTreeMap<String, StoredFd>,
+    /// Pipes that were replaced or dropped, and are not closed yet.
+    dropped: Vec<OwnedFd>,
+}
 
 impl FdStore {
     fn keep(&mut self, name: String, note: String, file: Option<OwnedFd>, given: bool) {
         // The file is missing if this process could not open another descriptor when it arrived.
         let Some(file) = file else { return };
-        if self.0.len() < MOST || self.0.contains_key(&name) {
-            self.0.insert(name, StoredFd { file, note, given, fresh: true });
-        }
-        make_room(self.0.len());
+        let new = StoredFd { file, note, given, fresh: true };
+        let has_room = self.kept.len() < MOST || self.kept.contains_key(&name);
+        let old = if has_room { self.kept.insert(name, new) } else { Some(new) };
+        self.put_away(old);
+        make_room(self.kept.len());
     }
 
     fn begin(&mut self) {
-        self.0.values_mut().for_each(|kept| kept.fresh = false);
+        self.kept.values_mut().for_each(|kept| kept.fresh = false);
     }
 
     fn done(&mut self) {
-        self.0.retain(|_, kept| kept.fresh);
+        let all = std::mem::take(&mut self.kept).into_iter();
+        let (fresh, old): (_, BTreeMap<_, _>) = all.partition(|(_, kept)| kept.fresh);
+        self.kept = fresh;
+        self.put_away(old.into_values());
+        self.close_dropped();
+    }
+
+    fn remove(&mut self, name: &str) {
+        let old = self.kept.remove(name);
+        self.put_away(old);
+        self.close_dropped();
+    }
+
+    /// Closes files, but for pipes: closing one may wait for ever.
+    fn put_away(&mut self, old: impl IntoIterator<Item = StoredFd>) {
+        self.dropped.extend(old.into_iter().filter(|old| !old.given).map(|old| old.file));
+    }
+
+    /// Closes the pipes. One thread does it for a whole list: each supervisor replaces everything.
+    fn close_dropped(&mut self) {
+        close_apart(std::mem::take(&mut self.dropped));
     }
 
     /// Returns copies of the files to hand over.
     fn given(&self) -> Vec<(Message, OwnedFd)> {
-        let given = self.0.iter().filter(|(_, kept)| kept.given);
+        let given = self.kept.iter().filter(|(_, kept)| kept.given);
         let message =
             |name: &String, kept: &StoredFd| Message::Keep { name: name.clone(), note: kept.note.clone() };
         given.filter_map(|(name, kept)| Some((message(name, kept), kept.file.try_clone().ok()?))).collect()
@@ -108,7 +134,7 @@ async fn talk(stream: UnixStream, store: Arc<Mutex<FdStore>>) {
             Message::Done => lock().done(),
             Message::Keep { name, note } => lock().keep(name, note, file, true),
             Message::Hold { name } => lock().keep(name, String::new(), file, false),
-            Message::Drop { name } => drop(lock().0.remove(&name)),
+            Message::Drop { name } => lock().remove(&name),
             Message::Give => {
                 let given = lock().given();
                 for (message, file) in given {

@@ -8,6 +8,7 @@
 //! | `patience` | pure: the backoff before the next start |
 //! | [`launch`] | how the supervisor was started, which it writes down for its guards |
 //! | `fd_store` | copies of open files, kept and never read (on Windows the services keep their own) |
+//! | [`close_apart`] | closes pipes whose close may wait for ever (Unix) |
 //! | [`messages`] | protocol between a supervisor and an fd store (Unix) |
 //! | `linux`, `macos`, `windows` | hold a process and wait for its end |
 //! | `unix` | starts a supervisor; on Windows that is in `windows` |
@@ -18,6 +19,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod close;
 #[cfg(unix)]
 mod fd_store;
 pub mod launch;
@@ -36,6 +39,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+#[cfg(unix)]
+pub use self::close::close_apart;
 use self::launch::Launch;
 use self::life::{Holder, Supervisor};
 use self::patience::{Life, Patience};

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::launch::Launch;
 use super::os;
 use super::patience::Life;
-use sereno_config::Home;
+use sereno_config::{Home, never_runs_again};
 use sereno_connect::lazy;
 
 /// Number of status queries within `hang`: a supervisor counts as hung when all of them stay unanswered.
@@ -97,7 +97,10 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = &mut died => return Life { answered, lasted: began.elapsed() },
-                silent = silence(home, &mut answered) => self.end(silent, home),
+                silent = silence(home, self.pid, &mut answered) => match silent {
+                    Some(silent) => self.end(silent, home),
+                    None => return Life { answered, lasted: began.elapsed() },
+                },
             }
         }
     }
@@ -111,8 +114,9 @@ impl Supervisor {
     }
 }
 
-/// Returns the duration of silence once the supervisor has been silent for too long.
-async fn silence(home: &Home, answered: &mut bool) -> Duration {
+/// Returns the duration of silence once the supervisor has been silent for too long; `None` if it was killed and waits in
+/// the kernel to end, which its process does not tell.
+async fn silence(home: &Home, pid: u32, answered: &mut bool) -> Option<Duration> {
     // Counts unanswered queries instead of time: time also passes while this process itself is stopped.
     let mut silent = Duration::ZERO;
     loop {
@@ -125,12 +129,15 @@ async fn silence(home: &Home, answered: &mut bool) -> Duration {
         let heard = timeout(step, client.get_status(GetStatusRequest::default())).await;
         let heard = heard.is_ok_and(|answer| answer.is_ok());
         *answered |= heard;
+        if !heard && never_runs_again(pid) {
+            return None;
+        }
         // Queries are more frequent until the first answer, because the backoff depends on whether it came.
         let pause = if *answered { step } else { step.min(Duration::from_millis(100)) };
         sleep(pause.saturating_sub(asked.elapsed())).await;
         silent = if heard { Duration::ZERO } else { silent + asked.elapsed().min(step) };
         if silent >= if *answered { hang } else { hang.max(STARTS) } {
-            return silent;
+            return Some(silent);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{fs, io, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sereno_config::never_runs_again;
 use tokio::sync::oneshot;
 
 use super::life::HolderError;
@@ -37,7 +38,7 @@ impl Process {
         // The pidfd is opened before the check: the pid may have been reused by another process, which does
         // not have the lock open.
         match has_open(pid, (found.dev(), found.ino())) {
-            _ if has_ended(&pidfd) => Ok(None),
+            _ if has_ended(&pidfd) || never_runs_again(pid) => Ok(None),
             Ok(true) => Ok(Some(Self(pidfd))),
             Ok(false) => Ok(None),
             Err(error) => Err(HolderError::Inspect(pid, error)),

@@ -25,6 +25,7 @@ use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
 use crate::logs::Logs;
+use crate::os::pipe::Both;
 use crate::os::{self, Birth, Cgroup, Cgroups, FdStores, Handle as File, Host, StoredFds};
 use crate::service::sockets::Inherited;
 use crate::service::{NotifySockets, Role, Service, World};
@@ -280,7 +281,7 @@ impl Manager {
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for a reader.
-            let opened = self.world.open_outputs(&mut service);
+            let opened = self.world.open_outputs(&mut service, self.late(name, incarnation));
             service.story.began = self.world.tell(&service, Kind::Start, seq, message);
             if let Err(error) = opened {
                 let message = format!("its output is not read: {error}");
@@ -289,7 +290,8 @@ impl Manager {
             }
         } else if saved.is_some() && found.same_boot {
             // Its last output has waited in the FIFO as well.
-            if let Err(error) = self.world.open_outputs(&mut service) {
+            let late = self.late(name, service.unit.incarnation());
+            if let Err(error) = self.world.open_outputs(&mut service, late) {
                 tracing::error!(service = %name, %error, "opening its outputs failed");
             }
             // Its leader is gone: processes that it left behind are found by their mark.
@@ -297,6 +299,13 @@ impl Manager {
         }
         self.services.insert(service);
         self.watch_exit(&RunKey::first(name));
+    }
+
+    /// Returns what hands over the outputs of a run that could not be opened at once.
+    fn late(&self, name: &Name, incarnation: u64) -> impl FnOnce(Both) + Send + 'static {
+        let (service, tell) = (name.clone(), self.tell.clone());
+        // Fails only if the manager has ended.
+        move |both| drop(tell.send(Happened::Opened { service, incarnation, both }))
     }
 
     /// Returns the cgroup that an adopted run is in; any other next run gets a new cgroup.

@@ -6,10 +6,11 @@ use futures_util::FutureExt;
 
 use super::services::RunKey;
 use super::{CHECKPOINT_AGAIN, Checkpoint, Ended, Happened, Manager};
+use crate::journal::Kind;
 use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::LogEvent;
 use crate::os::{self, Marked};
-use crate::service::{Pending, Run, Waiting};
+use crate::service::{Fifos, Pending, Run, Service, Waiting};
 
 impl Manager {
     /// Begins to watch for the end of this run.
@@ -234,6 +235,22 @@ impl Manager {
             }
             Happened::LastWords { service, incarnation, exit, lines } => {
                 self.last_words(&service, incarnation, exit, &lines);
+            }
+            Happened::Opened { service, incarnation, both } => {
+                let Self { services, world, .. } = self;
+                let service = services.get_mut(&service);
+                // A run that has begun meanwhile has other outputs.
+                let is_it = |service: &&mut Service| {
+                    service.unit.incarnation() == incarnation
+                        && matches!(service.outputs.fifos, Fifos::Closed)
+                };
+                if let Some(service) = service.filter(is_it) {
+                    world.opened(service, both);
+                    world.tell(service, Kind::Output, service.story.began, "its output is read again".into());
+                } else {
+                    // Closing them may take as long as opening them did.
+                    std::thread::spawn(move || drop(both));
+                }
             }
             Happened::Checkpointed { seq, result } => {
                 self.checkpoint = Checkpoint { writing: false, ..std::mem::take(&mut self.checkpoint) };

@@ -82,6 +82,7 @@ use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::logs::{LogEvent, Logs};
+use crate::os::pipe::Both;
 use crate::os::{self, Marked, Stranger};
 use crate::service::{Notification, Service, World};
 use crate::watch::{News, Watches};
@@ -110,6 +111,8 @@ enum Happened {
     Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
+    /// The outputs of a run that an earlier supervisor began are open, which took long.
+    Opened { service: Name, incarnation: u64, both: Both },
     /// The state is on disk, up to this record of the write-ahead log.
     Checkpointed { seq: u64, result: std::io::Result<()> },
 }

@@ -102,6 +102,7 @@ impl Manager {
             limits: self.world.host.limits.clone(),
             ids: None,
             confine: os::Confine::default(),
+            own_keyring: false,
             listens: false,
         };
         let said = os::open_private(&self.said_path())?;

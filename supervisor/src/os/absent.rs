@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::pipe::{Output, ServiceEnd};
 use super::{Borrowed, Ooms};
 
 /// Why there are none, and what opening one says.
@@ -124,3 +125,12 @@ impl StallTimer {
 pub fn is_opening_stuck() -> bool {
     false
 }
+
+/// Opens the outputs at these paths.
+pub fn open_both(paths: [PathBuf; 2], _late: impl FnOnce(Both) + Send + 'static) -> io::Result<Both> {
+    let [out, err] = &paths;
+    Ok([Output::open(out)?, Output::open(err)?])
+}
+
+/// Both ends of stdout and stderr.
+pub type Both = [(Output, ServiceEnd); 2];

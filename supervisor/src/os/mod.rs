@@ -83,6 +83,8 @@ pub struct Launch {
     pub ids: Option<Ids>,
     /// Capabilities and privileges that it cannot have or gain.
     pub confine: Confine,
+    /// Whether it begins with an empty session keyring, where the system has such, instead of the supervisor's.
+    pub own_keyring: bool,
     /// Whether it is given its own pid in `LISTEN_PID`, for sockets handed over from descriptor 3 on.
     pub listens: bool,
 }

@@ -87,6 +87,10 @@ impl Plan {
             env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
         let mark = strings.len();
         strings.push(c_string(MARK)?);
+        let ids = ids(account);
+        // A monitor runs checks as other users, with its own keyring.
+        let own_keyring = ids.as_ref().is_some_and(|ids| ids.uid != os::own_ids().0)
+            || extra.contains_key("SERENO_MONITOR");
         Ok(Self {
             launch: Launch {
                 program: c_path(&program)?,
@@ -96,11 +100,12 @@ impl Plan {
                 umask: service.umask,
                 nice: service.nice,
                 limits: limits(service, host)?,
-                ids: ids(account),
+                ids,
                 confine: Confine {
                     capabilities: service.capabilities,
                     no_new_privileges: service.no_new_privileges,
                 },
+                own_keyring,
                 listens: extra.contains_key("LISTEN_FDS"),
             },
             mark,

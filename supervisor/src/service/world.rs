@@ -10,7 +10,7 @@ use sereno_config::Home;
 use crate::disk::wal::Wal;
 use crate::journal::{Entry, Journal, Kind};
 use crate::logs::{Key, Logs, RotationPolicy, Which};
-use crate::os::pipe::{Output, ServiceEnd};
+use crate::os::pipe::{Both, Output, open_both};
 use crate::os::{self, Birth, Cgroups, FdStores, Handle, Host, Ids, NotifySocket};
 
 use super::plan::PlanError;
@@ -154,22 +154,42 @@ impl World {
         Ok(())
     }
 
-    /// Opens the outputs of the current or the last run of a service, which an earlier supervisor has read.
-    pub fn open_outputs(&mut self, service: &mut Service) -> io::Result<()> {
-        let mut ends = Vec::new();
-        for which in Which::BOTH {
-            let path = self.home.fifo(&service.name, which.word());
-            // If home was made again since this run began, the run writes to a FIFO that has no path any more.
-            let runs = service.processes.run.as_ref().map(|run| run.process.pid());
-            let (output, end) = match runs.and_then(|pid| Output::held_by(pid, which.number(), &path)) {
-                Some(held) => (held, None),
-                None => Output::open(&path).map(|(output, end)| (output, Some(end)))?,
-            };
-            ends.extend(end);
-            self.read_output(service, which, output, false);
+    /// Opens the outputs of the current or the last run of a service, which an earlier supervisor has read. If the
+    /// service holds that up, `late` is called when they are open.
+    pub fn open_outputs(
+        &mut self,
+        service: &mut Service,
+        late: impl FnOnce(Both) + Send + 'static,
+    ) -> io::Result<()> {
+        let paths = Which::BOTH.map(|which| self.home.fifo(&service.name, which.word()));
+        // If home was made again since this run began, the run writes to FIFOs that have no path any more.
+        if let Some(run) = &service.processes.run {
+            let held = Which::BOTH.map(|which| {
+                let [out, err] = &paths;
+                let path = if which == Which::Out { out } else { err };
+                Output::held_by(run.process.pid(), which.number(), path)
+            });
+            if held.iter().any(Option::is_some) {
+                for (which, output) in Which::BOTH.into_iter().zip(held) {
+                    if let Some(output) = output {
+                        self.read_output(service, which, output, false);
+                    }
+                }
+                service.outputs.fifos = Fifos::Nameless;
+                return Ok(());
+            }
         }
-        service.outputs.fifos = <[ServiceEnd; 2]>::try_from(ends).map_or(Fifos::Nameless, Fifos::Open);
+        let both = open_both(paths, late)?;
+        self.opened(service, both);
         Ok(())
+    }
+
+    /// Begins to read outputs that are open now.
+    pub fn opened(&mut self, service: &mut Service, both: Both) {
+        let [(out, out_end), (err, err_end)] = both;
+        self.read_output(service, Which::Out, out, false);
+        self.read_output(service, Which::Err, err, false);
+        service.outputs.fifos = Fifos::Open([out_end, err_end]);
     }
 
     /// Begins to move an output into its file. `fresh` means that no run has written to it yet.

@@ -25,8 +25,16 @@ pub(super) fn supervise(
     let table = start.config.supervisor.clone();
     let mut shutdown = Shutdown::new();
     // After a restart the services must not wait for the network, so binding is retried; `up` reports a failure at
-    // once.
-    let policy = if start.wanted == Wanted::Up { BindPolicy::FailFast } else { BindPolicy::Retry };
+    // once, unless a supervisor that cannot end may still hold the addresses.
+    let before = locks.iter().find_map(Lock::taken_over_from);
+    let policy =
+        if start.wanted == Wanted::Up && before.is_none() { BindPolicy::FailFast } else { BindPolicy::Retry };
+    if let Some(pid) = before {
+        tracing::warn!(
+            pid,
+            "the lock was taken over: its holder was killed and cannot end, as it waits in the kernel"
+        );
+    }
     let mut api = Some(Api::bind(&home, &table, policy, shutdown.clone())?);
     let mut children = step("watching children", os::Children::watch())?;
     let signals = Shutdown::new();

@@ -1,9 +1,10 @@
 //! What a child gives up before it becomes another program, in the order that the kernel requires:
 //!
-//! 1. [`bound`]: the bounding set, while it may still be changed;
-//! 2. [`keep_over_ids`], then groups and ids, which only root may set;
-//!  3. [`have`]: exactly these capabilities, also over the exec of a program that is not root's (the ambient set);
-//!  4. [`no_new_privileges`], after which nothing can be regained.
+//! 1. [`leave_keyring`]: the session keyring of whoever started the supervisor, while the new one counts for root;
+//! 2. [`bound`]: the bounding set, while it may still be changed;
+//! 3. [`keep_over_ids`], then groups and ids, which only root may set;
+//! 4. [`have`]: exactly these capabilities, also over the exec of a program that is not root's (the ambient set);
+//! 5. [`no_new_privileges`], after which nothing can be regained.
 //!
 //! All of it runs in the child of `spawn`: only system calls on its own credentials, no allocation, no lock.
 
@@ -30,6 +31,19 @@ const MOST: u32 = 64;
 unsafe fn prctl(option: i32, one: u64, two: u64) -> libc::c_long {
     // SAFETY: only options that take numbers and read none of this process's memory.
     unsafe { libc::syscall(libc::SYS_prctl, option, one, two, 0_u64, 0_u64) }
+}
+
+/// Joins a new, empty session keyring. Before the change of ids: a user may have 200 keys, and one who has used them up
+/// must not get the keyring of another instead. Kernels and containers without keyrings refuse it, and need none.
+pub(super) unsafe fn leave_keyring() -> libc::c_long {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let no_name: *const libc::c_char = std::ptr::null();
+    // SAFETY: a call without memory; the child's thread has an `errno`.
+    unsafe {
+        let done = libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, no_name);
+        let is_absent = [libc::ENOSYS, libc::EPERM].contains(&*libc::__errno_location());
+        if done < 0 && is_absent { 0 } else { done }
+    }
 }
 
 /// Removes all other capabilities from the bounding set.

@@ -1,11 +1,12 @@
 //! FIFOs, and moving their contents into files without copying them through this process: `splice` takes from the pipe
 //! exactly what it puts into the file, even under SIGKILL.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -49,12 +50,6 @@ impl Output {
         Ok(both)
     }
 
-    /// Opens the FIFO at a path, which a running service may have open, and may hold up: waits for that only briefly.
-    pub fn open(path: &Path) -> io::Result<(Self, ServiceEnd)> {
-        let path = path.to_owned();
-        within_patience(move || Self::open_ends(&path, &path))
-    }
-
     fn open_ends(path: &Path, named: &Path) -> io::Result<(Self, ServiceEnd)> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let links = if path == named { OFlags::NOFOLLOW } else { OFlags::empty() };
@@ -80,9 +75,12 @@ impl Output {
         if name.file_name() != path.file_name() || name.parent()?.file_name() != path.parent()?.file_name() {
             return None;
         }
-        let (place, own) = (std::path::PathBuf::from(place), path.to_owned());
-        let (held, _) = within_patience(move || Self::open_ends(&place, &own)).ok()?;
-        (Self::identity_of(path) != Some(held.identity)).then_some(held)
+        let meta = fs::metadata(&place).ok().filter(|meta| meta.file_type().is_fifo())?;
+        if Self::identity_of(path) == Some((meta.dev(), meta.ino())) {
+            return None;
+        }
+        let (place, own) = (PathBuf::from(place), path.to_owned());
+        within_patience(move || Self::open_ends(&place, &own), drop).ok().map(|(held, _)| held)
     }
 
     /// Returns another descriptor of the same end.
@@ -102,8 +100,7 @@ impl Output {
 
     /// Returns device and inode of the file at this path, without opening it.
     pub fn identity_of(path: &Path) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        let meta = std::fs::symlink_metadata(path).ok()?;
+        let meta = fs::symlink_metadata(path).ok()?;
         Some((meta.dev(), meta.ino()))
     }
 
@@ -170,26 +167,45 @@ pub(super) fn close_apart(files: Vec<OwnedFd>) -> impl Future<Output = ()> {
     }
 }
 
-/// Does what a service may hold up, on a thread of its own, and waits for it only briefly.
+/// Both ends of stdout and stderr.
+pub type Both = [(Output, ServiceEnd); 2];
+
+/// Opens the FIFOs at these paths, which a running service may have open, and may hold up: waits for that only briefly.
+/// If they open later, `late` is called with them on another thread.
+pub fn open_both(paths: [PathBuf; 2], late: impl FnOnce(Both) + Send + 'static) -> io::Result<Both> {
+    let open = move || {
+        let [out, err] = &paths;
+        Ok([Output::open_ends(out, out)?, Output::open_ends(err, err)?])
+    };
+    within_patience(open, late)
+}
+
+/// Does what a service may hold up, on a thread of its own, and waits for it only briefly. `late` gets what comes later.
 fn within_patience<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    late: impl FnOnce(T) + Send + 'static,
 ) -> io::Result<T> {
     /// On a healthy host it takes microseconds.
     const PATIENCE: Duration = Duration::from_millis(250);
-    let (sender, answer) = mpsc::sync_channel(1);
+    // Without room, so that what is not taken comes back.
+    let (sender, answer) = mpsc::sync_channel(0);
     LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
     let started = thread::Builder::new().name("open".into()).stack_size(64 * 1024).spawn(move || {
         let done = work();
         LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
-        // Fails if it came too late; what was opened is closed again then.
-        let _ = sender.send(done);
+        if let Err(mpsc::SendError(Ok(opened))) = sender.send(done) {
+            late(opened);
+        }
     });
     if let Err(error) = started {
         LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
         return Err(error);
     }
     answer.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        Err(io::Error::new(io::ErrorKind::TimedOut, "a process holds the pipe up, and it is not read"))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "a process holds its pipe up; it is read when that is over",
+        ))
     })
 }
 

@@ -39,6 +39,7 @@ struct Child {
     nice: Option<i32>,
     limits: *const [(u32, Option<u64>)],
     ids: Option<(u32, u32, *const [u32])>,
+    own_keyring: bool,
     confine: Confine,
     /// The address for the digits of `LISTEN_PID`; null if it is not set.
     listen_pid: *mut u8,
@@ -84,6 +85,7 @@ pub fn spawn(
         oom_score: oom::of_others(),
         nice: launch.nice,
         limits: ptr::from_ref(launch.limits.as_slice()),
+        own_keyring: launch.own_keyring,
         confine: launch.confine,
         ids: launch.ids.as_ref().map(|ids| (ids.uid, ids.gid, ptr::from_ref(ids.groups.as_slice()))),
         listen_pid: if launch.listens { listen_pid.as_mut_ptr() } else { ptr::null_mut() },
@@ -192,6 +194,7 @@ pub(super) fn can_enter(cgroup: BorrowedFd<'_>) -> io::Result<()> {
         nice: None,
         limits: ptr::from_ref(&[]),
         ids: None,
+        own_keyring: false,
         confine: Confine::default(),
         listen_pid: ptr::null_mut(),
         birth: ptr::null(),
@@ -315,6 +318,9 @@ unsafe fn prepare(child: &Child) -> Result<(), Step> {
         }
         if let Some(nice) = child.nice {
             check(libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice), Step::Nice)?;
+        }
+        if child.own_keyring {
+            check(confine::leave_keyring(), Step::Keyring)?;
         }
         let kept = child.confine.capabilities;
         check(kept.map_or(0, |kept| confine::bound(kept)), Step::Confine)?;

@@ -18,6 +18,7 @@ pub(super) enum Step {
     Descriptors,
     Limits,
     Nice,
+    Keyring,
     User,
     Confine,
     Cwd,
@@ -25,11 +26,12 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::None,
         Self::Descriptors,
         Self::Limits,
         Self::Nice,
+        Self::Keyring,
         Self::User,
         Self::Confine,
         Self::Cwd,
@@ -89,6 +91,7 @@ impl StartFailure {
             Step::Descriptors => "passing descriptors".into(),
             Step::Limits => "setting resource limits".into(),
             Step::Nice => "setting its priority".into(),
+            Step::Keyring => "joining a session keyring".into(),
             Step::User => "changing to its user".into(),
             Step::Confine => "giving up capabilities".into(),
             Step::Cwd => format!("entering {cwd}"),

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::queue::Queue;
 use crate::os::Ids;
-pub use crate::os::absent::{StallTimer, is_opening_stuck};
+pub use crate::os::absent::{Both, StallTimer, is_opening_stuck, open_both};
 pub use crate::os::unix::files::{file_number, is_at, is_removed, pause, read_at};
 pub use crate::os::unix::service_end::ServiceEnd;
 

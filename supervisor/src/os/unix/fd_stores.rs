@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use sereno_config::Home;
+use sereno_guard::close_apart;
 use sereno_guard::messages::{self, Link, Message};
 
 use crate::lifecycle::BootInstant;
@@ -144,7 +145,8 @@ impl Worker {
                     let (Message::Keep { name, .. } | Message::Hold { name }) = &message else { continue };
                     let name = name.clone();
                     self.say(&message, Some(&file));
-                    self.kept.insert(name, (message, file));
+                    let old = self.kept.insert(name, (message, file));
+                    put_away(old);
                 }
                 Ok(Order::Forget(service)) => self.forget(&service),
                 Ok(Order::Closed(service)) => self.drop_sockets(&service),
@@ -176,11 +178,14 @@ impl Worker {
     }
 
     fn drop_all(&mut self, names: impl Iterator<Item = String>) {
+        let mut dropped = Vec::new();
         for name in names {
-            if self.kept.remove(&name).is_some() {
+            if let Some(old) = self.kept.remove(&name) {
+                dropped.push(old);
                 self.say(&Message::Drop { name }, None);
             }
         }
+        put_away(dropped);
     }
 
     /// Sends a message to every fd store. A closed connection is forgotten; a store that is too slow gets everything
@@ -224,6 +229,12 @@ impl FdStore {
             Self::TooSlow(due) => Some(*due),
         }
     }
+}
+
+/// Closes files. Closing a pipe may wait for ever, which only a thread of its own may do.
+fn put_away(old: impl IntoIterator<Item = (Message, OwnedFd)>) {
+    let pipes = old.into_iter().filter(|(message, _)| matches!(message, Message::Hold { .. }));
+    close_apart(pipes.map(|(_, file)| file).collect());
 }
 
 /// Handles the result of a message to an fd store. Returns `false` if the store is gone.

@@ -5,8 +5,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use sereno_config::dead_holder;
+
+use super::files::pause;
 
 /// Starts a new session, so that closing the terminal does not affect this process.
 pub fn detach() {
@@ -59,53 +63,92 @@ pub fn open_in_place(path: &Path, mode: u32) -> io::Result<File> {
     fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(mode).open(path)
 }
 
+/// How long to wait between the two looks at a process that only waits in the kernel to end: whatever can end does so in
+/// that time.
+const LOOKS_APART: Duration = Duration::from_millis(200);
+
 /// The lock that decides which process supervises a home. Held until it is dropped or the process dies.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    before: Option<u32>,
+}
 
 impl Lock {
     /// Takes the lock; `None` if another process holds it.
+    ///
+    /// A holder that was killed and cannot end, because a thread of it waits in the kernel, keeps its file locked. The
+    /// lock is taken over from it: a new file is renamed over that one. Two processes cannot both win: each takes a lock
+    /// on the folder before it opens the file, and only a process that has it replaces the file. So of two successors
+    /// the second opens the file of the first, and nobody can still get the lock of a file that was replaced.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        if let Some(lock) = Self::take_from(path, None)? {
+            return Ok(Some(lock));
+        }
+        let Some(dead) = dead_holder(path) else { return Ok(None) };
+        pause(LOOKS_APART);
+        Self::take_from(path, Some(dead))
+    }
+
+    /// Takes the lock if it is free, or if its holder is `dead`, which can never run again.
+    fn take_from(path: &Path, dead: Option<u32>) -> io::Result<Option<Self>> {
+        let folder = path.parent().unwrap_or(path);
+        let turn = File::open(folder)?;
+        rustix::fs::flock(&turn, FlockOperation::LockExclusive)?;
+        let lock = Self::of(open_in_place(path, 0o600)?)?;
+        if lock.is_some() || dead.is_none() || dead_holder(path) != dead {
+            return lock.map(Self::signed).transpose();
+        }
+        // A supervisor that was killed here has left such a file: it is emptied and used again.
+        let other = path.with_extension("lock.new");
+        let Some(lock) = Self::of(open_private(&other)?)? else { return Ok(None) };
+        // The path never names a file without a pid.
+        let lock = Self { before: dead, ..lock.signed()? };
+        fs::rename(&other, path)?;
+        Ok(Some(lock))
+    }
+
+    fn of(file: File) -> io::Result<Option<Self>> {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // The file is never empty meanwhile: its first line is a pid at every moment.
-                let line = format!("{}\n", std::process::id());
-                io::Write::write_all(&mut &file, line.as_bytes())?;
-                file.set_len(u64::try_from(line.len()).expect("a pid is short"))?;
-                Ok(Some(Self(file)))
-            }
+            Ok(()) => Ok(Some(Self { file, before: None })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// Writes this process's pid into the file. A file that names another pid is never empty meanwhile.
+    fn signed(self) -> io::Result<Self> {
+        let line = format!("{}\n", std::process::id());
+        io::Write::write_all(&mut &self.file, line.as_bytes())?;
+        self.file.set_len(u64::try_from(line.len()).expect("a pid is short"))?;
+        Ok(self)
+    }
+
+    /// Returns the process that the lock was taken over from, as it cannot end.
+    pub fn taken_over_from(&self) -> Option<u32> {
+        self.before
+    }
+
     /// Takes over the lock of an earlier image of this process; its number came on the command line.
     pub fn inherit(number: i32) -> io::Result<Self> {
-        Ok(Self(take_over(number)?.into()))
+        Ok(Self { file: take_over(number)?.into(), before: None })
     }
 
     /// Returns whether this path names the lock's file.
     pub fn is_at(&self, path: &Path) -> bool {
-        super::files::is_at(&self.0, path).unwrap_or(false)
+        super::files::is_at(&self.file, path).unwrap_or(false)
     }
 
     /// Empties the file, as nothing is left to supervise: it names no process from now on.
     pub fn done(&self) -> io::Result<()> {
-        self.0.set_len(0)
+        self.file.set_len(0)
     }
 
     /// Keeps the lock open over the next exec. Returns its number, for [`inherit`](Self::inherit).
     pub fn hand_over(&self) -> io::Result<i32> {
         use std::os::fd::AsRawFd;
-        rustix::io::fcntl_setfd(&self.0, rustix::io::FdFlags::empty())?;
-        Ok(self.0.as_raw_fd())
+        rustix::io::fcntl_setfd(&self.file, rustix::io::FdFlags::empty())?;
+        Ok(self.file.as_raw_fd())
     }
 }
 

@@ -210,6 +210,11 @@ impl Lock {
         true
     }
 
+    /// Returns the process that the lock was taken over from: none, as a process that is terminated always ends.
+    pub fn taken_over_from(&self) -> Option<u32> {
+        None
+    }
+
     /// Empties the file, as nothing is left to supervise: it names no process from now on.
     pub fn done(&self) -> io::Result<()> {
         self.0.set_len(0)

@@ -27,7 +27,7 @@ use super::handle::done;
 use super::outlet::{self, Outlet};
 use super::wait::Wait;
 use crate::os::Ids;
-pub use crate::os::absent::{StallTimer, is_opening_stuck};
+pub use crate::os::absent::{Both, StallTimer, is_opening_stuck, open_both};
 
 /// The most bytes that are moved at once.
 const MOST: usize = 64 * 1024;
