@@ -1,5 +1,5 @@
-//! A service locks the pipe of its output, and a supervisor that waits for it can not end when it is killed: another one
-//! takes its place.
+//! A service locks the pipe of its output: it holds up nobody but itself. A supervisor that waits for it can not end when
+//! it is killed: another one takes its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{System, eventually, kill, wants};
 
-const FILE: &str =
-    "[services.jam]\ncommand = [\"{python}\", \"{jam}\"]\n[services.other]\ncommand = \"sleep 1000\"\n";
+const FILE: &str = "[services.jam]\ncommand = [\"{python}\", \"{jam}\"]\n[services.other]\nshell = \"while echo line; do sleep 0.1; done\"\n";
 
 /// A system whose supervisor has been killed and can not end.
 struct Jammed {
@@ -23,6 +22,13 @@ struct Jammed {
 impl Jammed {
     /// `None` where there is no python 3.10.
     fn new(supervisor: &str) -> Option<Self> {
+        let jammed = Self::alive(supervisor)?;
+        kill(jammed.supervisor, "KILL");
+        Some(jammed)
+    }
+
+    /// The supervisor is not killed yet.
+    fn alive(supervisor: &str) -> Option<Self> {
         let python = python()?;
         let jam = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/jam.py");
         let file = FILE.replace("{python}", &python.display().to_string());
@@ -38,7 +44,6 @@ impl Jammed {
         let jammed = Self { system, supervisor, splicer, pids };
         kill(supervisor, "CONT");
         eventually("a thread waits for the pipe", || jammed.waits());
-        kill(supervisor, "KILL");
         Some(jammed)
     }
 
@@ -80,6 +85,28 @@ fn python() -> Option<PathBuf> {
 fn up(system: &System) -> Child {
     let mut command = system.command(&["up", "-d"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ctl runs")
+}
+
+#[test]
+fn who_holds_up_his_own_output_holds_up_nobody_else() {
+    let Some(jammed) = Jammed::alive("") else { return };
+    let system = &jammed.system;
+    let told = || system.ctl(&["status"]).out.contains("holds up its own stdout");
+    eventually("status says who it is", told);
+    let lines = || system.log("other.out.log").len();
+    let before = lines();
+    eventually("the other one's output is kept", || lines() > before);
+    // A program whose thread is stuck can not become another one.
+    let upgrade = system.ctl(&["upgrade"]);
+    assert!(upgrade.code != 0 && upgrade.err.contains("holds up a thread"), "{}{}", upgrade.out, upgrade.err);
+    fs::remove_file(system.path("jam")).expect("removed");
+    let restart = system.ctl(&["restart", "jam"]);
+    assert_eq!(restart.code, 0, "{}{}", restart.out, restart.err);
+    assert_ne!(system.service("jam").pid(), jammed.pids[0]);
+    eventually("it is read again", || !system.ctl(&["status"]).out.contains("holds up"));
+    assert_eq!(system.ctl(&["upgrade"]).code, 0);
+    assert_eq!(system.service("other").pid(), jammed.pids[1], "{}", system.story());
+    jammed.system.down();
 }
 
 #[test]
