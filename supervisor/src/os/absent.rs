@@ -128,8 +128,8 @@ pub fn is_opening_stuck() -> bool {
 
 /// Opens the outputs at these paths.
 pub fn open_both(paths: [PathBuf; 2], _late: impl FnOnce(Both) + Send + 'static) -> io::Result<Both> {
-    let [out, err] = &paths;
-    Ok([Output::open(out)?, Output::open(err)?])
+    let [out, err] = paths;
+    Ok([Output::open(&out)?, Output::open(&err)?])
 }
 
 /// Both ends of stdout and stderr.

@@ -83,11 +83,6 @@ impl Outlet {
         Ok(outlet)
     }
 
-    /// Returns the pipe of an output, if it is open.
-    pub(super) fn find(path: &Path) -> Option<Arc<Self>> {
-        open_ones().get(path)?.upgrade()
-    }
-
     fn new_pipe() -> io::Result<(OwnedHandle, OwnedHandle)> {
         let name = format!(r"\\.\pipe\sereno-output-{}-{}", std::process::id(), host::random_id()?);
         let access = PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE | FILE_FLAG_OVERLAPPED;
