@@ -189,3 +189,22 @@ pub fn daemon_table(path: &Path, text: &str, table: &str, env: &Env) -> Result<S
     scope.finish(())?;
     written.map_err(|error| Problem::of_file(&path, format!("can not be written again: {error}")).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_hears_where_its_own_table_is_wrong_and_of_no_other() {
+        let env = Env::from([("PORT".to_string(), "7612".to_string())]);
+        let read = |text: &str| daemon_table(Path::new("/srv/sereno.toml"), text, "health-monitor", &env);
+        let own =
+            read("[health-monitor]\nlisten = \"http://127.0.0.1:${PORT}\"\n[services.x]\nport = \"no\"\n");
+        assert_eq!(own.expect("only this table is read").trim(), "listen = \"http://127.0.0.1:7612\"");
+        let wrong =
+            read("[health-monitor]\nlisten = \"http://127.0.0.1:7612\"\nlog = 7\n").expect_err("no text");
+        assert!(wrong.to_string().starts_with("sereno.toml:3:7: health-monitor.log = 7"), "{wrong}");
+        let broken = read("\n[x\n").expect_err("no TOML").to_string();
+        assert!(broken.starts_with("sereno.toml:2:"), "{broken}");
+    }
+}
