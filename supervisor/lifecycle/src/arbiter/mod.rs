@@ -227,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cleared_ledger_grants_again() {
+        let mut ledger = Ledger::default();
+        let decided = |ledger: &mut Ledger| ask(&case(), ledger, at(9.0)).decision;
+        let twice = [decided(&mut ledger), decided(&mut ledger)];
+        assert_eq!((twice, decided(&mut ledger)), ([Decision::Accepted; 2], Decision::HeldBudget));
+        ledger.clear();
+        assert_eq!(decided(&mut ledger), Decision::Accepted);
+    }
+
+    #[test]
+    fn who_is_well_again_is_no_longer_counted_against_the_host() {
+        let mut host = HostBrake::default();
+        host.bad(&name("a"), at(1.0));
+        assert!(host.has(&name("a")) && !host.has(&name("b")));
+        let brake = Brake { share: 0.5, min: 1, window: Duration::from_secs(30) };
+        assert!(host.holds(&brake, 1, Duration::ZERO, at(2.0)).is_some());
+        host.well(&name("a"));
+        assert!(!host.has(&name("a")));
+        assert_eq!(host.holds(&brake, 1, Duration::ZERO, at(2.0)), None);
+    }
+
+    #[test]
     fn the_first_rule_that_holds_answers() {
         use Decision::{
             Accepted, HeldDependency, InGrace, Merged, NoEvidence, NotWanted, Paused, ReportOnly, Stale,

@@ -1,5 +1,8 @@
 //! A unit written down and read back: what the next supervisor needs to continue.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -294,84 +297,5 @@ impl From<SavedEnd> for WhyEnd {
             SavedEnd::NotReady => Self::NotReady,
             SavedEnd::Memory => Self::Memory,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::unit::testing::{at, plain, policy};
-    use super::super::{Action, Fact, Request, State};
-    use super::*;
-
-    fn back(unit: &Unit, runs: bool, now: BootInstant) -> Unit {
-        let text = serde_json::to_string(&unit.save()).expect("it can be written");
-        let saved = serde_json::from_str(&text).expect("it can be read");
-        Unit::restore(unit.rules.clone(), &saved, runs, now, 7)
-    }
-
-    #[test]
-    fn a_running_service_goes_on_and_a_dead_one_is_swept_and_started_again() {
-        let mut unit = plain(policy());
-        unit.request(at(1.0), Request::Start);
-        unit.poll(at(1.0));
-        unit.observe(at(1.0), Fact::Spawned);
-        unit.poll(at(1.0));
-
-        let mut same = back(&unit, true, at(9.0));
-        assert_eq!((same.state(at(9.0)), same.poll(at(9.0))), (State::Running, None));
-        assert_eq!(same.uptime(at(9.0)), Some(Duration::from_secs(8)));
-        assert_eq!(same.incarnation(), 1);
-
-        let mut dead = back(&unit, false, at(9.0));
-        assert_eq!(dead.poll(at(9.0)), Some(Action::Sweep));
-        dead.observe(at(9.0), Fact::Swept);
-        assert_eq!(dead.poll(at(9.0)), Some(Action::Spawn(2)));
-    }
-
-    #[test]
-    fn a_backoff_and_a_stop_under_way_are_not_forgotten() {
-        let mut unit = plain(policy());
-        unit.request(at(1.0), Request::Start);
-        for now in [at(1.0), at(2.0)] {
-            unit.poll(now);
-            unit.observe(now, Fact::Spawned);
-            unit.observe(now, Fact::Exited(Exit::Code(1)));
-            unit.poll(now);
-            unit.observe(now, Fact::Swept);
-        }
-        let same = back(&unit, false, at(2.1));
-        assert_eq!((same.state(at(2.1)), same.deadline()), (State::Backoff, Some(at(2.5))));
-
-        let mut unit = plain(policy());
-        unit.request(at(1.0), Request::Start);
-        unit.poll(at(1.0));
-        unit.observe(at(1.0), Fact::Spawned);
-        unit.request(at(2.0), Request::Stop);
-        unit.poll(at(2.0));
-        let mut same = back(&unit, true, at(3.0));
-        assert_eq!(same.poll(at(3.0)), Some(Action::Terminate(WhyEnd::Stop)));
-    }
-
-    #[test]
-    fn a_process_nobody_wrote_down_is_adopted_or_ended_as_wanted() {
-        let mut unit = plain(policy());
-        let mut stray = back(&unit, true, at(1.0));
-        assert_eq!(stray.poll(at(1.0)), Some(Action::Terminate(WhyEnd::Stop)));
-
-        unit.request(at(1.0), Request::Start);
-        let mut early = back(&unit, true, at(1.0));
-        assert_eq!((early.poll(at(1.0)), early.is_started()), (None, true));
-    }
-
-    #[test]
-    fn after_a_boot_only_what_was_wanted_is_started() {
-        let mut unit = plain(policy());
-        let now = at(0.5);
-        assert_eq!(Unit::after_boot(unit.rules.clone(), &unit.save(), now, 1).state(now), State::Stopped);
-        unit.request(at(900.0), Request::Start);
-        unit.poll(at(900.0));
-        unit.observe(at(900.0), Fact::Spawned);
-        let mut again = Unit::after_boot(unit.rules.clone(), &unit.save(), now, 1);
-        assert_eq!(again.poll(now), Some(Action::Spawn(2)));
     }
 }
