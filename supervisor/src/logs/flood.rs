@@ -79,9 +79,27 @@ impl Flood {
     }
 }
 
+/// Returns how long a pipe is left alone after a move. A service can make taking from its pipe expensive, by having many
+/// wait for room in it: at most a twentieth of a processor goes to that.
+pub(super) fn rest_after(took: Duration, moved: usize) -> Option<Duration> {
+    /// A move takes microseconds, and a busy disk about 10 ns for a byte.
+    const CHEAP: Duration = Duration::from_micros(500);
+    const LONGEST: Duration = Duration::from_secs(1);
+    let cheap = CHEAP + Duration::from_nanos(10) * u32::try_from(moved).unwrap_or(u32::MAX);
+    (took > cheap).then(|| (took * 20).min(LONGEST))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_that_is_expensive_rests_and_one_on_a_busy_disk_does_not() {
+        let rest = |micros, moved| rest_after(Duration::from_micros(micros), moved);
+        assert_eq!([rest(20, 100), rest(500, 0), rest(10_000, LARGE_PIPE)], [None; 3]);
+        assert_eq!(rest(1_000, 100), Some(Duration::from_millis(20)));
+        assert_eq!(rest(900_000, 100), Some(Duration::from_secs(1)));
+    }
 
     fn at(micros: u64) -> BootInstant {
         BootInstant::since_boot(Duration::from_micros(micros))

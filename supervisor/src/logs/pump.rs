@@ -176,7 +176,8 @@ impl Pump {
     /// it must be visited.
     fn wait_or_visit(&self, stream: &mut Stream, id: u64, is_visited: bool) -> Option<BootInstant> {
         if stream.visit().is_some() && !is_visited {
-            if stream.output().enlarge(LARGE_PIPE) {
+            // A pipe that rests keeps its size: what its service writes meanwhile waits.
+            if stream.rests.is_some() || stream.output().enlarge(LARGE_PIPE) {
                 self.poller.remove(stream.output());
             } else {
                 stream.stays_small();

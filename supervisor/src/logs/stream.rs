@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::flood::{Flood, LARGE_PIPE};
+use super::flood::{Flood, LARGE_PIPE, rest_after};
 use super::index::Index;
 use super::last::TAIL;
 use super::rotate::Rotator;
@@ -40,6 +40,8 @@ pub(super) struct Stream {
     fresh: bool,
     sink: Sink,
     flood: Flood,
+    /// Until when its pipe is left alone, because its service made the last move expensive.
+    pub(super) rests: Option<BootInstant>,
     look: Option<Look>,
 }
 
@@ -86,16 +88,17 @@ impl Stream {
         shared: Arc<Shared>,
         fresh: bool,
     ) -> Self {
-        Self { key, output, keep, shared, fresh, sink: Sink::Unopened, flood: Flood::none(), look: None }
+        let (sink, flood) = (Sink::Unopened, Flood::none());
+        Self { key, output, keep, shared, fresh, sink, flood, rests: None, look: None }
     }
 
     pub(super) fn output(&self) -> &Output {
         &self.output
     }
 
-    /// Returns when its pipe must be emptied because its writer floods; `None` if it is waited for.
+    /// Returns when its pipe must be emptied because its writer floods or it rests; `None` if it is waited for.
     pub(super) fn visit(&self) -> Option<BootInstant> {
-        self.flood.visit()
+        self.rests.max(self.flood.visit())
     }
 
     /// Waits for its pipe in any case, because the pipe cannot be made large.
@@ -161,6 +164,7 @@ impl Stream {
         };
         match moved {
             Ok(moved) => {
+                self.rests = rest_after(os::now().since(now), moved).map(|rest| os::now() + rest);
                 if moved > 0 {
                     self.look(moved, tell);
                     self.shared.wrote();

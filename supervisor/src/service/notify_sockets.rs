@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::Name;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::os::{FdStores, Handle, Ids, NotifySocket};
 
@@ -16,6 +16,9 @@ const WAITING: usize = 64;
 /// A service that floods its socket is read at most `BURST` times per `BURST_PERIOD`.
 const BURST: u32 = 32;
 const BURST_PERIOD: Duration = Duration::from_millis(100);
+
+/// Reading a message takes a few microseconds, unless its sender makes it expensive.
+const CHEAP: Duration = Duration::from_micros(200);
 
 /// A message from the notify socket of a service.
 #[derive(Debug)]
@@ -119,9 +122,13 @@ impl Listening {
 /// Passes messages on from a socket until the manager is gone.
 async fn receive(socket: NotifySocket, service: Name, received: mpsc::Sender<Notification>) {
     let (mut began, mut count) = (Instant::now(), 0);
-    while let Ok((text, sender)) = socket.receive().await {
+    while let Ok((text, sender, took)) = socket.receive().await {
         if received.send(Notification { service: service.clone(), sender, text }).await.is_err() {
             return;
+        }
+        if took > CHEAP {
+            // At most a twentieth of a processor goes to a service that makes reading expensive.
+            sleep(took * 20).await;
         }
         count += 1;
         if began.elapsed() > BURST_PERIOD {

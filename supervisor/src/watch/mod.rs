@@ -21,8 +21,11 @@ pub mod trouble;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use proto::Name;
@@ -96,11 +99,16 @@ impl Watches {
 
 fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Result<mpsc::Sender<Message>> {
     let (sender, inbox) = mpsc::channel();
-    let events = sender.clone();
+    let (events, backlog) = (sender.clone(), Arc::new(Backlog::default()));
     let body = move || {
+        let heard = Arc::clone(&backlog);
         // Set before the library starts its thread, which inherits this thread's rights.
         let eyes = match ids.as_ref().map_or(Ok(()), os::reach_files_as) {
-            Ok(()) => DirWatcher::new(move |event| drop(events.send(Message::Event(event)))),
+            Ok(()) => DirWatcher::new(move |event| {
+                if is_news(&event) && heard.takes_one() {
+                    drop(events.send(Message::Event(event)));
+                }
+            }),
             Err(error) => DirWatcher::shut_by(&error),
         };
         let watcher = Watcher {
@@ -109,6 +117,7 @@ fn start(ids: Option<Ids>, tell: impl Fn(News) + Send + 'static) -> std::io::Res
             calm: Debouncer::default(),
             told: BTreeMap::new(),
             troubled: false,
+            backlog,
         };
         watcher.run(&inbox, &tell);
     };
@@ -125,6 +134,43 @@ struct Watcher {
     told: BTreeMap<Name, Option<Trouble>>,
     /// Whether a new folder could not be watched: all folders are looked at again once it is quiet.
     troubled: bool,
+    backlog: Arc<Backlog>,
+}
+
+/// The events that wait for the thread. Whoever changes files faster than it can look at them costs neither memory nor
+/// all of a processor: what does not fit is left out, and counts as a change of many files.
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: AtomicUsize,
+    overflowed: AtomicBool,
+    /// Whether the thread rests, and so waits for no answer of the library.
+    rests: AtomicBool,
+}
+
+impl Backlog {
+    /// The most events that wait, each of about 200 bytes.
+    const MOST: usize = 1024;
+    /// How long the library rests for an event that does not fit; the system's queue takes up what comes meanwhile.
+    const REST: Duration = Duration::from_millis(10);
+    /// How long the thread rests after an overflow.
+    const PAUSE: Duration = Duration::from_millis(200);
+
+    /// Returns whether there is room for an event.
+    fn takes_one(&self) -> bool {
+        if self.waiting.load(Ordering::Relaxed) < Self::MOST {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        self.overflowed.store(true, Ordering::Relaxed);
+        if self.rests.load(Ordering::Relaxed) {
+            os::pipe::pause(Self::REST);
+        }
+        false
+    }
+
+    fn took_one(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Watcher {
@@ -137,18 +183,19 @@ impl Watcher {
             };
             match message {
                 Ok(Message::Want(wanted)) if wanted.is_empty() => return,
-                Ok(Message::Want(wanted)) => {
-                    self.calm.keep_only(|name| wanted.contains_key(name));
-                    self.told.retain(|name, _| wanted.contains_key(name));
-                    self.wanted = wanted;
-                    self.look_anew(tell);
-                }
-                Ok(Message::Event(Ok(event))) => self.happened(&event, tell),
-                Ok(Message::Event(Err(error))) => {
-                    tracing::warn!(%error, "watching files failed for a moment");
+                Ok(Message::Want(wanted)) => self.want(wanted, tell),
+                Ok(Message::Event(event)) => {
+                    self.backlog.took_one();
+                    match event {
+                        Ok(event) => self.happened(&event, tell),
+                        Err(error) => tracing::warn!(%error, "watching files failed for a moment"),
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.backlog.overflowed.swap(false, Ordering::Relaxed) && !self.skip(inbox, tell) {
+                return;
             }
             for (name, changed) in self.calm.take_quiet(os::now()) {
                 tell(News::Changed(name, changed));
@@ -156,6 +203,37 @@ impl Watcher {
             if self.troubled && self.calm.deadline().is_none() {
                 self.look_anew(tell);
             }
+        }
+    }
+
+    fn want(&mut self, wanted: BTreeMap<Name, Wanted>, tell: &dyn Fn(News)) {
+        self.calm.keep_only(|name| wanted.contains_key(name));
+        self.told.retain(|name, _| wanted.contains_key(name));
+        self.wanted = wanted;
+        self.look_anew(tell);
+    }
+
+    /// Leaves out all events that wait, and rests. Returns whether anything is still to be watched.
+    fn skip(&mut self, inbox: &mpsc::Receiver<Message>, tell: &dyn Fn(News)) -> bool {
+        while let Ok(message) = inbox.try_recv() {
+            match message {
+                Message::Event(_) => self.backlog.took_one(),
+                Message::Want(wanted) if wanted.is_empty() => return false,
+                Message::Want(wanted) => self.want(wanted, tell),
+            }
+        }
+        self.lost(tell);
+        self.backlog.rests.store(true, Ordering::Relaxed);
+        os::pipe::pause(Backlog::PAUSE);
+        self.backlog.rests.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// Handles lost events: anything may have happened.
+    fn lost(&mut self, tell: &dyn Fn(News)) {
+        self.look_anew(tell);
+        for (name, wanted) in &self.wanted {
+            self.calm.saw(name, "many files".into(), wanted.debounce, os::now());
         }
     }
 
@@ -174,12 +252,7 @@ impl Watcher {
 
     fn happened(&mut self, event: &notify::Event, tell: &dyn Fn(News)) {
         if event.need_rescan() {
-            // The system lost events: anything may have happened.
-            self.look_anew(tell);
-            for (name, wanted) in &self.wanted {
-                self.calm.saw(name, "many files".into(), wanted.debounce, os::now());
-            }
-            return;
+            return self.lost(tell);
         }
         if !is_change(event.kind) {
             return;
@@ -204,6 +277,11 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Returns whether the thread has to know of an event; most only tell that somebody has read something.
+fn is_news(event: &notify::Result<notify::Event>) -> bool {
+    event.as_ref().map_or(true, |event| event.need_rescan() || is_change(event.kind))
 }
 
 /// Returns whether an event changes what a program would read. Opening a file, or closing it unread, does not.

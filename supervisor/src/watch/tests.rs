@@ -114,3 +114,29 @@ fn what_is_not_there_is_said_and_watched_when_it_comes_and_comes_again() {
         std::fs::remove_dir_all(folder.join("a")).expect("removed");
     }
 }
+
+#[test]
+fn who_changes_files_without_pause_is_told_of_and_costs_no_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (watches, news) = watched(folder, &[]);
+    assert_eq!(next(&news), News::Trouble(web(), None));
+    let (a, b) = (folder.join("a"), folder.join("b"));
+    write(&a, "x");
+    for _ in 0..30_000 {
+        std::fs::rename(&a, &b).expect("renamed");
+        std::fs::rename(&b, &a).expect("renamed");
+    }
+    assert!(matches!(next(&news), News::Changed(..)));
+    change(folder, "later", &news);
+    drop(watches);
+}
+
+#[test]
+fn a_backlog_takes_so_many_events_and_no_more() {
+    let backlog = Backlog::default();
+    let taken = (0..2 * Backlog::MOST).filter(|_| backlog.takes_one()).count();
+    assert_eq!((taken, backlog.overflowed.load(Ordering::Relaxed)), (Backlog::MOST, true));
+    backlog.took_one();
+    assert!(backlog.takes_one() && !backlog.takes_one());
+}

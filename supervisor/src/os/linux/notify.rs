@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -94,16 +95,23 @@ impl NotifySocket {
         Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
     }
 
-    /// Returns the next message and the pid of its sender; messages that are not text are skipped.
-    pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
+    /// Returns the next message, the pid of its sender, and how long reading it took: the sender can make that long, by
+    /// having many processes wait for room in the socket. Messages that are not text are skipped.
+    pub async fn receive(&self) -> io::Result<(String, Option<u32>, Duration)> {
         let mut buffer = [0; 4096];
         loop {
-            let (length, sender, files) =
-                self.0.async_io(Interest::READABLE, || read(self.0.as_fd(), &mut buffer)).await?;
+            let mut took = Duration::ZERO;
+            let timed = || {
+                let began = super::now();
+                let read = read(self.0.as_fd(), &mut buffer);
+                took = super::now().since(began);
+                read
+            };
+            let (length, sender, files) = self.0.async_io(Interest::READABLE, timed).await?;
             // The next message waits until they are closed: a service that holds this up is not heard meanwhile.
             close_apart(files).await;
             if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
-                return Ok((text.into(), sender));
+                return Ok((text.into(), sender, took));
             }
         }
     }
@@ -249,7 +257,7 @@ mod tests {
         let mode = fs::metadata(&path).expect("it is there").mode();
         assert_eq!(mode & 0o777, 0o600, "nobody else sends to it");
         sender().send_to(b"READY=1\nSTATUS=up", &path).expect("sent");
-        let (text, pid) = socket.receive().await.expect("received");
+        let (text, pid, _) = socket.receive().await.expect("received");
         assert_eq!((text.as_str(), pid), ("READY=1\nSTATUS=up", Some(std::process::id())));
 
         sender().send_to(b"WATCHDOG=1", &path).expect("sent");

@@ -74,12 +74,12 @@ impl NotifySocket {
 
     /// Returns the next message. macOS does not tell its sender; messages that are not text are skipped. Descriptors
     /// sent with it have no room and are closed.
-    pub async fn receive(&self) -> io::Result<(String, Option<u32>)> {
+    pub async fn receive(&self) -> io::Result<(String, Option<u32>, std::time::Duration)> {
         let mut buffer = [0; 4096];
         loop {
             let length = self.0.recv(&mut buffer).await?;
             if let Ok(text) = std::str::from_utf8(&buffer[..length]) {
-                return Ok((text.into(), None));
+                return Ok((text.into(), None, std::time::Duration::ZERO));
             }
         }
     }

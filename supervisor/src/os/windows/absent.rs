@@ -60,7 +60,7 @@ impl NotifySocket {
     }
 
     /// Never called: there is no value.
-    pub fn receive(&self) -> Ready<io::Result<(String, Option<u32>)>> {
+    pub fn receive(&self) -> Ready<io::Result<(String, Option<u32>, std::time::Duration)>> {
         match *self {}
     }
 }
