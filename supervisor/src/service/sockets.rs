@@ -41,13 +41,15 @@ impl Service {
         let mut held = std::mem::take(&mut self.sockets);
         for socket in wanted {
             let same = |held: &Held| held.socket == socket;
-            let handle = if let Some(place) = held.iter().position(same) {
-                held.swap_remove(place).handle
+            let kept = held.iter().position(same).map(|place| held.swap_remove(place).handle);
+            // A run can shut its copy down, and with it every other: such a socket is bound anew.
+            let handle = if let Some(handle) = kept.filter(os::listens) {
+                handle
             } else {
                 let key = (self.name.to_string(), socket.name.clone());
                 match inherited.remove(&key).filter(|(address, _)| *address == socket.listen) {
-                    Some((_, handle)) => handle,
-                    None => os::listen(socket.listen).map_err(|error| {
+                    Some((_, handle)) if os::listens(&handle) => handle,
+                    _ => os::listen(socket.listen).map_err(|error| {
                         StartFailure::io(
                             &format!("socket {}: listening on {}", socket.name, socket.listen),
                             &error,

@@ -132,3 +132,8 @@ pub fn trim_heap() {
         libc::malloc_trim(0);
     }
 }
+
+/// Returns whether a socket accepts connections.
+pub fn listens(socket: &std::os::fd::OwnedFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
+}

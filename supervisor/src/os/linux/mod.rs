@@ -42,8 +42,8 @@ pub use again::{come_back, own_program, surroundings};
 pub use alarm::Alarm;
 pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use host::{
-    boot_id, instance_of, limit_number, now, one_heap, raise_descriptor_limit, random_id, reach_files_as,
-    subreaper, trim_heap, trim_text,
+    boot_id, instance_of, limit_number, listens, now, one_heap, raise_descriptor_limit, random_id,
+    reach_files_as, subreaper, trim_heap, trim_text,
 };
 pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;

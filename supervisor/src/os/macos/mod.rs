@@ -36,7 +36,7 @@ mod spawn;
 mod tree;
 
 pub use host::{
-    boot_id, come_back, hold_memory, instance_of, limit_number, now, one_heap, own_program,
+    boot_id, come_back, hold_memory, instance_of, limit_number, listens, now, one_heap, own_program,
     raise_descriptor_limit, random_id, reach_files_as, spare_from_oom, subreaper, surroundings, trim_heap,
     trim_text,
 };

@@ -26,6 +26,11 @@ impl Birth {
     pub fn expect(&self, _intent: u64) {}
 }
 
+/// Never called: held sockets do not exist here.
+pub fn listens(_handle: &Handle) -> bool {
+    true
+}
+
 /// Always fails: called for held sockets only, which do not exist here.
 pub fn duplicate(_handle: &Handle) -> io::Result<Handle> {
     refused("sockets can not be held for a service on Windows")

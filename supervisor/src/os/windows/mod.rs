@@ -40,7 +40,7 @@ mod wait;
 
 pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits};
 pub use super::alarm::Alarm;
-pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, take_over};
+pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, listens, take_over};
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};
 pub use handle::{Borrowed, Handle, borrow};
 pub use host::{
