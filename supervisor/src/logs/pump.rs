@@ -194,14 +194,18 @@ impl Pump {
 
     /// Does what was put off for a stream that this thread was stuck with, and has the other thread go on with it.
     fn give_back(&mut self, slot: Arc<Slot>) {
+        let later = || slot.later.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let Ok(mut stream) = slot.stream.try_lock() else { return };
-            let works = std::mem::take(&mut *slot.later.lock().unwrap_or_else(PoisonError::into_inner));
-            if works.is_empty() {
-                break;
-            }
+            // The other thread may have it for a moment, as it has been free.
+            let mut stream = slot.stream.lock().unwrap_or_else(PoisonError::into_inner);
+            let works = std::mem::take(&mut *later());
             for work in works {
                 work(&mut stream, &mut self.peeker, &self.common);
+            }
+            // Whatever was put off while it was taken is there now.
+            drop(stream);
+            if later().is_empty() {
+                break;
             }
         }
         let (id, key, shared) = (slot.id, slot.key.clone(), Arc::clone(&slot.shared));
