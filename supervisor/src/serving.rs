@@ -21,9 +21,9 @@ use crate::start::{StartError, step};
 /// How long to wait until clients have received the end of their streams.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Returns the runtime: a single thread, and up to four for blocking work.
+/// Returns the runtime: a single thread, and up to sixteen for blocking work.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    sereno_runtime::runtime(4)
+    sereno_runtime::runtime(16)
 }
 
 /// The API's thread.

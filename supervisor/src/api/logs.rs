@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{self, FuturesUnordered};
 use proto::detail::unknown_selector;
 use proto::{Name, v1};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::logs::{Chunk, Limits, Place, Reader, Shared, Which};
@@ -26,6 +27,15 @@ const AT_ONCE: usize = 64 * 1024;
 
 /// The least that a read counts for, in bytes.
 const LEAST: usize = 128;
+
+/// How long the other outputs wait for one that is slow to read; it is sent after them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many outputs are opened at the same time.
+const OPENED_AT_ONCE: usize = 4;
+
+/// Threads that may read logs: if a folder does not answer, others of the API's threads are free.
+static READERS: Semaphore = Semaphore::const_new(8);
 
 /// A request to read logs.
 pub(super) struct Request {
@@ -50,12 +60,18 @@ struct Source {
 /// Sends the past, then follows if asked to; ends when the client is gone.
 pub(super) async fn read(request: Request, newcomers: Newcomers, to: Sender) {
     let follow = request.follow;
-    // Finding the beginning may mean reading compressed files.
-    let Ok(sources) = tokio::task::spawn_blocking(move || sources(request)).await else { return };
-    let Some(sources) = past(sources, &to).await else { return };
+    let Some(sources) = past(open(request).await, &to).await else { return };
     if follow {
         follow_all(sources, newcomers, to).await;
     }
+}
+
+/// An output whose next chunks were asked for.
+enum Reading {
+    /// They are there.
+    Done(Box<Source>),
+    /// They take longer than [`PATIENCE`].
+    Late(JoinHandle<Option<Source>>),
 }
 
 /// Outputs of services that appear while a client follows.
@@ -151,66 +167,114 @@ impl Source {
         let reader = reader(&file.path, file.limits);
         Self { file, reader, progress, read: VecDeque::new(), trouble: None }
     }
+
+    /// Reads the next chunks.
+    fn step(mut self) -> Self {
+        let mut bytes = 0;
+        while bytes < AT_ONCE {
+            match self.reader.step() {
+                Ok(Some(chunk)) => {
+                    bytes += chunk.data.len().max(LEAST);
+                    self.read.push_back(chunk);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let path = self.file.path.display();
+                    tracing::warn!(%path, %error, "reading a log failed");
+                    self.trouble = Some(format!("cannot read {path}: {error}"));
+                    break;
+                }
+            }
+        }
+        self
+    }
 }
 
-fn sources(request: Request) -> Vec<Source> {
+/// Finds where each output begins, which may mean reading compressed files, and reads its first chunks.
+async fn open(request: Request) -> Vec<Option<Reading>> {
     let since = request.since.and_then(|since| SystemTime::now().checked_sub(since));
     let (lines, follow) = (request.lines, request.follow);
-    let source = |file: LogFile| {
+    let after = |file: &LogFile| {
         let of_it = |(service, which, _): &&(String, Which, Place)| {
             *service == file.service.as_str() && *which == file.which
         };
-        let after = request.after.iter().find(of_it).map(|(_, _, place)| *place);
-        Source::new(file, follow, |path, limits| match after {
-            Some(place) => Reader::after(path, limits, place),
-            None => Reader::tail(path, limits, lines, since),
-        })
+        request.after.iter().find(of_it).map(|(_, _, place)| *place)
     };
-    request.files.into_iter().map(source).collect()
+    let sources = request.files.into_iter().map(|file| {
+        let after = after(&file);
+        read_on(move || {
+            Source::new(file, follow, |path, limits| match after {
+                Some(place) => Reader::after(path, limits, place),
+                None => Reader::tail(path, limits, lines, since),
+            })
+        })
+    });
+    stream::iter(sources).buffered(OPENED_AT_ONCE).collect().await
 }
 
-/// Sends what is there already, in order of time over all outputs.
-async fn past(mut sources: Vec<Source>, to: &Sender) -> Option<Vec<Source>> {
+/// Sends what is there already, in order of time over all outputs; what takes long is sent afterwards.
+async fn past(read: Vec<Option<Reading>>, to: &Sender) -> Option<Vec<Source>> {
     // A chunk without a time stays with what came before it.
-    let mut times: Vec<SystemTime> = vec![SystemTime::UNIX_EPOCH; sources.len()];
-    let mut open: Vec<usize> = (0..sources.len()).collect();
+    let mut open: Vec<(SystemTime, Box<Source>)> = Vec::new();
+    let (mut ended, mut late) = (Vec::new(), Vec::new());
+    for reading in read {
+        match reading? {
+            Reading::Done(source) => open.push((SystemTime::UNIX_EPOCH, source)),
+            Reading::Late(task) => late.push(task),
+        }
+    }
     loop {
         let mut place = 0;
-        while let Some(&number) = open.get(place) {
-            if sources[number].read.is_empty() {
-                sources = step(sources, number).await?;
-            }
-            if let Some(head) = sources[number].read.front() {
-                times[number] = head.time.unwrap_or(times[number]).max(times[number]);
+        while place < open.len() {
+            let (time, source) = &mut open[place];
+            if let Some(head) = source.read.front() {
+                *time = head.time.unwrap_or(*time).max(*time);
                 place += 1;
             } else {
-                send_trouble(&mut sources[number], to).await?;
-                open.remove(place);
+                let (_, mut source) = open.remove(place);
+                send_trouble(&mut source, to).await?;
+                ended.push(*source);
             }
         }
-        let Some(&next) = open.iter().min_by_key(|number| times[**number]) else { return Some(sources) };
-        let chunk = sources[next].read.pop_front()?;
-        send(&sources[next], chunk, to).await?;
+        let Some(place) = (0..open.len()).min_by_key(|place| open[*place].0) else { break };
+        send_next(&mut open[place].1, to).await?;
+        if open[place].1.read.is_empty() {
+            let (time, source) = open.remove(place);
+            match read_on(move || *source).await? {
+                Reading::Done(source) => open.insert(place, (time, source)),
+                Reading::Late(task) => late.push(task),
+            }
+        }
     }
+    for task in late {
+        let mut source = task.await.ok()??;
+        while !source.read.is_empty() {
+            while send_next(&mut source, to).await?.is_some() {}
+            source = step(source).await?;
+        }
+        send_trouble(&mut source, to).await?;
+        ended.push(source);
+    }
+    Some(ended)
 }
 
 /// Sends new output as it arrives.
 async fn go_on(mut source: Source, to: Sender) {
     source.reader.follow();
-    let mut sources = vec![source];
     loop {
-        let Some(back) = step(sources, 0).await else { return };
-        sources = back;
-        let source = &mut sources[0];
+        let Some(back) = step(source).await else { return };
+        source = back;
         if !source.read.is_empty() {
-            while let Some(chunk) = source.read.pop_front() {
-                if send(source, chunk, &to).await.is_none() {
-                    return;
+            loop {
+                match send_next(&mut source, &to).await {
+                    Some(Some(())) => {}
+                    Some(None) => break,
+                    None => return,
                 }
             }
             continue;
         }
-        if send_trouble(source, &to).await.is_none() {
+        if send_trouble(&mut source, &to).await.is_none() {
             return;
         }
         let more = async {
@@ -228,28 +292,30 @@ async fn go_on(mut source: Source, to: Sender) {
     }
 }
 
-/// Reads a few chunks of a source on a blocking thread, so that a slow disk delays no other task.
-async fn step(mut sources: Vec<Source>, number: usize) -> Option<Vec<Source>> {
-    let read = tokio::task::spawn_blocking(move || {
-        let source = &mut sources[number];
-        let mut bytes = 0;
-        while bytes < AT_ONCE {
-            match source.reader.step() {
-                Ok(Some(chunk)) => {
-                    bytes += chunk.data.len().max(LEAST);
-                    source.read.push_back(chunk);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(path = %source.file.path.display(), %error, "reading a log failed");
-                    source.trouble = Some(format!("cannot read {}: {error}", source.file.path.display()));
-                    break;
-                }
-            }
-        }
-        sources
-    });
-    read.await.ok()
+/// Reads the next chunks of an output, and waits a while for them.
+async fn read_on(source: impl FnOnce() -> Source + Send + 'static) -> Option<Reading> {
+    let mut task = tokio::spawn(blocking(|| source().step()));
+    match tokio::time::timeout(PATIENCE, &mut task).await {
+        Ok(source) => Some(Reading::Done(Box::new(source.ok()??))),
+        Err(_) => Some(Reading::Late(task)),
+    }
+}
+
+/// Reads a few chunks of a source.
+async fn step(source: Source) -> Option<Source> {
+    blocking(|| source.step()).await
+}
+
+/// Reads on a blocking thread, so that a slow disk delays no other task.
+async fn blocking(read: impl FnOnce() -> Source + Send + 'static) -> Option<Source> {
+    let _permit = READERS.acquire().await.ok()?;
+    tokio::task::spawn_blocking(read).await.ok()
+}
+
+/// Sends the next chunk that was read, if there is one; `None` if the client is gone.
+async fn send_next(source: &mut Source, to: &Sender) -> Option<Option<()>> {
+    let Some(chunk) = source.read.pop_front() else { return Some(None) };
+    send(source, chunk, to).await.map(Some)
 }
 
 async fn send(source: &Source, chunk: Chunk, to: &Sender) -> Option<()> {
@@ -271,5 +337,37 @@ async fn send_trouble(source: &mut Source, to: &Sender) -> Option<()> {
 impl Shared {
     fn progress_of(shared: &Arc<Self>) -> watch::Receiver<u64> {
         shared.progress()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(folder: &Path, name: &str) -> Source {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("{name}\n")).expect("written");
+        let service = Name::new(name).expect("a name");
+        let file = LogFile { service, which: Which::Out, path, limits: Limits::NONE, shared: None };
+        Source::new(file, false, |path, limits| Reader::tail(path, limits, 9, None))
+    }
+
+    #[tokio::test]
+    async fn an_output_that_is_slow_to_read_is_sent_after_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (let_go, wait) = std::sync::mpsc::channel();
+        let stuck = source(folder.path(), "stuck");
+        let stuck = read_on(move || wait.recv().map(|()| stuck).expect("it is let go")).await;
+        assert!(matches!(stuck, Some(Reading::Late(_))), "{PATIENCE:?} are over");
+        let quick = source(folder.path(), "quick");
+        let (to, mut sent) = mpsc::channel(1);
+        let reading = vec![stuck, read_on(move || quick).await];
+        let past = tokio::spawn(async move { past(reading, &to).await.map(|sources| sources.len()) });
+        let mut next = async || sent.recv().await.map(|sent| sent.expect("not an error").service);
+        assert_eq!(next().await.as_deref(), Some("quick"));
+        let_go.send(()).expect("it waits");
+        assert_eq!(next().await.as_deref(), Some("stuck"));
+        assert_eq!(next().await, None);
+        assert_eq!(past.await.expect("no panic"), Some(2), "both can be followed");
     }
 }
