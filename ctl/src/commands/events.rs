@@ -3,12 +3,13 @@
 use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
+use proto::v1::watch_events_response::Next;
 use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
 use sereno_config::Selector;
 
 use crate::args;
 use crate::client::{Supervisor, reconnect};
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Failure, note};
 use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::explain::not_one;
@@ -107,7 +108,14 @@ async fn follow(
             out.flush()?;
             match feed.next().await {
                 Ok(Some(response)) => {
-                    let Some(one) = response.event else { continue };
+                    let one = match response.next {
+                        Some(Next::Event(one)) => one,
+                        Some(Next::Gap(gap)) => {
+                            note(&format!("events before {} are not kept any more", gap.oldest));
+                            continue;
+                        }
+                        None => continue,
+                    };
                     next = one.seq + 1;
                     if service.is_empty() || selector.selects(&one.service, &[]) {
                         show(&one, zone, out)?;

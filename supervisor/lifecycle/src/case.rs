@@ -30,6 +30,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Returns the id of the check, `watchdog` or `memory`.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Check(check) => check.as_str(),
+            Self::Frozen => "watchdog",
+            Self::Memory => "memory",
+        }
+    }
+
     /// Returns the check that fails.
     pub fn check(&self) -> Option<&Name> {
         match self {

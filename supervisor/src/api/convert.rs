@@ -137,6 +137,15 @@ fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::Check
     }
 }
 
+/// Returns the state of a check that passes, fails, or is not known.
+pub(super) fn check_state(passing: Option<bool>) -> v1::CheckState {
+    match passing {
+        Some(true) => v1::CheckState::Passing,
+        Some(false) => v1::CheckState::Failing,
+        None => v1::CheckState::Unknown,
+    }
+}
+
 fn result(
     report: Report,
     age: Duration,
@@ -144,16 +153,11 @@ fn result(
     check: &str,
     incarnation: u64,
 ) -> v1::CheckResult {
-    let state = match report.passing {
-        Some(true) => v1::CheckState::Passing,
-        Some(false) => v1::CheckState::Failing,
-        None => v1::CheckState::Unknown,
-    };
     v1::CheckResult {
         service: service.to_string(),
         incarnation,
         check: check.into(),
-        state: state.into(),
+        state: check_state(report.passing).into(),
         failures: report.failures,
         latency: report.latency.map(to_wire),
         age: Some(to_wire(age)),
@@ -231,6 +235,7 @@ pub(super) fn event(event: Event) -> v1::Event {
         kind: event.kind.word().into(),
         message: short(event.message),
         evidence: event.evidence,
+        detail: event.detail.map(super::detail::detail),
     }
 }
 

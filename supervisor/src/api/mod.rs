@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `operator` | `Supervisor`, for people and `ctl` |
 //! | `arbiter` | `Arbiter`, for monitors |
+//! | `journal` | `GetTimeline` and `WatchEvents`, from the files |
 //! | `logs` | `ReadLogs`, from the files |
-//! | `convert` | domain types to wire types |
+//! | `convert`, `detail` | domain types to wire types |
 //! | `targets` | the same for what monitors watch |
 //! | `pages` | answers that do not fit into a single message |
 //! | `requests` | wire types to domain types; errors name the field |
@@ -15,7 +16,9 @@
 
 mod arbiter;
 mod convert;
+mod detail;
 pub(crate) mod fuzz;
+mod journal;
 mod logs;
 mod operator;
 mod pages;

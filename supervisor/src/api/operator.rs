@@ -8,12 +8,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use proto::v1;
 use sereno_runtime::Shutdown;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, ApiContext, convert, logs, pages, requests, who};
-use crate::journal::{self, Event, chain};
+use super::{Answers, ApiContext, convert, journal, logs, pages, requests, who};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
 use crate::os::signal;
@@ -85,29 +84,6 @@ impl Watch {
         let status = status(&self.manager, &self.eyes, self.usage).await.ok()?;
         self.rest = pages::messages(status).into();
         self.rest.pop_front().map(Ok)
-    }
-}
-
-/// A stream of events.
-struct Events {
-    past: VecDeque<Event>,
-    live: broadcast::Receiver<Event>,
-}
-
-impl Events {
-    async fn next(&mut self) -> Option<Result<v1::WatchEventsResponse, Status>> {
-        let event = match self.past.pop_front() {
-            Some(event) => event,
-            None => loop {
-                match self.live.recv().await {
-                    Ok(event) => break event,
-                    // A slow reader misses events: the numbers show the gap, and GetTimeline has them.
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
-            },
-        };
-        Some(Ok(v1::WatchEventsResponse { event: Some(convert::event(event)) }))
     }
 }
 
@@ -263,25 +239,8 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetTimelineRequest>,
     ) -> Result<Response<v1::GetTimelineResponse>, Status> {
-        let v1::GetTimelineRequest { service, why, incarnation, limit, before } = request.into_inner();
-        let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        let of = service.clone();
-        let ask = |reply| Command::Timeline { service: of, why, incarnation, limit, before, reply };
-        let (mut events, older) = self.manager.ask(ask).await?;
-        if older {
-            let folder = self.journal.clone();
-            let read = tokio::task::spawn_blocking(move || {
-                let all = journal::read_all(&folder);
-                if why {
-                    chain::chain(&all.iter(), &service, incarnation)
-                } else {
-                    newest(all, &service, limit, before)
-                }
-            });
-            events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
-        }
-        events.retain(|event| is_before(event, before));
-        Ok(Response::new(pages::events(events.into_iter().map(convert::event).collect())))
+        let events = journal::timeline(request.into_inner(), &self.manager, &self.journal).await?;
+        Ok(Response::new(events))
     }
 
     async fn watch_events(
@@ -289,12 +248,8 @@ impl v1::supervisor_server::Supervisor for Operator {
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let from = request.into_inner().from;
-        let (recent, live) = self.manager.ask(Command::Subscribe).await?;
-        let past = recent.into_iter().filter(|event| from != 0 && event.seq >= from).collect();
-        let stream = futures_util::stream::unfold(Events { past, live }, |mut events| async {
-            let item = events.next().await?;
-            Some((item, events))
-        });
+        let events = journal::Events::new(from, &self.manager, self.journal.clone()).await?;
+        let stream = futures_util::stream::unfold(events, journal::Events::next);
         Ok(Response::new(self.shutdown.end(stream).boxed()))
     }
 
@@ -341,18 +296,4 @@ impl v1::supervisor_server::Supervisor for Operator {
         let version = version.map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(Response::new(v1::UpgradeResponse { version }))
     }
-}
-
-/// Returns whether an event has a number below `before`; 0 means no limit.
-fn is_before(event: &Event, before: u64) -> bool {
-    before == 0 || event.seq < before
-}
-
-fn newest(all: Vec<Event>, service: &str, limit: usize, before: u64) -> Vec<Event> {
-    let of_it = |event: &Event| service.is_empty() || event.service == service;
-    let mut events: Vec<Event> =
-        all.into_iter().filter(|event| of_it(event) && is_before(event, before)).collect();
-    let first = events.len().saturating_sub(limit);
-    events.drain(..first);
-    events
 }

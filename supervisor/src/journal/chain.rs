@@ -1,68 +1,125 @@
 //! `why`: the chain of causes behind the newest event of a service, oldest first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
 
-use super::{Event, Kind};
+use super::read::{Backwards, find};
+use super::{Detail, Event, Kind};
 
-/// Returns the chain that ends in the newest run (or, with `incarnation`, in the start of that run): everything that
-/// led to it, what was reported on the way, and what followed from it.
-///
-/// Events are in the order of their numbers. Causes decide what belongs to the chain; numbers only order the lines.
-pub fn chain<'a>(
-    events: &(impl Iterator<Item = &'a Event> + Clone),
-    service: &str,
-    incarnation: u64,
-) -> Vec<Event> {
-    let of_service = || events.clone().filter(|event| event.service == service);
-    let milestone = |event: &&Event| match event.kind {
-        Kind::Start => incarnation == 0 || event.incarnation == incarnation,
-        Kind::Exit | Kind::GiveUp => incarnation == 0,
-        _ => false,
-    };
-    let Some(anchor) = of_service().filter(milestone).last() else { return Vec::new() };
-
-    let mut line = BTreeSet::from([anchor.seq]);
-    let mut cause = anchor.cause;
-    while cause != 0 {
-        let Some(event) = events.clone().find(|event| event.seq == cause) else { break };
-        // The chain ends at the start of the previous run: why that run began belongs to another restart.
-        if event.kind == Kind::Start || !line.insert(cause) {
-            break;
-        }
-        cause = event.cause;
-    }
-    // Without a requested incarnation, only direct and indirect effects of the anchor follow it.
-    let mut fate = BTreeSet::from([anchor.seq]);
-    if incarnation == 0 {
-        for event in of_service().filter(|event| event.seq > anchor.seq) {
-            if fate.contains(&event.cause) {
-                fate.insert(event.seq);
+/// Returns the chain that ends in the newest restart (or, with `incarnation`, in the start of that run): everything
+/// that led to it, what was reported on the way, and what followed from it. The journal is read from its end, no
+/// farther than the chain goes.
+/// `unwritten` events are newer than those in the files.
+pub fn chain(folder: &Path, service: &str, incarnation: u64, unwritten: Vec<Event>) -> Vec<Event> {
+    let needle = format!("\"service\":{}", serde_json::Value::from(service));
+    let mut blocks = Backwards::new(folder, u64::MAX, needle.as_bytes());
+    let mut history = History { events: unwritten.into(), is_whole: false, find: &|seq| find(folder, seq) };
+    loop {
+        match blocks.next() {
+            Some(mut block) => {
+                block.append(&mut history.events);
+                history.events = block;
             }
+            None => history.is_whole = true,
+        }
+        if let Some(chain) = history.chain(service, incarnation) {
+            return chain;
         }
     }
-    let belongs = |event: &&Event| {
-        line.contains(&event.seq)
-            // Other events with a cause in the line: other monitors' reasons, signals, the kill after them.
-            || line.contains(&event.cause) && event.seq < anchor.seq && event.service == service
-            // Effects of the anchor.
-            || fate.contains(&event.cause) && event.seq > anchor.seq && event.service == service
-    };
-    with_last_words(events.clone().filter(belongs).cloned().collect(), events)
 }
 
-/// Adds the last output of a run to its exit event, although it is recorded later.
-fn with_last_words<'a>(
-    mut chain: Vec<Event>,
-    events: &(impl Iterator<Item = &'a Event> + Clone),
-) -> Vec<Event> {
-    chain.retain(|event| event.kind != Kind::Output);
-    for exit in chain.iter_mut().filter(|event| event.kind == Kind::Exit) {
-        let said = events.clone().find(|event| event.kind == Kind::Output && event.cause == exit.seq);
-        if let Some(said) = said {
-            exit.evidence.clone_from(&said.evidence);
+/// The newest events of a service.
+struct History<'a> {
+    /// In the order of their numbers.
+    events: VecDeque<Event>,
+    /// Whether there are no older ones.
+    is_whole: bool,
+    /// Returns an event of another service.
+    find: &'a dyn Fn(u64) -> Option<Event>,
+}
+
+impl History<'_> {
+    /// Returns the chain; `None` if it may go on in older events. Causes decide what belongs to it; numbers only order
+    /// its lines.
+    fn chain(&self, service: &str, incarnation: u64) -> Option<Vec<Event>> {
+        let of_service = || self.events.iter().filter(|event| event.service == service);
+        let is_adoption = |event: &Event| matches!(event.detail, Some(Detail::Adopted { .. }));
+        let milestone = |event: &&Event| match event.kind {
+            // A supervisor that takes over a run changes nothing about why the run began.
+            Kind::Start if is_adoption(event) => false,
+            Kind::Start => incarnation == 0 || event.incarnation == incarnation,
+            Kind::Exit | Kind::GiveUp => incarnation == 0,
+            _ => false,
+        };
+        let Some(anchor) = of_service().rfind(milestone) else {
+            return self.is_whole.then(Vec::new);
+        };
+        let oldest = if self.is_whole { 0 } else { self.events.front().map_or(u64::MAX, |event| event.seq) };
+        let (line, elsewhere) = self.line(anchor, oldest)?;
+        // Without a requested incarnation, only direct and indirect effects of the anchor follow it.
+        let mut fate = BTreeSet::from([anchor.seq]);
+        if incarnation == 0 {
+            for event in of_service().filter(|event| event.seq > anchor.seq) {
+                if fate.contains(&event.cause) {
+                    fate.insert(event.seq);
+                }
+            }
         }
+        let belongs = |event: &&Event| {
+            line.contains(&event.seq)
+                // Other events with a cause in the line: other monitors' reasons, signals, the kill after them.
+                || line.contains(&event.cause) && event.seq < anchor.seq
+                // Effects of the anchor.
+                || fate.contains(&event.cause) && event.seq > anchor.seq
+        };
+        let own = of_service().filter(belongs).filter(|event| event.kind != Kind::Incident).cloned();
+        let mut chain: Vec<Event> = elsewhere.into_iter().chain(own).collect();
+        chain.sort_by_key(|event| event.seq);
+        chain.dedup_by_key(|event| event.seq);
+        Some(self.with_last_words(chain))
     }
-    chain
+
+    /// Returns the numbers of the events that led to one, and those of them that are not about the service; `None` if
+    /// there may be events before `oldest` that belong to them.
+    fn line(&self, anchor: &Event, oldest: u64) -> Option<(BTreeSet<u64>, Vec<Event>)> {
+        let mut line = BTreeSet::from([anchor.seq]);
+        let mut elsewhere = Vec::new();
+        let mut cause = anchor.cause;
+        while cause != 0 {
+            let event = match self.events.binary_search_by_key(&cause, |event| event.seq) {
+                Ok(place) => self.events[place].clone(),
+                Err(_) => match (self.find)(cause) {
+                    Some(event) => event,
+                    None => break,
+                },
+            };
+            if event.service == anchor.service && event.seq < oldest {
+                return None;
+            }
+            // The chain ends at the start of the previous run: why that run began belongs to another restart.
+            if event.kind == Kind::Start || !line.insert(cause) {
+                break;
+            }
+            cause = event.cause;
+            if event.service != anchor.service {
+                elsewhere.push(event);
+            }
+        }
+        // Events of the service with a cause in the line are newer than that cause.
+        line.iter().next().is_none_or(|first| *first >= oldest).then_some((line, elsewhere))
+    }
+
+    /// Adds the last output of a run to its exit event, although it is recorded later.
+    fn with_last_words(&self, mut chain: Vec<Event>) -> Vec<Event> {
+        chain.retain(|event| event.kind != Kind::Output);
+        for exit in chain.iter_mut().filter(|event| event.kind == Kind::Exit) {
+            let of_it = |event: &&Event| event.kind == Kind::Output && event.cause == exit.seq;
+            if let Some(said) = self.events.iter().find(of_it) {
+                exit.evidence.clone_from(&said.evidence);
+            }
+        }
+        chain
+    }
 }
 
 #[cfg(test)]
@@ -80,11 +137,28 @@ mod tests {
             kind,
             message: message.into(),
             evidence: String::new(),
+            detail: None,
+        }
+    }
+
+    /// Returns the chain, found in a history that becomes longer event by event.
+    fn told(events: &[Event], service: &str, incarnation: u64) -> Vec<Event> {
+        let find = |seq| events.iter().find(|event| event.seq == seq).cloned();
+        let mut history = History { events: VecDeque::new(), is_whole: false, find: &find };
+        let mut older = events.iter().rev().filter(|event| event.service == service);
+        loop {
+            match older.next() {
+                Some(event) => history.events.push_front(event.clone()),
+                None => history.is_whole = true,
+            }
+            if let Some(chain) = history.chain(service, incarnation) {
+                return chain;
+            }
         }
     }
 
     fn messages(events: &[Event], service: &str, incarnation: u64) -> Vec<String> {
-        chain(&events.iter(), service, incarnation).into_iter().map(|event| event.message).collect()
+        told(events, service, incarnation).into_iter().map(|event| event.message).collect()
     }
 
     #[test]
@@ -124,11 +198,11 @@ mod tests {
         ];
         let down = ["port 80 is held by pid 7", "exit 1", "next start in 1s", "found later"];
         assert_eq!(messages(&events, "web", 0), down);
-        assert_eq!(chain(&events.iter(), "web", 0)[1].evidence, "Address already in use");
+        assert_eq!(told(&events, "web", 0)[1].evidence, "Address already in use");
         events.push(event(7, 5, "web", 2, Kind::Start, "start 2"));
         let up = [&down[..], &["start 2"]].concat();
         assert_eq!(messages(&events, "web", 0), up);
-        assert_eq!(chain(&events.iter(), "web", 2)[1].evidence, "Address already in use");
+        assert_eq!(told(&events, "web", 2)[1].evidence, "Address already in use");
     }
 
     #[test]

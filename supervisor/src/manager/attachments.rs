@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Manager;
 use super::command::{Hello, Speaker};
+use crate::journal::{Detail, Kind, MonitorState, What};
 use crate::lifecycle::BootInstant;
 use crate::os;
 
@@ -122,9 +123,13 @@ impl Manager {
         self.attachments.insert(id, Attachment { monitor, kind, session, endpoint, blind, replaced });
         self.last_seen.remove(&name);
         if taken_over {
-            self.tell_of_monitor(&name, format!("taken over by a newer process ({})", speaker.who));
+            self.tell_of_monitor(
+                &name,
+                Some(MonitorState::Attached),
+                format!("taken over by a newer process ({})", speaker.who),
+            );
         } else if !known {
-            self.tell_of_monitor(&name, "attached".into());
+            self.tell_of_monitor(&name, Some(MonitorState::Attached), "attached".into());
         }
         self.world.fd_stores.connect(name.as_str());
         self.watched_again(os::now());
@@ -137,7 +142,7 @@ impl Manager {
             if self.config.monitors.contains_key(&attachment.monitor) {
                 self.last_seen.insert(attachment.monitor.clone(), os::now());
             }
-            self.tell_of_monitor(&attachment.monitor, "detached".into());
+            self.tell_of_monitor(&attachment.monitor, Some(MonitorState::Lost), "detached".into());
         }
         self.watched_again(os::now());
     }
@@ -212,9 +217,11 @@ impl Manager {
     }
 
     /// Enters an event about a monitor itself into the journal, within the monitor's allowance of events.
-    pub(super) fn tell_of_monitor(&mut self, monitor: &Name, message: String) {
+    pub(super) fn tell_of_monitor(&mut self, monitor: &Name, state: Option<MonitorState>, message: String) {
         if self.may_cause_event(monitor) {
-            self.world.tell_of(monitor.as_str(), message);
+            let name = monitor.to_string();
+            let what = state.map_or(What::from(Kind::Daemon), |state| Detail::Monitor { name, state }.into());
+            self.world.tell_of(monitor.as_str(), what, message);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::disk::added::Added;
 use crate::disk::applied::Applied;
 use crate::disk::state::{Entry, Saver};
 use crate::journal::allowance::Allowances;
-use crate::journal::{Journal, Kind};
+use crate::journal::{Began, Detail, Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
@@ -101,7 +101,7 @@ impl Manager {
             inherited: start.inherited,
             dirty: false,
         };
-        let (handle, commands, changes, targets) = channels();
+        let (handle, commands, changes, targets) = channels(world.journal.written());
         let mut manager = Self {
             graph: graph(&start.config),
             in_force: start.config.supervisor.clone(),
@@ -157,7 +157,14 @@ impl Manager {
             Wanted::AsBefore | Wanted::HandedOver => "started again",
             Wanted::Down => "started to stop what is left",
         };
-        let seq = self.world.tell_own(Kind::Daemon, format!("supervisor pid {} {how}", std::process::id()));
+        let pid = std::process::id();
+        let began = match wanted {
+            Wanted::HandedOver => Began::Upgraded,
+            Wanted::AsBefore => Began::Revived,
+            Wanted::Up | Wanted::Down => Began::Started,
+        };
+        let detail = Detail::Supervisor { pid, began };
+        let seq = self.world.tell_own(detail, format!("supervisor pid {pid} {how}"));
         let specs: Vec<_> =
             self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
         for (name, spec) in specs {
@@ -277,12 +284,13 @@ impl Manager {
                 tracing::error!(service = %name, "{error}");
             }
             let how = if process.has_exited() { "ended meanwhile:" } else { "adopted" };
-            let message = format!("{how} pid {} (incarnation {incarnation})", process.pid());
+            let pid = process.pid();
+            let message = format!("{how} pid {pid} (incarnation {incarnation})");
             let adopted = !process.is_child();
             service.adopt(&self.world, process, incarnation, adopted);
             // Its output has waited in the FIFO for a reader.
             let opened = self.world.open_outputs(&mut service, self.late(name, incarnation));
-            service.story.began = self.world.tell(&service, Kind::Start, seq, message);
+            service.story.began = self.world.tell(&service, Detail::Adopted { pid }, seq, message);
             if let Err(error) = opened {
                 let message = format!("its output is not read: {error}");
                 tracing::error!(service = %name, "{message}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::Name;
 use sereno_config::{Env, Unmatched};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{SaveError, TrialError};
 use crate::journal::Event;
@@ -84,23 +84,8 @@ pub enum Command {
     Report(Report, Reply<Result<(), MonitorError>>),
     /// Delivers a monitor's restart request.
     Ask(Ask, Reply<Result<(Ruling, u64), MonitorError>>),
-    /// Returns events of one service, or of all.
-    Timeline {
-        /// The service name; empty for all services.
-        service: String,
-        /// Only return the chain of causes.
-        why: bool,
-        /// With `why`: explain the restart that began this run.
-        incarnation: u64,
-        /// How many events at most: the newest.
-        limit: usize,
-        /// Only events with smaller numbers; 0 for all.
-        before: u64,
-        /// The events, oldest first, and whether older events are on disk only.
-        reply: Reply<(Vec<Event>, bool)>,
-    },
-    /// Subscribes to all future events; the answer includes the events kept in memory.
-    Subscribe(Reply<(Vec<Event>, broadcast::Receiver<Event>)>),
+    /// Writes the journal, so that everything that has happened until now can be read from its files.
+    Journal(Reply<Unwritten>),
     /// Returns where the outputs of services are stored.
     LogFiles(Selection, Reply<Result<Vec<LogFile>, Unmatched>>),
     /// Hands this process over to another program. Answers with its version, once the new program has passed its trial.
@@ -258,6 +243,15 @@ pub enum UpgradeError {
     Refused(String),
 }
 
+/// What a reader of the journal's files must know besides.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// The events that could not be written, as on a full disk.
+    pub events: Vec<Event>,
+    /// The number that the next event gets.
+    pub next: u64,
+}
+
 /// Where one output of a service is stored.
 #[derive(Debug, Clone)]
 pub struct LogFile {
@@ -284,6 +278,7 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     changes: Arc<watch::Receiver<u64>>,
     targets: Arc<watch::Receiver<u64>>,
+    written: watch::Receiver<u64>,
 }
 
 impl Handle {
@@ -291,8 +286,9 @@ impl Handle {
         commands: mpsc::Sender<Command>,
         changes: Arc<watch::Receiver<u64>>,
         targets: Arc<watch::Receiver<u64>>,
+        written: watch::Receiver<u64>,
     ) -> Self {
-        Self { commands, changes, targets }
+        Self { commands, changes, targets, written }
     }
 
     /// Sends a command and waits for the answer.
@@ -315,6 +311,11 @@ impl Handle {
     /// Returns a receiver that changes whenever anything visible changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         (*self.changes).clone()
+    }
+
+    /// Returns a receiver of the number that follows the last event in the journal's files.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.clone()
     }
 
     /// Returns a receiver that changes whenever a target changes.

@@ -12,7 +12,7 @@ use super::command::{Effect, Plan, Source, Step};
 use super::diff::diff;
 use crate::disk::applied::{self, About, Applied};
 use crate::disk::launch;
-use crate::journal::Kind;
+use crate::journal::{Changed, Detail, Kind};
 use crate::lifecycle::deps::{self, Graph};
 use crate::lifecycle::{BootInstant, Fact, Request};
 use crate::os;
@@ -126,7 +126,9 @@ impl Manager {
         let changed = steps.filter(|step| step.effect != Effect::None).count();
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
-        let seq = self.world.tell_own(Kind::Config, message);
+        let steps = now_plan.steps.iter().chain(&now_plan.monitors);
+        let changes = steps.filter(|step| step.effect != Effect::None).map(change_of).collect();
+        let seq = self.world.tell_own(Detail::Applied { changes }, message);
         if self.config.supervisor != config.supervisor {
             for note in &now_plan.notes {
                 self.world.tell_own(Kind::Config, note.clone());
@@ -317,4 +319,8 @@ pub(super) fn seed(name: &Name, now: BootInstant) -> u64 {
 fn same_place(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
     real(a) == real(b)
+}
+
+fn change_of(step: &Step) -> Changed {
+    Changed { service: step.service.to_string(), changes: step.changes.clone() }
 }

@@ -81,7 +81,7 @@ impl Manager {
             source: "supervisor",
             service: Some(name),
             incarnation,
-            kind: Kind::Output,
+            what: Kind::Output.into(),
             message: format!("{count} on stderr"),
             evidence: lines.join("\n"),
         });

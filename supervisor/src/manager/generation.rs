@@ -84,7 +84,7 @@ impl Manager {
     /// Returns a hash of the units and of how many events there are.
     fn hash_of_saved(&self, now: BootInstant) -> u64 {
         let mut hash = DefaultHasher::new();
-        self.world.journal.next_seq().hash(&mut hash);
+        self.world.journal.next_number().hash(&mut hash);
         for service in self.services.runs() {
             (service.name.as_str(), service.settings(), service.unit.fingerprint(now)).hash(&mut hash);
         }

@@ -5,7 +5,7 @@ use proto::Name;
 
 use super::restart_requests::RequestEntry;
 use super::{Happened, Manager};
-use crate::journal::Kind;
+use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::{self, Decision, Fault, RestartRequest};
 use crate::lifecycle::{BootInstant, Request};
 use crate::os::{self, Look};
@@ -70,7 +70,12 @@ impl Manager {
             return;
         }
         let service = self.services.get_mut(name).expect("it was just found");
-        let seq = self.world.tell(service, Kind::Decision, 0, format!("{words}: restart"));
+        let seq = self.world.tell(
+            service,
+            Detail::RestartAsked { fault: "memory".into() },
+            0,
+            format!("{words}: restart"),
+        );
         service.request(Request::Unburden, seq, now);
         tracing::warn!(service = %name, "{words}: restart");
     }

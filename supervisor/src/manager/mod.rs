@@ -304,10 +304,12 @@ async fn until(deadline: Option<BootInstant>) {
 }
 
 /// Returns the API's handle, and the channel ends that the manager keeps.
-fn channels() -> (Handle, mpsc::Receiver<Command>, watch::Sender<u64>, watch::Sender<u64>) {
+fn channels(
+    written: watch::Receiver<u64>,
+) -> (Handle, mpsc::Receiver<Command>, watch::Sender<u64>, watch::Sender<u64>) {
     const WAITING: usize = 256;
     let (sender, commands) = mpsc::channel(WAITING);
     let (changes, targets) = (watch::Sender::new(1), watch::Sender::new(1));
-    let handle = Handle::new(sender, Arc::new(changes.subscribe()), Arc::new(targets.subscribe()));
+    let handle = Handle::new(sender, Arc::new(changes.subscribe()), Arc::new(targets.subscribe()), written);
     (handle, commands, changes, targets)
 }

@@ -9,7 +9,7 @@ use super::Manager;
 use super::attachments::{MonitorError, SUPERVISOR};
 use super::command::{CheckResult, Report as Reported, Target, TargetSet};
 use super::restart_requests::is_bad;
-use crate::journal::{Entry, Kind, allowance::Taken};
+use crate::journal::{Detail, Entry, Kind, MonitorState, What, allowance::Taken};
 use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
@@ -81,8 +81,9 @@ impl Manager {
             attachment.blind.clone_from(&blind);
         }
         if news {
+            let state = if blind.is_some() { MonitorState::Blind } else { MonitorState::Seeing };
             let message = blind.map_or_else(|| "sees again".into(), |why| format!("blind: {why}"));
-            self.tell_of_monitor(&monitor, message);
+            self.tell_of_monitor(&monitor, Some(state), message);
             self.watched_again(now);
         }
         self.forget_what_is_left_out(&monitor, &own, now);
@@ -125,7 +126,8 @@ impl Manager {
             foreign: result.foreign,
             stalled: result.stalled,
         };
-        let (passing, detail) = (report.passing, report.detail.clone());
+        let (passing, failures, said) = (report.passing, report.failures, report.detail.clone());
+        let needed = check.failures;
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
@@ -143,9 +145,11 @@ impl Manager {
                 Some(false) => "fails",
                 None => "is not known",
             };
-            let colon = if detail.is_empty() { "" } else { ": " };
-            let words = format!("{} {verb}{colon}{detail}", result.check);
-            self.say(monitor, &name, 0, words);
+            let colon = if said.is_empty() { "" } else { ": " };
+            let words = format!("{} {verb}{colon}{said}", result.check);
+            let check = result.check.to_string();
+            let flipped = Detail::CheckFlipped { check, old: before, new: passing, failures, needed, said };
+            self.say(monitor, &name, flipped, words);
         }
         match (was_bad, bad) {
             (false, true) if ready => self.brake.bad(&name, now),
@@ -155,9 +159,9 @@ impl Manager {
     }
 
     /// Enters a monitor's message about a service into the journal, within the monitor's allowance of events.
-    fn say(&mut self, monitor: &Name, name: &Name, cause: u64, message: String) {
+    fn say(&mut self, monitor: &Name, name: &Name, what: Detail, message: String) {
         if self.may_cause_event(monitor) {
-            self.say_always(Some(monitor), name, cause, message, String::new());
+            self.say_always(Some(monitor), name, what, (0, message, String::new()));
         }
     }
 
@@ -167,14 +171,13 @@ impl Manager {
         &mut self,
         monitor: Option<&Name>,
         name: &Name,
-        cause: u64,
-        message: String,
-        evidence: String,
+        what: impl Into<What>,
+        (cause, message, evidence): (u64, String, String),
     ) -> u64 {
         let incarnation = self.services.get(name).map_or(0, |service| service.unit.incarnation());
         let source = monitor.map_or(SUPERVISOR, Name::as_str);
-        let (service, kind) = (Some(name), Kind::Check);
-        self.world.journal.add(Entry { cause, source, service, incarnation, kind, message, evidence })
+        let (service, what) = (Some(name), what.into());
+        self.world.journal.add(Entry { cause, source, service, incarnation, what, message, evidence })
     }
 
     /// Returns whether a monitor may cause another event. Its next allowed event tells how many were left out.
@@ -185,7 +188,7 @@ impl Manager {
         let Taken::Yes { left_out } = self.allowances.take(monitor, own, os::now()) else { return false };
         if left_out > 0 {
             let message = format!("says too much: {left_out} events were left out");
-            self.world.tell_of(monitor.as_str(), message);
+            self.world.tell_of(monitor.as_str(), Kind::Daemon, message);
         }
         true
     }

@@ -3,12 +3,12 @@
 use proto::Name;
 use sereno_config::Unmatched;
 
-use super::command::{Command, LogFile, Operation, Outcome, Selection};
+use super::command::{Command, LogFile, Operation, Outcome, Selection, Unwritten};
 use super::select::select;
 use super::{Manager, configure};
 use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
-use crate::journal::{Entry, Event, Kind, chain};
+use crate::journal::{Detail, Entry, Kind, What};
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, BootInstant, Fact, Request, State, deps};
 use crate::logs::{Limits, Which};
@@ -41,16 +41,14 @@ impl Manager {
             }
             Command::Report(report, reply) => drop(reply.send(self.report(report))),
             Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
-            Command::Timeline { service, why, incarnation, limit, before, reply } => {
-                drop(reply.send(self.timeline(&service, why, incarnation, (limit, before))));
-            }
-            Command::Subscribe(reply) => {
-                let recent = self.world.journal.recent().iter().cloned().collect();
-                drop(reply.send((recent, self.world.journal.subscribe())));
+            Command::Journal(reply) => {
+                let journal = &mut self.world.journal;
+                journal.flush();
+                drop(reply.send(Unwritten { events: journal.unwritten(), next: journal.next_number() }));
             }
             Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
             Command::Upgrade { binary, who, reply } => self.upgrade(binary, reply, &who),
-            Command::Refused(line) => drop(self.world.tell_own(crate::journal::Kind::Daemon, line)),
+            Command::Refused(line) => drop(self.world.tell_own(Detail::Refused, line)),
             Command::Shutdown { keep, who, reply } => {
                 self.shut_down(keep, &who);
                 // The shutdown happens even if the caller no longer waits.
@@ -93,7 +91,15 @@ impl Manager {
             Operation::Pause(Some(time)) => format!("{verb} for {} by {who}", words(*time)),
             _ => format!("{verb} by {who}"),
         };
-        let seq = self.world.tell(service, Kind::Operator, 0, what);
+        let by = || who.to_owned();
+        let detail = match operation {
+            Operation::Start | Operation::Restart | Operation::Reload => {
+                Detail::Wanted { up: true, by: by() }.into()
+            }
+            Operation::Stop => Detail::Wanted { up: false, by: by() }.into(),
+            _ => What::from(Kind::Operator),
+        };
+        let seq = self.world.tell(service, detail, 0, what);
         if matches!(operation, Operation::Stop | Operation::Restart) {
             self.end_reload(name, &format!("{verb} by {who}"), now);
         }
@@ -216,7 +222,7 @@ impl Manager {
                 source: "supervisor",
                 service: None,
                 incarnation: 0,
-                kind: Kind::Operator,
+                what: Kind::Operator.into(),
                 message: format!("{what} by {who}"),
                 evidence: String::new(),
             });
@@ -230,32 +236,6 @@ impl Manager {
         for second in self.services.runs_mut().filter(|service| service.is_second()) {
             second.unit.request(os::now(), Request::Stop);
         }
-    }
-
-    fn timeline(
-        &self,
-        service: &str,
-        why: bool,
-        incarnation: u64,
-        (limit, before): (usize, u64),
-    ) -> (Vec<Event>, bool) {
-        let recent = self.world.journal.recent();
-        let first = recent.front().map_or(0, |event| event.seq);
-        if why {
-            let events = chain::chain(&recent.iter(), service, incarnation);
-            let older =
-                first > 1 && events.first().is_none_or(|event| event.cause != 0 && event.cause < first);
-            return (events, older);
-        }
-        let instances = format!("{service}:");
-        let of_it = |event: &&Event| {
-            (before == 0 || event.seq < before)
-                && (service.is_empty() || event.service == service || event.service.starts_with(&instances))
-        };
-        let mut events: Vec<Event> = recent.iter().rev().filter(of_it).take(limit).cloned().collect();
-        events.reverse();
-        let older = first > 1 && events.len() < limit;
-        (events, older)
     }
 
     fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, Unmatched> {

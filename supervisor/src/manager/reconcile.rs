@@ -10,7 +10,7 @@ use super::durable::write_down_end;
 use super::services::RunKey;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
-use crate::journal::Kind;
+use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
 use crate::os;
@@ -131,7 +131,8 @@ impl Manager {
                 if let Err(error) = world.wal.ready(name.as_str(), service.unit.incarnation(), at) {
                     tracing::error!(service = %name, %error, "writing the write-ahead log failed");
                 }
-                let seq = world.tell(service, Kind::Ready, service.story.began, message);
+                let detail = Detail::Ready { after: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) };
+                let seq = world.tell(service, detail, service.story.began, message);
                 // The process that held its port is gone, or was never in the way; later events have another cause.
                 if service.health.obstacle.take().is_some() {
                     service.story.goes_on_from(0);
@@ -147,7 +148,8 @@ impl Manager {
             }
             Note::NotReady(missing) => {
                 let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
-                service.tell_because(world, Kind::Check, 0, message);
+                let missing = missing.clone();
+                service.tell_because(world, Detail::NotReady { missing }, 0, message);
             }
             Note::Backoff(wait, streak) => {
                 let max = service.spec.restart.max;
@@ -161,11 +163,11 @@ impl Manager {
             }
             Note::GaveUp(reason) => {
                 let message = format!("failed: {reason}");
-                service.tell(world, Kind::GiveUp, message);
+                service.tell(world, Detail::GivenUp { reason: reason.clone() }, message);
                 tracing::warn!(service = %name, "{reason}");
             }
             Note::Completed => {
-                service.tell(world, Kind::GiveUp, "completed".into());
+                service.tell(world, Detail::Completed, "completed".into());
             }
         }
     }
@@ -319,7 +321,7 @@ impl Manager {
         if !matches!(over, Over::HandOver(_)) {
             self.world.tell_own(Kind::Daemon, message.into());
         }
-        self.world.journal.flush();
+        self.world.journal.close();
         if let Over::HandOver(_) = over {
             let held = self.services.values_mut();
             let held = held.map(|service| (service.name.clone(), std::mem::take(&mut service.sockets)));

@@ -13,7 +13,7 @@ use super::command::Outcome;
 use super::configure::seed;
 use super::services::RunKey;
 use super::{Manager, Service};
-use crate::journal::Kind;
+use crate::journal::{Detail, Kind};
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Request, Unit};
 use crate::service::{Fifos, Reload, Role, sockets};
@@ -82,7 +82,8 @@ impl Manager {
         let Some(mut second) = self.services.take_beside(name) else { return };
         let service = self.services.get_mut(name).expect("it was just looked at");
         let message = format!("ready after {:.1} s, beside the old run", after.as_secs_f64());
-        let seq = self.world.tell(&second, Kind::Ready, second.story.began, message);
+        let detail = Detail::Ready { after: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) };
+        let seq = self.world.tell(&second, detail, second.story.began, message);
         let new = service.unit.renewed(&second.unit);
         second.unit = std::mem::replace(&mut service.unit, new);
         std::mem::swap(&mut service.processes, &mut second.processes);

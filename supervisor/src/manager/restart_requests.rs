@@ -9,7 +9,7 @@ use sereno_config::OnFailure;
 use super::Manager;
 use super::attachments::MonitorError;
 use super::command::Ask;
-use crate::journal::Kind;
+use crate::journal::Detail;
 use crate::lifecycle::arbiter::{self, Case, Decision, Fault, RestartRequest, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
 use crate::lifecycle::{BootInstant, Request};
@@ -133,7 +133,7 @@ impl Manager {
         let before = self.services[name].health.held.as_ref().map_or(0, |held| held.seq);
         let reason = self.say_request(entry, name, before);
         let service = self.services.get_mut(name).expect("it was just found");
-        let seq = self.world.tell(service, Kind::Decision, reason, ruling.message.clone());
+        let seq = self.world.tell(service, answered(ruling), reason, ruling.message.clone());
         service.health.release();
         service.request(Request::Ask, seq, now);
         seq
@@ -156,7 +156,7 @@ impl Manager {
             let reason = self.say_request(entry, name, before);
             let again = ruling.retry_after.map(|after| format!(", asked again in {}", arbiter::took(after)));
             let message = format!("restart held: {}{}", ruling.message, again.unwrap_or_default());
-            self.world.tell(&self.services[name], Kind::Decision, reason, message)
+            self.world.tell(&self.services[name], answered(ruling), reason, message)
         } else {
             before
         };
@@ -189,7 +189,7 @@ impl Manager {
         let mut seq = self.say_request(entry, name, cause);
         if !merged {
             let message = format!("restart refused: {} ({})", ruling.decision, ruling.message);
-            seq = self.world.tell(&self.services[name], Kind::Decision, seq, message);
+            seq = self.world.tell(&self.services[name], answered(ruling), seq, message);
         }
         let service = self.services.get_mut(name).expect("it was just found");
         service.health.answers.told(&request, ruling.decision, seq);
@@ -198,12 +198,17 @@ impl Manager {
 
     fn say_request(&mut self, entry: RequestEntry, name: &Name, cause: u64) -> u64 {
         let RequestEntry { request, message, evidence } = entry;
-        self.say_always(request.monitor.as_ref(), name, cause, message, evidence)
+        let asked = Detail::RestartAsked { fault: request.fault.word().into() };
+        self.say_always(request.monitor.as_ref(), name, asked, (cause, message, evidence))
     }
 
     fn may_enter(&mut self, request: &RestartRequest) -> bool {
         request.monitor.as_ref().is_none_or(|monitor| self.may_cause_event(monitor))
     }
+}
+
+fn answered(ruling: &Ruling) -> Detail {
+    Detail::RestartAnswered { answer: ruling.decision }
 }
 
 /// Returns whether one of its checks with `on_failure = "restart"` failed at its last try.

@@ -9,7 +9,7 @@ use sereno_config::{Ready, StopTo};
 use super::plan::PlanError;
 use super::world::key;
 use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
-use crate::journal::Kind;
+use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
 use crate::logs::Which;
@@ -22,14 +22,15 @@ impl Service {
         self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {
-                let message = format!("start pid {} (incarnation {incarnation})", process.pid());
+                let pid = process.pid();
+                let message = format!("start pid {pid} (incarnation {incarnation})");
                 if self.role != Role::Successor
                     && let Err(error) = world.wal.started(self.name.as_str(), incarnation, process.identity())
                 {
                     tracing::error!(service = %self.name, %error, "writing the write-ahead log failed");
                 }
                 self.adopt(world, process, incarnation, false);
-                let start = world.tell(self, Kind::Start, self.story.cause(), message);
+                let start = world.tell(self, Detail::Started { pid }, self.story.cause(), message);
                 self.story.begin_run(start);
                 Fact::Spawned
             }
@@ -41,7 +42,8 @@ impl Service {
                 // The folder or the program may exist again at the next try.
                 self.forget_plan();
                 self.story.ended_at = Some(SystemTime::now());
-                self.tell(world, Kind::Exit, format!("could not start: {reason}"));
+                let detail = Detail::NotStarted { reason: reason.clone() };
+                self.tell(world, detail, format!("could not start: {reason}"));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
                 Fact::SpawnFailed(reason)
             }
@@ -173,7 +175,7 @@ impl Service {
                 return self.kill(world);
             }
         }
-        self.tell(world, Kind::Signal, format!("{name} to {}", processes(count)));
+        self.tell(world, sent_to(&name, count), format!("{name} to {}", processes(count)));
     }
 
     /// Sends a signal to the leader, or to its whole group.
@@ -210,7 +212,7 @@ impl Service {
         {
             tracing::error!(service = %self.name, %error, "killing it failed");
         }
-        self.tell(world, Kind::Signal, format!("SIGKILL to {}", processes(count)));
+        self.tell(world, sent_to("SIGKILL", count), format!("SIGKILL to {}", processes(count)));
     }
 
     /// Reaps the leader, which has ended, and returns how it ended. After a crash the rest of its group is killed,
@@ -229,8 +231,21 @@ impl Service {
         self.health.release();
         let adopted = if run.adopted && exit == Exit::Unknown { " (adopted)" } else { "" };
         let by = if matches!(exit, Exit::Signal(_)) { "ended by " } else { "" };
+        let told = self.unit.ends_because().is_some();
+        let (code, signal) = match exit.clone() {
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal(signal) => (None, Some(signal)),
+            Exit::Unknown | Exit::NotSpawned(_) => (None, None),
+        };
         let (fact, words) = self.end_of(exit);
-        self.tell(world, Kind::Exit, format!("{by}{words}{adopted} after {}", took(after)));
+        let detail = Detail::Ended {
+            code,
+            signal,
+            out_of_memory: matches!(fact, Fact::OutOfMemory(_)),
+            after: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+            told,
+        };
+        self.tell(world, detail, format!("{by}{words}{adopted} after {}", took(after)));
         if run.adopted && self.processes.cgroup.is_none() {
             // Its orphans went to another parent: only a scan finds them.
             self.needs_scan(now);
@@ -302,6 +317,10 @@ impl Service {
     pub fn is_users(&self) -> bool {
         self.role == Role::Service
     }
+}
+
+fn sent_to(signal: &str, processes: usize) -> Detail {
+    Detail::SignalSent { signal: signal.into(), processes: u64::try_from(processes).unwrap_or(u64::MAX) }
 }
 
 fn processes(count: usize) -> String {

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Service, World};
-use crate::journal::Kind;
+use crate::journal::What;
 use crate::lifecycle::{Answer, BootInstant, Request};
 
 /// What led to the present state of a service.
@@ -36,13 +36,19 @@ impl Story {
 
 impl Service {
     /// Enters an event into the journal that follows from the last one, and causes the next. Returns its number.
-    pub fn tell(&mut self, world: &mut World, kind: Kind, message: String) -> u64 {
-        self.tell_because(world, kind, self.story.cause, message)
+    pub fn tell(&mut self, world: &mut World, what: impl Into<What>, message: String) -> u64 {
+        self.tell_because(world, what, self.story.cause, message)
     }
 
     /// Enters an event into the journal that another event caused, and that causes the next. Returns its number.
-    pub fn tell_because(&mut self, world: &mut World, kind: Kind, cause: u64, message: String) -> u64 {
-        self.story.cause = world.tell(self, kind, cause, message);
+    pub fn tell_because(
+        &mut self,
+        world: &mut World,
+        what: impl Into<What>,
+        cause: u64,
+        message: String,
+    ) -> u64 {
+        self.story.cause = world.tell(self, what, cause, message);
         self.story.cause
     }
 

@@ -8,7 +8,7 @@ use sereno_config::Env;
 use sereno_config::Home;
 
 use crate::disk::wal::Wal;
-use crate::journal::{Entry, Journal, Kind};
+use crate::journal::{Entry, Journal, What};
 use crate::logs::{Key, Logs, RotationPolicy, Which};
 use crate::os::pipe::{Both, Output, open_both};
 use crate::os::{self, Birth, Cgroups, FdStores, Handle, Host, Ids, NotifySocket};
@@ -53,40 +53,40 @@ pub struct World {
 
 impl World {
     /// Enters an event of a service into the journal. Returns its number.
-    pub fn tell(&mut self, service: &Service, kind: Kind, cause: u64, message: String) -> u64 {
+    pub fn tell(&mut self, service: &Service, what: impl Into<What>, cause: u64, message: String) -> u64 {
         self.dirty = true;
         self.journal.add(Entry {
             cause,
             source: "supervisor",
             service: Some(&service.name),
             incarnation: service.unit.incarnation(),
-            kind,
+            what: what.into(),
             message,
             evidence: String::new(),
         })
     }
 
     /// Enters an event of the supervisor itself into the journal. Returns its number.
-    pub fn tell_own(&mut self, kind: Kind, message: String) -> u64 {
+    pub fn tell_own(&mut self, what: impl Into<What>, message: String) -> u64 {
         self.journal.add(Entry {
             cause: 0,
             source: "supervisor",
             service: None,
             incarnation: 0,
-            kind,
+            what: what.into(),
             message,
             evidence: String::new(),
         })
     }
 
     /// Enters an event of a monitor itself into the journal.
-    pub fn tell_of(&mut self, monitor: &str, message: String) {
+    pub fn tell_of(&mut self, monitor: &str, what: impl Into<What>, message: String) {
         self.journal.add(Entry {
             cause: 0,
             source: monitor,
             service: None,
             incarnation: 0,
-            kind: Kind::Daemon,
+            what: what.into(),
             message,
             evidence: String::new(),
         });

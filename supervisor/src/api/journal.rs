@@ -1,0 +1,89 @@
+//! `GetTimeline` and `WatchEvents`, from the journal's files.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use proto::v1;
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::{convert, pages};
+use crate::journal::read::{Follower, Next, newest};
+use crate::journal::{Event, chain};
+use crate::manager::Handle;
+use crate::manager::command::{Command, Unwritten};
+
+/// Answers `GetTimeline`.
+pub(super) async fn timeline(
+    request: v1::GetTimelineRequest,
+    manager: &Handle,
+    folder: &Path,
+) -> Result<v1::GetTimelineResponse, Status> {
+    let v1::GetTimelineRequest { service, why, incarnation, limit, before } = request;
+    let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let Unwritten { events: unwritten, .. } = manager.ask(Command::Journal).await?;
+    let folder = folder.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        if why {
+            return chain::chain(&folder, &service, incarnation, unwritten);
+        }
+        let instances = format!("{service}:");
+        let of_it = |event: &Event| {
+            service.is_empty() || event.service == service || event.service.starts_with(&instances)
+        };
+        let mut events = newest(&folder, of_it, limit, before);
+        let is_before = |event: &Event| before == 0 || event.seq < before;
+        events.extend(unwritten.into_iter().filter(|event| of_it(event) && is_before(event)));
+        events.drain(..events.len().saturating_sub(limit));
+        events
+    });
+    let mut events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
+    events.retain(|event| before == 0 || event.seq < before);
+    Ok(pages::events(events.into_iter().map(convert::event).collect()))
+}
+
+/// A stream of events, from a number on. It reads the files at its own pace, and so misses nothing.
+pub(super) struct Events {
+    follower: Follower,
+    /// The number that follows the last event in the files.
+    written: watch::Receiver<u64>,
+    read: VecDeque<Next>,
+}
+
+impl Events {
+    /// Begins at a number; 0 means with the next event.
+    pub(super) async fn new(from: u64, manager: &Handle, folder: PathBuf) -> Result<Self, Status> {
+        let written = manager.written();
+        let from = if from == 0 { manager.ask(Command::Journal).await?.next } else { from };
+        Ok(Self { follower: Follower::new(&folder, from), written, read: VecDeque::new() })
+    }
+
+    /// Returns the next item, and the stream after it; `None` at the end of the supervisor.
+    pub(super) async fn next(mut self) -> Option<(Result<v1::WatchEventsResponse, Status>, Self)> {
+        loop {
+            if let Some(next) = self.read.pop_front() {
+                let next = match next {
+                    Next::Event(event) => v1::watch_events_response::Next::Event(convert::event(*event)),
+                    Next::Gap(oldest) => v1::watch_events_response::Next::Gap(v1::Gap { oldest }),
+                };
+                return Some((Ok(v1::WatchEventsResponse { next: Some(next) }), self));
+            }
+            // Marked before the files are read: what is written afterwards wakes it again.
+            self.written.mark_unchanged();
+            let Self { mut follower, written, .. } = self;
+            let read = tokio::task::spawn_blocking(move || (follower.read(), follower)).await;
+            let (read, follower) = read.ok()?;
+            self = Self { follower, written, read: VecDeque::new() };
+            match read {
+                Ok(read) => self.read = read.into(),
+                Err(error) => {
+                    let error = Status::internal(format!("reading the journal failed: {error}"));
+                    return Some((Err(error), self));
+                }
+            }
+            if self.read.is_empty() {
+                self.written.changed().await.ok()?;
+            }
+        }
+    }
+}
