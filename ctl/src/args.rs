@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Show what happened, oldest first
     Events(Events),
+    /// Show when services did not serve, why, and what healed them
+    Incidents(Incidents),
     /// Validate the file
     Check(Check),
     /// Show what applying the file would do to each service
@@ -243,6 +245,26 @@ pub(crate) struct Why {
     /// The restart that began this run [default: the last one]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub(crate) incarnation: u64,
+    /// This incident, from its first evidence to its end (see `incidents`)
+    #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
+    #[arg(conflicts_with = "incarnation")]
+    pub(crate) incident: u64,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Incidents {
+    /// Only those of these services: names, globs, tag:x
+    #[arg(value_name = "SERVICE", add = ArgValueCandidates::new(complete::services))]
+    pub(crate) services: Vec<String>,
+    /// Only those that were open within this time, such as 7d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only those that are not over
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// The last so many
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) lines: u32,
 }
 
 #[derive(Debug, Group)]

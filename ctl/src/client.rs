@@ -114,6 +114,25 @@ impl Supervisor {
         }
     }
 
+    /// Returns incidents, oldest first, over as many pages as needed.
+    pub(crate) async fn incidents(
+        &self,
+        mut request: v1::GetIncidentsRequest,
+    ) -> Result<Vec<v1::Incident>, Failure> {
+        let mut incidents = Vec::new();
+        loop {
+            let page = self.get_incidents(request.clone()).await?;
+            let came = u32::try_from(page.incidents.len()).unwrap_or(u32::MAX);
+            let first = page.incidents.first().map_or(0, |incident| incident.id);
+            incidents.splice(0..0, page.incidents);
+            if !page.more || came == 0 || request.limit <= came {
+                return Ok(incidents);
+            }
+            request.before = first;
+            request.limit -= came;
+        }
+    }
+
     unary! {
         start("start", StartRequest) -> StartResponse;
         stop("stop", StopRequest) -> StopResponse;
@@ -128,6 +147,7 @@ impl Supervisor {
         add_service("run", AddServiceRequest) -> AddServiceResponse;
         remove_service("remove", RemoveServiceRequest) -> RemoveServiceResponse;
         get_timeline("events", GetTimelineRequest) -> GetTimelineResponse;
+        get_incidents("incidents", GetIncidentsRequest) -> GetIncidentsResponse;
         shutdown("down", ShutdownRequest) -> ShutdownResponse;
         upgrade("upgrade", UpgradeRequest) -> UpgradeResponse;
     }

@@ -17,7 +17,7 @@ use sereno_config::{Selector, Unmatched};
 
 use crate::failure::NoAnswer;
 
-pub(crate) use service::{CheckView, Exit, Held, ServiceView};
+pub(crate) use service::{Availability, CheckView, Exit, Held, ServiceView};
 
 /// The answers of all daemons.
 pub(crate) struct Answers {

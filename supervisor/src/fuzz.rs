@@ -5,16 +5,17 @@ use std::path::Path;
 
 use sereno_config::Env;
 
-use crate::{api, disk, journal, logs, service};
+use crate::{api, disk, incidents, journal, logs, service};
 
 /// A function that decodes one kind of bytes.
 pub type Target = fn(&[u8]);
 
 /// The name and function of each target; the name is also its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("state", disk::state::fuzz),
     ("wal", disk::wal::fuzz),
     ("journal", journal::fuzz),
+    ("incidents", incidents::file::fuzz),
     ("index", logs::fuzz),
     ("added", added),
     ("applied", applied),

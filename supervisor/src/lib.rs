@@ -17,6 +17,7 @@ pub mod disk;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;
+pub mod incidents;
 pub mod journal;
 pub mod logs;
 pub mod manager;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use proto::Name;
 
 use crate::disk::applied::About;
+use crate::incidents::outages::Availability;
 use crate::lifecycle::arbiter::Decision;
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
@@ -116,6 +117,10 @@ pub struct ServiceView {
     pub reload: Option<Reload>,
     /// The views of its checks.
     pub checks: Vec<CheckView>,
+    /// How available it was, over each of [`WINDOWS`](crate::incidents::outages::WINDOWS).
+    pub availability: [Availability; 3],
+    /// Its open incident.
+    pub incident: Option<u64>,
 }
 
 /// The view of a check.

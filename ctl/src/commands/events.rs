@@ -13,9 +13,9 @@ use crate::failure::{Done, Failure, note};
 use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::explain::not_one;
-use crate::render::one_line;
 use crate::render::time::day;
-use crate::render::why::{EventJson, Events, event};
+use crate::render::why::{EventJson, Events, Why, event};
+use crate::render::{incidents, one_line};
 
 /// Shows the chain of causes of one restart.
 pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
@@ -24,20 +24,33 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         service: args.service.clone(),
         why: true,
         incarnation: args.incarnation,
+        incident: args.incident,
         ..GetTimelineRequest::default()
     };
-    let events = supervisor.timeline(request).await?;
+    let told = supervisor.get_timeline(request).await?;
+    let (events, incident) = (told.events, told.incident);
     if events.is_empty() {
         must_exist(&args.service, &supervisor).await?;
     }
     if out.json {
-        out.document(&Events::new(&events))?;
+        out.document(&Why::new(&events, incident.as_ref()))?;
         return Ok(Done::Well);
+    }
+    if let Some(incident) = &incident {
+        let now = std::time::SystemTime::now();
+        out.line(&incidents::headline(incident, now, &TimeZone::system(), out.look))?;
+    } else if args.incident != 0 {
+        return Err(Failure::Refused(format!(
+            "{} has no incident {}",
+            one_line(&args.service),
+            args.incident
+        )));
     }
     let service = one_line(&args.service);
     // A first run has no restart to explain, only its start.
     let first = |event: &Event| event.incarnation <= 1 && event.kind != "exit";
     match args.incarnation {
+        0 if incident.is_some() => {}
         0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
         0 if events.iter().all(first) => {
             out.line(&format!("{service} has not been restarted yet; it was started so:"))?;

@@ -10,6 +10,7 @@
 //! | [`added`] | `run`, `remove` |
 //! | [`logs`] | `logs` |
 //! | [`events`] | `why`, `events` |
+//! | [`incidents`] | `incidents` |
 //! | [`describe`] | `describe` |
 //! | [`init`], [`import`], [`mod@write`] | `init`, `import` |
 //! | [`doctor`] | `doctor` |
@@ -28,6 +29,7 @@ mod down;
 mod events;
 mod habit;
 mod import;
+mod incidents;
 mod init;
 mod logs;
 mod manual;
@@ -90,6 +92,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         Command::Describe(describe) => describe::run(&describe.service, place, out).await,
         Command::Why(why) => events::why(why, place, out).await,
         Command::Events(events) => events::journal(events, place, out).await,
+        Command::Incidents(which) => incidents::run(which, place, out).await,
         Command::Startup(startup) => startup::run(&startup, place, out),
         Command::Doctor => doctor::run(place, out).await,
         Command::Token(token) => token::run(&token.what, place, out),

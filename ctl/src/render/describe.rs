@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::settings::Setting;
 use super::time::{clock, day, span};
-use super::{BOLD, Look, check_style, explain, one_line, state_style, table};
-use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
+use super::{BAD, BOLD, Look, check_style, explain, one_line, state_style, table};
+use crate::view::{Availability, CheckView, DaemonView, MonitorView, ServiceView, View};
 
 /// Width of the label column.
 const LABEL: usize = 12;
@@ -69,6 +69,14 @@ impl Sheet {
         }
         if let Some(text) = &view.status_text {
             self.line("says", &one_line(text));
+        }
+        if let Some(incident) = view.incident {
+            self.line("incident", &self.look.paint(BAD, &format!("{incident} is open (see \"ctl why\")")));
+        }
+        let mut label = "available";
+        for of in &view.availability {
+            self.line(label, &available(of));
+            label = "";
         }
         if !view.tags.is_empty() {
             self.line("tags", &one_line(&view.tags.join(", ")));
@@ -154,6 +162,20 @@ impl Sheet {
         if let Some(process) = &view.process {
             self.service(process, zone);
         }
+    }
+}
+
+/// Renders an availability: `24h: 99.98 %, 3 incidents, longest 12 s`.
+fn available(of: &Availability) -> String {
+    let hours = of.window.as_secs() / 3600;
+    let window = if hours > 24 { format!("{}d", hours / 24) } else { format!("{hours}h") };
+    // Truncated: what was down a moment is not 100 %.
+    let hundredths = (of.ratio * 10_000.0).floor();
+    let percent = format!("{window:>3}: {:.2} %", hundredths / 100.0);
+    match of.incidents {
+        0 => percent,
+        1 => format!("{percent}, 1 incident of {}", span(of.longest)),
+        many => format!("{percent}, {many} incidents, longest {}", span(of.longest)),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::explain::trouble;
 use super::time::rfc3339;
-use crate::view::{CheckView, DaemonView, Exit, Held, MonitorView, ServiceView, View};
+use crate::view::{Availability, CheckView, DaemonView, Exit, Held, MonitorView, ServiceView, View};
 
 const UP: &str = "up";
 const UNREACHABLE: &str = "unreachable";
@@ -99,6 +99,8 @@ pub(crate) struct ServiceJson<'a> {
     log: LogJson,
     pause_seconds: Option<f64>,
     status_text: Option<&'a str>,
+    incident: Option<u64>,
+    availability: Vec<AvailabilityJson>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +108,14 @@ struct ExitJson<'a> {
     code: Option<i32>,
     signal: Option<&'a str>,
     at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AvailabilityJson {
+    window_seconds: f64,
+    ratio: f64,
+    incidents: u32,
+    longest_seconds: f64,
 }
 
 #[derive(Serialize)]
@@ -224,6 +234,17 @@ pub(crate) fn service(view: &ServiceView, now: SystemTime) -> ServiceJson<'_> {
         log: LogJson { dropped_bytes: view.dropped },
         pause_seconds: view.pause_left.map(seconds),
         status_text: view.status_text.as_deref(),
+        incident: view.incident,
+        availability: view.availability.iter().map(availability).collect(),
+    }
+}
+
+fn availability(of: &Availability) -> AvailabilityJson {
+    AvailabilityJson {
+        window_seconds: seconds(of.window),
+        ratio: of.ratio,
+        incidents: of.incidents,
+        longest_seconds: seconds(of.longest),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`describe`] | everything about one service | lines under headings |
 //! | [`settings`] | one service of the file | names and values |
 //! | [`explain`] | one service | why it is not in its wanted state |
+//! | [`incidents`] | incidents | a table, JSON, the first line of `why` |
 //! | [`why`] | events | the chain of causes, the journal |
 //! | [`lines`] | bytes of several services | whole lines, each with its service's name |
 //! | [`secret`] | settings | the same with hidden secrets |
@@ -14,6 +15,7 @@
 
 pub(crate) mod describe;
 pub(crate) mod explain;
+pub(crate) mod incidents;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod secret;

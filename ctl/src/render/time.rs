@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// Formats a duration with at most two units: `0.5 s`, `42 s`, `3m 20s`, `2h 4m`, `3d 4h`. That is exact
 /// enough to act on.
@@ -39,11 +39,10 @@ pub(crate) fn day(time: Option<SystemTime>, zone: &TimeZone) -> Option<String> {
     Some(time.to_zoned_datetime(zone.clone()).date().to_string())
 }
 
-/// Formats a time by RFC 3339 in UTC, to the millisecond.
+/// Formats a time by RFC 3339 in UTC, always with milliseconds.
 pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     let time = Timestamp::try_from(time).ok()?;
-    let round = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
-    Some(time.round(round).ok()?.to_string())
+    Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }
 
 /// Formats bytes in the largest unit in which the number is at least 1.

@@ -2,9 +2,10 @@
 
 use jiff::tz::TimeZone;
 use proto::time::unstamp;
-use proto::v1::Event;
+use proto::v1::{Event, Incident};
 use serde::Serialize;
 
+use super::incidents::IncidentJson;
 use super::time::{clock, rfc3339};
 use super::{BAD, DIM, GOOD, Look, PLAIN, one_line};
 
@@ -40,6 +41,22 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
 #[derive(Serialize)]
 pub(crate) struct Events<'a> {
     events: Vec<EventJson<'a>>,
+}
+
+/// JSON of `why`: `{ "events": [ … ], "incident": { … } }`; `incident` is `null` where none is told of.
+#[derive(Serialize)]
+pub(crate) struct Why<'a> {
+    events: Vec<EventJson<'a>>,
+    incident: Option<IncidentJson<'a>>,
+}
+
+impl<'a> Why<'a> {
+    pub(crate) fn new(events: &'a [Event], incident: Option<&'a Incident>) -> Self {
+        Self {
+            events: events.iter().map(EventJson::new).collect(),
+            incident: incident.map(IncidentJson::new),
+        }
+    }
 }
 
 /// JSON of one event; its fields are part of the contract.
@@ -101,6 +118,7 @@ mod tests {
             kind: kind.into(),
             message: message.into(),
             evidence: String::new(),
+            detail: None,
         }
     }
 
@@ -156,7 +174,7 @@ mod tests {
         link.incarnation = 0;
         assert_eq!(
             serde_json::to_string(&Events::new(&[link])).expect("JSON"),
-            "{\"events\":[{\"seq\":7,\"cause\":null,\"time\":\"2024-05-01T12:00:00Z\",\"source\":\"supervisor\",\
+            "{\"events\":[{\"seq\":7,\"cause\":null,\"time\":\"2024-05-01T12:00:00.000Z\",\"source\":\"supervisor\",\
              \"service\":null,\"incarnation\":null,\"kind\":\"daemon\",\"message\":\"started\",\"evidence\":null}]}"
         );
     }

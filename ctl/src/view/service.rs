@@ -35,6 +35,31 @@ pub(crate) struct ServiceView {
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) status_text: Option<String>,
     pub(crate) checks: Vec<CheckView>,
+    /// Number of its open incident.
+    pub(crate) incident: Option<u64>,
+    /// How available it was; empty for a supervisor that does not tell.
+    pub(crate) availability: Vec<Availability>,
+}
+
+/// How available a service was over a time until now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Availability {
+    pub(crate) window: Duration,
+    /// Share without an incident, from 0 to 1.
+    pub(crate) ratio: f64,
+    pub(crate) incidents: u32,
+    pub(crate) longest: Duration,
+}
+
+impl Availability {
+    fn new(wire: proto::v1::Availability) -> Self {
+        Self {
+            window: lenient(wire.window).unwrap_or_default(),
+            ratio: wire.ratio.clamp(0.0, 1.0),
+            incidents: wire.incidents,
+            longest: lenient(wire.longest).unwrap_or_default(),
+        }
+    }
 }
 
 /// How a run ended; both fields are `None` if that is unknown.
@@ -113,6 +138,8 @@ impl ServiceView {
             memory_bytes: status.usage.as_ref().map(|usage| usage.memory_bytes),
             status_text: some(status.status_text),
             checks,
+            incident: (status.incident != 0).then_some(status.incident),
+            availability: status.availability.into_iter().map(Availability::new).collect(),
             name: status.name,
         }
     }

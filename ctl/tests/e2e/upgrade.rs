@@ -115,8 +115,11 @@ fn loops(name: &str, lives: &str) -> String {
 /// What the journal says of each service: kind, incarnation and message, in order.
 fn journal(system: &System) -> Vec<(String, String, u64, String)> {
     let folder = system.path(".sereno/journal");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("there").flatten().map(|entry| entry.path()).collect();
+    let files = std::fs::read_dir(folder).expect("there").flatten().map(|entry| entry.path());
+    let is_journal = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events-"))
+    };
+    let mut files: Vec<_> = files.filter(is_journal).collect();
     files.sort();
     let mut events: Vec<(u64, serde_json::Value)> = Vec::new();
     for file in files {

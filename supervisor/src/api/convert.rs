@@ -113,6 +113,8 @@ fn service(service: ServiceView, usage: &dyn Fn(&str) -> Option<Sample>) -> v1::
             .map(|check| self::check(check, &service.name, service.incarnation))
             .collect(),
         status_text: short(service.status_text),
+        availability: service.availability.map(super::incidents::availability).into(),
+        incident: service.incident.unwrap_or(0),
     }
 }
 

@@ -7,9 +7,10 @@ use proto::v1;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::{convert, pages};
+use super::{convert, incidents, pages};
+use crate::incidents::{Incident, wall};
 use crate::journal::read::{Follower, Next, newest};
-use crate::journal::{Event, chain};
+use crate::journal::{Event, Kind, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Unwritten};
 
@@ -19,14 +20,15 @@ pub(super) async fn timeline(
     manager: &Handle,
     folder: &Path,
 ) -> Result<v1::GetTimelineResponse, Status> {
-    let v1::GetTimelineRequest { service, why, incarnation, limit, before } = request;
-    let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let known = if request.why { incidents::all(manager, folder).await? } else { Vec::new() };
     let Unwritten { events: unwritten, .. } = manager.ask(Command::Journal).await?;
     let folder = folder.to_owned();
     let read = tokio::task::spawn_blocking(move || {
-        if why {
-            return chain::chain(&folder, &service, incarnation, unwritten);
+        if request.why {
+            return why(&request, &folder, &known, unwritten);
         }
+        let v1::GetTimelineRequest { service, limit, before, .. } = request;
+        let limit = if limit == 0 { 100 } else { usize::try_from(limit).unwrap_or(usize::MAX) };
         let instances = format!("{service}:");
         let of_it = |event: &Event| {
             service.is_empty() || event.service == service || event.service.starts_with(&instances)
@@ -35,11 +37,46 @@ pub(super) async fn timeline(
         let is_before = |event: &Event| before == 0 || event.seq < before;
         events.extend(unwritten.into_iter().filter(|event| of_it(event) && is_before(event)));
         events.drain(..events.len().saturating_sub(limit));
-        events
+        (events, None)
     });
-    let mut events = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
-    events.retain(|event| before == 0 || event.seq < before);
-    Ok(pages::events(events.into_iter().map(convert::event).collect()))
+    let (events, incident) = read.await.map_err(|_| Status::internal("reading the journal failed"))?;
+    let incident = incident.map(|incident| incidents::wire(&incident, wall()));
+    let page = pages::events(events.into_iter().map(convert::event).collect());
+    Ok(v1::GetTimelineResponse { incident, ..page })
+}
+
+/// Returns what led to the last restart or incident of a service, or to the one that is asked for, and that incident.
+fn why(
+    request: &v1::GetTimelineRequest,
+    folder: &Path,
+    incidents: &[Incident],
+    unwritten: Vec<Event>,
+) -> (Vec<Event>, Option<Incident>) {
+    let v1::GetTimelineRequest { service, incarnation, before, incident, .. } = request;
+    let mut own = incidents.iter().filter(|of| of.service == *service).rev();
+    let (mut events, told) = if *incident != 0 {
+        let of_number = own.find(|of| of.id == *incident);
+        (of_number.map_or_else(Vec::new, |of| chain::around(folder, of.id, service)), of_number)
+    } else {
+        let chain = chain::chain(folder, service, *incarnation, unwritten);
+        let began = |event: &&Event| event.kind == Kind::Start;
+        let start = chain.iter().rfind(began).map_or(0, |start| start.seq);
+        match own.next().filter(|_| *incarnation == 0) {
+            // Nothing was started since: it healed by itself, or is open.
+            Some(last)
+                if last.id > start && last.restarts == 0 && !chain.iter().any(|of| of.seq > last.id) =>
+            {
+                (chain::around(folder, last.id, service), Some(last))
+            }
+            Some(last) if chain.iter().any(|of| of.seq >= last.id) || last.id > start => (chain, Some(last)),
+            _ => {
+                let of_run = |of: &&Incident| of.restarts > 0 && of.last_run == *incarnation;
+                (chain, incidents.iter().filter(|of| of.service == *service).find(of_run))
+            }
+        }
+    };
+    events.retain(|event| *before == 0 || event.seq < *before);
+    (events, told.cloned())
 }
 
 /// A stream of events, from a number on. It reads the files at its own pace, and so misses nothing.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `operator` | `Supervisor`, for people and `ctl` |
 //! | `arbiter` | `Arbiter`, for monitors |
+//! | `incidents` | `GetIncidents`, from their file |
 //! | `journal` | `GetTimeline` and `WatchEvents`, from the files |
 //! | `logs` | `ReadLogs`, from the files |
 //! | `convert`, `detail` | domain types to wire types |
@@ -18,6 +19,7 @@ mod arbiter;
 mod convert;
 mod detail;
 pub(crate) mod fuzz;
+mod incidents;
 mod journal;
 mod logs;
 mod operator;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, ApiContext, convert, journal, logs, pages, requests, who};
+use super::{Answers, ApiContext, convert, incidents, journal, logs, pages, requests, who};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
 use crate::os::signal;
@@ -241,6 +241,14 @@ impl v1::supervisor_server::Supervisor for Operator {
     ) -> Result<Response<v1::GetTimelineResponse>, Status> {
         let events = journal::timeline(request.into_inner(), &self.manager, &self.journal).await?;
         Ok(Response::new(events))
+    }
+
+    async fn get_incidents(
+        &self,
+        request: Request<v1::GetIncidentsRequest>,
+    ) -> Result<Response<v1::GetIncidentsResponse>, Status> {
+        let found = incidents::incidents(request.into_inner(), &self.manager, &self.journal).await?;
+        Ok(Response::new(found))
     }
 
     async fn watch_events(

@@ -54,7 +54,15 @@ pub(super) fn events(mut events: Vec<v1::Event>) -> v1::GetTimelineResponse {
     let fit = fitting(events.iter().rev().cloned());
     let more = fit < events.len();
     events.drain(..events.len().saturating_sub(fit));
-    v1::GetTimelineResponse { events, more }
+    v1::GetTimelineResponse { events, more, incident: None }
+}
+
+/// Returns the newest incidents that fit, oldest first, and whether there are older ones.
+pub(super) fn incidents(mut incidents: Vec<v1::Incident>) -> v1::GetIncidentsResponse {
+    let fit = fitting(incidents.iter().rev().cloned());
+    let more = fit < incidents.len();
+    incidents.drain(..incidents.len().saturating_sub(fit));
+    v1::GetIncidentsResponse { incidents, more }
 }
 
 #[cfg(test)]

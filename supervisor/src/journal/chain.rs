@@ -28,6 +28,34 @@ pub fn chain(folder: &Path, service: &str, incarnation: u64, unwritten: Vec<Even
     }
 }
 
+/// The most events that are told of an incident: the newest.
+const MOST: usize = 500;
+
+/// Returns what an incident was about: from its first evidence to its end, or until now.
+pub fn around(folder: &Path, incident: u64, service: &str) -> Vec<Event> {
+    let Some(opened) = find(folder, incident) else { return Vec::new() };
+    let first = if opened.cause == 0 { incident } else { opened.cause };
+    let needle = format!("\"service\":{}", serde_json::Value::from(service));
+    let mut events = VecDeque::new();
+    for mut block in Backwards::new(folder, u64::MAX, needle.as_bytes()) {
+        let is_whole = block.front().is_some_and(|event| event.seq <= first);
+        block.append(&mut events);
+        events = block;
+        if is_whole {
+            break;
+        }
+    }
+    let is_end = |event: &Event| matches!(&event.detail, Some(Detail::IncidentClosed { incident: of, .. }) if *of == incident);
+    let end = events.iter().find(|event| is_end(event)).map_or(u64::MAX, |event| event.seq);
+    let history = History { events, is_whole: true, find: &|_| None };
+    let inside = |event: &&Event| {
+        event.service == service && event.kind != Kind::Incident && (first..=end).contains(&event.seq)
+    };
+    let mut told: Vec<Event> = history.events.iter().filter(inside).cloned().collect();
+    told.drain(..told.len().saturating_sub(MOST));
+    history.with_last_words(told)
+}
+
 /// The newest events of a service.
 struct History<'a> {
     /// In the order of their numbers.

@@ -19,6 +19,7 @@ use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::added::Added;
 use crate::disk::applied::Applied;
 use crate::disk::state::{Entry, Saver};
+use crate::incidents::Incidents;
 use crate::journal::allowance::Allowances;
 use crate::journal::{Began, Detail, Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
@@ -92,6 +93,7 @@ impl Manager {
             env: start.applied.about.env.clone(),
             logs,
             journal,
+            incidents: Incidents::open(&start.home.journal()),
             wal,
             birth,
             null: start.null,

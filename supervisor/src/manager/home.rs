@@ -145,6 +145,7 @@ impl Manager {
             format!("home {} was deleted or moved, and has been made anew", self.world.home.root().display());
         tracing::warn!("{message}");
         self.world.journal.write_again();
+        self.world.incidents.write_again();
         self.world.tell_own(Kind::Daemon, message.clone());
         self.home.notice = Some(message);
         // Current runs keep writing to the FIFOs that they have; the next run gets FIFOs that have a path.

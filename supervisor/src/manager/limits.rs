@@ -5,6 +5,7 @@ use proto::Name;
 
 use super::restart_requests::RequestEntry;
 use super::{Happened, Manager};
+use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::{self, Decision, Fault, RestartRequest};
 use crate::lifecycle::{BootInstant, Request};
@@ -76,6 +77,9 @@ impl Manager {
             0,
             format!("{words}: restart"),
         );
+        let fault = Happening::fault(CauseKind::Memory, words.into(), std::time::Duration::ZERO);
+        service.note_happening(&mut self.world, fault);
+        service.note_happening(&mut self.world, Happening::Acted);
         service.request(Request::Unburden, seq, now);
         tracing::warn!(service = %name, "{words}: restart");
     }

@@ -30,6 +30,7 @@
 //! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
+//! | `incidents` | when a service did not serve, and what mended it |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
 //! | `services` | every service by its name, and the second runs beside them |
 //! | `view` | the picture that clients see |
@@ -48,6 +49,7 @@ mod files;
 mod found;
 mod generation;
 mod home;
+mod incidents;
 mod limits;
 mod monitor_commands;
 mod monitor_steps;

@@ -9,6 +9,7 @@ use super::Manager;
 use super::attachments::{MonitorError, SUPERVISOR};
 use super::command::{CheckResult, Report as Reported, Target, TargetSet};
 use super::restart_requests::is_bad;
+use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Entry, Kind, MonitorState, What, allowance::Taken};
 use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
@@ -127,7 +128,9 @@ impl Manager {
             stalled: result.stalled,
         };
         let (passing, failures, said) = (report.passing, report.failures, report.detail.clone());
-        let needed = check.failures;
+        let (needed, cause) = (check.failures, CauseKind::of_check(&check.kind));
+        // Since its first failure, as far as the failures were evenly spread.
+        let failing_for = now.since(report.at) + report.every * failures.saturating_sub(1);
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
@@ -138,7 +141,9 @@ impl Manager {
             service.health.mended(&Fault::Check(result.check.clone()));
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
+        let ends = service.unit.ends_because().is_some();
         let name = service.name.clone();
+        let mut flip = 0;
         if passing != before && (before.is_some() || passing == Some(false)) {
             let verb = match passing {
                 Some(true) => "passes again",
@@ -148,8 +153,21 @@ impl Manager {
             let colon = if said.is_empty() { "" } else { ": " };
             let words = format!("{} {verb}{colon}{said}", result.check);
             let check = result.check.to_string();
-            let flipped = Detail::CheckFlipped { check, old: before, new: passing, failures, needed, said };
-            self.say(monitor, &name, flipped, words);
+            let flipped = Detail::CheckFlipped {
+                check,
+                old: before,
+                new: passing,
+                failures,
+                needed,
+                said: said.clone(),
+            };
+            flip = self.say(monitor, &name, flipped, words);
+        }
+        if bad && !was_bad && ready {
+            let fault = Happening::fault(cause, format!("{} failed: {said}", result.check), failing_for);
+            self.world.incidents.note(&name, result.incarnation, flip, fault);
+        } else if was_bad && !bad && ready && !ends {
+            self.world.incidents.note(&name, result.incarnation, flip, Happening::Serves);
         }
         match (was_bad, bad) {
             (false, true) if ready => self.brake.bad(&name, now),
@@ -159,10 +177,12 @@ impl Manager {
     }
 
     /// Enters a monitor's message about a service into the journal, within the monitor's allowance of events.
-    fn say(&mut self, monitor: &Name, name: &Name, what: Detail, message: String) {
-        if self.may_cause_event(monitor) {
-            self.say_always(Some(monitor), name, what, (0, message, String::new()));
+    /// Returns its number; 0 if it was left out.
+    fn say(&mut self, monitor: &Name, name: &Name, what: Detail, message: String) -> u64 {
+        if !self.may_cause_event(monitor) {
+            return 0;
         }
+        self.say_always(Some(monitor), name, what, (0, message, String::new()))
     }
 
     /// Enters the message regardless of the allowance; without a monitor it is the supervisor's own. Returns the event's

@@ -8,6 +8,7 @@ use super::select::select;
 use super::{Manager, configure};
 use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
+use crate::incidents::Happening;
 use crate::journal::{Detail, Entry, Kind, What};
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, BootInstant, Fact, Request, State, deps};
@@ -100,6 +101,9 @@ impl Manager {
             _ => What::from(Kind::Operator),
         };
         let seq = self.world.tell(service, detail, 0, what);
+        if !matches!(operation, Operation::Pause(_) | Operation::Resume) {
+            service.note_happening(&mut self.world, Happening::Person);
+        }
         if matches!(operation, Operation::Stop | Operation::Restart) {
             self.end_reload(name, &format!("{verb} by {who}"), now);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Name;
 use sereno_config::GUARD;
@@ -10,6 +11,7 @@ use super::durable::write_down_end;
 use super::services::RunKey;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
+use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::{took, words};
 use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
@@ -44,6 +46,7 @@ impl Manager {
         self.close_sockets_of_the_stopped();
         self.begin_scan();
         let now = os::now();
+        self.settle_incidents(now);
         self.look_at_limits(now);
         let saved = self.follow_changes(now);
         if std::mem::replace(&mut self.seen, saved) != saved {
@@ -141,6 +144,8 @@ impl Manager {
                     // Connect now: a monitor attaches once its fd store listens, and the guard notifies readiness then.
                     self.world.fd_stores.connect(GUARD);
                 }
+                let service = &self.services[name];
+                service.note_happening(&mut self.world, Happening::Serves);
                 self.restart_dependants(name, seq, now);
             }
             Note::Stable => {
@@ -149,7 +154,8 @@ impl Manager {
             Note::NotReady(missing) => {
                 let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
                 let missing = missing.clone();
-                service.tell_because(world, Detail::NotReady { missing }, 0, message);
+                service.tell_because(world, Detail::NotReady { missing }, 0, message.clone());
+                service.note_happening(world, Happening::fault(CauseKind::Start, message, Duration::ZERO));
             }
             Note::Backoff(wait, streak) => {
                 let max = service.spec.restart.max;

@@ -9,6 +9,7 @@ use sereno_config::OnFailure;
 use super::Manager;
 use super::attachments::MonitorError;
 use super::command::Ask;
+use crate::incidents::{CauseKind, Happening};
 use crate::journal::Detail;
 use crate::lifecycle::arbiter::{self, Case, Decision, Fault, RestartRequest, Ruling, Standing};
 use crate::lifecycle::deps::{self, Finding};
@@ -131,10 +132,16 @@ impl Manager {
     fn accept(&mut self, entry: RequestEntry, name: &Name, ruling: &Ruling, now: BootInstant) -> u64 {
         // The earlier held request is the cause of the request that is granted now.
         let before = self.services[name].health.held.as_ref().map_or(0, |held| held.seq);
+        let (fault, words) = (entry.request.fault.clone(), entry.message.clone());
         let reason = self.say_request(entry, name, before);
         let service = self.services.get_mut(name).expect("it was just found");
         let seq = self.world.tell(service, answered(ruling), reason, ruling.message.clone());
         service.health.release();
+        if fault == Fault::Frozen {
+            let words = Happening::fault(CauseKind::Frozen, words, Duration::ZERO);
+            service.note_happening(&mut self.world, words);
+        }
+        service.note_happening(&mut self.world, Happening::Acted);
         service.request(Request::Ask, seq, now);
         seq
     }

@@ -8,6 +8,7 @@ use proto::{Endpoint, Name};
 use sereno_config::{Check, CheckSpec, Monitor};
 
 use super::{Manager, daemons};
+use crate::incidents::wall;
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, State};
 use crate::os;
@@ -115,6 +116,8 @@ impl Manager {
                 report,
             }
         });
+        let incidents = &self.world.incidents;
+        let open = incidents.of(&service.name);
         ServiceView {
             name: service.name.clone(),
             wanted: unit.is_wanted(),
@@ -143,6 +146,8 @@ impl Manager {
             status_text: service.health.said.status.clone(),
             reload: service.reload.clone(),
             checks: checks.collect(),
+            availability: incidents.outages().of(service.name.as_str(), open, wall()),
+            incident: open.map(|incident| incident.id),
         }
     }
 

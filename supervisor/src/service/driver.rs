@@ -9,6 +9,7 @@ use sereno_config::{Ready, StopTo};
 use super::plan::PlanError;
 use super::world::key;
 use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
+use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::took;
 use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
@@ -31,6 +32,7 @@ impl Service {
                 }
                 self.adopt(world, process, incarnation, false);
                 let start = world.tell(self, Detail::Started { pid }, self.story.cause(), message);
+                self.note_happening(world, Happening::Started(incarnation));
                 self.story.begin_run(start);
                 Fact::Spawned
             }
@@ -43,7 +45,9 @@ impl Service {
                 self.forget_plan();
                 self.story.ended_at = Some(SystemTime::now());
                 let detail = Detail::NotStarted { reason: reason.clone() };
-                self.tell(world, detail, format!("could not start: {reason}"));
+                let words = format!("could not start: {reason}");
+                self.tell(world, detail, words.clone());
+                self.note_happening(world, Happening::fault(CauseKind::Start, words, Duration::ZERO));
                 tracing::warn!(service = %self.name, "could not start: {reason}");
                 Fact::SpawnFailed(reason)
             }
@@ -237,15 +241,21 @@ impl Service {
             Exit::Signal(signal) => (None, Some(signal)),
             Exit::Unknown | Exit::NotSpawned(_) => (None, None),
         };
+        let ended = exit.clone();
         let (fact, words) = self.end_of(exit);
+        let out_of_memory = matches!(fact, Fact::OutOfMemory(_));
         let detail = Detail::Ended {
             code,
             signal,
-            out_of_memory: matches!(fact, Fact::OutOfMemory(_)),
+            out_of_memory,
             after: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
             told,
         };
-        self.tell(world, detail, format!("{by}{words}{adopted} after {}", took(after)));
+        let words = format!("{by}{words}{adopted} after {}", took(after));
+        self.tell(world, detail, words.clone());
+        if !told {
+            self.note_crash(world, &ended, out_of_memory, &words);
+        }
         if run.adopted && self.processes.cgroup.is_none() {
             // Its orphans went to another parent: only a scan finds them.
             self.needs_scan(now);

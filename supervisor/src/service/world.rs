@@ -8,6 +8,7 @@ use sereno_config::Env;
 use sereno_config::Home;
 
 use crate::disk::wal::Wal;
+use crate::incidents::Incidents;
 use crate::journal::{Entry, Journal, What};
 use crate::logs::{Key, Logs, RotationPolicy, Which};
 use crate::os::pipe::{Both, Output, open_both};
@@ -33,6 +34,8 @@ pub struct World {
     pub logs: Logs,
     /// The journal of events.
     pub journal: Journal,
+    /// When services did not serve.
+    pub incidents: Incidents,
     /// The write-ahead log.
     pub wal: Wal,
     /// The file to which a child writes its pid before it becomes another program.

@@ -22,6 +22,11 @@ fn a_journal() {
 }
 
 #[test]
+fn incidents() {
+    fed("incidents", 20_000);
+}
+
+#[test]
 fn an_index_of_times() {
     fed("index", 20_000);
 }
@@ -48,5 +53,5 @@ fn messages_of_anybody() {
 
 #[test]
 fn every_target_has_a_test() {
-    assert_eq!(supervisor::fuzz::TARGETS.len(), 8);
+    assert_eq!(supervisor::fuzz::TARGETS.len(), 9);
 }

@@ -1,0 +1,438 @@
+//! Which incidents are open, and what opens and closes them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proto::Name;
+
+use super::file::IncidentFile;
+use super::incident::wall;
+use super::outages::Outages;
+use super::{Cause, CauseKind, HealedBy, Incident};
+
+/// How much earlier than its dependency a service may have been seen to be bad, in milliseconds, for the dependency to
+/// explain it: their checks run at different moments.
+const EARLIER: u64 = 5_000;
+
+/// Something that matters to incidents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The first evidence that the service does not serve.
+    Fault {
+        /// The kind of evidence.
+        kind: CauseKind,
+        /// The evidence, for people.
+        text: String,
+        /// When that was, in milliseconds since the epoch.
+        began: u64,
+    },
+    /// The supervisor did something about it.
+    Acted,
+    /// A person did something about it.
+    Person,
+    /// This run was started.
+    Started(u64),
+    /// What the run was doing when it was judged.
+    Evidence(String),
+    /// It serves: a run became ready, or every check passes again.
+    Serves,
+    /// It is not to serve any more.
+    Unwanted,
+}
+
+impl Happening {
+    /// Returns the first evidence, which there has been for this time.
+    pub fn fault(kind: CauseKind, text: String, for_: std::time::Duration) -> Self {
+        let since = u64::try_from(for_.as_millis()).unwrap_or(0);
+        Self::Fault { kind, text, began: wall().saturating_sub(since) }
+    }
+}
+
+/// Something that happened to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The service.
+    pub service: Name,
+    /// The run that it happened to; 0 if there was none.
+    pub run: u64,
+    /// The event in the journal that led to it; 0 for none.
+    pub event: u64,
+    /// When it happened, in milliseconds since the epoch.
+    pub at: u64,
+    /// What happened.
+    pub what: Happening,
+}
+
+/// An incident that was opened or closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It was opened.
+    Opened(Incident),
+    /// It was closed.
+    Closed(Incident),
+}
+
+/// The open incidents, one for a service at most, and the file of all.
+#[derive(Debug)]
+pub struct Incidents {
+    open: BTreeMap<Name, Incident>,
+    waiting: Vec<Occurrence>,
+    outages: Outages,
+    file: IncidentFile,
+}
+
+impl Incidents {
+    /// Continues with the incidents in a folder.
+    pub fn open(folder: &Path) -> Self {
+        let (file, incidents) = IncidentFile::open(folder);
+        let (mut open, mut outages) = (BTreeMap::new(), Outages::default());
+        for incident in incidents {
+            if let Ok(name) = Name::new(&incident.service)
+                && incident.is_open()
+            {
+                open.insert(name, incident);
+            } else {
+                outages.add(&incident);
+            }
+        }
+        Self { open, waiting: Vec::new(), outages, file }
+    }
+
+    /// Notes that something happened; it is handled when the manager's turn is over.
+    pub fn note(&mut self, service: &Name, run: u64, event: u64, what: Happening) {
+        self.waiting.push(Occurrence { service: service.clone(), run, event, at: wall(), what });
+    }
+
+    /// Returns what was noted, in order.
+    pub fn take_notes(&mut self) -> Vec<Occurrence> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Returns the open incident of a service.
+    pub fn of(&self, service: &Name) -> Option<&Incident> {
+        self.open.get(service)
+    }
+
+    /// Returns every open incident.
+    pub fn all_open(&self) -> impl Iterator<Item = (&Name, &Incident)> {
+        self.open.iter()
+    }
+
+    /// Returns how available services were.
+    pub fn outages(&self) -> &Outages {
+        &self.outages
+    }
+
+    /// Handles an occurrence. `id` is the number of the next event, which opens an incident. `needs` returns what a
+    /// service depends on.
+    pub fn handle(
+        &mut self,
+        occurrence: Occurrence,
+        id: u64,
+        needs: &dyn Fn(&Name) -> Vec<Name>,
+    ) -> Option<Change> {
+        let Occurrence { service, run, at, what, .. } = occurrence;
+        if let Happening::Fault { kind, text, began } = what {
+            if self.open.contains_key(&service) {
+                return None;
+            }
+            let incident = Incident {
+                id,
+                service: service.to_string(),
+                began: began.min(at),
+                noticed: at,
+                acted: None,
+                healed: None,
+                cause: Cause { kind, text, incident: None },
+                first_run: run,
+                last_run: run,
+                restarts: 0,
+                evidence: String::new(),
+                healed_by: None,
+                by_person: false,
+            };
+            self.open.insert(service.clone(), incident);
+            self.explain(&service, needs);
+            let incident = &self.open[&service];
+            self.file.put(incident);
+            return Some(Change::Opened(incident.clone()));
+        }
+        let incident = self.open.get_mut(&service)?;
+        match what {
+            Happening::Fault { .. } => {}
+            Happening::Acted if incident.acted.is_some() => return None,
+            Happening::Acted => incident.acted = Some(at),
+            Happening::Person => {
+                incident.acted.get_or_insert(at);
+                incident.by_person = true;
+            }
+            Happening::Started(run) => {
+                incident.acted.get_or_insert(at);
+                incident.last_run = run;
+                incident.restarts += 1;
+            }
+            Happening::Evidence(line) => incident.evidence = line,
+            Happening::Serves => {
+                let by = match (incident.by_person, incident.acted) {
+                    (true, _) => HealedBy::Person,
+                    (false, Some(_)) => HealedBy::Supervisor,
+                    (false, None) => HealedBy::Itself,
+                };
+                return self.close(&service, at, by);
+            }
+            Happening::Unwanted => return self.close(&service, at, HealedBy::Person),
+        }
+        self.file.put(incident);
+        None
+    }
+
+    /// Closes the incident of a service.
+    fn close(&mut self, service: &Name, at: u64, by: HealedBy) -> Option<Change> {
+        let mut incident = self.open.remove(service)?;
+        incident.healed = Some(at.max(incident.began));
+        incident.healed_by = Some(by);
+        self.file.put(&incident);
+        self.outages.add(&incident);
+        Some(Change::Closed(incident))
+    }
+
+    /// Names a dependency's incident as the cause of a new one, and a new one as the cause of those that depend on it.
+    fn explain(&mut self, service: &Name, needs: &dyn Fn(&Name) -> Vec<Name>) {
+        let root = self.root_of(service, needs);
+        let new = &self.open[service];
+        let (id, began) = (new.id, new.began);
+        if let Some(root) = root {
+            self.blame(service, root);
+            return;
+        }
+        let later = self.open.iter().filter(|(name, other)| {
+            *name != service && other.cause.incident.is_none() && other.began + EARLIER >= began
+        });
+        let dependants: Vec<Name> = later
+            .filter(|(name, _)| reaches(name, needs, &mut |on| on == service))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in dependants {
+            self.blame(&name, id);
+            self.file.put(&self.open[&name]);
+        }
+    }
+
+    fn blame(&mut self, service: &Name, root: u64) {
+        if let Some(incident) = self.open.get_mut(service) {
+            incident.cause.incident = Some(root);
+            incident.cause.kind = CauseKind::Dependency;
+        }
+    }
+
+    /// Returns the incident of a dependency of a service, or what that one names as its cause.
+    fn root_of(&self, service: &Name, needs: &dyn Fn(&Name) -> Vec<Name>) -> Option<u64> {
+        let mut root = None;
+        reaches(service, needs, &mut |on| {
+            root = self.open.get(on).map(|incident| incident.cause.incident.unwrap_or(incident.id));
+            root.is_some()
+        });
+        root
+    }
+
+    /// Suspects the host for the incidents that checks opened and nothing was done about yet.
+    pub fn suspect_host(&mut self) {
+        for incident in self.open.values_mut() {
+            if matches!(incident.cause.kind, CauseKind::Check(_)) && incident.acted.is_none() {
+                incident.cause.kind = CauseKind::Host;
+                self.file.put(incident);
+            }
+        }
+    }
+
+    /// Writes what has changed.
+    pub fn flush(&mut self) {
+        self.file.flush();
+    }
+
+    /// Begins the file again after it was deleted.
+    pub fn write_again(&mut self) {
+        self.file.write_again(self.open.values());
+    }
+}
+
+/// Returns whether a service depends on one that fulfils a condition, at any depth; the nearest are asked first.
+fn reaches(service: &Name, needs: &dyn Fn(&Name) -> Vec<Name>, is_it: &mut dyn FnMut(&Name) -> bool) -> bool {
+    let mut seen = std::collections::BTreeSet::from([service.clone()]);
+    let mut next = std::collections::VecDeque::from(needs(service));
+    while let Some(name) = next.pop_front() {
+        if is_it(&name) {
+            return true;
+        }
+        if seen.insert(name.clone()) {
+            next.extend(needs(&name));
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn incident(service: &str) -> Incident {
+        Incident {
+            id: 7,
+            service: service.into(),
+            began: 1,
+            noticed: 2,
+            acted: None,
+            healed: None,
+            cause: Cause { kind: CauseKind::Crash, text: "exit 1".into(), incident: None },
+            first_run: 1,
+            last_run: 1,
+            restarts: 0,
+            evidence: String::new(),
+            healed_by: None,
+            by_person: false,
+        }
+    }
+
+    fn name(name: &str) -> Name {
+        Name::new(name).expect("a name")
+    }
+
+    fn at(time: u64, service: &str, what: Happening) -> Occurrence {
+        Occurrence { service: name(service), run: 1, event: 0, at: time, what }
+    }
+
+    fn fault(time: u64, service: &str, kind: CauseKind) -> Occurrence {
+        at(time, service, Happening::Fault { kind, text: "bad".into(), began: time - 1 })
+    }
+
+    fn nothing(_: &Name) -> Vec<Name> {
+        Vec::new()
+    }
+
+    #[test]
+    fn a_crash_is_closed_by_the_run_that_serves() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut incidents = Incidents::open(folder.path());
+        let opened = incidents.handle(fault(10, "web", CauseKind::Crash), 5, &nothing);
+        assert!(matches!(opened, Some(Change::Opened(Incident { id: 5, began: 9, noticed: 10, .. }))));
+        assert_eq!(incidents.handle(fault(11, "web", CauseKind::Start), 6, &nothing), None, "one at a time");
+        assert_eq!(incidents.handle(at(12, "web", Happening::Started(2)), 6, &nothing), None);
+        let Some(Change::Closed(closed)) = incidents.handle(at(20, "web", Happening::Serves), 6, &nothing)
+        else {
+            panic!("it is closed")
+        };
+        assert_eq!((closed.first_run, closed.last_run, closed.restarts), (1, 2, 1));
+        assert_eq!(
+            (closed.acted, closed.healed, closed.healed_by),
+            (Some(12), Some(20), Some(HealedBy::Supervisor))
+        );
+        assert_eq!(incidents.handle(at(21, "web", Happening::Serves), 6, &nothing), None, "only once");
+    }
+
+    #[test]
+    fn who_heals_it_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut incidents = Incidents::open(folder.path());
+        for (between, expected) in [
+            (vec![], HealedBy::Itself),
+            (vec![Happening::Acted], HealedBy::Supervisor),
+            (vec![Happening::Acted, Happening::Person], HealedBy::Person),
+        ] {
+            incidents.handle(fault(10, "web", CauseKind::of_check("tcp")), 5, &nothing);
+            for what in between {
+                incidents.handle(at(11, "web", what), 6, &nothing);
+            }
+            let closed = incidents.handle(at(12, "web", Happening::Serves), 6, &nothing);
+            assert!(
+                matches!(closed, Some(Change::Closed(Incident { healed_by: Some(by), .. })) if by == expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_sick_dependency_is_the_cause_whoever_is_seen_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut incidents = Incidents::open(folder.path());
+        let needs = |service: &Name| match service.as_str() {
+            "page" => vec![name("web")],
+            "web" | "api" => vec![name("db")],
+            _ => vec![],
+        };
+        let http = || CauseKind::of_check("http");
+        incidents.handle(fault(10_000, "web", http()), 1, &needs);
+        incidents.handle(fault(10_500, "other", http()), 2, &needs);
+        incidents.handle(fault(12_000, "db", CauseKind::Crash), 3, &needs);
+        incidents.handle(fault(12_500, "api", http()), 4, &needs);
+        incidents.handle(fault(13_000, "page", http()), 5, &needs);
+        let causes: Vec<_> = incidents
+            .all_open()
+            .map(|(name, of)| (name.as_str(), of.cause.incident, of.cause.kind.word()))
+            .collect();
+        let dependency = Some(3);
+        assert_eq!(
+            causes,
+            [
+                ("api", dependency, "dependency"),
+                ("db", None, "crash"),
+                ("other", None, "http"),
+                ("page", dependency, "dependency"),
+                ("web", dependency, "dependency"),
+            ]
+        );
+    }
+
+    /// Any order of occurrences, with a kill of the supervisor in between, keeps these invariants: one open incident for
+    /// a service at most; each is opened once and closed once at most; its times are in order; the file says the same.
+    #[test]
+    fn a_random_walk_keeps_every_invariant() {
+        for seed in 0..200 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut incidents = Incidents::open(folder.path());
+            let needs = |service: &Name| if service.as_str() == "b" { vec![name("a")] } else { vec![] };
+            let mut told: BTreeMap<u64, bool> = BTreeMap::new();
+            for step in 1..300u64 {
+                let service = *random.choice(&["a", "b", "c"]).expect("one");
+                let what = match random.u32(..9) {
+                    0 | 1 => Happening::Fault {
+                        kind: CauseKind::of_check("http"),
+                        text: "503".into(),
+                        began: (step * 10).saturating_sub(random.u64(..40)),
+                    },
+                    2 => Happening::Acted,
+                    3 => Happening::Person,
+                    4 => Happening::Started(step),
+                    5 => Happening::Evidence("asleep".into()),
+                    6 | 7 => Happening::Serves,
+                    _ => Happening::Unwanted,
+                };
+                match incidents.handle(at(step * 10, service, what), step, &needs) {
+                    Some(Change::Opened(incident)) => {
+                        assert!(told.insert(incident.id, true).is_none(), "opened once");
+                    }
+                    Some(Change::Closed(incident)) => {
+                        assert_eq!(
+                            told.insert(incident.id, false),
+                            Some(true),
+                            "closed once, after its opening"
+                        );
+                        let healed = incident.healed.expect("it is over");
+                        assert!(incident.began <= incident.noticed && incident.began <= healed);
+                        assert!(incident.acted.is_none_or(|acted| acted >= incident.noticed));
+                    }
+                    None => {}
+                }
+                incidents.flush();
+                if random.u32(..20) == 0 {
+                    let before: Vec<Incident> = incidents.all_open().map(|(_, of)| of.clone()).collect();
+                    incidents = Incidents::open(folder.path());
+                    let after: Vec<Incident> = incidents.all_open().map(|(_, of)| of.clone()).collect();
+                    assert_eq!(before, after, "seed {seed}: open incidents survive");
+                }
+            }
+            let kept = super::super::file::read(&folder.path().join("incidents.jsonl")).expect("readable");
+            let open: BTreeMap<u64, bool> = kept.iter().map(|of| (of.id, of.is_open())).collect();
+            assert_eq!(open, told, "seed {seed}: the file says what was told");
+        }
+    }
+}
