@@ -82,7 +82,7 @@ pub(crate) static SOCKET: Keys = Keys {
     table: "socket",
     groups: &[&keys! {
         "listen": TEXT => Needed, r#"The address and port where it listens: `"127.0.0.1:8000"`, `"[::]:8000"`."#;
-        "name": TEXT, Says("as a name") => Needed, "Its name in `LISTEN_FDNAMES`.";
+        "name": TEXT, Says("as a name") => Words("the port's number"), "Its name in `LISTEN_FDNAMES`, which no other socket of the service has.";
     }],
 };
 
