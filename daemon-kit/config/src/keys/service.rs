@@ -89,7 +89,7 @@ pub(crate) static SOCKET: Keys = Keys {
 pub(crate) static STOP: Keys = Keys {
     table: "stop",
     groups: &[&keys! {
-        "command": COMMAND => Words("none"), "A command that is tried first.";
+        "command": COMMAND => Words("none"), "A command that is tried first. `$MAINPID` and `${MAINPID}` in it are the pid of the process that was started; its environment has `MAINPID` too.";
         "signal": text("signal"), Says(r#"`"SIGTERM"`, `"INT"`, …"#) => Is("SIGTERM"), "The signal.";
         "timeout": Duration("0s") => Is("10s"), "Then everything is killed.";
         "to": Choice(&words(&STOP_TO)) => Is("group"), "Every process of the group, or only the one that was started (Celery and PostgreSQL want `main`).";
