@@ -112,6 +112,8 @@ impl Manager {
                 monitor,
                 kind: check.kind.clone(),
                 target: target(&check.spec),
+                failures: check.failures,
+                window: check.window,
                 report,
             }
         });
