@@ -134,6 +134,10 @@ pub struct CheckView {
     pub kind: String,
     /// The URL or addresses that it checks.
     pub target: String,
+    /// How many failures make it fail.
+    pub failures: u32,
+    /// In how many of its last results they are counted; 0: in a row.
+    pub window: u32,
     /// The last report of it, and how long ago the reported check ended.
     pub report: Option<(Report, Duration)>,
 }

@@ -2,9 +2,10 @@
 
 use jiff::tz::TimeZone;
 
+use super::check::{self, CheckVerdict};
 use super::settings::Setting;
 use super::time::{clock, day, span};
-use super::{BAD, BOLD, Look, check_style, explain, one_line, state_style, table};
+use super::{BAD, BOLD, Look, explain, one_line, state_style, table};
 use crate::view::{Availability, CheckView, DaemonView, MonitorView, ServiceView, View};
 
 /// Width of the label column.
@@ -90,13 +91,8 @@ impl Sheet {
     }
 
     fn check(&mut self, check: &CheckView) {
-        let state = self.look.paint(check_style(check.state), check.state.word());
-        let detail = check.detail.as_deref().map(|detail| format!(", {}", one_line(detail)));
-        let times = (check.failures > 0).then(|| format!(", {} failures", check.failures));
-        self.line(
-            &one_line(&check.id),
-            &[state, detail.unwrap_or_default(), times.unwrap_or_default()].concat(),
-        );
+        let style = CheckVerdict::of(check).style();
+        self.line(&one_line(&check.id), &self.look.paint(style, &check::long(check)));
         self.line("", &one_line(&format!("{} {} by {}", check.kind, check.target, check.monitor)));
         if let Some(age) = check.age {
             #[expect(clippy::cast_precision_loss, reason = "a latency is shown to a tenth of a millisecond")]
@@ -202,6 +198,17 @@ mod tests {
                 .settings(&[Setting { name: "env", values: vec!["PORT=8000".into(), "API_KEY=***".into()] }]);
         });
         assert_eq!(text, include_str!("../../tests/golden/describe.txt"));
+    }
+
+    #[test]
+    fn a_check_says_how_many_of_the_failures_it_has() {
+        let mut view = view();
+        let health = &mut view.services[0].checks[0];
+        (health.failures, health.detail) = (1, Some("ECONNREFUSED".into()));
+        let mut sheet = Sheet::new(Look { colour: true, width: 80 });
+        sheet.service(&view.services[0], &TimeZone::UTC);
+        let text = sheet.text();
+        assert!(text.contains("  health        \x1b[33mfailing, 1 of 3: ECONNREFUSED\x1b[0m\n"), "{text:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use proto::v1::{CheckState, ServiceState};
 use sereno_config::Selector;
 
+use super::check::CheckVerdict;
 use super::time::span;
 use crate::failure::Failure;
 use crate::view::{CheckView, Exit, ServiceView};
@@ -32,7 +33,7 @@ pub(crate) fn reasons(service: &ServiceView) -> Vec<String> {
         lines.push(format!("paused{}: {what}", left.unwrap_or_default()));
     }
     if alive(service.state) {
-        lines.extend(service.checks.iter().filter_map(check));
+        lines.extend(service.checks.iter().filter_map(|failing| check(failing, service.frozen)));
     }
     if service.dropped > 0 {
         lines.push(format!("log: {} could not be written", super::time::size(service.dropped)));
@@ -103,13 +104,22 @@ pub(crate) fn alive(state: ServiceState) -> bool {
     matches!(state, ServiceState::Running | ServiceState::Starting)
 }
 
-/// Describes a failing check: `health failing (2 so far): 503`.
-fn check(check: &CheckView) -> Option<String> {
+/// Returns one line for each check whose failures count but are too few to make it fail.
+pub(crate) fn counting(service: &ServiceView) -> Vec<String> {
+    let counts = |check: &&CheckView| CheckVerdict::of(check) == CheckVerdict::Counting;
+    let checks = service.checks.iter().filter(counts).filter(|_| alive(service.state));
+    checks.map(super::check::short).collect()
+}
+
+/// Describes a failing check: `health failing (2 times): 503`. The processes of a frozen service use no CPU time, so that
+/// a check that timed out says little by itself.
+fn check(check: &CheckView, frozen: bool) -> Option<String> {
     if check.state != CheckState::Failing {
         return None;
     }
     let times = if check.failures > 1 { format!(" ({} times)", check.failures) } else { String::new() };
-    let detail = join(&[check.detail.as_deref(), trouble(check)], "; ");
+    let trouble = trouble(check).or_else(|| frozen.then_some("the service is frozen"));
+    let detail = join(&[check.detail.as_deref(), trouble], "; ");
     let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
     Some(format!("{} failing{times}{detail}", check.id))
 }
@@ -208,5 +218,34 @@ mod tests {
                 "port failing (2 times): foreign pid 7 python; the port belongs to somebody else",
             ]
         );
+    }
+
+    #[test]
+    fn a_check_of_a_frozen_service_is_not_just_slow() {
+        let mut view = view();
+        let backend = &mut view.services[0];
+        backend.frozen = true;
+        backend.reason = Some("frozen: no CPU time for 9s; web is in state T (stopped)".into());
+        backend.checks[0].state = CheckState::Failing;
+        backend.checks[0].detail = Some("timed out after 1s".into());
+        assert_eq!(
+            service(backend),
+            [
+                "running: frozen: no CPU time for 9s; web is in state T (stopped)",
+                "health failing: timed out after 1s; the service is frozen",
+            ]
+        );
+    }
+
+    #[test]
+    fn failures_that_count_are_words_but_no_reason() {
+        let mut view = view();
+        let backend = &mut view.services[0];
+        backend.checks[0].failures = 1;
+        backend.checks[0].detail = Some("503".into());
+        assert_eq!(reasons(backend), <[String; 0]>::default());
+        assert_eq!(counting(backend), ["health 1 of 3 failed: 503"]);
+        backend.state = ServiceState::Stopping;
+        assert_eq!(counting(backend), <[String; 0]>::default());
     }
 }

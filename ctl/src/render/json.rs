@@ -142,6 +142,10 @@ struct CheckJson<'a> {
     checked_seconds_ago: Option<f64>,
     id: &'a str,
     message: Option<&'static str>,
+    /// How many failures make it fail: until then it is `passing`.
+    threshold: Option<u32>,
+    /// In how many of its last results they are counted; `null`: in a row.
+    window: Option<u32>,
 }
 
 /// Renders the whole view.
@@ -273,6 +277,8 @@ fn check(view: &CheckView) -> CheckJson<'_> {
         checked_seconds_ago: view.age.map(seconds),
         id: &view.id,
         message: trouble(view),
+        threshold: (view.threshold > 0).then_some(view.threshold),
+        window: (view.window > 0).then_some(view.window),
     }
 }
 

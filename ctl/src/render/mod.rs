@@ -5,6 +5,7 @@
 //! | [`table`] | the whole view | the table of `status` |
 //! | [`json`] | the whole view | the JSON of `status` |
 //! | [`describe`] | everything about one service | lines under headings |
+//! | [`check`] | one check | its words and its colour, for `status`, `describe` and `top` |
 //! | [`settings`] | one service of the file | names and values |
 //! | [`explain`] | one service | why it is not in its wanted state |
 //! | [`incidents`] | incidents | a table, JSON, the first line of `why` |
@@ -13,6 +14,7 @@
 //! | [`secret`] | settings | the same with hidden secrets |
 //! | [`time`] | times | text for display |
 
+pub(crate) mod check;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod incidents;
@@ -26,7 +28,7 @@ pub(crate) mod time;
 pub(crate) mod why;
 
 use anstyle::{AnsiColor, Style};
-use proto::v1::{CheckState, ServiceState};
+use proto::v1::ServiceState;
 
 /// Properties of the output that affect rendering.
 #[derive(Debug, Clone, Copy)]
@@ -62,15 +64,6 @@ pub(crate) fn state_style(state: ServiceState) -> Style {
         ServiceState::Waiting | ServiceState::Starting | ServiceState::Stopping => BUSY,
         ServiceState::Backoff | ServiceState::Failed => BAD,
         ServiceState::Stopped | ServiceState::Completed | ServiceState::Unspecified => DIM,
-    }
-}
-
-/// Returns the style for the state of a check.
-pub(crate) fn check_style(state: CheckState) -> Style {
-    match state {
-        CheckState::Passing => PLAIN,
-        CheckState::Failing => BAD,
-        CheckState::Unknown | CheckState::Unspecified => DIM,
     }
 }
 

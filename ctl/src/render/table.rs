@@ -1,13 +1,12 @@
 //! The table of `status`: daemons first, then services, each with remarks below its row.
 
 use anstyle::Style;
-use proto::v1::{CheckState, ServiceState};
+use proto::v1::ServiceState;
 
+use super::check::{self, CheckVerdict};
 use super::time::{size, span};
-use super::{
-    BAD, BOLD, BUSY, DIM, GOOD, Look, PLAIN, check_style, cut, explain, one_line, state_style, wrap,
-};
-use crate::view::{CheckView, DaemonView, MonitorView, ServiceView, View};
+use super::{BAD, BOLD, BUSY, DIM, GOOD, Look, PLAIN, cut, explain, one_line, state_style, wrap};
+use crate::view::{DaemonView, MonitorView, ServiceView, View};
 
 const COLUMNS: usize = 8;
 /// Index of the last column, which may be cut.
@@ -181,7 +180,7 @@ fn service(view: &ServiceView) -> Row {
         if !checks.is_empty() {
             checks.push((", ".into(), PLAIN));
         }
-        checks.push((short(check), check_style(check.state)));
+        checks.push((check::short(check), CheckVerdict::of(check).style()));
     }
     let style = if view.is_well() { DIM } else { BUSY };
     let [cpu, memory] = measured(Some(view));
@@ -199,36 +198,8 @@ fn service(view: &ServiceView) -> Row {
             memory,
             checks,
         ],
-        short: alive.then(|| counted(&view.checks)),
+        short: alive.then(|| check::summary(&view.checks).into_iter().collect()),
         below: reasons.into_iter().map(|line| (one_line(&line), style)).chain(says).collect(),
-    }
-}
-
-/// Returns a short form of a check: `port own`, `health failing`.
-fn short(check: &CheckView) -> String {
-    let id = one_line(&check.id);
-    match check.state {
-        CheckState::Passing => match &check.detail {
-            Some(detail) => format!("{id} {}", cut(&one_line(detail), 20)),
-            None => format!("{id} ok"),
-        },
-        CheckState::Failing => format!("{id} failing"),
-        CheckState::Unknown | CheckState::Unspecified => match &check.detail {
-            Some(detail) if detail.starts_with("unknown") => format!("{id} {}", cut(&one_line(detail), 24)),
-            _ => format!("{id} unknown"),
-        },
-    }
-}
-
-/// Summarizes checks: `2 passing`, `1 failing`, `1 of 2 passing`.
-fn counted(checks: &[CheckView]) -> Cell {
-    let count = |state| checks.iter().filter(|check| check.state == state).count();
-    let (all, passing, failing) = (checks.len(), count(CheckState::Passing), count(CheckState::Failing));
-    match (passing, failing) {
-        _ if all == 0 => Cell::new(),
-        (_, 1..) => vec![(format!("{failing} failing"), BAD)],
-        _ if passing == all => plain(format!("{all} passing")),
-        _ => vec![(format!("{passing} of {all} passing"), DIM)],
     }
 }
 
@@ -341,6 +312,8 @@ fn paint(look: Look, style: Style, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::CheckState;
+
     use super::*;
     use crate::view::testing::view;
 
@@ -369,6 +342,23 @@ mod tests {
         assert!(wide.contains("4  12.3 %  84.0 MB  health 200, port unknown"), "{wide}");
         let narrow = status(&view, Look { colour: false, width: 60 });
         assert!(narrow.contains("UPTIME") && !narrow.contains("MEMORY"), "{narrow}");
+    }
+
+    #[test]
+    fn failures_that_count_are_a_warning_at_any_width() {
+        let mut view = view();
+        let [health, port] = &mut view.services[0].checks[..] else { panic!("two checks") };
+        (port.state, port.detail) = (CheckState::Passing, Some("own".into()));
+        (health.failures, health.detail) = (1, Some("503".into()));
+        let is_well = view.services[0].is_well();
+        assert!(is_well, "the exit code is as before");
+        let wide = status(&view, Look { colour: true, width: 120 });
+        assert!(wide.contains("\x1b[33mhealth 1 of 3 failed: 503\x1b[0m, port own"), "{wide:?}");
+        let narrow = status(&view, Look { colour: true, width: 66 });
+        assert!(narrow.contains("\x1b[33mhealth 1 of 3 failed\x1b[0m"), "{narrow:?}");
+        for width in 20..200 {
+            assert!(!status(&view, Look { colour: false, width }).contains("passing"), "{width} columns");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use proto::v1::{Event, ServiceState};
 use ratatui::crossterm::event::KeyEvent;
 
 use super::history::History;
+use crate::render::check::CheckVerdict;
 use crate::view::{ServiceView, View};
 
 /// Maximum number of log lines kept.
@@ -310,6 +311,11 @@ fn trouble(row: &ServiceView) -> u8 {
         ServiceState::Failed => 0,
         ServiceState::Backoff => 1,
         ServiceState::Running if !row.is_well() => 2,
+        ServiceState::Running
+            if row.checks.iter().any(|check| CheckVerdict::of(check) == CheckVerdict::Counting) =>
+        {
+            3
+        }
         ServiceState::Starting | ServiceState::Waiting | ServiceState::Stopping => 3,
         ServiceState::Running | ServiceState::Unspecified => 4,
         ServiceState::Stopped | ServiceState::Completed => 5,

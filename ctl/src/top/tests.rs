@@ -1,10 +1,11 @@
 //! Tests of the screen's content after various inputs, drawn without a terminal.
 
 use jiff::tz::TimeZone;
-use proto::v1::{Event, ServiceState};
+use proto::v1::{CheckState, Event, ServiceState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
 use sereno_connect::ConnectError;
 
 use super::draw;
@@ -55,6 +56,28 @@ fn looked_at() -> Model {
 #[test]
 fn fits_eighty_by_twenty_four() {
     assert_eq!(drawn(&looked_at(), 80, 24), include_str!("../../tests/golden/top-80x24.txt"));
+}
+
+#[test]
+fn failures_that_count_are_drawn_as_a_warning_and_never_as_passing() {
+    let mut view = view();
+    for check in &mut view.services[0].checks {
+        check.state = CheckState::Passing;
+    }
+    let health = &mut view.services[0].checks[0];
+    (health.failures, health.detail) = (1, Some("503".into()));
+    let mut model = Model::default();
+    model.update(Input::Status(Box::new(view)));
+    let mut terminal = Terminal::new(TestBackend::new(120, 24)).expect("a terminal");
+    terminal.draw(|frame| draw::draw(frame, &model, &TimeZone::UTC)).expect("drawn");
+    let screen = drawn(&model, 120, 24);
+    let (y, row) = screen.lines().enumerate().find(|(_, line)| line.contains(" backend ")).expect("its row");
+    assert!(row.ends_with("health 1 of 3 failed: 503"), "{screen}");
+    assert!(!screen.contains('✓'), "{screen}");
+    let x = row.chars().count() - 1;
+    let cell = terminal.backend().buffer().cell((u16::try_from(x).unwrap(), u16::try_from(y).unwrap()));
+    assert_eq!(cell.expect("on the screen").fg, Color::Yellow);
+    assert!(screen.contains("\n health 1 of 3 failed: 503\n"), "the selected service says it too: {screen}");
 }
 
 #[test]

@@ -86,7 +86,12 @@ pub(crate) struct CheckView {
     pub(crate) kind: String,
     pub(crate) target: String,
     pub(crate) state: CheckState,
+    /// How many failures count so far, also while its state is still `passing`.
     pub(crate) failures: u32,
+    /// How many failures make it fail; 0 if an older supervisor does not say so.
+    pub(crate) threshold: u32,
+    /// In how many of its last results they are counted; 0: in a row.
+    pub(crate) window: u32,
     pub(crate) latency: Option<Duration>,
     pub(crate) detail: Option<String>,
     pub(crate) age: Option<Duration>,
@@ -167,6 +172,8 @@ impl CheckView {
         Self {
             state: result.map_or(CheckState::Unknown, CheckResult::state),
             failures: result.map_or(0, |result| result.failures),
+            threshold: check.failures,
+            window: check.window,
             latency: result.and_then(|result| lenient(result.latency)),
             detail: result.and_then(|result| some(result.detail.clone())),
             age: result.and_then(|result| lenient(result.age)),

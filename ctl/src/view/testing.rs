@@ -58,6 +58,8 @@ pub(crate) fn check(id: &str, monitor: &str, kind: &str, target: &str) -> CheckS
         kind: kind.into(),
         target: target.into(),
         result: None,
+        failures: 3,
+        window: 0,
     }
 }
 

@@ -94,6 +94,28 @@ fn why_tells_the_chain_in_the_words_of_the_contract() {
 }
 
 #[test]
+fn one_failed_check_of_three_is_shown_and_is_no_failing_check() {
+    let page = Page::serve();
+    let system = System::new(&format!(
+        r#"
+        [services.web]
+        command = "sleep 1000"
+        health = {{ url = "http://127.0.0.1:{}/", interval = "200ms", timeout = "150ms", retry_interval = "10m" }}
+        "#,
+        page.port
+    ))
+    .up();
+    page.answer("503 No\r\n\r\n");
+    let seen = system.until("web", "checked", |web| web.check("health")["failures"] == 1);
+    let health = seen.check("health");
+    assert_eq!((&health["state"], &health["threshold"]), (&"passing".into(), &3.into()), "{health}");
+    let status = system.ctl(&["status"]).succeeded().out;
+    assert!(status.contains("health 1 of 3 failed: 503"), "{status}");
+    let sheet = system.ctl(&["describe", "web"]).succeeded().out;
+    assert!(sheet.contains("  health        failing, 1 of 3: 503\n"), "{sheet}");
+}
+
+#[test]
 fn report_only_is_shown_and_not_acted_on() {
     let page = Page::serve();
     let system = System::new(&format!(

@@ -89,6 +89,30 @@ fn a_signal_goes_where_it_is_told_and_a_stop_command_is_tried_first() {
 }
 
 #[test]
+fn a_stop_command_is_told_the_main_process_as_under_systemd() {
+    let system = System::new(
+        r#"
+        [services.web]
+        shell = "trap 'exit 7' USR1; echo up > {here}/up; while :; do sleep 0.05; done"
+        stop.command = ["sh", "-c", "printenv MAINPID > {here}/told; kill -USR1 \"$1\"", "${MAINPID}", "$MAINPID"]
+        stop.timeout = "20s"
+        "#,
+    )
+    .up();
+    eventually("its trap", || system.path("up").exists());
+    let pid = system.service("web").pid();
+    system.ctl(&["stop", "web"]).succeeded();
+    assert_eq!(
+        std::fs::read_to_string(system.path("told")).ok(),
+        Some(format!("{pid}\n")),
+        "the environment"
+    );
+    assert_eq!(system.service("web").0["last_exit"]["code"], 7, "{}", system.story());
+    let why = system.why("web");
+    assert!(why.iter().any(|line| line.ends_with(&format!(" {pid} {pid}"))), "{why:#?}");
+}
+
+#[test]
 fn stopped_by_hand_stays_so_until_up() {
     let system = System::new("[services.web]\ncommand = \"sleep 1000\"\n").up();
     system.ctl(&["stop", "web"]).succeeded();

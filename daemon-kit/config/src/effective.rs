@@ -14,6 +14,9 @@ use super::{Env, endpoints, expand, find, instances};
 /// The tables of a service that apply to one system only.
 const SYSTEMS: [&str; 3] = ["linux", "macos", "windows"];
 
+/// The key in `stop` whose `${MAINPID}` only the supervisor can replace.
+const STOP_COMMAND: &str = "command";
+
 /// The effective document, and `[defaults]` by itself, so that it is checked even if no service uses it.
 pub(super) struct Effective {
     pub(super) root: Node,
@@ -85,8 +88,14 @@ fn service(scope: &Scope<'_>, mut node: Node, env: &Env) -> Node {
 }
 
 fn expand_service(scope: &Scope<'_>, table: &mut Table, env: &Env) {
-    for (_, node) in table.iter_mut().filter(|(key, _)| *key != "shell") {
+    for (key, node) in table.iter_mut().filter(|(key, _)| *key != "shell") {
+        let stop = (key == "stop").then(|| node.table_mut()).flatten();
+        let command = stop.and_then(|stop| stop.remove(STOP_COMMAND));
         expand::node(scope, node, env);
+        if let (Some(mut command), Some(stop)) = (command, node.table_mut()) {
+            expand::node(scope, &mut command, &expand::with_main_pid(env));
+            stop.insert(STOP_COMMAND.into(), command);
+        }
     }
 }
 

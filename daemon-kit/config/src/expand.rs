@@ -4,6 +4,16 @@ use super::Env;
 use super::problem::{Scope, Wrong};
 use super::tree::{Node, Value};
 
+/// The variable that names the main process of a run in its `stop.command`. Only the supervisor knows its value.
+pub const MAIN_PID: &str = "MAINPID";
+
+/// Returns the variables for `stop.command`, in which `${MAINPID}` remains as it is.
+pub(super) fn with_main_pid(env: &Env) -> Env {
+    let mut env = env.clone();
+    env.insert(MAIN_PID.into(), format!("${{{MAIN_PID}}}"));
+    env
+}
+
 /// Replaces them in every text below a node. The caller leaves out the `shell` line of a service, which the shell
 /// expands.
 pub(super) fn node(scope: &Scope<'_>, node: &mut Node, env: &Env) {

@@ -74,6 +74,7 @@ pub use capability::CAPABILITIES;
 pub use cron::{Cron, CronError};
 pub use daemons::{GUARD, daemon_table};
 pub use environ::{EnvError, service_env};
+pub use expand::MAIN_PID;
 pub use find::{Located, find, locate, read};
 pub use holder::{dead_holder, dead_holder_at, never_runs_again};
 pub use home::Home;

@@ -98,16 +98,16 @@ fn sockets(table: &Reader<'_>) -> Vec<Socket> {
     for item in items {
         let Some(entry) = table.table(item, &keys::SOCKET) else { continue };
         let name = entry.opt("name", socket_name);
-        let listen = entry.opt("listen", address);
-        match (name, listen) {
-            (Some(name), _) if sockets.iter().any(|socket| socket.name == name) => {
-                table.bad(item, "has the name of another socket");
-            }
-            (Some(name), Some(listen)) => sockets.push(Socket { name, listen }),
-            _ if entry.get("name").is_none() || entry.get("listen").is_none() => {
-                entry.lacks("needs a name and listen");
-            }
-            _ => {}
+        let is_named = entry.get("name").is_some();
+        if entry.get("listen").is_none() {
+            entry.lacks("needs listen");
+        }
+        let Some(listen) = entry.opt("listen", address) else { continue };
+        let Some(name) = name.or_else(|| (!is_named).then(|| listen.port().to_string())) else { continue };
+        match sockets.iter().any(|socket| socket.name == name) {
+            true if is_named => table.bad(item, "has the name of another socket"),
+            true => entry.lacks(format!("needs a name: another socket is called {name:?} already")),
+            false => sockets.push(Socket { name, listen }),
         }
     }
     sockets

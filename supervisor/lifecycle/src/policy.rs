@@ -63,7 +63,8 @@ pub fn verdict(policy: &RestartPolicy, exit: &Exit) -> Verdict {
 
 /// Returns the wait before the next start, counted from the end of the last run.
 ///
-/// `chance`, from -1 to 1, scales how much jitter is added or taken.
+/// `chance`, from -1 to 1, scales how much jitter is added or taken. The result is at most `max_wait`, jitter included, and
+/// at least `delay`.
 pub fn wait(policy: &RestartPolicy, streak: u32, chance: f64) -> Duration {
     if streak < 2 {
         return policy.delay;
@@ -73,7 +74,7 @@ pub fn wait(policy: &RestartPolicy, streak: u32, chance: f64) -> Duration {
     let capped = plain.min(policy.max_wait.as_secs_f64());
     let jittered = capped * (1.0 + policy.jitter * chance.clamp(-1.0, 1.0));
     let backoff = Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(policy.max_wait);
-    backoff.max(policy.delay)
+    backoff.min(policy.max_wait).max(policy.delay)
 }
 
 #[cfg(test)]
@@ -102,7 +103,19 @@ mod tests {
     #[test]
     fn no_streak_and_no_factor_can_overflow() {
         let wild = RestartPolicy { factor: 100.0, ..policy() };
-        assert!(wait(&wild, u32::MAX, 1.0) <= wild.max_wait.mul_f64(1.1));
+        assert_eq!(wait(&wild, u32::MAX, 1.0), wild.max_wait);
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_max_wait_jitter_included() {
+        for streak in 2..40 {
+            for chance in [-1.0, -0.5, 0.0, 0.5, 1.0] {
+                let policy = RestartPolicy { jitter: 0.99, ..policy() };
+                assert!(wait(&policy, streak, chance) <= policy.max_wait, "streak {streak}, {chance}");
+            }
+        }
+        let slow = RestartPolicy { delay: Duration::from_secs(300), ..policy() };
+        assert_eq!(wait(&slow, 20, 1.0), slow.delay, "the floor of every wait");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct ReadyRules {
     pub conditions: Vec<Ready>,
     /// A run that is not ready in this time has failed, if there is evidence.
     pub timeout: Duration,
-    /// A run is stable once it is ready and has been up this long, with its checks passing.
+    /// A run is stable this long after it was ready, if its checks pass then.
     pub min_uptime: Duration,
     /// Every declared check.
     pub checks: BTreeMap<Name, CheckRule>,
@@ -72,6 +72,8 @@ pub struct Mark {
     pub passed: bool,
     /// Since when its monitor is attached and not blind; `None` if it is not.
     pub watched: Option<BootInstant>,
+    /// When the last report arrived.
+    heard: Option<BootInstant>,
 }
 
 impl Mark {
@@ -82,6 +84,20 @@ impl Mark {
 
     fn passes(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.passing == Some(true))
+    }
+
+    /// Returns when it vouches for a run that would be stable at `at`, if no more reports come; `None` if it does not.
+    /// `period` is the longest time in which a monitor that is attached reports a failure.
+    fn vouches(&self, at: BootInstant, period: Duration) -> Option<BootInstant> {
+        let last = self.last.as_ref().filter(|_| self.passes() && !self.is_bad())?;
+        if last.at >= at || last.at + last.every > at {
+            return Some(at);
+        }
+        // Monitors report each change at once: if nothing has come since the last report, each check has passed. This
+        // holds only for the time in which the monitor was watching.
+        let watched = self.watched?;
+        let silent_since_report = self.heard.is_some_and(|heard| heard >= watched);
+        Some(if silent_since_report { at } else { at.max(watched + period) })
     }
 
     /// Returns whether this is a recent failure, reported by a monitor that is attached and not blind.
@@ -168,6 +184,7 @@ impl Readiness {
         let Some(mark) = self.marks.get_mut(check) else { return };
         mark.passed |= fact.passing == Some(true);
         mark.last = Some(fact);
+        mark.heard = Some(now);
         self.recount(rules, now);
     }
 
@@ -281,14 +298,9 @@ impl Readiness {
 
     /// Returns when the run will be stable if no more reports come; `None` if it will not be as things are.
     fn stable_at(&self, rules: &ReadyRules) -> Option<BootInstant> {
-        let old_enough = (self.since + rules.min_uptime).max(self.ready_at?);
-        rules.checks.iter().try_fold(old_enough, |latest, (id, rule)| {
-            let mark = self.marks.get(id)?;
-            let last = mark.last.as_ref().filter(|_| mark.passes() && !mark.is_bad())?;
-            if last.at >= old_enough {
-                return Some(latest);
-            }
-            Some(latest.max(old_enough.max(mark.watched?) + rule.period))
+        let at = self.ready_at? + rules.min_uptime;
+        rules.checks.iter().try_fold(at, |latest, (id, rule)| {
+            Some(latest.max(self.marks.get(id)?.vouches(at, rule.period)?))
         })
     }
 
@@ -316,6 +328,6 @@ impl Readiness {
 pub enum Progress {
     /// All readiness conditions hold.
     Ready,
-    /// It has been ready and healthy for `min_uptime`.
+    /// It has been ready for `min_uptime`, and its checks pass.
     Stable,
 }

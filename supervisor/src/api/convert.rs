@@ -136,6 +136,8 @@ fn check(check: CheckView, service: &proto::Name, incarnation: u64) -> v1::Check
         kind: check.kind,
         target: short(check.target),
         result,
+        failures: check.failures,
+        window: check.window,
     }
 }
 

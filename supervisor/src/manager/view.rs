@@ -113,6 +113,8 @@ impl Manager {
                 monitor,
                 kind: check.kind.clone(),
                 target: target(&check.spec),
+                failures: check.failures,
+                window: check.window,
                 report,
             }
         });

@@ -45,7 +45,7 @@ families! {
     MEMORY = "sereno_memory_bytes" gauge "Resident memory of all processes. Managed monitors too.";
     PROCESSES = "sereno_processes" gauge "Processes. Managed monitors too.";
     CHECK = "sereno_check_state" gauge "1 for what the check says of the current run (passing, failing, unknown), 0 for all others.";
-    FAILURES = "sereno_check_failures" gauge "Failures of the check in a row.";
+    FAILURES = "sereno_check_failures" gauge "Failures of the check that count so far, also while they are too few and it is passing.";
     LATENCY = "sereno_check_latency_seconds" gauge "How long the last check took.";
 }
 

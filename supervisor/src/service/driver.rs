@@ -104,7 +104,7 @@ impl Service {
     }
 
     /// Returns copies of the ends of its stdout and stderr that runs write to.
-    fn handed_out(&self) -> io::Result<[os::Handle; 2]> {
+    pub(super) fn handed_out(&self) -> io::Result<[os::Handle; 2]> {
         match &self.outputs.fifos {
             Fifos::Open([out, err]) => Ok([out.hand_out()?, err.hand_out()?]),
             Fifos::Closed | Fifos::Nameless => {
@@ -149,7 +149,7 @@ impl Service {
         if why == WhyEnd::NotReady {
             self.tell(world, Kind::Decision, "not ready in time: restart".into());
         }
-        if let Some(argv) = self.spec.stop.command.clone() {
+        if let Some(argv) = self.stop_command() {
             match self.run_stop_command(world, &argv) {
                 Ok(()) => {
                     self.tell(world, Kind::Signal, format!("runs {}", argv.join(" ")));
@@ -189,20 +189,6 @@ impl Service {
             (Some(run), _) => run.process.signal(number),
             (None, _) => Ok(()),
         }
-    }
-
-    fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), StartFailure> {
-        let account = self.account().map_err(PlanError::from)?;
-        let caller = self.env_of_caller(world);
-        let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)?;
-        let incarnation = self.unit.incarnation();
-        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
-        let launch = plan.run(&world.instance, &self.name, incarnation);
-        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
-        self.processes.stopper = Some(Run { process, incarnation, adopted: false });
-        Ok(())
     }
 
     /// Kills every process of the run.
@@ -339,7 +325,7 @@ fn processes(count: usize) -> String {
 
 /// Classifies a FIFO that cannot be opened. If its folder is missing, home was deleted and is about to be made again:
 /// that is no fault of the service.
-fn without_home(what: &str, error: &io::Error) -> StartFailure {
+pub(super) fn without_home(what: &str, error: &io::Error) -> StartFailure {
     match error.kind() {
         io::ErrorKind::NotFound => StartFailure::Ours(format!("{what}: {error}")),
         _ => StartFailure::io(what, error),

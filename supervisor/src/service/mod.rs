@@ -14,6 +14,7 @@
 //! | `health` | what is known of how well it is |
 //! | `story` | what led to its present state: how its events follow from each other |
 //! | `restricted` | rights and environment of its checks' commands, where it is confined |
+//! | `stop_command` | runs `stop.command`, which is told the main process as `MAINPID` |
 //! | [`reports`] | what the monitors reported of its checks |
 //! | [`timer`] | its wall-clock times |
 //! | [`world`] | what all services share: home, logs, cgroups, journal |
@@ -30,6 +31,7 @@ mod processes;
 pub mod reports;
 mod restricted;
 pub mod sockets;
+mod stop_command;
 mod story;
 pub mod timer;
 pub mod world;

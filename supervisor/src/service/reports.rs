@@ -74,11 +74,12 @@ impl Reports {
     /// Returns the worst report of a check. The report of a detached monitor still counts until another report replaces
     /// it, but not as evidence.
     pub fn of(&self, check: &Name) -> Option<(&Name, &Report)> {
-        // The worst report wins: failing before unknown before passing.
+        // The worst report wins: failing before unknown before passing with failures that count before passing.
         let rank = |report: &Report| match report.passing {
             Some(false) => 0,
             None => 1,
-            Some(true) => 2,
+            Some(true) if report.failures > 0 => 2,
+            Some(true) => 3,
         };
         self.by_check.get(check)?.iter().min_by_key(|(_, report)| rank(report))
     }

@@ -16,7 +16,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect, zone: &Time
     let Some(service) = model.current().filter(|_| area.height > 1) else { return };
     let (width, height) = (usize::from(area.width), usize::from(area.height));
     let mut lines = vec![rule(&title(service), width)];
-    let words = explain::service(service);
+    let words = [explain::service(service), explain::counting(service)].concat();
     for text in words.iter().flat_map(|text| wrap(&one_line(text), width, 1, 3)).take(height / 3) {
         lines.push(Line::from(text).yellow());
     }

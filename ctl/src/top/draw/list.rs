@@ -1,6 +1,6 @@
 //! Draws the services, one per line.
 
-use proto::v1::{CheckState, ServiceState};
+use proto::v1::ServiceState;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use super::super::model::Model;
 use super::colour;
+use crate::render::check::{self, CheckVerdict};
 use crate::render::time::{size, span};
 use crate::render::{cut, explain, one_line, state_style};
 use crate::view::ServiceView;
@@ -148,7 +149,7 @@ fn usage(model: &Model, row: &ServiceView, bars: usize, line: &mut Line<'static>
     line.push_span(Span::raw(format!("{memory:>8}  ")));
 }
 
-/// Shows failing checks, else unknown ones, else the number of passing ones.
+/// Shows failing checks, else those whose failures count, else the number of passing ones.
 fn checks(row: &ServiceView, room: usize, line: &mut Line<'static>) {
     if row.checks.is_empty() || !explain::alive(row.state) {
         if let Some(left) = row.next_start {
@@ -156,12 +157,15 @@ fn checks(row: &ServiceView, room: usize, line: &mut Line<'static>) {
         }
         return;
     }
-    let of = |state| row.checks.iter().filter(move |check| check.state == state);
-    let failing: Vec<&str> = of(CheckState::Failing).map(|check| check.id.as_str()).collect();
-    let passing = of(CheckState::Passing).count();
+    let of = |verdict| row.checks.iter().filter(move |check| CheckVerdict::of(check) == verdict);
+    let failing: Vec<&str> = of(CheckVerdict::Failing).map(|check| check.id.as_str()).collect();
+    let counting: Vec<String> = of(CheckVerdict::Counting).map(check::short).collect();
+    let passing = of(CheckVerdict::Passing).count();
     let held = if row.held.is_some() { ", held" } else { "" };
     let (text, style) = if !failing.is_empty() {
         (format!("✗ {}{held}", one_line(&failing.join(" "))), Style::from(Color::Red))
+    } else if !counting.is_empty() {
+        (format!("{}{held}", counting.join(", ")), colour(CheckVerdict::Counting.style()))
     } else if passing == row.checks.len() {
         (format!("✓ {passing}{held}"), Style::from(Color::Green))
     } else {

@@ -35,7 +35,7 @@ const fn pace(interval: &'static str, timeout: &'static str) -> [Key; 2] {
 
 /// The keys of every check.
 const EVERY: &[Key] = &keys! {
-    "failures": Any(&[Whole(1, 1000), Text("string", r"^\s*[0-9]+\s*/\s*[0-9]+\s*$", &[])]), And(r#", or `"5/10"`"#) => Is("3"), r#"How many failures in a row make it fail; `"5/10"`: five of the last ten."#;
+    "failures": Any(&[Whole(1, 1000), Text("string", r"^\s*[0-9]+\s*/\s*[0-9]+\s*$", &[])]), And(r#", or `"5/10"`"#) => Is("3"), r#"How many failures in a row make it fail; `"5/10"`: five of the last ten. Fewer are a warning: `ctl status` shows `health 1 of 3 failed`."#;
     "on_failure": Choice(&words(&ON_FAILURE)) => Is("restart"), "Ask for a restart, or only show it.";
     "retry_interval": Duration("10ms") => Words("`interval`"), "How soon after a failure it is checked again.";
     "start_period": Duration("0s"), And(" to `ready_timeout`") => Words("`ready_timeout`"), "Failures before the first success of a run do not count until it is over.";

@@ -35,8 +35,8 @@ pub(crate) static RESTART: Keys = Keys {
         "initial": Duration("0s"), And(" to `max_wait`") => IsOr("500ms", ", or a shorter `max_wait`"), "First wait of the backoff.";
         "jitter": Number(0.0, 0.99) => Is("0.1"), "Share of the wait that chance may add or take.";
         "max": Whole(0, 1_000_000_000) => Is("50"), "A streak over this gives up: one start and so many restarts.";
-        "max_wait": Duration("0s") => Is("60s"), "Longest wait of the backoff.";
-        "min_uptime": Duration("0s") => Is("30s"), "A run is stable, and the streak 0, once it was ready and up for so long.";
+        "max_wait": Duration("0s") => Is("60s"), "Longest wait of the backoff, jitter included; only a longer `delay` exceeds it.";
+        "min_uptime": Duration("0s") => Is("30s"), "A run is stable, and the streak 0, this long after it was ready, if the newest result of each of its checks is then a success; else once they all pass.";
         "monitor_budget": Table(&BUDGET) => Words("see `budget`"), "How many restarts monitors may ask for.";
         "policy": POLICY => IsOr("always", "; `never` beside `schedule`"), "Which ends are followed by another start.";
         "retry_every": Duration("1s") => Is("10m"), r#"How often, with `give_up = "retry"`."#;

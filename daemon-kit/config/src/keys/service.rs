@@ -82,14 +82,14 @@ pub(crate) static SOCKET: Keys = Keys {
     table: "socket",
     groups: &[&keys! {
         "listen": TEXT => Needed, r#"The address and port where it listens: `"127.0.0.1:8000"`, `"[::]:8000"`."#;
-        "name": TEXT, Says("as a name") => Needed, "Its name in `LISTEN_FDNAMES`.";
+        "name": TEXT, Says("as a name") => Words("the port's number"), "Its name in `LISTEN_FDNAMES`, which no other socket of the service has.";
     }],
 };
 
 pub(crate) static STOP: Keys = Keys {
     table: "stop",
     groups: &[&keys! {
-        "command": COMMAND => Words("none"), "A command that is tried first.";
+        "command": COMMAND => Words("none"), "A command that is tried first. `$MAINPID` and `${MAINPID}` in it are the pid of the process that was started; its environment has `MAINPID` too.";
         "signal": text("signal"), Says(r#"`"SIGTERM"`, `"INT"`, …"#) => Is("SIGTERM"), "The signal.";
         "timeout": Duration("0s") => Is("10s"), "Then everything is killed.";
         "to": Choice(&words(&STOP_TO)) => Is("group"), "Every process of the group, or only the one that was started (Celery and PostgreSQL want `main`).";

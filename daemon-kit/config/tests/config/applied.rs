@@ -36,6 +36,7 @@ env = { A = "${V}", B = "$$x", "odd key" = 1.0 }
 health = "http://a"
 log = { stdout = "out.log" }
 checks.ex = { kind = "exec", command = "a '$$'", cwd = "sub" }
+stop = { command = "stop ${A:-x} $MAINPID ${MAINPID}" }
 linux = { nice = 3 }
 [services."a.b"]
 command = ["x"]

@@ -36,7 +36,11 @@ pub(crate) const LINES: &[(&str, &str)] = &[
         "sockets = 3",
         "3:11: services.web.sockets = 3: must be a list of tables such as { name = \"http\", listen = \"127.0.0.1:8000\" }",
     ),
-    ("sockets = [{ name = \"a\" }]", "3:12: services.web.sockets[0]: needs a name and listen"),
+    ("sockets = [{ name = \"a\" }]", "3:12: services.web.sockets[0]: needs listen"),
+    (
+        "sockets = [{ listen = \"127.0.0.1:80\" }, { listen = \"[::1]:80\" }]",
+        "3:41: services.web.sockets[1]: needs a name: another socket is called \"80\" already",
+    ),
     (
         "sockets = [{ name = \"a\", listen = \"8000\" }]",
         "3:35: services.web.sockets[0].listen = \"8000\": must be an address and a port, such as 127.0.0.1:8000 or [::]:8000",

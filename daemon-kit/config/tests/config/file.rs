@@ -312,3 +312,26 @@ fn monitors_are_added_and_swapped() {
     let CheckSpec::Options(options) = check(&config.services["web"], "r").spec else { panic!("options") };
     assert_eq!(options, env(&[("db", "1")]));
 }
+
+#[test]
+fn the_main_process_is_a_variable_of_stop_command_only() {
+    let text = r#"
+[services.web]
+command = "web"
+stop.command = ["${A}", "${MAINPID}", "$MAINPID", "${MAINPID:-1}"]
+"#;
+    let service = read_with(text, &[("A", "letter"), ("MAINPID", "7")]).services["web"].clone();
+    let argv = ["letter", "${MAINPID}", "$MAINPID", "${MAINPID}"].map(String::from);
+    assert_eq!(service.stop.command, Some(argv.to_vec()), "the supervisor replaces it");
+    let text = "[services.web]\ncommand = \"web ${MAINPID}\"\n";
+    let refused = load(Path::new("/srv/sereno.toml"), text, &env(&[])).expect_err("not set here");
+    assert!(refused.to_string().contains("needs MAINPID, which is not set here"), "{refused}");
+}
+
+#[test]
+fn a_socket_without_a_name_has_its_port_as_name() {
+    let service =
+        web("sockets = [{ listen = \"127.0.0.1:8000\" }, { name = \"b\", listen = \"[::1]:8000\" }]");
+    let names: Vec<_> = service.sockets.iter().map(|socket| socket.name.as_str()).collect();
+    assert_eq!(names, ["8000", "b"]);
+}

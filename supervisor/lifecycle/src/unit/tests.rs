@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::Name;
 use sereno_config::{GiveUp, Policy, Ready, RestartPolicy};
 
 use super::super::ready::CheckFact;
@@ -93,24 +94,65 @@ fn the_first_crash_of_a_stable_service_is_restarted_at_once() {
     assert_eq!(unit.poll(at(40.0)), Some(Action::Spawn(3)));
 }
 
-#[test]
-fn a_run_with_checks_is_stable_only_after_each_passed_beyond_min_uptime() {
+/// Returns a unit with a check, watched from the start, which was ready after 1 s.
+fn checked(every: f64) -> (Unit, Name) {
     let port = name("port");
     let mut unit = Unit::new(rules(policy(), vec![Ready::Check(port.clone())]), 1);
     unit.observe(at(0.0), Fact::Watched(port.clone(), true));
     up(&mut unit, at(0.0));
-    unit.observe(at(1.0), Fact::Check(port.clone(), check(true, at(1.0))));
+    let every = Duration::from_secs_f64(every);
+    unit.observe(at(1.0), Fact::Check(port.clone(), CheckFact { every, ..check(true, at(1.0)) }));
     assert_eq!(unit.poll(at(1.0)), None);
     assert_eq!(unit.state(at(1.0)), State::Running);
-    // It is old enough at 30 s; no report for interval and timeout after that means that the check passed again.
-    assert_eq!(unit.deadline(), Some(at(42.0)));
+    (unit, port)
+}
 
-    let first_failure = CheckFact { failures: 1, ..check(true, at(35.0)) };
-    unit.observe(at(35.0), Fact::Check(port.clone(), first_failure));
+#[test]
+fn a_run_whose_checks_pass_is_stable_min_uptime_after_it_was_ready() {
+    // No report means that the check passes; a check that is due in 5 minutes has the newest result that there is.
+    for every in [1.0, 10.0, 300.0] {
+        let (mut unit, _) = checked(every);
+        assert_eq!(unit.deadline(), Some(at(31.0)), "checked every {every} s");
+        unit.poll(at(31.0));
+        crash(&mut unit, at(32.0));
+        assert_eq!(unit.streak(), 0, "it was stable");
+    }
+}
+
+#[test]
+fn a_run_that_was_long_not_ready_is_stable_no_sooner() {
+    let mut unit = Unit::new(rules(policy(), vec![Ready::Notify]), 1);
+    up(&mut unit, at(0.0));
+    unit.observe(at(50.0), Fact::Notified);
     unit.poll(at(50.0));
-    assert_eq!(unit.deadline(), None, "a check that failed once vouches for nothing");
-    crash(&mut unit, at(50.0));
-    assert_eq!(unit.streak(), 1, "never was stable");
+    assert_eq!(unit.deadline(), Some(at(80.0)));
+}
+
+#[test]
+fn a_check_that_failed_once_vouches_for_nothing_until_it_passes() {
+    let (mut unit, port) = checked(10.0);
+    let first_failure = CheckFact { failures: 1, ..check(true, at(25.0)) };
+    unit.observe(at(25.0), Fact::Check(port.clone(), first_failure));
+    unit.poll(at(50.0));
+    assert_eq!(unit.deadline(), None);
+    let mut sick = unit.clone();
+    crash(&mut sick, at(50.0));
+    assert_eq!(sick.streak(), 1, "never was stable");
+    unit.observe(at(55.0), Fact::Check(port, check(true, at(55.0))));
+    unit.poll(at(55.0));
+    crash(&mut unit, at(56.0));
+    assert_eq!(unit.streak(), 0, "stable once it passed");
+}
+
+#[test]
+fn silence_counts_only_while_a_monitor_watches() {
+    let (mut unit, port) = checked(10.0);
+    unit.observe(at(5.0), Fact::Watched(port.clone(), false));
+    assert_eq!(unit.deadline(), None, "nobody would report a failure");
+    unit.observe(at(29.0), Fact::Watched(port.clone(), true));
+    assert_eq!(unit.deadline(), Some(at(41.0)), "after an interval and a timeout");
+    unit.observe(at(29.5), Fact::Check(port, check(true, at(29.0))));
+    assert_eq!(unit.deadline(), Some(at(31.0)), "its report says that it passes");
 }
 
 #[test]

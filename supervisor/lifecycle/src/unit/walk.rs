@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use proto::Name;
 use sereno_config::{Policy, Ready, RestartPolicy};
 
 use super::testing::{check, name, policy, rules};
-use super::{Action, BootInstant, Exit, Fact, Request, Rules, State, Unit, WhyEnd};
+use super::{Action, BootInstant, Exit, Fact, Note, Request, Rules, State, Unit, WhyEnd};
 
 /// The processes of a service, as the operating system would have them.
 #[derive(Default)]
@@ -18,6 +19,10 @@ struct World {
     draining: bool,
     sweeping: bool,
     last_incarnation: u64,
+    /// Whether the check's monitor is attached.
+    watched: bool,
+    /// Whether the check's newest report says that it passes, and its monitor was attached ever since.
+    passes: bool,
 }
 
 impl World {
@@ -28,6 +33,7 @@ impl World {
                 invariant_only_what_is_wanted_is_spawned(unit);
                 invariant_incarnations_only_grow(self, *incarnation);
                 self.last_incarnation = *incarnation;
+                self.passes = false;
             }
             Action::Terminate(_) | Action::Kill => {
                 invariant_the_dead_are_never_signalled(self);
@@ -85,21 +91,58 @@ fn invariant_a_hindrance_is_no_failure(unit: &Unit, before: &(u32, Option<Exit>)
     );
 }
 
-fn walk(seed: u64) {
-    let mut chance = fastrand::Rng::with_seed(seed);
-    let port = name("port");
+fn invariant_no_wait_is_longer_than_max_wait(unit: &Unit, now: BootInstant) {
+    let restart = &unit.rules.restart;
+    if let Some(next) = unit.next_start(now).filter(|_| unit.hindrance.is_none()) {
+        assert!(next <= restart.max_wait.max(restart.delay), "waits {next:?}: {unit:?}");
+    }
+}
+
+fn invariant_what_passes_is_stable_min_uptime_after_it_was_ready(
+    unit: &Unit,
+    world: &World,
+    now: BootInstant,
+) {
+    let Some(ready_at) = unit.ready_at() else { return };
+    let unchecked = unit.rules.ready.checks.is_empty();
+    if (unchecked || world.passes) && now >= ready_at + unit.rules.ready.min_uptime {
+        assert_eq!(unit.streak(), 0, "not stable: {unit:?}");
+    }
+}
+
+fn invariant_nothing_is_stable_too_early_or_while_a_check_fails(unit: &mut Unit, now: BootInstant) {
+    if !unit.take_notes().contains(&Note::Stable) {
+        return;
+    }
+    let ready_at = unit.ready_at().expect("only a ready run is stable");
+    assert!(now >= ready_at + unit.rules.ready.min_uptime, "too early: {unit:?}");
+    let mut marks = unit.marks().expect("it runs").values();
+    assert!(marks.all(|mark| mark.last.is_some() && !mark.is_bad()), "a check fails: {unit:?}");
+}
+
+/// Returns a unit with rules at random.
+fn any_unit(chance: &mut fastrand::Rng, port: &Name, seed: u64) -> Unit {
     let policies = [Policy::Always, Policy::OnFailure, Policy::Never];
     let restart = RestartPolicy {
         policy: policies[chance.usize(..3)],
         max: chance.u32(0..6),
         delay: Duration::from_millis(chance.u64(0..300)),
+        max_wait: Duration::from_millis(chance.u64(500..3_000)),
+        jitter: chance.f64() * 0.99,
+        min_uptime: Duration::from_secs(chance.u64(0..15)),
         ..policy()
     };
     let condition =
         [Ready::Started, Ready::Check(port.clone()), Ready::Notify, Ready::Delay(Duration::from_secs(3))];
     let is_job = restart.policy != Policy::Always && chance.bool();
     let rules = rules(restart, vec![condition[chance.usize(..4)].clone()]);
-    let mut unit = Unit::new(Rules { is_job, ..rules }, seed);
+    Unit::new(Rules { is_job, ..rules }, seed)
+}
+
+fn walk(seed: u64) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let port = name("port");
+    let mut unit = any_unit(&mut chance, &port, seed);
     let (mut world, mut stopped_by_person) = (World::default(), true);
     let mut now = BootInstant::since_boot(Duration::from_secs(1));
 
@@ -133,8 +176,17 @@ fn walk(seed: u64) {
                 unit.observe(now, fact);
             }
             9 => unit.observe(now, Fact::Gate(chance.bool())),
-            10 => unit.observe(now, Fact::Watched(port.clone(), chance.bool())),
-            11 | 12 => unit.observe(now, Fact::Check(port.clone(), check(chance.bool(), now))),
+            10 => {
+                let watched = chance.u32(0..4) > 0;
+                world.passes &= watched && world.watched;
+                world.watched = watched;
+                unit.observe(now, Fact::Watched(port.clone(), watched));
+            }
+            11 | 12 => {
+                let passing = chance.u32(0..4) > 0;
+                world.passes = passing && world.watched && world.leader;
+                unit.observe(now, Fact::Check(port.clone(), check(passing, now)));
+            }
             13 => unit.observe(now, Fact::Notified),
             14 => unit.observe(now, Fact::Paused(chance.bool())),
             _ if world.draining => {
@@ -174,6 +226,9 @@ fn walk(seed: u64) {
             assert!(polls < 20, "it never comes to rest: {unit:?}");
         }
         invariant_no_deadline_is_overdue(&unit, now);
+        invariant_no_wait_is_longer_than_max_wait(&unit, now);
+        invariant_what_passes_is_stable_min_uptime_after_it_was_ready(&unit, &world, now);
+        invariant_nothing_is_stable_too_early_or_while_a_check_fails(&mut unit, now);
         invariant_a_stop_is_never_forgotten(&unit, stopped_by_person, &world);
         assert_eq!(unit.is_alive(), world.leader, "{unit:?}");
         assert!(!(unit.state(now) == State::Failed && world.leader));

@@ -1,0 +1,66 @@
+//! Runs `stop.command`, which is told the run's main process as `MAINPID`, as systemd does.
+
+use sereno_config::MAIN_PID;
+
+use super::driver::without_home;
+use super::plan::PlanError;
+use super::{Plan, Run, Service, StartFailure, World};
+use crate::os;
+
+impl Service {
+    /// Returns the arguments of its `stop.command` for the current run; `None` if it has none.
+    pub(super) fn stop_command(&self) -> Option<Vec<String>> {
+        let (argv, pid) = (self.spec.stop.command.as_ref()?, self.processes.pid().to_string());
+        Some(argv.iter().map(|argument| with_main_pid(argument, &pid)).collect())
+    }
+
+    /// Starts the `stop.command` of the current run.
+    pub(super) fn run_stop_command(&mut self, world: &World, argv: &[String]) -> Result<(), StartFailure> {
+        let account = self.account().map_err(PlanError::from)?;
+        let caller = self.env_of_caller(world);
+        let mut extra = self.env.extra.clone();
+        extra.insert(MAIN_PID.into(), self.processes.pid().to_string());
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &extra, &world.host)?;
+        let incarnation = self.unit.incarnation();
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
+        let launch = plan.run(&world.instance, &self.name, incarnation);
+        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        let process =
+            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
+        self.processes.stopper = Some(Run { process, incarnation, adopted: false });
+        Ok(())
+    }
+}
+
+/// Replaces `$MAINPID` and `${MAINPID}`. Another name that begins with these letters remains as it is.
+fn with_main_pid(argument: &str, pid: &str) -> String {
+    let braced = argument.replace(&format!("${{{MAIN_PID}}}"), pid);
+    let bare = format!("${MAIN_PID}");
+    let mut parts = braced.split(&bare);
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
+    for after in parts {
+        let goes_on = after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        replaced.extend([if goes_on { &bare } else { pid }, after]);
+    }
+    replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_process_is_named_in_both_forms_and_no_other_variable_is_touched() {
+        for (argument, expected) in [
+            ("$MAINPID", "42"),
+            ("${MAINPID}", "42"),
+            ("-INT $MAINPID,${MAINPID}", "-INT 42,42"),
+            ("$MAINPID$MAINPID", "4242"),
+            ("$MAINPIDS $MAINPID_ $MAINPID.", "$MAINPIDS $MAINPID_ 42."),
+            ("$$ ${HOME} MAINPID", "$$ ${HOME} MAINPID"),
+            ("", ""),
+        ] {
+            assert_eq!(with_main_pid(argument, "42"), expected, "{argument}");
+        }
+    }
+}
