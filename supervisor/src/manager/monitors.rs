@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proto::Name;
-use sereno_config::{Check, CheckSpec};
+use sereno_config::{Check, CheckSpec, OnFailure};
 
 use super::Manager;
 use super::attachments::{MonitorError, SUPERVISOR};
@@ -126,11 +126,14 @@ impl Manager {
             detail: result.detail,
             foreign: result.foreign,
             stalled: result.stalled,
+            failing_since: None,
         };
+        let before = service.health.reports.by(&result.check, monitor);
+        let report = report.going_on_from(before);
         let (passing, failures, said) = (report.passing, report.failures, report.detail.clone());
+        let check_restarts = check.on_failure == OnFailure::Restart;
         let (needed, cause) = (check.failures, CauseKind::of_check(&check.kind));
-        // Since its first failure, as far as the failures were evenly spread.
-        let failing_for = now.since(report.at) + report.every * failures.saturating_sub(1);
+        let failing_for = report.failing_since.map(|since| now.since(since)).unwrap_or_default();
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);
@@ -142,6 +145,7 @@ impl Manager {
         }
         let (ready, bad) = (service.unit.is_ready(), is_bad(service));
         let ends = service.unit.ends_because().is_some();
+        let fails = passing == Some(false) && check_restarts;
         let name = service.name.clone();
         let mut flip = 0;
         if passing != before && (before.is_some() || passing == Some(false)) {
@@ -163,10 +167,10 @@ impl Manager {
             };
             flip = self.say(monitor, &name, flipped, words);
         }
-        if bad && !was_bad && ready {
+        if fails && before != Some(false) && ready {
             let fault = Happening::fault(cause, format!("{} failed: {said}", result.check), failing_for);
             self.world.incidents.note(&name, result.incarnation, flip, fault);
-        } else if was_bad && !bad && ready && !ends {
+        } else if passing == Some(true) && before == Some(false) && !bad && !ends {
             self.world.incidents.note(&name, result.incarnation, flip, Happening::Serves);
         }
         match (was_bad, bad) {

@@ -26,6 +26,21 @@ pub struct Report {
     pub foreign: bool,
     /// The socket listens, but accepts no connections.
     pub stalled: bool,
+    /// When the first of the failures that are counted was seen.
+    pub failing_since: Option<BootInstant>,
+}
+
+impl Report {
+    /// Continues the count of failures of the report before.
+    pub fn going_on_from(mut self, before: Option<&Self>) -> Self {
+        if self.failures > 0 || self.passing == Some(false) {
+            let earlier = before.and_then(|before| before.failing_since);
+            // A monitor that attaches again tells of failures that nobody heard of: as if they were evenly spread.
+            let since = self.at.elapsed().saturating_sub(self.every * self.failures.saturating_sub(1));
+            self.failing_since = Some(earlier.unwrap_or(BootInstant::since_boot(since)));
+        }
+        self
+    }
 }
 
 /// Reports by check, then by monitor: two monitors of the same kind both count.
