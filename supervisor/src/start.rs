@@ -1,6 +1,7 @@
 //! From arguments to a running supervisor: whatever can fail happens here, before anything is served.
 
 mod anew;
+mod read;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,13 @@ pub struct Args {
     /// Only say whether this program could take over from the one that runs in this home
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub check_state: Option<PathBuf>,
+    /// Only read the home, which nobody supervises, and answer from its files: for ctl
+    #[arg(long, value_name = "FOLDER", hide = true, requires = "at")]
+    #[arg(conflicts_with_all = ["file", "resume", "guard"])]
+    pub read: Option<PathBuf>,
+    /// With --read: the folder to listen in
+    #[arg(long, value_name = "FOLDER", hide = true, requires = "read")]
+    pub at: Option<PathBuf>,
     /// Descriptor of the lock, handed over by the image before this one
     #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
     pub lock: Option<i32>,
@@ -124,11 +132,8 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     if args.lock.is_none() {
         os::close_inherited_files();
     }
-    if let Some(home) = &args.check_state {
-        return check_state(home);
-    }
-    if let Some(home) = &args.guard {
-        return guard::run(home).map(|()| Over::Kept);
+    if let Some(over) = other_work(args) {
+        return over;
     }
     if args.detach {
         os::detach();
@@ -223,6 +228,17 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         }
     }
     lost.map_or(Ok(over), |why| Err(StartError::HomeLost(root, why)))
+}
+
+/// Does what this program does besides supervising, if that is asked for.
+fn other_work(args: &Args) -> Option<Result<Over, StartError>> {
+    if let (Some(home), Some(at)) = (&args.read, &args.at) {
+        return Some(read::read(home, at));
+    }
+    if let Some(home) = &args.guard {
+        return Some(guard::run(home).map(|()| Over::Kept));
+    }
+    args.check_state.as_deref().map(check_state)
 }
 
 /// Executes the new program in this process; if that fails, executes the current program again.
@@ -358,7 +374,17 @@ fn instance(home: &Home) -> io::Result<String> {
             id
         }
     };
-    let name = os::instance_of(home.root(), &id)?;
+    named(home, &id)
+}
+
+/// Returns the name of a home that has one.
+fn instance_of(home: &Home) -> io::Result<String> {
+    let id = std::fs::read_to_string(home.state().join("instance"))?;
+    named(home, id.trim())
+}
+
+fn named(home: &Home, id: &str) -> io::Result<String> {
+    let name = os::instance_of(home.root(), id)?;
     let named = std::fs::read_to_string(named_path(home)).unwrap_or_default();
     Ok(match named.trim().split_once(' ') {
         Some((of, known)) if of == name => known.into(),

@@ -115,8 +115,16 @@ async fn follow(
     out: &mut Out,
 ) -> Result<Done, Failure> {
     let selector = Selector::new(service);
+    out.flush()?;
     loop {
-        let mut feed = supervisor.watch_events(WatchEventsRequest { from: next }).await?;
+        let mut feed = match supervisor.watch_events(WatchEventsRequest { from: next }).await {
+            Ok(feed) => feed,
+            Err(Failure::NoSupervisor { .. }) => {
+                supervisor = reconnect(&place.located.supervisor).await?;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         loop {
             out.flush()?;
             match feed.next().await {

@@ -224,8 +224,14 @@ impl Supervisor for Fake {
         self.note(format!("timeline {} why={} limit={}", request.service, request.why, request.limit));
         Ok(Response::new(GetTimelineResponse {
             more: false,
+            incident: None,
             events: self.script.lock().expect("the script").events.clone(),
         }))
+    }
+    async fn get_incidents(&self, request: Request<GetIncidentsRequest>) -> Answered<GetIncidentsResponse> {
+        let request = request.into_inner();
+        self.note(format!("incidents {} limit={}", request.selectors.join(" "), request.limit));
+        Ok(Response::new(GetIncidentsResponse::default()))
     }
     async fn read_logs(&self, request: Request<ReadLogsRequest>) -> Answered<Self::ReadLogsStream> {
         let request = request.into_inner();

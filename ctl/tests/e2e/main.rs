@@ -29,6 +29,7 @@ mod guard;
 mod harness;
 mod held_starts;
 mod import;
+mod incidents;
 mod init_system;
 mod instances;
 mod jammed;

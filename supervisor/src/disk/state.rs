@@ -106,6 +106,11 @@ pub fn load(path: &Path) -> Option<State> {
     }
 }
 
+/// Reads the state and changes nothing; `None` if it cannot be read.
+pub fn peek(path: &Path) -> Option<State> {
+    parse(&fs::read(path).ok()?).ok()
+}
+
 /// Returns whether the state can be read; changes nothing.
 pub fn check(path: &Path) -> Result<(), StateError> {
     parse(&fs::read(path)?).map(drop)

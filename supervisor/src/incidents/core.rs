@@ -1,6 +1,6 @@
 //! Which incidents are open, and what opens and closes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use proto::Name;
@@ -235,10 +235,14 @@ impl Incidents {
         root
     }
 
-    /// Suspects the host for the incidents that checks opened and nothing was done about yet.
+    /// Suspects the host for the incidents that checks opened, that explain no other, and about which nothing was done
+    /// yet.
     pub fn suspect_host(&mut self) {
+        let roots: BTreeSet<u64> =
+            self.open.values().filter_map(|incident| incident.cause.incident).collect();
         for incident in self.open.values_mut() {
-            if matches!(incident.cause.kind, CauseKind::Check(_)) && incident.acted.is_none() {
+            let by_check = matches!(incident.cause.kind, CauseKind::Check(_));
+            if by_check && incident.acted.is_none() && !roots.contains(&incident.id) {
                 incident.cause.kind = CauseKind::Host;
                 self.file.put(incident);
             }
@@ -258,8 +262,8 @@ impl Incidents {
 
 /// Returns whether a service depends on one that fulfils a condition, at any depth; the nearest are asked first.
 fn reaches(service: &Name, needs: &dyn Fn(&Name) -> Vec<Name>, is_it: &mut dyn FnMut(&Name) -> bool) -> bool {
-    let mut seen = std::collections::BTreeSet::from([service.clone()]);
-    let mut next = std::collections::VecDeque::from(needs(service));
+    let mut seen = BTreeSet::from([service.clone()]);
+    let mut next = VecDeque::from(needs(service));
     while let Some(name) = next.pop_front() {
         if is_it(&name) {
             return true;

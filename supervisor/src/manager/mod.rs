@@ -32,6 +32,8 @@
 //! | `home` | home is deleted or moved |
 //! | `incidents` | when a service did not serve, and what mended it |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
+//! | `log_files` | where the outputs of services are |
+//! | `reader` | answers from a home that nobody supervises |
 //! | `services` | every service by its name, and the second runs beside them |
 //! | `view` | the picture that clients see |
 
@@ -51,11 +53,13 @@ mod generation;
 mod home;
 mod incidents;
 mod limits;
+mod log_files;
 mod monitor_commands;
 mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;
+mod reader;
 mod reconcile;
 mod reload;
 mod restart_requests;
@@ -95,6 +99,7 @@ pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
+pub use reader::Reader;
 use services::{RunKey, Services};
 pub use upgrade::{SaveError, TrialError};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Endpoint, Name};
-use sereno_config::{Check, CheckSpec, Monitor};
+use sereno_config::{Check, CheckSpec, Config, Monitor};
 
 use super::{Manager, daemons};
 use crate::incidents::wall;
@@ -105,8 +105,8 @@ impl Manager {
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {
             let said = service.health.reports.of(id);
-            let monitor =
-                said.map_or_else(|| self.monitor_of(&check.kind), |(monitor, _)| monitor.to_string());
+            let monitor = said
+                .map_or_else(|| monitor_of(&self.config, &check.kind), |(monitor, _)| monitor.to_string());
             let report = said.map(|(monitor, report)| self.as_of_now(monitor, report, check, now));
             CheckView {
                 id: id.clone(),
@@ -180,12 +180,13 @@ impl Manager {
         let waits = self.services.beside(&service.name)?.unit.reason(now)?;
         Some(format!("reloading: incarnation {} {waits}", reload.incarnation))
     }
+}
 
-    fn monitor_of(&self, kind: &str) -> String {
-        let serves = |monitor: &&Monitor| monitor.kinds.iter().any(|own| own == kind);
-        let found = self.config.monitors.iter().find(|(_, monitor)| serves(monitor));
-        found.map_or_else(String::new, |(name, _)| name.to_string())
-    }
+/// Returns the name of the monitor that serves a kind of check; empty if none does.
+pub(super) fn monitor_of(config: &Config, kind: &str) -> String {
+    let serves = |monitor: &&Monitor| monitor.kinds.iter().any(|own| own == kind);
+    let found = config.monitors.iter().find(|(_, monitor)| serves(monitor));
+    found.map_or_else(String::new, |(name, _)| name.to_string())
 }
 
 /// Returns whether clients may use the endpoint that a monitor claims: over `http://` they would send their tokens in
@@ -194,7 +195,8 @@ fn may_be_claimed(uri: &str) -> bool {
     Endpoint::parse(uri).is_ok_and(|endpoint| !matches!(endpoint, Endpoint::Http(_)))
 }
 
-fn target(spec: &CheckSpec) -> String {
+/// Returns what a check looks at, for people.
+pub(super) fn target(spec: &CheckSpec) -> String {
     match spec {
         CheckSpec::Http(http) => http.url.clone(),
         CheckSpec::Tcp { addresses, .. } => addresses.first().cloned().unwrap_or_default(),
