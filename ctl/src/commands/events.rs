@@ -7,7 +7,7 @@ use proto::v1::watch_events_response::Next;
 use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
 use sereno_config::Selector;
 
-use crate::args;
+use crate::args::past;
 use crate::client::{Supervisor, reconnect};
 use crate::failure::{Done, Failure, note};
 use crate::out::{Out, while_read};
@@ -18,7 +18,7 @@ use crate::render::why::{EventJson, Events, Why, event};
 use crate::render::{incidents, one_line};
 
 /// Shows the chain of causes of one restart.
-pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) async fn why(args: past::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let request = GetTimelineRequest {
         service: args.service.clone(),
@@ -76,7 +76,7 @@ async fn must_exist(name: &str, supervisor: &Supervisor) -> Result<(), Failure> 
 }
 
 /// Shows the last events of the journal, and new ones if wanted.
-pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) async fn journal(args: past::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let service = args.service.unwrap_or_default();
     let request = GetTimelineRequest {

@@ -69,7 +69,7 @@ fn why_tells_the_same_cause_after_an_upgrade_and_a_death() {
     assert_eq!(system.ctl(&["why", "web"]).succeeded().out, told);
     system.lose_supervisor();
     assert_eq!(system.ctl(&["why", "web"]).succeeded().out, told);
-    assert_eq!(system.until_over(1), [incident.clone()]);
+    assert_eq!(system.until_over(1), std::slice::from_ref(incident));
 }
 
 #[test]

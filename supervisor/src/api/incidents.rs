@@ -26,7 +26,7 @@ pub(super) async fn all(manager: &Handle, journal: &Path) -> Result<Vec<Incident
     read.map_err(|error| Status::internal(format!("reading the incidents failed: {error}")))
 }
 
-/// Answers `GetIncidents`.
+/// Answers a request for incidents.
 pub(super) async fn incidents(
     request: v1::GetIncidentsRequest,
     manager: &Handle,

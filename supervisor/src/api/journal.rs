@@ -14,7 +14,7 @@ use crate::journal::{Event, Kind, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Unwritten};
 
-/// Answers `GetTimeline`.
+/// Answers a request for events.
 pub(super) async fn timeline(
     request: v1::GetTimelineRequest,
     manager: &Handle,

@@ -133,7 +133,7 @@ impl Iterator for Backwards<'_> {
 /// What a follower gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// An event.
+    /// The next event.
     Event(Box<Event>),
     /// Events before this number are not kept any more; some that were to come are among them.
     Gap(u64),
