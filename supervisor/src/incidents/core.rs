@@ -143,7 +143,7 @@ impl Incidents {
                 noticed: at,
                 acted: None,
                 healed: None,
-                cause: Cause { kind, text, incident: None },
+                cause: Cause { kind, text, incident: None, host: false, explains: false },
                 first_run: run,
                 last_run: run,
                 restarts: 0,
@@ -221,7 +221,12 @@ impl Incidents {
     fn blame(&mut self, service: &Name, root: u64) {
         if let Some(incident) = self.open.get_mut(service) {
             incident.cause.incident = Some(root);
-            incident.cause.kind = CauseKind::Dependency;
+        }
+        if let Some(root) =
+            self.open.values_mut().find(|incident| incident.id == root && !incident.cause.explains)
+        {
+            root.cause.explains = true;
+            self.file.put(root);
         }
     }
 
@@ -235,15 +240,12 @@ impl Incidents {
         root
     }
 
-    /// Suspects the host for the incidents that checks opened, that explain no other, and about which nothing was done
-    /// yet.
+    /// Suspects the host for the incidents that checks opened and about which nothing was done yet.
     pub fn suspect_host(&mut self) {
-        let roots: BTreeSet<u64> =
-            self.open.values().filter_map(|incident| incident.cause.incident).collect();
         for incident in self.open.values_mut() {
             let by_check = matches!(incident.cause.kind, CauseKind::Check(_));
-            if by_check && incident.acted.is_none() && !roots.contains(&incident.id) {
-                incident.cause.kind = CauseKind::Host;
+            if by_check && incident.acted.is_none() && !incident.cause.host {
+                incident.cause.host = true;
                 self.file.put(incident);
             }
         }

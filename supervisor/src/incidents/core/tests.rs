@@ -10,7 +10,13 @@ pub(crate) fn incident(service: &str) -> Incident {
         noticed: 2,
         acted: None,
         healed: None,
-        cause: Cause { kind: CauseKind::Crash, text: "exit 1".into(), incident: None },
+        cause: Cause {
+            kind: CauseKind::Crash,
+            text: "exit 1".into(),
+            incident: None,
+            host: false,
+            explains: false,
+        },
         first_run: 1,
         last_run: 1,
         restarts: 0,
@@ -90,10 +96,8 @@ fn a_sick_dependency_is_the_cause_whoever_is_seen_first() {
     incidents.handle(fault(12_000, "db", CauseKind::Crash), 3, &needs);
     incidents.handle(fault(12_500, "api", http()), 4, &needs);
     incidents.handle(fault(13_000, "page", http()), 5, &needs);
-    let causes: Vec<_> = incidents
-        .all_open()
-        .map(|(name, of)| (name.as_str(), of.cause.incident, of.cause.kind.word()))
-        .collect();
+    let causes: Vec<_> =
+        incidents.all_open().map(|(name, of)| (name.as_str(), of.cause.incident, of.cause.kind())).collect();
     let dependency = Some(3);
     assert_eq!(
         causes,
