@@ -1,6 +1,7 @@
 //! From arguments to a running supervisor: whatever can fail happens here, before anything is served.
 
 mod anew;
+mod args;
 mod read;
 mod supervise;
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anew::HomeError;
-use clap::Parser;
+pub use args::Args;
 use sereno_config::Home;
 use sereno_config::home::OTHER_FILE;
 use sereno_config::{Config, Env, Problems, TrustError};
@@ -23,53 +24,12 @@ use crate::disk::applied::{self, Applied, OtherFile};
 use crate::disk::launch;
 use crate::guard;
 use crate::manager::command::{ConfigError, Source};
-use crate::manager::{self, Over, Start, Wanted};
+use crate::manager::{self, Over, Revived, Start, Wanted};
 use crate::os::{self, Cgroups, Lock, StoredFds};
 use crate::service::{TooFewDescriptors, sockets};
 
 /// How long to wait for another supervisor of this home to end.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-
-/// Keeps services up, for ever. Usually started by `ctl up`.
-#[derive(Debug, Parser)]
-#[command(name = "supervisor", version)]
-pub struct Args {
-    /// The file to run; without it the nearest sereno.toml from here upwards
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Run the file that was applied last in this home, instead of a sereno.toml
-    #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
-    pub resume: Option<PathBuf>,
-    /// Take up what is left in that home only to stop it
-    #[arg(long, requires = "resume")]
-    pub down: bool,
-    /// Only guard the supervisor of that home: start it again when it dies, keep its files open. A supervisor runs this
-    /// itself where no built-in monitor guards it
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "resume"])]
-    pub guard: Option<PathBuf>,
-    /// Only say whether this program could take over from the one that runs in this home
-    #[arg(long, value_name = "FOLDER", hide = true)]
-    pub check_state: Option<PathBuf>,
-    /// Only read the home, which nobody supervises, and answer from its files: for ctl
-    #[arg(long, value_name = "FOLDER", hide = true, requires = "at")]
-    #[arg(conflicts_with_all = ["file", "resume", "guard"])]
-    pub read: Option<PathBuf>,
-    /// With --read: the folder to listen in
-    #[arg(long, value_name = "FOLDER", hide = true, requires = "read")]
-    pub at: Option<PathBuf>,
-    /// Descriptor of the lock, handed over by the image before this one
-    #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
-    pub lock: Option<i32>,
-    /// A guard starts it again: the pid of the one that died
-    #[arg(long, value_name = "PID", hide = true, requires = "resume")]
-    pub revive: Option<u32>,
-    /// Run the file also where what another file started still runs in its home
-    #[arg(long, conflicts_with = "resume")]
-    pub replace: bool,
-    /// Leave the terminal's session: closing it is no news then
-    #[arg(long)]
-    pub detach: bool,
-}
 
 /// Why the supervisor does not run.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +174,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         kept,
         wanted,
         under_init,
+        revived: args.revived_by.clone().map(|by| Revived { by, died: args.died }),
     };
     let root = start.home.root().to_path_buf();
     let (over, lost) = supervise::supervise(start, under_init, &mut locks)?;

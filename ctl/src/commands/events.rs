@@ -49,7 +49,10 @@ pub(super) async fn why(args: past::Why, place: &Place, out: &mut Out) -> Result
     let service = one_line(&args.service);
     // A first run has no restart to explain, only its start.
     let first = |event: &Event| event.incarnation <= 1 && event.kind != "exit";
+    let is_supervisor = args.service == "supervisor";
     match args.incarnation {
+        0 if is_supervisor && events.is_empty() => out.line("the supervisor has not died so far")?,
+        _ if is_supervisor => {}
         0 if incident.is_some() => {}
         0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
         0 if events.iter().all(first) => {

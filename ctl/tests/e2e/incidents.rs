@@ -257,3 +257,20 @@ fn a_follower_gets_every_event_over_deaths_and_upgrades() {
     assert!(there.is_sorted_by(|one, other| one < other), "no number is given twice");
     assert_eq!(got, there);
 }
+
+#[test]
+fn the_supervisor_tells_its_own_deaths() {
+    let system = System::new("[services.web]\ncommand = \"sleep 1000\"\n").up();
+    let why = || system.ctl(&["why", "supervisor"]).succeeded().out;
+    assert_eq!(why(), "the supervisor has not died so far\n");
+    system.ctl(&["upgrade"]).succeeded();
+    assert_eq!(why(), "the supervisor has not died so far\n");
+    eventually("both monitors attached", || {
+        let status = system.status();
+        status["monitors"].as_array().is_some_and(|all| all.iter().all(|monitor| monitor["attached"] == true))
+    });
+    system.lose_supervisor();
+    let told = why();
+    assert!(told.contains(" started again by "), "{told}");
+    assert!(told.contains(": nobody had supervised for "), "{told}");
+}

@@ -65,13 +65,18 @@ pub(super) fn detail(detail: Detail) -> Wire {
             Wire::Monitor(v1::MonitorChanged { monitor: name, state: state.into() })
         }
         Detail::Brake { on } => Wire::Brake(v1::BrakeChanged { on }),
-        Detail::Supervisor { pid, began } => {
+        Detail::Supervisor { pid, began, by, unsupervised } => {
             let how = match began {
                 Began::Started => v1::supervisor_began::How::Started,
                 Began::Revived => v1::supervisor_began::How::Revived,
                 Began::Upgraded => v1::supervisor_began::How::Upgraded,
             };
-            Wire::Supervisor(v1::SupervisorBegan { pid, how: how.into() })
+            Wire::Supervisor(v1::SupervisorBegan {
+                pid,
+                how: how.into(),
+                revived_by: by.unwrap_or_default(),
+                unsupervised: unsupervised.map(milliseconds),
+            })
         }
         Detail::Refused => Wire::Refused(v1::Refused {}),
         Detail::Evidence => Wire::EvidenceTaken(v1::EvidenceTaken {}),

@@ -10,9 +10,15 @@ use tonic::Status;
 use super::{convert, incidents, pages};
 use crate::incidents::{Incident, wall};
 use crate::journal::read::{Follower, Next, newest};
-use crate::journal::{Event, Kind, chain};
+use crate::journal::{Began, Detail, Event, Kind, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Unwritten};
+
+/// The name by which the supervisor itself is asked for.
+const SUPERVISOR: &str = "supervisor";
+
+/// How many of its deaths are told.
+const DEATHS: usize = 20;
 
 /// Answers a request for events.
 pub(super) async fn timeline(
@@ -53,6 +59,11 @@ fn why(
     unwritten: Vec<Event>,
 ) -> (Vec<Event>, Option<Incident>) {
     let v1::GetTimelineRequest { service, incarnation, before, incident, .. } = request;
+    if service == SUPERVISOR {
+        let is_death =
+            |event: &Event| matches!(event.detail, Some(Detail::Supervisor { began: Began::Revived, .. }));
+        return (newest(folder, is_death, DEATHS, *before), None);
+    }
     let mut own = incidents.iter().filter(|of| of.service == *service).rev();
     let (mut events, told) = if *incident != 0 {
         let of_number = own.find(|of| of.id == *incident);

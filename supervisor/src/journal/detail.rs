@@ -118,6 +118,12 @@ pub enum Detail {
         pid: u32,
         /// How it came about.
         began: Began,
+        /// The guard that started it after the death of another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// How long nobody had supervised, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unsupervised: Option<u64>,
     },
     /// A caller was refused.
     Refused,

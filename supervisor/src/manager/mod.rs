@@ -94,7 +94,7 @@ use crate::service::{Notification, Service, World};
 use crate::watch::{News, Watches};
 
 use attachments::Attachment;
-pub use begin::{Start, Wanted};
+pub use begin::{Revived, Start, Wanted};
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
@@ -172,6 +172,8 @@ pub struct Manager {
     /// How many events each monitor may still enter into the journal.
     allowances: Allowances,
     brake: HostBrake,
+    /// Whether the brake held at the end of the last turn in which a service was bad.
+    braked: bool,
     exits: Exits,
     commands: mpsc::Receiver<Command>,
     happened: mpsc::UnboundedReceiver<Happened>,
