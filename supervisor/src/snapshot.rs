@@ -7,6 +7,7 @@ use proto::Name;
 
 use crate::disk::applied::About;
 use crate::lifecycle::arbiter::Decision;
+use crate::lifecycle::tally::{HostTally, Restarts};
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
 use crate::service::Reload;
@@ -35,6 +36,10 @@ pub struct View {
     pub monitors: Vec<MonitorView>,
     /// The guard, if this supervisor runs one.
     pub guard: Option<ServiceView>,
+    /// What is counted over all services.
+    pub tally: HostTally,
+    /// How many services have failed and are not ready again.
+    pub incidents_open: u64,
     /// Services in the order of their names.
     pub services: Vec<ServiceView>,
 }
@@ -86,6 +91,10 @@ pub struct ServiceView {
     pub incarnation: u64,
     /// The number of starts after the first.
     pub restarts: u64,
+    /// The same number, by cause.
+    pub restarts_by_cause: Restarts,
+    /// How long it was wanted up and not ready.
+    pub unready: Duration,
     /// The number of unstable runs in a row.
     pub streak: u32,
     /// How long the current run has been up.

@@ -29,6 +29,8 @@
 //! | [`arbiter`] | the answer to a request for a restart |
 //! | [`case`] | that request, and the facts that the answer depends on |
 //! | [`watchdog`] | whether a living run is frozen |
+//! | [`recovery`] | how long a service did not serve |
+//! | [`tally`] | what is counted for the metrics |
 
 #![forbid(unsafe_code)]
 
@@ -39,7 +41,9 @@ pub mod deps;
 pub mod event;
 pub mod policy;
 pub mod ready;
+pub mod recovery;
 pub mod saved;
+pub mod tally;
 pub mod unit;
 pub mod watchdog;
 

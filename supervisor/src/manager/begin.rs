@@ -22,6 +22,7 @@ use crate::disk::state::{Entry, Saver};
 use crate::journal::allowance::Allowances;
 use crate::journal::{Journal, Kind};
 use crate::lifecycle::arbiter::HostBrake;
+use crate::lifecycle::tally::HostTally;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
 use crate::logs::Logs;
@@ -115,6 +116,7 @@ impl Manager {
             attachments: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             allowances: Allowances::default(),
+            tally: HostTally::default(),
             brake: HostBrake::default(),
             exits: Exits::new(),
             commands,
@@ -188,6 +190,7 @@ impl Manager {
             let is_old = wanted == Wanted::HandedOver && name.as_str() == GUARD && service.unit.is_alive();
             service.unit.request(now, if is_old { Request::Restart } else { Request::Start });
         }
+        self.restore_counts(found, wanted);
         self.go_on(found, seq, now);
         if called_by_up {
             // `up` is a fresh start: stopped services are started again.

@@ -32,6 +32,7 @@
 //! | `home` | home is deleted or moved |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
 //! | `services` | every service by its name, and the second runs beside them |
+//! | `tallies` | what is counted for the metrics |
 //! | `view` | the picture that clients see |
 
 mod added;
@@ -59,6 +60,7 @@ mod reload;
 mod restart_requests;
 mod select;
 mod services;
+mod tallies;
 mod times;
 mod upgrade;
 mod view;
@@ -81,6 +83,7 @@ use crate::journal::allowance::Allowances;
 use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
+use crate::lifecycle::tally::HostTally;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
 use crate::os::{self, Marked, Stranger};
@@ -164,6 +167,8 @@ pub struct Manager {
     last_seen: BTreeMap<Name, BootInstant>,
     /// How many events each monitor may still enter into the journal.
     allowances: Allowances,
+    /// What is counted over all services.
+    tally: HostTally,
     brake: HostBrake,
     exits: Exits,
     commands: mpsc::Receiver<Command>,

@@ -15,7 +15,7 @@ use super::services::RunKey;
 use super::{Manager, Service};
 use crate::journal::Kind;
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{BootInstant, Request, Unit};
+use crate::lifecycle::{BootInstant, Request, Unit, WhyEnd};
 use crate::service::{Fifos, Reload, Role, sockets};
 
 impl Manager {
@@ -84,6 +84,7 @@ impl Manager {
         let message = format!("ready after {:.1} s, beside the old run", after.as_secs_f64());
         let seq = self.world.tell(&second, Kind::Ready, second.story.began, message);
         let new = service.unit.renewed(&second.unit);
+        service.tally.run_ended(WhyEnd::Restart, now);
         second.unit = std::mem::replace(&mut service.unit, new);
         std::mem::swap(&mut service.processes, &mut second.processes);
         second.processes.limits = None;

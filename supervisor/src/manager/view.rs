@@ -28,6 +28,8 @@ impl Manager {
             unguarded: self.unguarded(),
             notice: self.home.notice.clone(),
             monitors: self.view_monitors(now),
+            tally: self.tally.clone(),
+            incidents_open: self.incidents_open(),
             guard: self.guard().map(|guard| self.view_service(guard, now)),
             services: self.view_services(now),
         }
@@ -124,6 +126,8 @@ impl Manager {
             cgroup: service.processes.cgroup.clone(),
             incarnation: unit.incarnation(),
             restarts: unit.restarts(),
+            restarts_by_cause: service.tally.restarts(),
+            unready: service.tally.unready(now),
             streak: unit.streak(),
             uptime: unit.uptime(now),
             next_start: unit.next_start(now),
