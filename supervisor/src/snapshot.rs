@@ -7,6 +7,7 @@ use proto::Name;
 
 use crate::disk::applied::About;
 use crate::lifecycle::arbiter::Decision;
+use crate::lifecycle::check_runs::CheckRuns;
 use crate::lifecycle::tally::{HostTally, Restarts};
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
@@ -138,6 +139,8 @@ pub struct CheckView {
     pub kind: String,
     /// The URL or addresses that it checks.
     pub target: String,
+    /// How many of its checks ended how, over all runs.
+    pub runs: CheckRuns,
     /// The last report of it, and how long ago the reported check ended.
     pub report: Option<(Report, Duration)>,
 }

@@ -105,6 +105,7 @@ fn what_prometheus_reads_changes_with_what_happens() {
     for (what, value) in [
         (exits, 1.0),
         (r#"sereno_restarts_total{service="web:0",cause="requested"}"#, 1.0),
+        ("sereno_recovery_seconds_bucket{le=\"3600\"}", 1.0),
         ("sereno_recovery_seconds_count", 1.0),
     ] {
         eventually("counts go on over an upgrade", || is(what, value));
@@ -119,7 +120,7 @@ fn what_prometheus_reads_changes_with_what_happens() {
 #[test]
 fn an_incident_is_open_from_the_failed_check_until_it_is_ready_again() {
     let (page, port) = (Page::serve(), free_port());
-    let system = System::new(&format!(
+    let _system = System::new(&format!(
         r#"
         [supervisor]
         metrics = "127.0.0.1:{port}"
@@ -137,6 +138,8 @@ fn an_incident_is_open_from_the_failed_check_until_it_is_ready_again() {
     page.answer("503 sick\r\n\r\n");
     eventually("open", || value("sereno_incidents_open") > 0.0);
     for (what, at_least) in [
+        (r#"sereno_check_runs_total{service="web",check="health",kind="http",result="failed"}"#, 2.0),
+        (r#"sereno_check_runs_total{service="web",check="health",kind="http",result="passed"}"#, 1.0),
         (r#"sereno_restarts_total{service="web",cause="unhealthy"}"#, 1.0),
         (r#"sereno_decisions_total{answer="accepted"}"#, 1.0),
         (r#"sereno_unready_seconds_total{service="web"}"#, 0.01),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::arbiter::Decision;
+use super::check_runs::{CheckRuns, CheckTally};
 use super::recovery::{Condition, Recoveries, Recovery};
 use super::{BootInstant, State, Unit, WhyEnd};
 
@@ -99,6 +100,8 @@ pub struct Tally {
     unready: Duration,
     unready_since: Option<BootInstant>,
     recovery: Recovery,
+    /// What monitors count.
+    pub checks: CheckTally,
 }
 
 impl Default for Tally {
@@ -110,6 +113,7 @@ impl Default for Tally {
             unready,
             unready_since: None,
             recovery: Recovery::default(),
+            checks: CheckTally::default(),
         }
     }
 }
@@ -123,6 +127,9 @@ pub struct SavedTally {
     /// How long it was wanted up and not ready.
     #[serde(default)]
     pub unready: Duration,
+    /// How many checks ended how, by check.
+    #[serde(default)]
+    pub checks: BTreeMap<String, CheckRuns>,
 }
 
 impl Tally {
@@ -189,17 +196,19 @@ impl Tally {
         SavedTally {
             restarts: counts.map(|(cause, count)| (cause.word().into(), count)).collect(),
             unready: self.unready(now),
+            checks: self.checks.save(),
         }
     }
 
     /// Restores a tally; `total` is what the unit counts. After a crash the file is older than what was last shown: a
-    /// counter that goes back a little looks like a new one with all its counts, so times then begin from zero.
+    /// counter that goes back a little looks like a new one with all its counts, so all but restarts begin from zero.
     pub fn restore(saved: &SavedTally, total: u64, handed_over: bool) -> Self {
         let count = |cause: RestartCause| saved.restarts.get(cause.word()).copied().unwrap_or(0);
         let mut restarts = Restarts(RestartCause::ALL.map(count));
         restarts.follow(total, RestartCause::Unknown);
-        let unready = if handed_over { saved.unready } else { Duration::ZERO };
-        Self { restarts, unready, ..Self::default() }
+        let lost = SavedTally::default();
+        let SavedTally { unready, checks, .. } = if handed_over { saved } else { &lost };
+        Self { restarts, unready: *unready, checks: CheckTally::restore(checks), ..Self::default() }
     }
 }
 
@@ -277,7 +286,7 @@ mod tests {
                         self.unit.observe(now, Fact::Swept);
                     }
                     Action::Terminate(_) | Action::Kill => {
-                        self.unit.observe(now, Fact::Exited(Exit::Code(0)))
+                        self.unit.observe(now, Fact::Exited(Exit::Code(0)));
                     }
                 }
             }

@@ -194,6 +194,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::lifecycle::arbiter::Decision;
+    use crate::lifecycle::check_runs::CheckRuns;
     use crate::lifecycle::saved::SavedPhase;
     use crate::lifecycle::tally::HostTally;
     use std::time::Duration;
@@ -217,7 +218,11 @@ mod tests {
             queued: true,
             stopping: true,
             reloading: true,
-            tally: SavedTally { restarts: [("exit".into(), 3)].into(), unready: Duration::from_millis(1500) },
+            tally: SavedTally {
+                restarts: [("exit".into(), 3)].into(),
+                unready: Duration::from_millis(1500),
+                checks: [("health".into(), CheckRuns { passed: 8, failed: 1 })].into(),
+            },
         };
         let mut counts = HostTally::default();
         counts.decided(Decision::Merged);

@@ -85,6 +85,7 @@ impl Manager {
         let seq = self.world.tell(&second, Kind::Ready, second.story.began, message);
         let new = service.unit.renewed(&second.unit);
         service.tally.run_ended(WhyEnd::Restart, now);
+        service.tally.checks.begin_run();
         second.unit = std::mem::replace(&mut service.unit, new);
         std::mem::swap(&mut service.processes, &mut second.processes);
         second.processes.limits = None;

@@ -114,6 +114,7 @@ impl Manager {
                 monitor,
                 kind: check.kind.clone(),
                 target: target(&check.spec),
+                runs: service.tally.checks.of(id),
                 report,
             }
         });

@@ -49,6 +49,7 @@ families! {
     MEMORY = "sereno_memory_bytes" gauge "Resident memory of all processes. Managed monitors too.";
     PROCESSES = "sereno_processes" gauge "Processes. Managed monitors too.";
     CHECK = "sereno_check_state" gauge "1 for what the check says of the current run (passing, failing, unknown), 0 for all others.";
+    CHECK_RUNS = "sereno_check_runs_total" counter "Checks that ended, by result (passed, failed), as monitors report them: at once with any news, else each 15 s.";
     FAILURES = "sereno_check_failures" gauge "Failures of the check in a row.";
     LATENCY = "sereno_check_latency_seconds" gauge "How long the last check took.";
 }

@@ -157,6 +157,16 @@ fn checks(view: &View, text: &mut Text) {
             })
         }),
     );
+    text.family(
+        &f::CHECK_RUNS,
+        all().flat_map(|(one, check)| {
+            [("passed", check.runs.passed), ("failed", check.runs.failed)].map(|(result, count)| {
+                let mut labels = of_check(one, check);
+                labels.push(("result", result));
+                (labels, float(count))
+            })
+        }),
+    );
     let reported =
         || all().filter_map(|(one, check)| Some((of_check(one, check), &check.report.as_ref()?.0)));
     text.family(&f::FAILURES, reported().map(|(labels, said)| (labels, f64::from(said.failures))));
