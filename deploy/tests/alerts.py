@@ -71,8 +71,10 @@ class Stack:
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("SERENO_")}
         self.children = {}
 
-    def run(self, *command):
-        done = subprocess.run(command, cwd=self.folder, env=self.env, text=True, capture_output=True, check=False)
+    def run(self, *command, stdin=""):
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, input=stdin, text=True, capture_output=True, check=False
+        )
         if done.returncode != 0:
             raise Failed(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -151,7 +153,7 @@ def alerts(stack):
     stack.run(amtool, "check-config", shipped / "alertmanager.yml")
     say("promtool and amtool take the files; each rule fires when it must, and is silent when it need not fire")
 
-    metrics, listen, web, prom, manager = free_ports(5)
+    metrics, listen, web, neighbour, prom, manager = free_ports(6)
     webhook, at = Webhook(), "127.0.0.1:"
     folder = stack.folder
     (folder / "sereno.toml").write_text(
@@ -164,6 +166,9 @@ tls = {{ ca = "pki/ca.pem", cert = "pki/here.pem", key = "pki/here.key" }}
 command = ["sh", "-c", "test ! -e broken && exec '{sys.executable}' -m http.server --bind 127.0.0.1 {web}"]
 restart = {{ initial = "200ms", max_wait = "500ms", max = 10000 }}
 health = {{ url = "http://{at}{web}/", interval = "1s" }}
+[services.neighbour]
+command = ["{sys.executable}", "-m", "http.server", "--bind", "127.0.0.1", "{neighbour}"]
+health = {{ url = "http://{at}{neighbour}/", interval = "1s" }}
 """,
         encoding="utf-8",
     )
@@ -187,6 +192,8 @@ health = {{ url = "http://{at}{web}/", interval = "1s" }}
         )
     )
     stack.ctl("up", "-d", "--wait")
+    if said := stack.run(promtool, "check", "metrics", stdin=get(f"http://{at}{metrics}/metrics")):
+        raise Failed(f"promtool says of the page: {said}")
     stack.begin(
         "alertmanager", alertmanager, "--config.file=alertmanager.yml", "--storage.path=am",
         f"--web.listen-address={at}{manager}", "--cluster.listen-address=",
@@ -235,6 +242,8 @@ health = {{ url = "http://{at}{web}/", interval = "1s" }}
     until("the webhook is told that web is up", lambda: webhook.got("resolved", "SerenoServiceDown", service="web"))
     say(f"resolved, and told {time.monotonic() - healed:.1f} s after the fault was mended")
     until("its recovery is counted", lambda: query("sereno_recovery_seconds_count == 1 and sereno_incidents_open == 0"))
+    if strangers := [one["labels"] for one in webhook.told if one["labels"].get("service", "web") != "web"]:
+        raise Failed(f"nothing was wrong with its neighbour: {strangers}")
     crashes = query('sereno_restarts_total{service="web",cause="exit"} > 0')
     say(f"{crashes[0]['value'][1]} restarts after an exit, one recovery, no open incident")
 

@@ -32,7 +32,7 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Every answer.
+    /// Every answer, in the order of the contract.
     pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Merged,
