@@ -257,17 +257,12 @@ def scrape(stack, count):
             target.accept()[0].close()
 
     threading.Thread(target=take, daemon=True).start()
-    (stack.folder / "sereno.toml").write_text(
-        f"""
-[supervisor]
-metrics = "127.0.0.1:{port}"
-[services.idle]
+    service = f"""
 command = "sleep 100000"
-instances = {count}
 checks.port = {{ kind = "tcp", port = {target.getsockname()[1]}, owner = false, interval = "60s" }}
-""",
-        encoding="utf-8",
-    )
+"""
+    services = "".join(f"[services.idle-{number}]{service}" for number in range(count))
+    (stack.folder / "sereno.toml").write_text(f'[supervisor]\nmetrics = "127.0.0.1:{port}"\n{services}')
     stack.ctl("up", "-d", "--wait", "--timeout", "5m")
     page = f"http://127.0.0.1:{port}/metrics"
     times = []

@@ -62,6 +62,9 @@ impl Text {
     }
 
     fn escaped(&mut self, value: &str) {
+        if !value.contains(['\\', '"', '\n']) {
+            return self.0.push_str(value);
+        }
         for letter in value.chars() {
             match letter {
                 '\\' => self.0.push_str("\\\\"),
