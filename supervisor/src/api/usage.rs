@@ -54,9 +54,9 @@ impl Sampler {
         let mut all = self.0.lock().expect("nobody panics while holding it");
         let running: Vec<&ServiceView> =
             view.services.iter().chain(view.daemons()).filter(|view| view.pid != 0).collect();
-        all.retain(|name, last| {
-            running.iter().any(|view| view.name.as_str() == name && view.incarnation == last.incarnation)
-        });
+        let runs: HashMap<&str, u64> =
+            running.iter().map(|view| (view.name.as_str(), view.incarnation)).collect();
+        all.retain(|name, last| runs.get(name.as_str()) == Some(&last.incarnation));
         for service in running {
             measure(&mut all, service);
         }

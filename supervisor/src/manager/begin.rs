@@ -23,6 +23,7 @@ use crate::incidents::{Incidents, wall};
 use crate::journal::allowance::Allowances;
 use crate::journal::{Began, Detail, Journal, Kind};
 use crate::lifecycle::arbiter::{HostBrake, took};
+use crate::lifecycle::tally::HostTally;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
 use crate::logs::Logs;
@@ -128,6 +129,7 @@ impl Manager {
             attachments: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             allowances: Allowances::default(),
+            tally: HostTally::default(),
             brake: HostBrake::default(),
             exits: Exits::new(),
             commands,
@@ -214,6 +216,7 @@ impl Manager {
             let is_old = wanted == Wanted::HandedOver && name.as_str() == GUARD && service.unit.is_alive();
             service.unit.request(now, if is_old { Request::Restart } else { Request::Start });
         }
+        self.restore_counts(found, wanted);
         self.go_on(found, seq, now);
         if called_by_up {
             // `up` is a fresh start: stopped services are started again.

@@ -55,6 +55,7 @@ impl Manager {
                 .map_or_else(Vec::new, |service| service.spec.depends_on.keys().cloned().collect())
         };
         let (service, event) = (occurrence.service.clone(), occurrence.event);
+        let serves = occurrence.what == Happening::Serves;
         let change = world.incidents.handle(occurrence, world.journal.next_number(), &needs);
         let (what, run, message) = match change {
             None => return,
@@ -62,7 +63,12 @@ impl Manager {
                 let detail = Detail::IncidentOpened { incident: incident.id };
                 (detail, incident.first_run, format!("incident begins: {}", incident.cause.text))
             }
-            Some(Change::Closed(incident)) => closed(&incident),
+            Some(Change::Closed(incident)) => {
+                if serves {
+                    self.tally.recoveries.add(incident.downtime(0));
+                }
+                closed(&incident)
+            }
         };
         world.journal.add(Entry {
             cause: event,

@@ -35,6 +35,7 @@
 //! | `log_files` | where the outputs of services are |
 //! | `reader` | answers from a home that nobody supervises |
 //! | `services` | every service by its name, and the second runs beside them |
+//! | `tallies` | what is counted for the metrics |
 //! | `view` | the picture that clients see |
 
 mod added;
@@ -65,6 +66,7 @@ mod reload;
 mod restart_requests;
 mod select;
 mod services;
+mod tallies;
 mod times;
 mod upgrade;
 mod view;
@@ -87,6 +89,7 @@ use crate::journal::allowance::Allowances;
 use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
+use crate::lifecycle::tally::HostTally;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
 use crate::os::{self, Marked, Stranger};
@@ -171,6 +174,8 @@ pub struct Manager {
     last_seen: BTreeMap<Name, BootInstant>,
     /// How many events each monitor may still enter into the journal.
     allowances: Allowances,
+    /// What is counted over all services.
+    tally: HostTally,
     brake: HostBrake,
     /// Whether the brake held at the end of the last turn in which a service was bad.
     braked: bool,

@@ -41,7 +41,13 @@ impl Manager {
                 drop(reply.send(self.target_set(&kind, generation)));
             }
             Command::Report(report, reply) => drop(reply.send(self.report(report))),
-            Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
+            Command::Ask(ask, reply) => {
+                let answer = self.ask(&ask);
+                if let Ok((ruling, _)) = &answer {
+                    self.tally.decided(ruling.decision);
+                }
+                drop(reply.send(answer));
+            }
             Command::Journal(reply) => {
                 let journal = &mut self.world.journal;
                 journal.flush();

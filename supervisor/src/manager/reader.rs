@@ -17,6 +17,8 @@ use super::{Found, channels};
 use crate::disk::applied::About;
 use crate::incidents::{Incident, file, outages::Outages, wall};
 use crate::journal::read::last_number;
+use crate::lifecycle::check_runs::CheckRuns;
+use crate::lifecycle::tally::{HostTally, Restarts};
 use crate::lifecycle::{State, Unit, unit::Rules};
 use crate::os;
 use crate::service::{Role, Service};
@@ -67,6 +69,8 @@ impl Reader {
             monitors: Vec::new(),
             guard: None,
             services: views,
+            incidents_open: 0,
+            tally: HostTally::default(),
         };
         let (handle, commands, ..) = channels(watch::Sender::new(next).subscribe());
         (Self { home: home.clone(), services, view, next, commands }, handle)
@@ -130,6 +134,7 @@ fn view(
         report: None,
         failures: check.failures,
         window: check.window,
+        runs: CheckRuns::default(),
     });
     ServiceView {
         name: service.name.clone(),
@@ -140,6 +145,8 @@ fn view(
         cgroup: None,
         incarnation: unit.incarnation(),
         restarts: unit.restarts(),
+        restarts_by_cause: Restarts::default(),
+        unready: std::time::Duration::ZERO,
         streak: unit.streak(),
         uptime: unit.uptime(now).filter(|_| runs),
         next_start: None,

@@ -115,7 +115,12 @@ impl Manager {
             }
             Action::Kill => service.kill(world),
             Action::Drain => self.drain(key, now),
-            Action::Sweep => self.sweep(key, now),
+            Action::Sweep => {
+                if let Some(end) = service.unit.ends_because() {
+                    service.tally.run_ended(end, now);
+                }
+                self.sweep(key, now);
+            }
         }
     }
 
@@ -279,6 +284,7 @@ impl Manager {
     /// Returns everything that the next supervisor needs to know.
     pub(super) fn state(&self) -> State {
         let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
+        let now = os::now();
         let entry = |service: &Service| Entry {
             unit: service.unit.save(),
             process: service.processes.run.as_ref().map(|run| run.process.identity()),
@@ -287,11 +293,13 @@ impl Manager {
             next_run: service.next_run().and_then(seconds),
             queued: service.is_queued(),
             stopping: self.going != Some(false) && self.stop_queue.contains(&service.name),
+            tally: service.tally.save(now),
             reloading: service.reload.as_ref().is_some_and(|reload| reload.failed.is_none()),
         };
         State {
             boot: os::boot_id(),
             seq: self.world.wal.seq(),
+            tally: self.tally.save(),
             services: services.map(|service| (service.name.to_string(), entry(service))).collect(),
         }
     }

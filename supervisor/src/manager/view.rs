@@ -29,6 +29,8 @@ impl Manager {
             unguarded: self.unguarded(),
             notice: self.home.notice.clone(),
             monitors: self.view_monitors(now),
+            tally: self.tally.clone(),
+            incidents_open: self.world.incidents.all_open().count() as u64,
             guard: self.guard().map(|guard| self.view_service(guard, now)),
             services: self.view_services(now),
         }
@@ -115,6 +117,7 @@ impl Manager {
                 target: target(&check.spec),
                 failures: check.failures,
                 window: check.window,
+                runs: service.tally.checks.of(id),
                 report,
             }
         });
@@ -129,6 +132,8 @@ impl Manager {
             cgroup: service.processes.cgroup.clone(),
             incarnation: unit.incarnation(),
             restarts: unit.restarts(),
+            restarts_by_cause: service.tally.restarts(),
+            unready: service.tally.unready(now),
             streak: unit.streak(),
             uptime: unit.uptime(now),
             next_start: unit.next_start(now),

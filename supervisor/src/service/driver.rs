@@ -20,6 +20,7 @@ impl Service {
     /// Starts a process. The intent is written down before the spawn, and the pid after it.
     pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
         self.health.begin_run();
+        self.tally.checks.begin_run();
         self.reload = None;
         match self.try_spawn(world, incarnation) {
             Ok(process) => {

@@ -43,6 +43,7 @@ use std::sync::{Arc, OnceLock};
 use proto::Name;
 use sereno_config::{Account, AccountError};
 
+use crate::lifecycle::tally::Tally;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
@@ -141,6 +142,8 @@ pub struct Service {
     pub outputs: Outputs,
     /// What is known of how well it is.
     pub health: Health,
+    /// What is counted for the metrics.
+    pub tally: Tally,
     /// What led to its present state.
     pub story: Story,
     /// The pause, if a person paused it.
@@ -201,6 +204,7 @@ impl Service {
             sockets: Vec::new(),
             outputs: Outputs { logs: Default::default(), fifos: Fifos::Closed },
             health: Health::default(),
+            tally: Tally::default(),
             story: Story::default(),
             pause: None,
             missing: None,

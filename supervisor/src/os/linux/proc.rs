@@ -88,13 +88,29 @@ pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
 /// Returns its children, from the lists of all its threads.
 pub(in crate::os) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let mut all = Vec::new();
+    let (mut all, mut text) = (Vec::new(), Vec::new());
     for thread in threads.flatten() {
-        if let Ok(text) = fs::read_to_string(thread.path().join("children")) {
-            all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        text.clear();
+        if fs::File::open(thread.path().join("children")).and_then(|file| read_whole(file, &mut text)).is_ok()
+        {
+            let pids = text.split(u8::is_ascii_whitespace).filter_map(|pid| std::str::from_utf8(pid).ok());
+            all.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
         }
     }
     all
+}
+
+/// Reads a file of /proc to its end. The size of such a file is not known, so it is not asked for: most are empty.
+fn read_whole(mut file: fs::File, text: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut buffer = [0_u8; 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => text.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Returns the children of this process that lead no run: orphans that it inherited.
@@ -274,5 +290,18 @@ mod tests {
         let environ = b"SERENO_UNITS=1\0XSERENO_UNIT=2\0PATH=/bin\0SERENO_UNIT=abc/web:0/17\0HOME=/";
         assert_eq!(mark_of(environ), Some(&b"abc/web:0/17"[..]));
         assert_eq!(mark_of(b"SERENO_UNITS=1"), None);
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_a_buffer_is_read_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("children");
+        for length in [0, 1, 1024, 5000] {
+            let written = vec![b'7'; length];
+            fs::write(&path, &written).expect("written");
+            let mut text = Vec::new();
+            read_whole(fs::File::open(&path).expect("open"), &mut text).expect("read");
+            assert_eq!(text, written);
+        }
     }
 }
