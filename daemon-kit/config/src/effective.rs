@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use proto::Name;
 
 use super::keys::{self, Keys};
+use super::model::AskedEvidence;
 use super::problem::Scope;
 use super::tree::{Node, Table, Value};
 use super::{Env, endpoints, expand, find, instances};
@@ -85,9 +86,24 @@ fn service(scope: &Scope<'_>, mut node: Node, env: &Env) -> Node {
 }
 
 fn expand_service(scope: &Scope<'_>, table: &mut Table, env: &Env) {
+    // `${PID}` is replaced when the command is run.
+    let command = evidence(table).and_then(|evidence| evidence.remove("command")).map(|mut command| {
+        let mut env = env.clone();
+        env.insert("PID".into(), AskedEvidence::PID.into());
+        expand::node(scope, &mut command, &env);
+        command
+    });
     for (_, node) in table.iter_mut().filter(|(key, _)| *key != "shell") {
         expand::node(scope, node, env);
     }
+    if let (Some(command), Some(evidence)) = (command, evidence(table)) {
+        evidence.insert("command".into(), command);
+    }
+}
+
+/// Returns the table `stop.evidence` of a service.
+fn evidence(service: &mut Table) -> Option<&mut Table> {
+    service.get_mut("stop")?.table_mut()?.get_mut("evidence")?.table_mut()
 }
 
 /// Reports the keys of a table that are not in the list.
