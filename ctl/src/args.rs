@@ -243,6 +243,9 @@ pub(crate) struct Why {
     /// The restart that began this run [default: the last one]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub(crate) incarnation: u64,
+    /// What the run was doing before it was ended [default: the last run that was judged]
+    #[arg(long)]
+    pub(crate) evidence: bool,
 }
 
 #[derive(Debug, Group)]

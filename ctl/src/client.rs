@@ -128,6 +128,7 @@ impl Supervisor {
         add_service("run", AddServiceRequest) -> AddServiceResponse;
         remove_service("remove", RemoveServiceRequest) -> RemoveServiceResponse;
         get_timeline("events", GetTimelineRequest) -> GetTimelineResponse;
+        get_evidence("evidence", GetEvidenceRequest) -> GetEvidenceResponse;
         shutdown("down", ShutdownRequest) -> ShutdownResponse;
         upgrade("upgrade", UpgradeRequest) -> UpgradeResponse;
     }

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
-use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
+use proto::v1::{Event, GetEvidenceRequest, GetTimelineRequest, WatchEventsRequest};
 use sereno_config::Selector;
 
 use crate::args;
@@ -14,11 +14,14 @@ use crate::place::Place;
 use crate::render::explain::not_one;
 use crate::render::one_line;
 use crate::render::time::day;
-use crate::render::why::{EventJson, Events, event};
+use crate::render::why::{EventJson, Events, EvidenceJson, event};
 
 /// Shows the chain of causes of one restart.
 pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
+    if args.evidence {
+        return evidence(args, &supervisor, out).await;
+    }
     let request = GetTimelineRequest {
         service: args.service.clone(),
         why: true,
@@ -47,6 +50,26 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         _ => {}
     }
     lines(&events, false, out)?;
+    Ok(Done::Well)
+}
+
+/// Shows what was seen of a run before it was ended.
+async fn evidence(args: args::Why, supervisor: &Supervisor, out: &mut Out) -> Result<Done, Failure> {
+    let args::Why { service, incarnation, .. } = args;
+    let request = GetEvidenceRequest { service: service.clone(), incarnation };
+    let found = supervisor.get_evidence(request).await?;
+    if out.json {
+        out.document(&EvidenceJson {
+            service: &service,
+            incarnation: found.incarnation,
+            evidence: &found.text,
+        })?;
+        return Ok(Done::Well);
+    }
+    for line in found.text.lines() {
+        let clean = one_line(line);
+        out.line(clean.trim_end())?;
+    }
     Ok(Done::Well)
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, ApiContext, convert, logs, pages, requests, who};
+use super::{Answers, ApiContext, Folders, convert, evidence, logs, pages, requests, who};
 use crate::journal::{self, Event, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -23,14 +23,14 @@ const TOGETHER: Duration = Duration::from_millis(5);
 
 pub(super) struct Operator {
     manager: Handle,
-    journal: PathBuf,
+    folders: Folders,
     shutdown: Shutdown,
     eyes: ApiContext,
 }
 
 impl Operator {
-    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown, eyes: ApiContext) -> Self {
-        Self { manager, journal, shutdown, eyes }
+    pub(super) fn new(manager: Handle, folders: Folders, shutdown: Shutdown, eyes: ApiContext) -> Self {
+        Self { manager, folders, shutdown, eyes }
     }
 
     async fn operate(
@@ -269,7 +269,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         let ask = |reply| Command::Timeline { service: of, why, incarnation, limit, before, reply };
         let (mut events, older) = self.manager.ask(ask).await?;
         if older {
-            let folder = self.journal.clone();
+            let folder = self.folders.journal.clone();
             let read = tokio::task::spawn_blocking(move || {
                 let all = journal::read_all(&folder);
                 if why {
@@ -282,6 +282,13 @@ impl v1::supervisor_server::Supervisor for Operator {
         }
         events.retain(|event| is_before(event, before));
         Ok(Response::new(pages::events(events.into_iter().map(convert::event).collect())))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<v1::GetEvidenceRequest>,
+    ) -> Result<Response<v1::GetEvidenceResponse>, Status> {
+        evidence::get(self.folders.evidence.clone(), request.into_inner()).await.map(Response::new)
     }
 
     async fn watch_events(

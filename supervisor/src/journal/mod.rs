@@ -39,6 +39,8 @@ pub enum Kind {
     Check,
     /// The arbiter answered a request.
     Decision,
+    /// What a run was doing when it was judged; the cause is the judgement.
+    Evidence,
     /// Processes were told to end.
     Signal,
     /// A service was given up, or will be tried again later.
@@ -69,6 +71,7 @@ impl Kind {
             Self::Exit => "exit",
             Self::Check => "check",
             Self::Decision => "decision",
+            Self::Evidence => "evidence",
             Self::Signal => "signal",
             Self::GiveUp => "give-up",
             Self::Change => "change",

@@ -11,7 +11,7 @@ use super::world::key;
 use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
 use crate::journal::Kind;
 use crate::lifecycle::arbiter::took;
-use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
+use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::Which;
 use crate::os::{self, Left, Process, Tree, signal};
 
@@ -139,10 +139,7 @@ impl Service {
     }
 
     /// Tells the run to end: by `stop.command` if there is one, else by the stop signal.
-    pub fn terminate(&mut self, world: &mut World, why: WhyEnd) {
-        if why == WhyEnd::NotReady {
-            self.tell(world, Kind::Decision, "not ready in time: restart".into());
-        }
+    pub fn terminate(&mut self, world: &mut World) {
         if let Some(argv) = self.spec.stop.command.clone() {
             match self.run_stop_command(world, &argv) {
                 Ok(()) => {
@@ -186,17 +183,27 @@ impl Service {
     }
 
     fn run_stop_command(&mut self, world: &mut World, argv: &[String]) -> Result<(), StartFailure> {
+        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
+        let process = self.run_beside(world, argv, &out, &err)?;
+        let incarnation = self.unit.incarnation();
+        self.processes.stopper = Some(Run { process, incarnation, adopted: false });
+        Ok(())
+    }
+
+    /// Runs a command as the run itself is run: as its user, with its rights, in its cgroup and with its mark.
+    pub(super) fn run_beside(
+        &self,
+        world: &World,
+        argv: &[String],
+        out: &os::Handle,
+        err: &os::Handle,
+    ) -> Result<Process, StartFailure> {
         let account = self.account().map_err(PlanError::from)?;
         let caller = self.env_of_caller(world);
         let mut plan = Plan::of(&self.spec, account, argv, caller, &self.env.extra, &world.host)?;
-        let incarnation = self.unit.incarnation();
-        let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
-        let launch = plan.run(&world.instance, &self.name, incarnation);
+        let launch = plan.run(&world.instance, &self.name, self.unit.incarnation());
         let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
-        self.processes.stopper = Some(Run { process, incarnation, adopted: false });
-        Ok(())
+        Ok(os::spawn(launch, &[os::borrow(&world.null), os::borrow(out), os::borrow(err)], cgroup, None)?)
     }
 
     /// Kills every process of the run.

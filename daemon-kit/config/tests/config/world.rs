@@ -114,7 +114,7 @@ sereno.toml:18:11: monitors.port-monitor.program: can not find the program @/min
     let whose = problems.iter().map(|p| p.service.as_ref().map_or("-", |name| name.as_str()));
     assert_eq!(
         whose.collect::<Vec<_>>(),
-        ["bad", "bad", "worse", "worse", "worse", "worse", "worse", "worst", "-"]
+        ["bad", "bad", "worse", "worse", "worse", "worse", "worse", "worse", "worst", "-"]
     );
 }
 
