@@ -31,7 +31,7 @@ pub enum Wake {
 /// A command that was started.
 #[derive(Debug)]
 pub struct Running {
-    /// The command for people.
+    /// Its program, for people.
     pub words: String,
     /// Its process.
     pub process: Process,

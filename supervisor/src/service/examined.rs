@@ -1,6 +1,6 @@
 //! The current run as evidence is taken of it, and what `stop.evidence` asks of it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sereno_config::AskedEvidence;
 
@@ -10,6 +10,9 @@ use crate::evidence::{Subject, Written};
 use crate::lifecycle::{BootInstant, WhyEnd};
 use crate::logs::Which;
 use crate::os::{self, signal};
+
+/// How much earlier than its start a run may seem to have written: the times of a log are a little coarse.
+const BORN: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Returns the run that evidence is taken of; `None` if nothing runs.
@@ -28,7 +31,7 @@ impl Service {
             cgroup: self.processes.cgroup.clone(),
             outputs: Which::BOTH.map(written).into(),
             for_memory: why == WhyEnd::Memory,
-            since: SystemTime::now() - self.unit.uptime(now).unwrap_or_default(),
+            since: SystemTime::now() - self.unit.uptime(now).unwrap_or_default() - BORN,
             idle: watch.and_then(crate::lifecycle::watchdog::Watch::idle),
             folder: world.home.evidence(),
         })
@@ -39,7 +42,8 @@ impl Service {
         let command = wanted.command.as_ref().map(|argv| {
             let pid = self.processes.pid().to_string();
             let argv: Vec<String> = argv.iter().map(|word| word.replace(AskedEvidence::PID, &pid)).collect();
-            let words = argv.join(" ");
+            // The program alone: an argument may be a secret.
+            let words = argv.first().cloned().unwrap_or_default();
             self.run_for_evidence(world, &argv, &words).map_err(|error| (words, error.to_string()))
         });
         let signal = wanted.signal.as_ref().map(|name| {

@@ -314,6 +314,8 @@ mod tests {
         let late = examine(Identity { pid: me, start }, None, now());
         assert_eq!((late.processes.len(), late.left_out.len()), (0, 1));
         drop(held);
-        threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+        for thread in threads {
+            thread.join().expect("it ends");
+        }
     }
 }

@@ -59,8 +59,8 @@ const CALLS: &[(libc::c_long, &str)] = &[
     (libc::SYS_epoll_pwait2, "epoll"),
     (libc::SYS_nanosleep, "sleep"),
     (libc::SYS_clock_nanosleep, "sleep"),
-    (libc::SYS_wait4, "wait for a child"),
-    (libc::SYS_waitid, "wait for a child"),
+    (libc::SYS_wait4, "waitpid"),
+    (libc::SYS_waitid, "waitpid"),
     (libc::SYS_flock, "flock"),
     (libc::SYS_fcntl, "fcntl"),
     (libc::SYS_fsync, "fsync"),
@@ -95,12 +95,11 @@ pub(super) fn stack(text: &[u8]) -> Vec<String> {
     text.lines().filter_map(function).filter(|line| !line.is_empty()).take(DEEPEST).collect()
 }
 
-/// Returns how many files may be open, from `limits`; the outer `None` if the text does not say, the inner for no limit.
-pub(super) fn most_files(text: &[u8]) -> Option<Option<u64>> {
+/// Returns how many files may be open, from `limits`; `None` for no limit, or if the text does not say.
+pub(super) fn most_files(text: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(text);
     let rest = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let soft = rest.split_ascii_whitespace().next()?;
-    if soft == "unlimited" { Some(None) } else { soft.parse().ok().map(Some) }
+    rest.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Returns the inode in a link such as `socket:[4711]`.
@@ -176,8 +175,8 @@ mod tests {
     fn limits_and_links_are_read() {
         let limits =
             |soft: &str| format!("Limit  Soft  Hard  Units\nMax open files   {soft}   4096   files \n");
-        assert_eq!(most_files(limits("1024").as_bytes()), Some(Some(1024)));
-        assert_eq!(most_files(limits("unlimited").as_bytes()), Some(None));
+        assert_eq!(most_files(limits("1024").as_bytes()), Some(1024));
+        assert_eq!(most_files(limits("unlimited").as_bytes()), None);
         assert_eq!((most_files(b""), most_files(limits("x").as_bytes())), (None, None));
         assert_eq!(
             (socket(b"socket:[4711]"), socket(b"pipe:[1]"), socket(b"socket:[x]")),

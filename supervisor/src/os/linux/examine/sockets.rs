@@ -62,7 +62,7 @@ pub(super) fn look(walk: &mut Walk<'_>, into: &mut Examination) {
 }
 
 fn count(dir: &Dir, folder: &Dir) -> Option<Descriptors> {
-    let limit = dir.read("limits", SMALL).ok().and_then(|text| parse::most_files(&text)).flatten();
+    let limit = dir.read("limits", SMALL).ok().and_then(|text| parse::most_files(&text));
     let size = folder.size().unwrap_or(0);
     if size > 0 {
         return Some(Descriptors { open: size, more: false, limit });
