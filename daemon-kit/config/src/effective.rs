@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use proto::Name;
 
+use super::evidence::AskedEvidence;
 use super::keys::{self, Keys};
-use super::model::AskedEvidence;
 use super::problem::Scope;
 use super::tree::{Node, Table, Value};
 use super::{Env, endpoints, expand, find, instances};

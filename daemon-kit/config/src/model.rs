@@ -270,23 +270,7 @@ pub struct Stop {
     /// Command that is run before the signal is sent.
     pub command: Option<Vec<String>>,
     /// What is asked of a run before it is ended because it was judged.
-    pub evidence: Option<AskedEvidence>,
-}
-
-/// The table `stop.evidence`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskedEvidence {
-    /// Command that tells what the run is doing. [`PID`](Self::PID) in it stands for the leader's pid.
-    pub command: Option<Vec<String>>,
-    /// Name of a signal upon which the service itself tells it.
-    pub signal: Option<String>,
-    /// Time after which the run is ended without.
-    pub timeout: Duration,
-}
-
-impl AskedEvidence {
-    /// Stands for the leader's pid.
-    pub const PID: &str = "${PID}";
+    pub evidence: Option<super::AskedEvidence>,
 }
 
 /// The processes that get the stop signal: `stop.to`.

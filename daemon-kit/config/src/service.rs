@@ -10,14 +10,12 @@ use proto::Name;
 use super::capability::capability;
 use super::check::{self, Checks};
 use super::keys::{self, CONDITIONS, STOP_TO};
-use super::model::{
-    AskedEvidence, Command, Dependency, DependencyOn, EnvInherit, Log, Service, Socket, Stop,
-};
+use super::model::{Command, Dependency, DependencyOn, EnvInherit, Log, Service, Socket, Stop};
 use super::problem::{Scope, Wrong};
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::{self, argv, choice, filled, flag};
-use super::{ready, restart, schedule, watch, watchdog};
+use super::{evidence, ready, restart, schedule, watch, watchdog};
 
 impl Service {
     /// Creates a service with default settings.
@@ -230,19 +228,8 @@ fn stop(stop: &Reader<'_>) -> Stop {
         to: stop.choice("to", &STOP_TO),
         timeout: stop.duration("timeout"),
         command: stop.opt("command", argv),
-        evidence: stop.sub("evidence").map(|table| evidence(&table)),
+        evidence: stop.sub("evidence").map(|table| evidence::read(&table)),
     }
-}
-
-fn evidence(table: &Reader<'_>) -> AskedEvidence {
-    let signal = table.opt("signal", value::signal);
-    if let (Some(node), Some("SIGKILL" | "SIGSTOP")) = (table.get("signal"), signal.as_deref()) {
-        table.bad(node, "is not handed to the service, so that it can tell nothing");
-    }
-    if table.get("command").is_none() && table.get("signal").is_none() {
-        table.lacks("needs command or signal");
-    }
-    AskedEvidence { command: table.opt("command", argv), signal, timeout: table.duration("timeout") }
 }
 
 fn log(log: &Reader<'_>) -> Log {

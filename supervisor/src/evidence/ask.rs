@@ -33,7 +33,7 @@ pub enum Wake {
 pub struct Running {
     /// Its program, for people.
     pub words: String,
-    /// Its process.
+    /// The process of the command.
     pub process: Process,
     /// Where its output comes from.
     pub output: PipeReader,

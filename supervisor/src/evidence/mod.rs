@@ -57,7 +57,7 @@ pub struct Subject {
     pub leader: Identity,
     /// The run's cgroup, if it has one.
     pub cgroup: Option<Arc<Cgroup>>,
-    /// Its outputs.
+    /// The outputs that it writes to.
     pub outputs: Vec<Written>,
     /// Whether it is ended because of its memory.
     pub for_memory: bool,
@@ -94,7 +94,7 @@ impl Evidence {
 pub struct Taking {
     /// The event that asked for the run's end.
     pub because: u64,
-    /// The run.
+    /// The run that it is taken of.
     pub subject: Arc<Subject>,
     /// What is known until now.
     pub first: Option<Evidence>,

@@ -120,17 +120,6 @@ mod tests {
         assert_eq!(files(&folder).expect("there").len(), 4, "nothing half written is left");
     }
 
-    #[cfg(unix)]
-    #[test]
-    fn nobody_else_can_read_them() {
-        use std::os::unix::fs::PermissionsExt;
-        let home = tempfile::tempdir().expect("a folder");
-        let folder = home.path().join("evidence");
-        write(&folder, &name("web"), 1, "secret").expect("written");
-        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&file_of(&folder, &name("web"), 1))), (0o700, 0o600));
-    }
-
     #[test]
     fn the_oldest_make_room() {
         let home = tempfile::tempdir().expect("a folder");

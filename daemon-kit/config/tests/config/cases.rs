@@ -172,24 +172,6 @@ pub(crate) const LINES: &[(&str, &str)] = &[
     ),
     ("stop.command = []", "3:16: services.web.stop.command = []: must name a program"),
     ("stop.command = \"\"", "3:16: services.web.stop.command = \"\": must name a program"),
-    ("stop.evidence.timeout = \"3s\"", "3:6: services.web.stop.evidence: needs command or signal"),
-    (
-        "stop.evidence = { command = [] }",
-        "3:29: services.web.stop.evidence.command = []: must name a program",
-    ),
-    (
-        "stop.evidence = { signal = \"KILL\" }",
-        "3:28: services.web.stop.evidence.signal = \"KILL\": is not handed to the service, so that it can tell nothing",
-    ),
-    (
-        "stop.evidence = { signal = \"QUIT\", timeout = \"0s\" }",
-        "3:46: services.web.stop.evidence.timeout = \"0s\": must be at least 1ms",
-    ),
-    (
-        "stop.evidence = { command = \"dump ${PIT}\" }",
-        "3:29: services.web.stop.evidence.command = \"dump ${PIT}\": needs PIT, which is not set here; ${PIT:-default} would do without, $$ is a dollar",
-    ),
-    ("stop.evidence = \"py-spy\"", "3:17: services.web.stop.evidence = \"py-spy\": must be a table"),
     ("cwd = \"\"", "3:7: services.web.cwd = \"\": must not be empty"),
     ("cwd = \"a\\u0000b\"", "3:7: services.web.cwd = \"/srv/a\\0b\": must not hold a NUL"),
     // Variables.
