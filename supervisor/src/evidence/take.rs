@@ -15,7 +15,7 @@ use crate::os;
 const MOST_THREADS: usize = 32;
 
 /// What is left of [`EXAMINATION`] when the processes were looked at: for the outputs, the text and the file.
-const REST: Duration = Duration::from_millis(60);
+const REST: Duration = Duration::from_millis(100);
 
 /// How long a look at processes must last to count as stuck in the kernel.
 const STUCK: Duration = Duration::from_secs(1);
@@ -60,7 +60,6 @@ impl Slot {
     /// Starts the thread that has this place.
     pub(super) fn run(self, work: impl FnOnce() + Send + 'static) -> Result<(), NotTaken> {
         let work = move || {
-            os::yield_to_others();
             work();
             drop(self);
         };

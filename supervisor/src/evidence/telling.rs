@@ -28,7 +28,7 @@ pub fn telling(seen: &Examination, known: Known) -> String {
         blocked(&seen.processes),
     ];
     let line = lines.into_iter().flatten().next();
-    let mut line = line.unwrap_or_else(|| format!("{}, {}", main_thread(leader), cpu(seen, known)));
+    let mut line = line.unwrap_or_else(|| format!("{}{}", main_thread(leader), cpu(seen, known)));
     if let Some(queue) =
         seen.queues.iter().max_by_key(|queue| queue.waiting).filter(|queue| queue.waiting > 0)
     {
@@ -130,13 +130,14 @@ fn place(thread: &ThreadFacts) -> Option<String> {
     thread.call.map(ToString::to_string).or_else(|| thread.place.as_deref().map(super::text::clean_name))
 }
 
-/// Says how much CPU time all processes used, and in which time.
+/// Says how much CPU time all processes used, and in which time; nothing if that is not known.
 fn cpu(seen: &Examination, known: Known) -> String {
     let used = seen.processes.iter().filter_map(|process| process.used);
     let used: Duration = used.sum();
     match known.idle {
-        Some(idle) if used.is_zero() => format!("0 ms CPU in {}", took(idle + seen.between)),
-        _ => format!("{} ms CPU in {} ms", used.as_millis(), seen.between.as_millis()),
+        Some(idle) if used.is_zero() => format!(", 0 ms CPU in {}", took(idle + seen.between)),
+        _ if seen.between.is_zero() => String::new(),
+        _ => format!(", {} ms CPU in {} ms", used.as_millis(), seen.between.as_millis()),
     }
 }
 
@@ -208,6 +209,8 @@ mod tests {
         assert_eq!(said(&seen), "main thread waits in futex, 0 ms CPU in 100 ms");
         let known = Known { idle: Some(Duration::from_millis(8_950)), ..Known::default() };
         assert_eq!(telling(&seen, known), "main thread waits in futex, 0 ms CPU in 9.1 s");
+        let once = Examination { between: Duration::ZERO, ..seen.clone() };
+        assert_eq!(said(&once), "main thread waits in futex", "it was looked at once");
         seen.processes[0].used = Some(Duration::from_millis(30));
         assert_eq!(telling(&seen, known), "main thread waits in futex, 30 ms CPU in 100 ms", "it has moved");
         seen.processes[0].threads.push(ThreadFacts { state: RunState::Running, ..thread(813) });

@@ -158,8 +158,5 @@ pub fn examine(leader: Identity, _cgroup: Option<&Cgroup>, until: BootInstant) -
     Examination { processes, between: now().since(began), left_out, ..Examination::default() }
 }
 
-/// Does nothing: threads have no priority of their own here.
-pub fn yield_to_others() {}
-
 /// Both ends of stdout and stderr.
 pub type Both = [(Output, ServiceEnd); 2];

@@ -41,12 +41,6 @@ pub fn random_id() -> io::Result<String> {
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// Lowers the priority of the calling thread for good, so that what it does delays nobody.
-pub fn yield_to_others() {
-    // Without it the thread is only as important as the others.
-    let _ = rustix::process::setpriority_process(None, 19);
-}
-
 /// Makes orphans of services children of this process instead of init.
 pub fn subreaper() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)

@@ -46,7 +46,7 @@ pub use cgroup::{Cgroup, Cgroups, NoCgroups};
 pub use examine::examine;
 pub use host::{
     boot_id, instance_of, limit_number, listens, now, one_heap, raise_descriptor_limit, random_id,
-    reach_files_as, subreaper, trim_heap, trim_text, yield_to_others,
+    reach_files_as, subreaper, trim_heap, trim_text,
 };
 pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;

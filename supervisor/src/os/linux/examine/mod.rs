@@ -70,6 +70,9 @@ pub fn examine(leader: Identity, cgroup: Option<&Cgroup>, until: BootInstant) ->
         let rest = BETWEEN.saturating_sub(now().since(began)).min(until.since(now()));
         pipe::pause(rest);
         examination.between = walk.look_again(began);
+    } else {
+        let threads = walk.found.iter_mut().flat_map(|(_, process)| &mut process.threads);
+        threads.for_each(|thread| thread.used = None);
     }
     examination.left_out = walk.left_out.into_iter().collect();
     examination.processes = walk.found.into_iter().map(|(_, process)| process).collect();
