@@ -16,6 +16,10 @@ const MOST_IN_ALL: u64 = 16 * 1024 * 1024;
 
 /// Writes the evidence of a run, and removes the oldest files beyond the limits. The file is whole at any time.
 pub fn write(folder: &Path, service: &Name, incarnation: u64, text: &str) -> io::Result<()> {
+    // A home that was deleted is made anew with everything in it, and not by this.
+    if !folder.parent().is_some_and(Path::is_dir) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     os::own_dir(folder)?;
     let path = file_of(folder, service, incarnation);
     let new = path.with_extension("new");
@@ -106,6 +110,8 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let folder = home.path().join("evidence");
         assert_eq!(read(&folder, &name("web"), 0).expect("no folder yet"), None);
+        let lost = write(&folder.join("home/evidence"), &name("web"), 1, "x").expect_err("home is gone");
+        assert_eq!((lost.kind(), folder.exists()), (io::ErrorKind::NotFound, false));
         for (service, incarnation) in [("web", 9), ("web", 10), ("web.1", 50), ("web:1", 60)] {
             let text = format!("{service} {incarnation}");
             write(&folder, &name(service), incarnation, &text).expect("written");
