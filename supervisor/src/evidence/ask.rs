@@ -16,6 +16,9 @@ const MOST_OUTPUT: usize = 64 * 1024;
 /// How often an output of the service is looked at after a signal. What has not grown between two looks is complete.
 const LOOK: Duration = Duration::from_millis(150);
 
+/// How long the last output of a run takes into its log at most. The next run may write after that.
+const LAST: Duration = Duration::from_millis(50);
+
 /// How much longer than `timeout` a run goes on, so that what came in time is not lost.
 pub const SLACK: Duration = Duration::from_millis(250);
 
@@ -97,7 +100,11 @@ fn wait(
         late = rest.is_zero();
         match woken.recv_timeout(if hears { rest.min(LOOK) } else { rest }) {
             Ok(Wake::Ended) => runs = false,
-            Ok(Wake::Hurry) | Err(RecvTimeoutError::Disconnected) => late = true,
+            Ok(Wake::Hurry) | Err(RecvTimeoutError::Disconnected) => {
+                late = true;
+                // What a run wrote last is still on its way into the log. Nobody waits for this thread any more.
+                os::pipe::pause(LAST);
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if hears {
