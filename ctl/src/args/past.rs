@@ -20,6 +20,10 @@ pub(crate) struct Why {
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     #[arg(conflicts_with = "incarnation")]
     pub(crate) incident: u64,
+    /// What the run was doing before it was ended [default: the last run that
+    /// was judged]
+    #[arg(long, conflicts_with = "incident")]
+    pub(crate) evidence: bool,
 }
 
 #[derive(Debug, Group)]

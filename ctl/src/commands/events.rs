@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
 use proto::v1::watch_events_response::Next;
-use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
+use proto::v1::{Event, GetEvidenceRequest, GetTimelineRequest, WatchEventsRequest};
 use sereno_config::Selector;
 
 use crate::args::past;
@@ -14,12 +14,15 @@ use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::explain::not_one;
 use crate::render::time::day;
-use crate::render::why::{EventJson, Events, Why, event};
+use crate::render::why::{EventJson, Events, EvidenceJson, Why, event};
 use crate::render::{incidents, one_line};
 
 /// Shows the chain of causes of one restart.
 pub(super) async fn why(args: past::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
+    if args.evidence {
+        return evidence(args, &supervisor, out).await;
+    }
     let request = GetTimelineRequest {
         service: args.service.clone(),
         why: true,
@@ -64,6 +67,26 @@ pub(super) async fn why(args: past::Why, place: &Place, out: &mut Out) -> Result
         _ => {}
     }
     lines(&events, false, out)?;
+    Ok(Done::Well)
+}
+
+/// Shows what was seen of a run before it was ended.
+async fn evidence(args: past::Why, supervisor: &Supervisor, out: &mut Out) -> Result<Done, Failure> {
+    let past::Why { service, incarnation, .. } = args;
+    let request = GetEvidenceRequest { service: service.clone(), incarnation };
+    let found = supervisor.get_evidence(request).await?;
+    if out.json {
+        out.document(&EvidenceJson {
+            service: &service,
+            incarnation: found.incarnation,
+            evidence: &found.text,
+        })?;
+        return Ok(Done::Well);
+    }
+    for line in found.text.lines() {
+        let clean = one_line(line);
+        out.line(clean.trim_end())?;
+    }
     Ok(Done::Well)
 }
 

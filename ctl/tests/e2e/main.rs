@@ -21,6 +21,7 @@ mod completions;
 mod conformance;
 mod crash_loop;
 mod dependencies;
+mod evidence;
 mod flood;
 mod forged_marks;
 mod full_disk;

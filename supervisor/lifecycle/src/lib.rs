@@ -17,6 +17,9 @@
 //!   └─────────────────────┴──────────────────────────────────────────────┘  nothing of the run is left
 //! ```
 //!
+//! A run that was judged (asked, not ready, too much memory) is first examined: [`Action::Examine`] comes before
+//! [`Action::Terminate`], which follows with the answer, after a bounded time, or as soon as a person wants the end.
+//!
 //! | file | what it decides |
 //! |---|---|
 //! | [`boot_instant`] | the core's time: since boot, so that it can be written down |

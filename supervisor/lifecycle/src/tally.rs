@@ -259,6 +259,7 @@ mod tests {
             while let Some(action) = self.unit.poll(now) {
                 match action {
                     Action::Spawn(_) => self.unit.observe(now, Fact::Spawned),
+                    Action::Examine(_) => self.unit.observe(now, Fact::Examined),
                     Action::Drain => self.unit.observe(now, Fact::Drained),
                     Action::Sweep => {
                         self.tally.run_ended(self.unit.ends_because().expect("it has ended"), now);

@@ -31,6 +31,7 @@
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
 //! | `incidents` | when a service did not serve, and what mended it |
+//! | `examine` | what a run was doing when it was judged: taken before it is told to end |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
 //! | `log_files` | where the outputs of services are |
 //! | `reader` | answers from a home that nobody supervises |
@@ -48,6 +49,7 @@ mod diff;
 mod durable;
 mod events;
 mod evidence;
+mod examine;
 mod files;
 mod found;
 mod generation;
@@ -85,6 +87,7 @@ use tokio::sync::{mpsc, watch};
 use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
+use crate::evidence::{Evidence, Subject};
 use crate::journal::allowance::Allowances;
 use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
@@ -119,6 +122,10 @@ enum Happened {
     Scanned { wanted: BTreeSet<RunKey>, found: Vec<Marked> },
     /// Another process listens on a port that a run should listen on.
     Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
+    /// Evidence of a run that will be ended.
+    Evidence { of: RunKey, because: u64, subject: Arc<Subject>, evidence: Evidence },
+    /// What a command or a signal told besides of a run that will be ended.
+    Told { of: RunKey, incarnation: u64, told: String },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The outputs of a run that an earlier supervisor began are open, which took long.

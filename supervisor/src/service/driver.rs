@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sereno_config::{Ready, StopTo};
+use sereno_config::{MAIN_PID, Ready, StopTo};
 
 use super::plan::PlanError;
 use super::world::key;
@@ -12,7 +12,7 @@ use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, Wor
 use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::took;
-use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
+use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::Which;
 use crate::os::{self, Left, Process, Tree, signal};
 
@@ -146,10 +146,7 @@ impl Service {
     }
 
     /// Tells the run to end: by `stop.command` if there is one, else by the stop signal.
-    pub fn terminate(&mut self, world: &mut World, why: WhyEnd) {
-        if why == WhyEnd::NotReady {
-            self.tell(world, Kind::Decision, "not ready in time: restart".into());
-        }
+    pub fn terminate(&mut self, world: &mut World) {
         if let Some(argv) = self.stop_command() {
             match self.run_stop_command(world, &argv) {
                 Ok(()) => {
@@ -190,6 +187,25 @@ impl Service {
             (Some(run), _) => run.process.signal(number),
             (None, _) => Ok(()),
         }
+    }
+
+    /// Runs a command as the run itself is run: as its user, with its rights, in its cgroup and with its mark. It is told
+    /// the run's main process as `MAINPID`.
+    pub(super) fn run_beside(
+        &self,
+        world: &World,
+        argv: &[String],
+        out: &os::Handle,
+        err: &os::Handle,
+    ) -> Result<Process, StartFailure> {
+        let account = self.account().map_err(PlanError::from)?;
+        let caller = self.env_of_caller(world);
+        let mut extra = self.env.extra.clone();
+        extra.insert(MAIN_PID.into(), self.processes.pid().to_string());
+        let mut plan = Plan::of(&self.spec, account, argv, caller, &extra, &world.host)?;
+        let launch = plan.run(&world.instance, &self.name, self.unit.incarnation());
+        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        Ok(os::spawn(launch, &[os::borrow(&world.null), os::borrow(out), os::borrow(err)], cgroup, None)?)
     }
 
     /// Kills every process of the run.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | [`driver`] | performs the unit's actions: spawn, terminate, kill, drain, sweep |
+//! | `examined` | its run as evidence is taken of it, and what `stop.evidence` asks |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
@@ -21,6 +22,7 @@
 
 pub mod answers;
 pub mod driver;
+mod examined;
 mod failure;
 mod health;
 pub mod limits;

@@ -3,9 +3,7 @@
 use sereno_config::MAIN_PID;
 
 use super::driver::without_home;
-use super::plan::PlanError;
-use super::{Plan, Run, Service, StartFailure, World};
-use crate::os;
+use super::{Run, Service, StartFailure, World};
 
 impl Service {
     /// Returns the arguments of its `stop.command` for the current run; `None` if it has none.
@@ -16,17 +14,9 @@ impl Service {
 
     /// Starts the `stop.command` of the current run.
     pub(super) fn run_stop_command(&mut self, world: &World, argv: &[String]) -> Result<(), StartFailure> {
-        let account = self.account().map_err(PlanError::from)?;
-        let caller = self.env_of_caller(world);
-        let mut extra = self.env.extra.clone();
-        extra.insert(MAIN_PID.into(), self.processes.pid().to_string());
-        let mut plan = Plan::of(&self.spec, account, argv, caller, &extra, &world.host)?;
-        let incarnation = self.unit.incarnation();
         let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
-        let launch = plan.run(&world.instance, &self.name, incarnation);
-        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
+        let process = self.run_beside(world, argv, &out, &err)?;
+        let incarnation = self.unit.incarnation();
         self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) fn read(home: &Path, at: &Path) -> Result<Over, StartError> {
         let endpoint = Home::at(at).endpoint("supervisor");
         let listener = bind_all(&[endpoint], Access::default(), BindPolicy::FailFast)?;
         let context = api::ApiContext { sampler: Arc::default(), access: listener.access() };
-        let routes = api::routes(&handle, home.journal(), &shutdown, context);
+        let routes = api::routes(&handle, api::Folders::of(&home), &shutdown, context);
         drop(handle);
         tokio::spawn(reader.answer());
         let served = serve::serve(listener, routes, &api::SERVICES, shutdown, Duration::ZERO).await;

@@ -12,11 +12,12 @@ pub(super) struct Stat {
     state: u8,
     pub(super) parent: u32,
     pub(super) group: u32,
-    threads: u64,
+    pub(super) threads: u64,
     pub(super) start: u64,
     ticks: u64,
     pages: u64,
-    status: Option<i32>,
+    /// The status that `wait` will return, or the signal that stopped it; 0 if it may not be read.
+    pub(super) status: Option<i32>,
 }
 
 impl Stat {
@@ -47,7 +48,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&buffer[..length])
 }
 
-fn parse_stat(text: &[u8]) -> Option<Stat> {
+pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The command is in parentheses and may contain anything, including parentheses and spaces.
     let after = text.iter().rposition(|byte| *byte == b')')? + 2;
     let fields: Vec<&str> = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace().collect();
