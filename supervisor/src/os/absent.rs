@@ -20,6 +20,13 @@ const WHY: (&str, &str) = if cfg!(windows) {
     ("macOS has no cgroups", "macOS has no cgroups")
 };
 
+/// Returns how many processes a process and its descendants are, and their CPU time and memory as `usage_of` does.
+pub fn usage_of_tree(root: u32) -> (usize, f64, u64) {
+    let pids = descendants(root);
+    let (cpu, memory) = super::usage_of(&pids);
+    (pids.len(), cpu, memory)
+}
+
 /// Never exists: a run is a job on Windows. On macOS it is its group, its descendants, and the processes that carry its
 /// mark or hold its FIFOs.
 #[derive(Debug, Clone)]

@@ -91,14 +91,18 @@ pub(in crate::os) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let (mut all, mut text) = (Vec::new(), Vec::new());
     for thread in threads.flatten() {
-        text.clear();
-        if fs::File::open(thread.path().join("children")).and_then(|file| read_whole(file, &mut text)).is_ok()
-        {
-            let pids = text.split(u8::is_ascii_whitespace).filter_map(|pid| std::str::from_utf8(pid).ok());
-            all.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
-        }
+        children_of_thread(&thread.path().join("children"), &mut text, &mut all);
     }
     all
+}
+
+/// Adds the children that a thread has started, from the list at a path.
+fn children_of_thread(path: &std::path::Path, text: &mut Vec<u8>, all: &mut Vec<u32>) {
+    text.clear();
+    if fs::File::open(path).and_then(|file| read_whole(file, text)).is_ok() {
+        let pids = text.split(u8::is_ascii_whitespace).filter_map(|pid| std::str::from_utf8(pid).ok());
+        all.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
+    }
 }
 
 /// Reads a file of /proc to its end. The size of such a file is not known, so it is not asked for: most are empty.
@@ -133,11 +137,35 @@ pub fn descendants(root: u32) -> Vec<u32> {
 
 /// Returns CPU time in seconds and resident memory in bytes of a set of processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
-    #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
-    let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     pids.iter()
         .filter_map(|pid| stat(*pid))
         .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.memory()))
+}
+
+/// Returns how many processes a process and its descendants are, and their CPU time and memory as [`usage_of`] does. Each
+/// is looked up once; where a process has one thread, only the list of that thread's children is read.
+pub fn usage_of_tree(root: u32) -> (usize, f64, u64) {
+    let (mut waiting, mut text) = (vec![root], Vec::new());
+    let (mut count, mut cpu, mut memory) = (0, 0.0, 0);
+    while let Some(pid) = waiting.pop() {
+        let Some(stat) = stat(pid).filter(|stat| pid == root || !stat.is_zombie()) else { continue };
+        (count, cpu, memory) = (count + 1, cpu + seconds(stat.ticks), memory + stat.memory());
+        if stat.threads == 1 {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            children_of_thread(path.as_ref(), &mut text, &mut waiting);
+        } else {
+            waiting.extend(children(pid));
+        }
+    }
+    (count, cpu, memory)
+}
+
+fn seconds(ticks: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
+    let ticks = ticks as f64;
+    #[expect(clippy::cast_precision_loss, reason = "there are a few hundred ticks in a second")]
+    let in_a_second = rustix::param::clock_ticks_per_second() as f64;
+    ticks / in_a_second
 }
 
 /// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
