@@ -79,20 +79,20 @@ impl<'a> Backwards<'a> {
         }
         let Some((file, end)) = &mut self.open else { return Ok(None) };
         let begin = end.saturating_sub(BLOCK);
-        let mut bytes = vec![0; usize::try_from(*end - begin).unwrap_or(0)];
+        let length = *end - begin;
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + self.rest.len());
         file.seek(SeekFrom::Start(begin))?;
-        file.read_exact(&mut bytes)?;
+        file.take(length).read_to_end(&mut bytes)?;
         *end = begin;
         bytes.append(&mut self.rest);
         if begin == 0 {
             self.open = None;
-        } else {
-            // The first line is whole only together with the block before.
-            let whole = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-            let lines = bytes.split_off(whole);
-            self.rest = std::mem::replace(&mut bytes, lines);
+            return Ok(Some(self.events(&bytes)));
         }
-        Ok(Some(self.events(&bytes)))
+        // The first line is whole only together with the block before.
+        let whole = memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1);
+        self.rest = bytes[..whole].to_vec();
+        Ok(Some(self.events(&bytes[whole..])))
     }
 
     fn events(&self, bytes: &[u8]) -> VecDeque<Event> {

@@ -162,7 +162,7 @@ impl Manager {
                 self.restart_dependants(name, seq, now);
             }
             Note::Stable => {
-                world.dirty = true;
+                world.tell(service, Detail::Stable, service.story.began, "stable: the streak is over".into());
             }
             Note::NotReady(missing) => {
                 let message = format!("not ready within {}: no {missing}", words(service.spec.ready_timeout));
