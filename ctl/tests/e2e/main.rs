@@ -57,6 +57,7 @@ mod slow_peers;
 mod sockets;
 mod spared;
 mod stop;
+mod stuck_files;
 mod upgrade;
 mod watch;
 mod watchdog;

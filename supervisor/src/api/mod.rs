@@ -20,6 +20,7 @@ mod convert;
 mod detail;
 pub(crate) mod fuzz;
 mod incidents;
+mod inspect;
 mod journal;
 mod logs;
 mod operator;

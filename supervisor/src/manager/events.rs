@@ -227,6 +227,7 @@ impl Manager {
                     }
                 }
             }
+            Happened::Prepared(prepared) => self.prepared(prepared),
             Happened::Files(news) => self.files_changed(news, now),
             Happened::Seen(all) => self.seen(all),
             Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),

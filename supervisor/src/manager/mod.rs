@@ -26,6 +26,7 @@
 //! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
+//! | `prepared` | starts that wait for what another thread looks up |
 //! | `begin` | continuing from what an earlier supervisor left |
 //! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
 //! | `generation` | wakes the waiters for a change when the turn is over |
@@ -56,6 +57,7 @@ mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;
+mod prepared;
 mod reconcile;
 mod reload;
 mod restart_requests;
@@ -86,7 +88,7 @@ use crate::lifecycle::deps::Graph;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
 use crate::os::{self, Marked, Stranger};
-use crate::service::{Notification, Service, World};
+use crate::service::{Notification, Prepared, Service, World};
 use crate::watch::{News, Watches};
 
 use attachments::Attachment;
@@ -115,6 +117,8 @@ enum Happened {
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The outputs of a run that an earlier supervisor began are open, which took long.
     Opened { service: Name, incarnation: u64, both: Both },
+    /// What a command of a service needs was looked up.
+    Prepared(Prepared),
     /// The state is on disk, up to this record of the write-ahead log.
     Checkpointed { seq: u64, result: std::io::Result<()> },
 }
@@ -261,6 +265,10 @@ impl Manager {
             for _ in 0..BATCH {
                 let Some(Some(ended)) = self.exits.next().now_or_never() else { break };
                 self.process_ended(&ended);
+            }
+            for _ in 0..BATCH {
+                let Ok(happened) = self.happened.try_recv() else { break };
+                self.happened(happened);
             }
             for _ in 0..BATCH {
                 let Ok(command) = self.commands.try_recv() else { break };

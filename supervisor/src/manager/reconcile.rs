@@ -35,6 +35,7 @@ impl Manager {
             self.services.values_mut().for_each(|service| service.end_pause(now));
             self.look_at_times(now);
             self.look_at_pending(now);
+            self.look_at_preparations(now);
             self.stop_who_can_be_stopped(now);
             self.open_and_close_gates(now);
             if !self.reconcile(now, &mut spawns) {
@@ -89,18 +90,11 @@ impl Manager {
     }
 
     fn perform(&mut self, key: &RunKey, action: &Action, now: BootInstant) {
+        let answer = self.answer();
         let Self { services, world, .. } = self;
         let Some(service) = services.run_mut(key) else { return };
         match action {
-            Action::Spawn(incarnation) => {
-                let fact = service.spawn(world, *incarnation);
-                let spawned = matches!(fact, Fact::Spawned);
-                service.unit.observe(os::now(), fact);
-                if spawned {
-                    self.watch_exit(key);
-                    self.look_for_stranger(key);
-                }
-            }
+            Action::Spawn(incarnation) => self.spawn(key, *incarnation),
             Action::Terminate(why) => {
                 if let Err(error) = write_down_end(service, &mut world.wal, *why)
                     && matches!(why, WhyEnd::Restart | WhyEnd::Asked)
@@ -110,8 +104,7 @@ impl Manager {
                     world.tell(service, Kind::Decision, service.story.cause(), reason);
                     return service.unit.observe(now, Fact::NotTold);
                 }
-                service.terminate(world, *why);
-                self.watch_stopper(key);
+                service.terminate(world, *why, answer);
             }
             Action::Kill => service.kill(world),
             Action::Drain => self.drain(key, now),

@@ -5,6 +5,7 @@ use sereno_config::MAIN_PID;
 use super::driver::without_home;
 use super::plan::PlanError;
 use super::{Plan, Run, Service, StartFailure, World};
+use crate::journal::Kind;
 use crate::os;
 
 impl Service {
@@ -14,13 +15,21 @@ impl Service {
         Some(argv.iter().map(|argument| with_main_pid(argument, &pid)).collect())
     }
 
-    /// Starts the `stop.command` of the current run.
-    pub(super) fn run_stop_command(&mut self, world: &World, argv: &[String]) -> Result<(), StartFailure> {
-        let account = self.account().map_err(PlanError::from)?;
-        let caller = self.env_of_caller(world);
-        let mut extra = self.env.extra.clone();
-        extra.insert(MAIN_PID.into(), self.processes.pid().to_string());
-        let mut plan = Plan::of(&self.spec, account, argv, caller, &extra, &world.host)?;
+    /// Runs the `stop.command` of the current run with what was looked up; sends the stop signal if that fails.
+    pub fn run_stop_command(&mut self, world: &mut World, argv: &[String], plan: Result<Plan, PlanError>) {
+        let started = plan.map_err(StartFailure::from).and_then(|plan| self.start_stop_command(world, plan));
+        match started {
+            Ok(()) => {
+                self.tell(world, Kind::Signal, format!("runs {}", argv.join(" ")));
+            }
+            Err(error) => {
+                tracing::warn!(service = %self.name, "stop.command could not run: {error}");
+                self.signal_stop(world);
+            }
+        }
+    }
+
+    fn start_stop_command(&mut self, world: &World, mut plan: Plan) -> Result<(), StartFailure> {
         let incarnation = self.unit.incarnation();
         let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
         let launch = plan.run(&world.instance, &self.name, incarnation);
