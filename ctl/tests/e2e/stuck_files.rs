@@ -128,3 +128,47 @@ fn an_env_file_in_proc_is_not_read() {
     assert!(refused.code == 2 && refused.err.contains("lies on procfs"), "{}{}", refused.out, refused.err);
     system.down();
 }
+
+/// Has the root of a file system open that never answers: whoever looks at its open files waits.
+const SILENT: &str = r#"
+import os, sys, time
+os.open(sys.argv[1], os.O_PATH)
+open("silent", "w").close()
+time.sleep(1000)
+"#;
+
+#[test]
+fn a_process_that_can_not_be_looked_at_delays_no_stop() {
+    if !is_root() {
+        return;
+    }
+    let system = System::new("[services.app]\ncommand = \"sleep 1000\"\n").without_cgroups();
+    fs::create_dir(system.path("env")).expect("made");
+    let system = system.up_at_once();
+    system.until_state("app", "running");
+    let Some(stuck) = mount(&system.path("env")) else { return system.down() };
+    let mut silent = Command::new("python3");
+    silent.args(["-c", SILENT]).arg(system.path("env")).current_dir(system.path(""));
+    let mut silent = silent.spawn().expect("python runs");
+    eventually("it is silent", || system.path("silent").exists());
+
+    let supervisor = system.supervisor();
+    for _ in 0..3 {
+        let began = Instant::now();
+        system.ctl(&["stop", "app"]).succeeded();
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}\n{}", began.elapsed(), system.story());
+        system.ctl(&["start", "app"]).succeeded();
+    }
+    let log = String::from_utf8_lossy(&system.log("supervisor.log")).into_owned();
+    assert!(log.contains("can not be looked at"), "{log}");
+    let threads = || {
+        let tasks = fs::read_dir(format!("/proc/{supervisor}/task")).into_iter().flatten().flatten();
+        let names = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+        names.filter(|name| name == "look\n").count()
+    };
+    assert_eq!(threads(), 1, "threads that are stuck do not add up");
+    drop(stuck);
+    silent.kill().expect("killed");
+    silent.wait().expect("gone");
+    system.down();
+}

@@ -127,6 +127,7 @@ impl Manager {
             leaving: BTreeSet::new(),
             scan_wanted: BTreeSet::new(),
             scanning: false,
+            silent: super::silent::Again::default(),
             watches: Watches::default(),
             alarm: os::Alarm::default(),
             trial: None,
@@ -145,6 +146,7 @@ impl Manager {
             under_init: start.under_init,
         };
         manager.take_up(&found, start.wanted);
+        manager.look_again_later(found.silent);
         manager.kept = found.kept;
         // Connects only now that everything to keep has been named: an fd store drops what is not named.
         manager.world.fd_stores.connect_all();

@@ -29,6 +29,7 @@
 //! | `prepared` | starts that wait for what another thread looks up |
 //! | `begin` | continuing from what an earlier supervisor left |
 //! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
+//! | `silent` | processes that did not answer a scan are looked at again |
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
 //! | `incidents` | when a service did not serve, and what mended it |
@@ -63,6 +64,7 @@ mod reload;
 mod restart_requests;
 mod select;
 mod services;
+mod silent;
 mod times;
 mod upgrade;
 mod view;
@@ -87,7 +89,7 @@ use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
-use crate::os::{self, Marked, Stranger};
+use crate::os::{self, Scan, Stranger};
 use crate::service::{Notification, Prepared, Service, World};
 use crate::watch::{News, Watches};
 
@@ -110,7 +112,9 @@ enum Happened {
     /// Runs were examined for memory use and freezes.
     Seen(Vec<limits::Seen>),
     /// All processes of the host were scanned, for these services.
-    Scanned { wanted: BTreeSet<RunKey>, found: Vec<Marked> },
+    Scanned { wanted: BTreeSet<RunKey>, scan: Scan },
+    /// Processes that were silent in a scan were looked at again.
+    Judged(Scan),
     /// Another process listens on a port that a run should listen on.
     Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
     /// The last lines of a run that has ended, and the event of its end.
@@ -184,6 +188,8 @@ pub struct Manager {
     /// Runs that the next scan looks for, and whether a scan is under way.
     scan_wanted: BTreeSet<RunKey>,
     scanning: bool,
+    /// Processes that scans could not look at, and the look at them that follows.
+    silent: silent::Again,
     /// Watched files, which restart services when they change.
     watches: Watches,
     /// Wakes the loop at a wall-clock time.

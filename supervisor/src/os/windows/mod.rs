@@ -38,7 +38,7 @@ mod tree;
 mod usage;
 mod wait;
 
-pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits};
+pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits, scan_again};
 pub use super::alarm::Alarm;
 pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, listens, take_over};
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};
