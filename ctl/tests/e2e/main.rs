@@ -56,6 +56,7 @@ mod schedule;
 mod slow_peers;
 mod sockets;
 mod spared;
+mod spent_ports;
 mod stop;
 mod stuck_files;
 mod upgrade;
