@@ -148,6 +148,7 @@ impl Supervisor {
         remove_service("remove", RemoveServiceRequest) -> RemoveServiceResponse;
         get_timeline("events", GetTimelineRequest) -> GetTimelineResponse;
         get_incidents("incidents", GetIncidentsRequest) -> GetIncidentsResponse;
+        get_evidence("evidence", GetEvidenceRequest) -> GetEvidenceResponse;
         shutdown("down", ShutdownRequest) -> ShutdownResponse;
         upgrade("upgrade", UpgradeRequest) -> UpgradeResponse;
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proto::Endpoint;
 use proto::v1::Source;
 use sereno_config::{Config, Env, Located, Problems};
 
@@ -58,6 +59,12 @@ impl Place {
             note(&format!("{}: has errors (see \"ctl check\"); going on with defaults", file.display()));
         }
         Ok(Self { located, elsewhere: None, env })
+    }
+
+    /// Returns the same place with another supervisor and no monitors.
+    pub(crate) fn at(&self, supervisor: Endpoint) -> Self {
+        let located = Located { supervisor, monitors: Vec::new(), ..self.located.clone() };
+        Self { located, elsewhere: None, env: self.env.clone() }
     }
 
     /// Finds the file without printing anything, for use by a shell's completion.

@@ -96,6 +96,7 @@ impl Bench {
             self.facts += 1;
             let fact = match action {
                 Action::Spawn(_) => Fact::Spawned,
+                Action::Examine(_) => Fact::Examined,
                 Action::Terminate(_) | Action::Kill => Fact::Exited(Exit::Code(0)),
                 Action::Drain => Fact::Drained,
                 Action::Sweep => Fact::Swept,

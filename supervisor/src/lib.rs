@@ -5,15 +5,16 @@
 //!                             │  ├─ lifecycle: pure decisions
 //!                             │  ├─ service: spawn, stop, sweep
 //!                             │  └─ disk, journal: what survives
-//!                             ├─▶ logs, watch (threads of their own)
+//!                             ├─▶ logs, watch, evidence (threads of their own)
 //!                 clients ─▶ api (a thread of its own)
 //! ```
 //!
-//! Allowed dependencies: `lifecycle <- service <- manager <- api <- metrics <- start <- main`. [`lifecycle`] is pure, and
+//! Allowed dependencies: `lifecycle <- evidence <- service <- manager <- api <- metrics <- start <- main`. [`lifecycle`] is pure, and
 //! a crate of its own; [`os`] is the only module that names system calls, and the only one where `unsafe` is allowed.
 
 pub mod api;
 pub mod disk;
+pub mod evidence;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;

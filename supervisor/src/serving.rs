@@ -1,7 +1,6 @@
 //! The API's thread: bound before anything is adopted, serving once there is a manager.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use sereno_config::SupervisorTable;
 use sereno_runtime::Shutdown;
 use sereno_serve::{Access, BindPolicy, Page, bind_all, serve};
 
-use crate::api;
+use crate::api::{self, Folders};
 use crate::manager::Handle;
 use crate::manager::command::Command;
 use crate::metrics;
@@ -29,7 +28,7 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// The API's thread.
 pub(crate) struct Api {
     thread: thread::JoinHandle<()>,
-    go: mpsc::Sender<(Handle, PathBuf)>,
+    go: mpsc::Sender<(Handle, Folders)>,
 }
 
 impl Api {
@@ -40,7 +39,7 @@ impl Api {
         policy: BindPolicy,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let (go, going) = mpsc::channel::<(Handle, PathBuf)>();
+        let (go, going) = mpsc::channel::<(Handle, Folders)>();
         let (bound, is_bound) = mpsc::channel();
         let mut endpoints = vec![home.endpoint("supervisor")];
         endpoints.extend(table.listen.iter().cloned());
@@ -65,7 +64,7 @@ impl Api {
                 };
                 drop(bound.send(Ok(())));
                 // Ends silently only if the supervisor could not be built.
-                let Ok((manager, journal)) = going.recv() else { return };
+                let Ok((manager, folders)) = going.recv() else { return };
                 let ears = manager.clone();
                 // If the manager's queue is full, the log still has the line.
                 access.report(move |line| ears.try_tell(Command::Refused(line)));
@@ -75,7 +74,7 @@ impl Api {
                     let write = move || metrics::write(manager.clone(), eyes.clone(), tables.clone());
                     tokio::spawn(page.serve(metrics::SHEET, write, shutdown.clone()));
                 }
-                let routes = api::routes(&manager, journal, &shutdown, eyes);
+                let routes = api::routes(&manager, folders, &shutdown, eyes);
                 if let Err(error) = serve::serve(listener, routes, &api::SERVICES, shutdown, GRACE).await {
                     tracing::error!(%error, "serving failed");
                 }
@@ -90,9 +89,9 @@ impl Api {
     }
 
     /// Begins to answer requests.
-    pub(crate) fn serve(&self, manager: Handle, journal: PathBuf) {
+    pub(crate) fn serve(&self, manager: Handle, folders: Folders) {
         // Fails only if its thread has panicked; supervision continues without it.
-        if self.go.send((manager, journal)).is_err() {
+        if self.go.send((manager, folders)).is_err() {
             tracing::error!("the thread of the API is gone");
         }
     }

@@ -8,6 +8,8 @@ use proto::Name;
 use crate::disk::applied::About;
 use crate::incidents::outages::Availability;
 use crate::lifecycle::arbiter::Decision;
+use crate::lifecycle::check_runs::CheckRuns;
+use crate::lifecycle::tally::{HostTally, Restarts};
 use crate::lifecycle::{Exit, State};
 use crate::os::Cgroup;
 use crate::service::Reload;
@@ -36,6 +38,10 @@ pub struct View {
     pub monitors: Vec<MonitorView>,
     /// The guard, if this supervisor runs one.
     pub guard: Option<ServiceView>,
+    /// What is counted over all services.
+    pub tally: HostTally,
+    /// How many services have an open incident.
+    pub incidents_open: u64,
     /// Services in the order of their names.
     pub services: Vec<ServiceView>,
 }
@@ -87,6 +93,10 @@ pub struct ServiceView {
     pub incarnation: u64,
     /// The number of starts after the first.
     pub restarts: u64,
+    /// The same number, by cause.
+    pub restarts_by_cause: Restarts,
+    /// How long it was wanted up and not ready.
+    pub unready: Duration,
     /// The number of unstable runs in a row.
     pub streak: u32,
     /// How long the current run has been up.
@@ -138,6 +148,8 @@ pub struct CheckView {
     pub failures: u32,
     /// In how many of its last results they are counted; 0: in a row.
     pub window: u32,
+    /// How many of its checks ended how, over all runs.
+    pub runs: CheckRuns,
     /// The last report of it, and how long ago the reported check ended.
     pub report: Option<(Report, Duration)>,
 }

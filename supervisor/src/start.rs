@@ -1,6 +1,8 @@
 //! From arguments to a running supervisor: whatever can fail happens here, before anything is served.
 
 mod anew;
+mod args;
+mod read;
 mod supervise;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anew::HomeError;
-use clap::Parser;
+pub use args::Args;
 use sereno_config::Home;
 use sereno_config::home::OTHER_FILE;
 use sereno_config::{Config, Env, Problems, TrustError};
@@ -22,46 +24,12 @@ use crate::disk::applied::{self, Applied, OtherFile};
 use crate::disk::launch;
 use crate::guard;
 use crate::manager::command::{ConfigError, Source};
-use crate::manager::{self, Over, Start, Wanted};
+use crate::manager::{self, Over, Revived, Start, Wanted};
 use crate::os::{self, Cgroups, Lock, StoredFds};
 use crate::service::{TooFewDescriptors, sockets};
 
 /// How long to wait for another supervisor of this home to end.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-
-/// Keeps services up, for ever. Usually started by `ctl up`.
-#[derive(Debug, Parser)]
-#[command(name = "supervisor", version)]
-pub struct Args {
-    /// The file to run; without it the nearest sereno.toml from here upwards
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Run the file that was applied last in this home, instead of a sereno.toml
-    #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
-    pub resume: Option<PathBuf>,
-    /// Take up what is left in that home only to stop it
-    #[arg(long, requires = "resume")]
-    pub down: bool,
-    /// Only guard the supervisor of that home: start it again when it dies, keep its files open. A supervisor runs this
-    /// itself where no built-in monitor guards it
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "resume"])]
-    pub guard: Option<PathBuf>,
-    /// Only say whether this program could take over from the one that runs in this home
-    #[arg(long, value_name = "FOLDER", hide = true)]
-    pub check_state: Option<PathBuf>,
-    /// Descriptor of the lock, handed over by the image before this one
-    #[arg(long, value_name = "NUMBER", hide = true, requires = "resume")]
-    pub lock: Option<i32>,
-    /// A guard starts it again: the pid of the one that died
-    #[arg(long, value_name = "PID", hide = true, requires = "resume")]
-    pub revive: Option<u32>,
-    /// Run the file also where what another file started still runs in its home
-    #[arg(long, conflicts_with = "resume")]
-    pub replace: bool,
-    /// Leave the terminal's session: closing it is no news then
-    #[arg(long)]
-    pub detach: bool,
-}
 
 /// Why the supervisor does not run.
 #[derive(Debug, thiserror::Error)]
@@ -124,11 +92,8 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
     if args.lock.is_none() {
         os::close_inherited_files();
     }
-    if let Some(home) = &args.check_state {
-        return check_state(home);
-    }
-    if let Some(home) = &args.guard {
-        return guard::run(home).map(|()| Over::Kept);
+    if let Some(over) = other_work(args) {
+        return over;
     }
     if args.detach {
         os::detach();
@@ -209,6 +174,7 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         kept,
         wanted,
         under_init,
+        revived: args.revived_by.clone().map(|by| Revived { by, died: args.died }),
     };
     let root = start.home.root().to_path_buf();
     let (over, lost) = supervise::supervise(start, under_init, &mut locks)?;
@@ -223,6 +189,17 @@ pub fn run(args: &Args) -> Result<Over, StartError> {
         }
     }
     lost.map_or(Ok(over), |why| Err(StartError::HomeLost(root, why)))
+}
+
+/// Does what this program does besides supervising, if that is asked for.
+fn other_work(args: &Args) -> Option<Result<Over, StartError>> {
+    if let (Some(home), Some(at)) = (&args.read, &args.at) {
+        return Some(read::read(home, at));
+    }
+    if let Some(home) = &args.guard {
+        return Some(guard::run(home).map(|()| Over::Kept));
+    }
+    args.check_state.as_deref().map(check_state)
 }
 
 /// Executes the new program in this process; if that fails, executes the current program again.
@@ -362,7 +339,17 @@ fn instance(home: &Home) -> io::Result<String> {
             id
         }
     };
-    let name = os::instance_of(home.root(), &id)?;
+    named(home, &id)
+}
+
+/// Returns the name of a home that has one.
+fn instance_of(home: &Home) -> io::Result<String> {
+    let id = std::fs::read_to_string(home.state().join("instance"))?;
+    named(home, id.trim())
+}
+
+fn named(home: &Home, id: &str) -> io::Result<String> {
+    let name = os::instance_of(home.root(), id)?;
     let named = std::fs::read_to_string(named_path(home)).unwrap_or_default();
     Ok(match named.trim().split_once(' ') {
         Some((of, known)) if of == name => known.into(),

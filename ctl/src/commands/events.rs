@@ -4,22 +4,25 @@ use jiff::tz::TimeZone;
 use proto::UNARY_DEADLINE;
 use proto::time::unstamp;
 use proto::v1::watch_events_response::Next;
-use proto::v1::{Event, GetTimelineRequest, WatchEventsRequest};
+use proto::v1::{Event, GetEvidenceRequest, GetTimelineRequest, WatchEventsRequest};
 use sereno_config::Selector;
 
-use crate::args;
+use crate::args::past;
 use crate::client::{Supervisor, reconnect};
 use crate::failure::{Done, Failure, note};
 use crate::out::{Out, while_read};
 use crate::place::Place;
 use crate::render::explain::not_one;
 use crate::render::time::day;
-use crate::render::why::{EventJson, Events, Why, event};
+use crate::render::why::{EventJson, Events, EvidenceJson, Why, event};
 use crate::render::{incidents, one_line};
 
 /// Shows the chain of causes of one restart.
-pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) async fn why(args: past::Why, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
+    if args.evidence {
+        return evidence(args, &supervisor, out).await;
+    }
     let request = GetTimelineRequest {
         service: args.service.clone(),
         why: true,
@@ -49,7 +52,10 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
     let service = one_line(&args.service);
     // A first run has no restart to explain, only its start.
     let first = |event: &Event| event.incarnation <= 1 && event.kind != "exit";
+    let is_supervisor = args.service == "supervisor";
     match args.incarnation {
+        0 if is_supervisor && events.is_empty() => out.line("the supervisor has not died so far")?,
+        _ if is_supervisor => {}
         0 if incident.is_some() => {}
         0 if events.is_empty() => out.line(&format!("{service} has not been restarted yet"))?,
         0 if events.iter().all(first) => {
@@ -61,6 +67,26 @@ pub(super) async fn why(args: args::Why, place: &Place, out: &mut Out) -> Result
         _ => {}
     }
     lines(&events, false, out)?;
+    Ok(Done::Well)
+}
+
+/// Shows what was seen of a run before it was ended.
+async fn evidence(args: past::Why, supervisor: &Supervisor, out: &mut Out) -> Result<Done, Failure> {
+    let past::Why { service, incarnation, .. } = args;
+    let request = GetEvidenceRequest { service: service.clone(), incarnation };
+    let found = supervisor.get_evidence(request).await?;
+    if out.json {
+        out.document(&EvidenceJson {
+            service: &service,
+            incarnation: found.incarnation,
+            evidence: &found.text,
+        })?;
+        return Ok(Done::Well);
+    }
+    for line in found.text.lines() {
+        let clean = one_line(line);
+        out.line(clean.trim_end())?;
+    }
     Ok(Done::Well)
 }
 
@@ -76,7 +102,7 @@ async fn must_exist(name: &str, supervisor: &Supervisor) -> Result<(), Failure> 
 }
 
 /// Shows the last events of the journal, and new ones if wanted.
-pub(super) async fn journal(args: args::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
+pub(super) async fn journal(args: past::Events, place: &Place, out: &mut Out) -> Result<Done, Failure> {
     let supervisor = Supervisor::connect(&place.located.supervisor).await?;
     let service = args.service.unwrap_or_default();
     let request = GetTimelineRequest {
@@ -115,8 +141,16 @@ async fn follow(
     out: &mut Out,
 ) -> Result<Done, Failure> {
     let selector = Selector::new(service);
+    out.flush()?;
     loop {
-        let mut feed = supervisor.watch_events(WatchEventsRequest { from: next }).await?;
+        let mut feed = match supervisor.watch_events(WatchEventsRequest { from: next }).await {
+            Ok(feed) => feed,
+            Err(Failure::NoSupervisor { .. }) => {
+                supervisor = reconnect(&place.located.supervisor).await?;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         loop {
             out.flush()?;
             match feed.next().await {

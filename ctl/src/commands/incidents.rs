@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use proto::time::to_wire;
 use proto::v1::GetIncidentsRequest;
 
-use crate::args::Incidents;
+use crate::args::past::Incidents;
 use crate::client::Supervisor;
 use crate::failure::{Done, Failure};
 use crate::out::Out;

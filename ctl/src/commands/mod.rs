@@ -24,6 +24,7 @@ mod added;
 mod config;
 mod context;
 mod describe;
+mod disk;
 mod doctor;
 mod down;
 mod events;
@@ -48,7 +49,7 @@ pub(crate) use status::gather;
 
 use crate::args::{Args, Command};
 use crate::complete;
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Failure, note};
 use crate::out::Out;
 use crate::place::Place;
 
@@ -75,6 +76,11 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
             "{verb} works only on the supervisor's own machine, and {endpoint} is meant (by {by}); -f names a file here"
         )));
     }
+    let reading = if reads_only(&args.command) { disk::instead_of_supervisor(place).await } else { None };
+    if reading.is_some() {
+        note("the supervisor is not running; read from disk");
+    }
+    let place = reading.as_ref().map_or(place, |reading| &reading.place);
     let done = match args.command {
         Command::Up(up) => up::run(&up, place, out).await,
         Command::Down(down) => down::run(down.keep_services, place, out).await,
@@ -115,6 +121,17 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Done, Failure> {
         | Command::Reference => Ok(Done::Well),
     };
     done.map_err(|failure| hinted(failure, place))
+}
+
+/// Returns whether a command only tells what has happened, which is also known where no supervisor runs.
+fn reads_only(command: &Command) -> bool {
+    match command {
+        Command::Logs(logs) => !logs.follow,
+        Command::Events(events) => !events.follow,
+        Command::Describe(describe) => describe.service != "supervisor",
+        Command::Why(_) | Command::Incidents(_) => true,
+        _ => false,
+    }
 }
 
 /// Returns the name of a command that can not be used remotely, because it reads or writes files of the

@@ -183,7 +183,7 @@ impl Newcomer {
 }
 
 /// Finds the program beside this one, or else in `PATH`.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     let own = std::env::current_exe().and_then(std::fs::canonicalize).ok();
     own.and_then(|own| Some(own.parent()?.join(&name))).filter(|path| path.is_file()).unwrap_or(name.into())

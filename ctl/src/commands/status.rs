@@ -6,6 +6,7 @@ use proto::{Endpoint, Name};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::disk;
 use crate::args::StatusArgs;
 use crate::client::{STATUS_DEADLINE, StatusFeed, Supervisor, monitor_status};
 use crate::failure::{Done, Failure};
@@ -27,6 +28,9 @@ pub(super) async fn run(args: &StatusArgs, place: &Place, out: &mut Out) -> Resu
     let mut view = gather(place, out.json).await?;
     if view.supervisor.is_ok() {
         view.select(&args.services)?;
+    } else if let Some(reading) = disk::instead_of_supervisor(place).await {
+        view.services = gather(&reading.place, false).await?.services;
+        view.services.retain(|service| service.pid.is_some());
     }
     if out.json {
         out.document(&json::status(&view))?;

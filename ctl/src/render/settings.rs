@@ -205,12 +205,16 @@ fn stop(service: &Service) -> String {
         StopTo::Group => "its group",
         StopTo::Main => "its main process",
     };
-    let first = stop.command.as_ref().map(|argv| {
-        let argv: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
-        format!("{}, then ", argv.join(" "))
-    });
+    let typed = |argv: &Vec<String>| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let first = stop.command.as_ref().map(|argv| format!("{}, then ", typed(argv)));
     let (first, timeout) = (first.unwrap_or_default(), written(stop.timeout));
-    format!("{first}{} to {to}, SIGKILL to all after {timeout}", stop.signal)
+    let evidence = stop.evidence.as_ref().map(|asked| {
+        let asked_by: Vec<String> =
+            asked.command.as_ref().map(typed).into_iter().chain(asked.signal.clone()).collect();
+        format!("; evidence by {} within {}", asked_by.join(" and "), written(asked.timeout))
+    });
+    let evidence = evidence.unwrap_or_default();
+    format!("{first}{} to {to}, SIGKILL to all after {timeout}{evidence}", stop.signal)
 }
 
 #[cfg(test)]

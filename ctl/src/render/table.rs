@@ -35,7 +35,8 @@ pub(crate) fn status(view: &View, look: Look) -> String {
     rows.push(supervisor(view));
     rows.extend(view.monitors.iter().map(monitor));
     rows.extend(view.daemons.iter().map(daemon));
-    if view.supervisor.is_ok() {
+    // Without a supervisor: what still runs.
+    if view.supervisor.is_ok() || !view.services.is_empty() {
         let mut services = heading(titles("SERVICE", "CHECKS"));
         services.cells[0][0].0.insert(0, '\n');
         rows.push(services);

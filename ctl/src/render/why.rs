@@ -24,7 +24,9 @@ pub(crate) fn event(event: &Event, named: bool, zone: &TimeZone, look: Look) -> 
         _ => PLAIN,
     };
     line.push_str(&look.paint(style, &one_line(&event.message)));
-    for more in event.evidence.lines().map(one_line) {
+    // What a run was doing fills pages, and its message tells most: `why --evidence` shows the rest.
+    let below = if event.kind == "evidence" { "" } else { &event.evidence };
+    for more in below.lines().map(one_line) {
         let text = more.trim();
         let written = matches!(event.kind.as_str(), "exit" | "output");
         // A service's output is always shown. A monitor's evidence (`status 503`, `body {…}`) is left out
@@ -57,6 +59,14 @@ impl<'a> Why<'a> {
             incident: incident.map(IncidentJson::new),
         }
     }
+}
+
+/// JSON of `why --evidence`; its fields are part of the contract.
+#[derive(Serialize)]
+pub(crate) struct EvidenceJson<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) incarnation: u64,
+    pub(crate) evidence: &'a str,
 }
 
 /// JSON of one event; its fields are part of the contract.
@@ -154,6 +164,14 @@ mod tests {
             event(&link, true, &TimeZone::UTC, LOOK),
             "12:00:00.0  health-monitor  backend: health failed 3 of 3: 503\n    body: sick [2J"
         );
+    }
+
+    #[test]
+    fn what_a_run_was_doing_is_one_line() {
+        let mut seen = at(0, "supervisor", "evidence", "all 4 threads stopped by SIGSTOP");
+        seen.evidence = "backend (incarnation 4)\npid 812\n".into();
+        let line = "12:00:00.0  supervisor      all 4 threads stopped by SIGSTOP";
+        assert_eq!(event(&seen, false, &TimeZone::UTC, LOOK), line);
     }
 
     #[test]

@@ -116,3 +116,19 @@ async fn what_ctl_says_of_itself() {
     assert_eq!(world.ctl(&format!("man {}", pages.display())).await.code, Some(0));
     assert!(pages.join("ctl.1").is_file() && pages.join("ctl-import-pm2.1").is_file());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_was_doing_is_shown_in_full_and_safely() {
+    let world = World::with(status(&[service("web", ServiceState::Running, 5)]));
+    let answer = world.ctl("why --evidence web").await;
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    let text = "web (incarnation 4): its only thread stopped by SIGSTOP\n\npid 7 [2J (web)\n";
+    assert_eq!(answer.stdout, text);
+    let answer = world.ctl("why --evidence web --incarnation 9 --json").await;
+    let json: Value = serde_json::from_str(&answer.stdout).expect("JSON and nothing else");
+    assert_eq!((&json["service"], &json["incarnation"]), (&"web".into(), &9.into()), "{json}");
+    assert!(json["evidence"].as_str().is_some_and(|text| text.contains("SIGSTOP")), "{json}");
+    let answer = world.ctl("why --evidence db").await;
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("no evidence is kept of db"), "{}", answer.stderr);
+}

@@ -224,8 +224,22 @@ impl Supervisor for Fake {
         self.note(format!("timeline {} why={} limit={}", request.service, request.why, request.limit));
         Ok(Response::new(GetTimelineResponse {
             more: false,
+            incident: None,
             events: self.script.lock().expect("the script").events.clone(),
         }))
+    }
+    async fn get_incidents(&self, request: Request<GetIncidentsRequest>) -> Answered<GetIncidentsResponse> {
+        let request = request.into_inner();
+        self.note(format!("incidents {} limit={}", request.selectors.join(" "), request.limit));
+        Ok(Response::new(GetIncidentsResponse::default()))
+    }
+    async fn get_evidence(&self, request: Request<GetEvidenceRequest>) -> Answered<GetEvidenceResponse> {
+        let GetEvidenceRequest { service, incarnation } = request.into_inner();
+        if service != "web" {
+            return Err(tonic::Status::not_found(format!("no evidence is kept of {service}")));
+        }
+        let text = "web (incarnation 4): its only thread stopped by SIGSTOP\n\npid 7\x1b[2J (web)\n".into();
+        Ok(Response::new(GetEvidenceResponse { incarnation: incarnation.max(4), text }))
     }
     async fn read_logs(&self, request: Request<ReadLogsRequest>) -> Answered<Self::ReadLogsStream> {
         let request = request.into_inner();

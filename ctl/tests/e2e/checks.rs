@@ -17,7 +17,7 @@ fn demo(port: u16) -> System {
     .up()
 }
 
-fn get(port: u16, path: &str) {
+pub(crate) fn get(port: u16, path: &str) {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");

@@ -33,7 +33,10 @@ fn scrape(port: u16) -> BTreeMap<String, f64> {
             current = name.into();
         } else {
             let (what, value) = line.rsplit_once(' ').expect("a value");
-            assert_eq!(what.split('{').next(), Some(&*current), "a sample stands under its family");
+            let name = what.split('{').next().unwrap_or_default();
+            let of_histogram =
+                ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(name == current || of_histogram == Some(&*current), "{name} stands under {current}");
             let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
             assert!(samples.insert(what.to_owned(), value).is_none(), "{what} stands twice");
         }
@@ -66,7 +69,10 @@ fn what_prometheus_reads_changes_with_what_happens() {
     for (what, value) in [
         (r#"sereno_service_up{service="web:0"}"#, 1.0),
         (r#"sereno_service_state{service="web:1",state="running"}"#, 1.0),
-        (r#"sereno_restarts_total{service="web:0"}"#, 0.0),
+        (r#"sereno_restarts_total{service="web:0",cause="exit"}"#, 0.0),
+        ("sereno_recovery_seconds_count", 0.0),
+        ("sereno_incidents_open", 0.0),
+        (r#"sereno_decisions_total{answer="report_only"}"#, 0.0),
         (r#"sereno_processes{service="web:0"}"#, 1.0),
         (r#"sereno_monitor_attached{monitor="health-monitor",kind="http"}"#, 1.0),
         ("sereno_unbound_endpoints", 0.0),
@@ -77,15 +83,73 @@ fn what_prometheus_reads_changes_with_what_happens() {
     kill(before.pid(), "KILL");
     system.until_restarted(&before);
     page.answer("503 sick\r\n\r\n");
-    eventually("a restart is counted", || is(r#"sereno_restarts_total{service="web:0"}"#, 1.0));
+    let exits = r#"sereno_restarts_total{service="web:0",cause="exit"}"#;
+    eventually("a restart is counted", || is(exits, 1.0));
+    eventually("and that it is ready again", || {
+        is("sereno_recovery_seconds_count", 1.0) && is("sereno_incidents_open", 0.0)
+    });
     eventually("how it ended", || is(r#"sereno_last_exit_code{service="web:0"}"#, 137.0));
     eventually("it fails", || is(failing, 1.0) && is(passing, 0.0));
     let all = ask(port, "GET /metrics");
     assert!(!all.contains("hunter2") && all.contains("sereno_memory_bytes"), "{all}");
     assert!(ask(port, "GET /").starts_with("HTTP/1.1 404"));
     assert!(ask(port, "POST /metrics").starts_with("HTTP/1.1 405"));
+    let (head, whole) = (ask(port, "HEAD /metrics"), all.split_once("\r\n\r\n").expect("a head").0);
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "no body: {head}");
+    let type_of = |head: &str| head.lines().find(|line| line.starts_with("content-type")).map(str::to_owned);
+    assert_eq!(type_of(&head), type_of(whole));
+    let unready = scrape(port)[r#"sereno_unready_seconds_total{service="web:0"}"#];
+    assert!(unready > 0.0, "it was away for a moment");
+    system.ctl(&["restart", "web:0"]).succeeded();
     system.ctl(&["upgrade"]).succeeded();
-    eventually("after an upgrade", || is(r#"sereno_restarts_total{service="web:0"}"#, 1.0));
+    for (what, value) in [
+        (exits, 1.0),
+        (r#"sereno_restarts_total{service="web:0",cause="requested"}"#, 1.0),
+        ("sereno_recovery_seconds_bucket{le=\"3600\"}", 1.0),
+        ("sereno_recovery_seconds_count", 1.0),
+    ] {
+        eventually("counts go on over an upgrade", || is(what, value));
+    }
+    assert!(scrape(port)[r#"sereno_unready_seconds_total{service="web:0"}"#] >= unready);
+    kill(system.supervisor(), "KILL");
+    eventually("a crash ends the times, not the restarts", || {
+        is(exits, 1.0) && is("sereno_recovery_seconds_count", 0.0)
+    });
+}
+
+#[test]
+fn an_incident_is_open_from_the_failed_check_until_it_is_ready_again() {
+    let (page, port) = (Page::serve(), free_port());
+    let _system = System::new(&format!(
+        r#"
+        [supervisor]
+        metrics = "127.0.0.1:{port}"
+        [services.web]
+        command = "sleep 1000"
+        restart = {{ max_wait = "100ms", max = 1000 }}
+        health = {{ url = "http://127.0.0.1:{}/", interval = "100ms", failures = 2 }}
+        "#,
+        page.port
+    ))
+    .up();
+    let value = |what: &str| scrape(port).get(what).copied().unwrap_or(-1.0);
+    eventually("it is ready", || value(r#"sereno_service_up{service="web"}"#) > 0.0);
+    assert!(value("sereno_incidents_open") == 0.0 && value("sereno_recovery_seconds_count") == 0.0);
+    page.answer("503 sick\r\n\r\n");
+    eventually("open", || value("sereno_incidents_open") > 0.0);
+    for (what, at_least) in [
+        (r#"sereno_check_runs_total{service="web",check="health",kind="http",result="failed"}"#, 2.0),
+        (r#"sereno_check_runs_total{service="web",check="health",kind="http",result="passed"}"#, 1.0),
+        (r#"sereno_restarts_total{service="web",cause="unhealthy"}"#, 1.0),
+        (r#"sereno_decisions_total{answer="accepted"}"#, 1.0),
+        (r#"sereno_unready_seconds_total{service="web"}"#, 0.01),
+    ] {
+        eventually(what, || value(what) >= at_least);
+    }
+    assert!(value("sereno_incidents_open") > 0.0 && value("sereno_recovery_seconds_count") == 0.0);
+    page.answer("200 OK\r\n\r\n");
+    eventually("closed", || value("sereno_incidents_open") == 0.0);
+    assert!(value("sereno_recovery_seconds_count") > 0.0 && value("sereno_recovery_seconds_sum") > 0.1);
 }
 
 #[test]

@@ -120,13 +120,14 @@ impl System {
         })
     }
 
-    /// The messages of `ctl why`.
+    /// The messages of `ctl why`, but for the evidence: on a busy machine it comes too late for the chain.
     pub(crate) fn why(&self, name: &str) -> Vec<String> {
         let answer = self.ctl(&["why", name, "--json"]);
         let value: Value = serde_json::from_str(&answer.out).unwrap_or(Value::Null);
         let events = value["events"].as_array().cloned().unwrap_or_default();
         events
             .iter()
+            .filter(|event| event["kind"] != "evidence")
             .map(|event| format!("{}: {}", text(&event["source"]), text(&event["message"])))
             .collect()
     }

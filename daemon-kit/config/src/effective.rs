@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proto::Name;
 
+use super::evidence::AskedEvidence;
 use super::keys::{self, Keys};
 use super::problem::Scope;
 use super::tree::{Node, Table, Value};
@@ -88,6 +89,13 @@ fn service(scope: &Scope<'_>, mut node: Node, env: &Env) -> Node {
 }
 
 fn expand_service(scope: &Scope<'_>, table: &mut Table, env: &Env) {
+    // `${PID}` is replaced when the command is run.
+    let ask = evidence(table).and_then(|evidence| evidence.remove("command")).map(|mut command| {
+        let mut env = env.clone();
+        env.insert("PID".into(), AskedEvidence::PID.into());
+        expand::node(scope, &mut command, &env);
+        command
+    });
     for (key, node) in table.iter_mut().filter(|(key, _)| *key != "shell") {
         let stop = (key == "stop").then(|| node.table_mut()).flatten();
         let command = stop.and_then(|stop| stop.remove(STOP_COMMAND));
@@ -97,6 +105,14 @@ fn expand_service(scope: &Scope<'_>, table: &mut Table, env: &Env) {
             stop.insert(STOP_COMMAND.into(), command);
         }
     }
+    if let (Some(command), Some(evidence)) = (ask, evidence(table)) {
+        evidence.insert("command".into(), command);
+    }
+}
+
+/// Returns the table `stop.evidence` of a service.
+fn evidence(service: &mut Table) -> Option<&mut Table> {
+    service.get_mut("stop")?.table_mut()?.get_mut("evidence")?.table_mut()
 }
 
 /// Reports the keys of a table that are not in the list.

@@ -52,6 +52,11 @@ impl Home {
         self.root.join("journal")
     }
 
+    /// Returns the folder of what was seen of runs before they were ended, for nobody but its owner.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
+    }
+
     /// Returns the folder of the logs of services and daemons.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")

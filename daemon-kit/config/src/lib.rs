@@ -20,7 +20,7 @@
 //! | `effective`, `expand`, `instances` | overlays, `[defaults]`, short forms, `${…}`, absolute paths; also the applied file |
 //! | `reader`, `value`, `net` | one table; one value |
 //! | `endpoints` | where daemons listen, and how they show who they are |
-//! | `service`, `restart`, `ready`, `check`, `watchdog`, `watch`, `schedule`, `daemons` | the tables, one by one |
+//! | `service`, `restart`, `ready`, `check`, `watchdog`, `evidence`, `watch`, `schedule`, `daemons` | the tables, one by one |
 //! | [`cron`] | a line of cron, and when it comes next |
 //! | `cross` | rules between services |
 //! | `selector` | which services a command applies to |
@@ -40,6 +40,7 @@ mod daemons;
 mod effective;
 mod endpoints;
 mod environ;
+mod evidence;
 mod expand;
 mod find;
 pub mod fuzz;
@@ -74,6 +75,7 @@ pub use capability::CAPABILITIES;
 pub use cron::{Cron, CronError};
 pub use daemons::{GUARD, daemon_table};
 pub use environ::{EnvError, service_env};
+pub use evidence::AskedEvidence;
 pub use expand::MAIN_PID;
 pub use find::{Located, find, locate, read};
 pub use holder::{dead_holder, dead_holder_at, never_runs_again};

@@ -269,6 +269,8 @@ pub struct Stop {
     pub timeout: Duration,
     /// Command that is run before the signal is sent.
     pub command: Option<Vec<String>>,
+    /// What is asked of a run before it is ended because it was judged.
+    pub evidence: Option<super::AskedEvidence>,
 }
 
 /// The processes that get the stop signal: `stop.to`.

@@ -15,7 +15,7 @@ use super::problem::{Scope, Wrong};
 use super::reader::Reader;
 use super::tree::{Node, Value};
 use super::value::{self, argv, choice, filled, flag};
-use super::{ready, restart, schedule, watch, watchdog};
+use super::{evidence, ready, restart, schedule, watch, watchdog};
 
 impl Service {
     /// Creates a service with default settings.
@@ -228,6 +228,7 @@ fn stop(stop: &Reader<'_>) -> Stop {
         to: stop.choice("to", &STOP_TO),
         timeout: stop.duration("timeout"),
         command: stop.opt("command", argv),
+        evidence: stop.sub("evidence").map(|table| evidence::read(&table)),
     }
 }
 

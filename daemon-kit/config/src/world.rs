@@ -87,6 +87,8 @@ impl World<'_> {
                 &service.cwd,
                 path,
             );
+            let evidence = service.stop.evidence.as_ref().and_then(|evidence| evidence.command.as_deref());
+            self.program("stop.evidence.command", evidence.unwrap_or_default(), &service.cwd, path);
             for (id, check) in &service.checks {
                 if let CheckSpec::Exec { argv, cwd, env: own } = &check.spec {
                     let path = environ::path_of(own).or(path);

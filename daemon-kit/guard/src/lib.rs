@@ -35,7 +35,7 @@ mod patience;
 #[cfg(unix)]
 mod unix;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 
@@ -55,6 +55,27 @@ const TAKES_LOCK: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Interval of checks while there is nothing to do.
 const NOW_AND_THEN: Duration = Duration::from_secs(1);
+
+/// The death of a supervisor, as the next one is told of it.
+#[derive(Debug)]
+struct Death {
+    pid: u32,
+    /// When it was noticed; `None` if it died before this guard looked.
+    at: Option<SystemTime>,
+    /// The guard that noticed.
+    by: String,
+}
+
+impl Death {
+    /// Returns the arguments of the next supervisor.
+    fn args(&self) -> Vec<String> {
+        let mut args = vec!["--revive".into(), self.pid.to_string(), "--revived-by".into(), self.by.clone()];
+        if let Some(since) = self.at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+            args.extend(["--died".into(), since.as_millis().to_string()]);
+        }
+        args
+    }
+}
 
 /// A guard of the supervisor of one home.
 #[derive(Debug)]
@@ -109,10 +130,11 @@ impl Guard {
                 Holder::Alive(supervisor) => {
                     let dead = supervisor.pid();
                     let life = supervisor.watch(&self.home).await;
+                    let died = self.death(dead, Some(SystemTime::now()));
                     wait = patience.after(life);
-                    self.revive(dead, wait).await;
+                    self.revive(died, wait).await;
                 }
-                Holder::Dead(dead) => self.revive(dead, wait).await,
+                Holder::Dead(dead) => self.revive(self.death(dead, None), wait).await,
                 Holder::Unknown(why) => {
                     tracing::debug!("nobody to guard: {why}");
                     sleep(NOW_AND_THEN).await;
@@ -125,8 +147,13 @@ impl Guard {
         }
     }
 
+    fn death(&self, pid: u32, at: Option<SystemTime>) -> Death {
+        Death { pid, at, by: self.name.clone() }
+    }
+
     /// Starts another supervisor after the dead one. Returns when one is running or the attempt has failed.
-    async fn revive(&self, dead: u32, wait: Duration) {
+    async fn revive(&self, death: Death, wait: Duration) {
+        let dead = death.pid;
         let launch = match Launch::read(&self.home) {
             Ok(launch) if launch.is_guarded() => launch,
             Ok(_) => return sleep(NOW_AND_THEN).await,
@@ -143,7 +170,7 @@ impl Guard {
         tracing::warn!(pid = dead, "the supervisor died: starting it again");
         let began = Instant::now();
         let home = self.home.root().to_path_buf();
-        let started = tokio::task::spawn_blocking(move || os::start(&launch, &home, dead)).await;
+        let started = tokio::task::spawn_blocking(move || os::start(&launch, &home, &death)).await;
         match started {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return tracing::error!(%error, "the supervisor could not be started"),

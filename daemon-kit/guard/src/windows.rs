@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use winsafe::guard::CloseHandleGuard;
 use winsafe::{HPROCESS, SysResult, co};
 
+use super::Death;
 use super::launch::Launch;
 use super::life::HolderError;
 
@@ -90,14 +91,14 @@ fn is_held(lock: &Path) -> io::Result<bool> {
 }
 
 /// Starts a supervisor outside of this guard's job, so that it does not end with the guard. Does not wait for it.
-pub(super) fn start(launch: &Launch, home: &Path, dead: u32) -> io::Result<()> {
+pub(super) fn start(launch: &Launch, home: &Path, death: &Death) -> io::Result<()> {
     const DETACHED_PROCESS: u32 = 0x0000_0008;
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
     const CREATE_BREAKAWAY_FROM_JOB: u32 = 0x0100_0000;
     #[expect(clippy::disallowed_methods, reason = "the one process that a guard starts is the supervisor")]
     let mut command = Command::new(&launch.program);
     let folder = if launch.cwd.is_dir() { launch.cwd.clone() } else { PathBuf::from(home) };
-    command.arg("--resume").arg(home).arg("--revive").arg(dead.to_string()).current_dir(folder);
+    command.arg("--resume").arg(home).args(death.args()).current_dir(folder);
     // The supervisor closes the handles that it inherits from this process.
     command.arg("--detach");
     command.env_clear().envs(launch.env.iter().filter(|(name, _)| Launch::hands_on(name)));

@@ -7,7 +7,7 @@ use proto::time::to_wire;
 use proto::{bounds, v1};
 use tokio::time::Instant;
 
-use super::flip::State;
+use super::flip::{Runs, State};
 use super::probe::Verdict;
 use super::target::Key;
 
@@ -20,6 +20,8 @@ pub(super) struct Snapshot {
     pub(super) news: u64,
     /// Reason why current measurements can not be trusted, if any.
     pub(super) blind: Option<String>,
+    /// How often the supervisor wants a report although there is no news, if it does.
+    pub(super) report_every: Option<Duration>,
     /// Sorted by key.
     pub(super) rows: Vec<Row>,
 }
@@ -38,6 +40,7 @@ pub(super) struct View {
     pub(super) incarnation: u64,
     pub(super) state: State,
     pub(super) failures: u32,
+    pub(super) runs: Runs,
     pub(super) latency: Duration,
     /// Time from the beginning of the last check to that of the next one; zero before the first.
     pub(super) every: Duration,
@@ -53,7 +56,8 @@ impl View {
     pub(super) fn unknown(key: Key, incarnation: u64, detail: String) -> Self {
         let verdict = Verdict { detail, ..Verdict::default() };
         let (failures, latency, every, asks) = (0, Duration::ZERO, Duration::ZERO, 0);
-        Self { key, incarnation, state: State::Unknown, failures, latency, every, ended: None, verdict, asks }
+        let (state, runs, ended) = (State::Unknown, Runs::default(), None);
+        Self { key, incarnation, state, failures, runs, latency, every, ended, verdict, asks }
     }
 
     pub(super) fn to_wire(&self, now: Instant) -> v1::CheckResult {
@@ -74,6 +78,8 @@ impl View {
             foreign: self.verdict.foreign,
             stalled: self.verdict.stalled,
             every: self.ended.map(|_| to_wire(self.every)),
+            passed: self.runs.passed,
+            failed: self.runs.failed,
         }
     }
 

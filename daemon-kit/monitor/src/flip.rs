@@ -54,6 +54,13 @@ impl Change {
     }
 }
 
+/// How many checks of an incarnation ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Runs {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+}
+
 /// Counts the results of one check of one incarnation.
 #[derive(Debug, Clone)]
 pub(super) struct Flip {
@@ -67,6 +74,7 @@ pub(super) struct Flip {
     forgiven: u32,
     failed_in_row: u32,
     passed_in_row: u32,
+    runs: Runs,
     /// The last `window` results, true for a failure; empty where failures are counted in a row.
     window: VecDeque<bool>,
 }
@@ -84,12 +92,18 @@ impl Flip {
             forgiven: 0,
             failed_in_row: 0,
             passed_in_row: 0,
+            runs: Runs::default(),
             window: VecDeque::new(),
         }
     }
 
     pub(super) fn state(&self) -> State {
         self.state
+    }
+
+    /// Returns how many checks ended how, of all that count.
+    pub(super) fn runs(&self) -> Runs {
+        self.runs
     }
 
     /// Returns the number of failures for display: 0 after a success.
@@ -108,6 +122,10 @@ impl Flip {
             return None;
         }
         let before = (self.state, self.last);
+        match seen {
+            Seen::Pass => self.runs.passed += 1,
+            Seen::Fail | Seen::SurelyFail => self.runs.failed += 1,
+        }
         match seen {
             Seen::Pass => self.pass(),
             Seen::Fail if !self.passed && begun < self.counts_from => {
@@ -222,7 +240,11 @@ mod tests {
             ("a window is not left while it is full of failures", rule(3, 5, 1), 0, ".xxx...", "...FFF."),
             ("sure at once, even in the start period", rule(3, 0, 1), 100, "!.", "F."),
         ] {
-            assert_eq!(play(rule, start_period, results).0, states, "{what}: {results}");
+            let (drawn, flip) = play(rule, start_period, results);
+            assert_eq!(drawn, states, "{what}: {results}");
+            let passed = results.matches('.').count() as u64;
+            let runs = Runs { passed, failed: results.len() as u64 - passed };
+            assert_eq!(flip.runs(), runs, "{what}: every check is counted");
         }
     }
 

@@ -19,6 +19,8 @@ use super::target::{Key, Target, key};
 
 /// Length of the queues of commands and of check results; a sender waits while its queue is full.
 const QUEUE: usize = 64;
+/// The shortest time between two reports without news, whatever the supervisor asks for.
+const MOST_OFTEN: Duration = Duration::from_secs(1);
 /// How many callers may wait for one check.
 const WAITERS: usize = 16;
 
@@ -81,6 +83,7 @@ pub(super) fn registry<P: Probe>(
         board,
         entries: BTreeMap::new(),
         generations: BTreeMap::new(),
+        report_every: None,
         instance: String::new(),
         epoch: 0,
         news: 0,
@@ -99,6 +102,8 @@ pub(super) struct TargetRegistry<P> {
     board: watch::Sender<Arc<Snapshot>>,
     entries: BTreeMap<Key, Entry>,
     generations: BTreeMap<&'static str, u64>,
+    /// How often the supervisor wants a report although there is no news, if it does.
+    report_every: Option<Duration>,
     instance: String,
     epoch: u64,
     news: u64,
@@ -161,6 +166,7 @@ impl<P: Probe> TargetRegistry<P> {
             self.instance = wire.instance;
         }
         self.generations.insert(kind, wire.generation);
+        self.report_every = proto::time::lenient(wire.report_every).map(|every| every.max(MOST_OFTEN));
         let (mut old, others): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.entries).into_iter().partition(|(_, entry)| entry.kind == kind);
         self.entries = others;
@@ -306,6 +312,7 @@ impl<P: Probe> TargetRegistry<P> {
             // The supervisor has one generation counter for all kinds, so the highest value is the newest set.
             generation: self.generations.values().copied().max().unwrap_or(0),
             news: self.news,
+            report_every: self.report_every,
             blind: self.blind.as_ref().map(|(_, reason)| reason.clone()),
             rows: self.entries.values().map(|entry| entry.row.clone()).collect(),
         }));

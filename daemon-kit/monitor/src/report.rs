@@ -25,13 +25,16 @@ impl Reported {
         match self.last {
             None => true,
             Some((news, _)) if news != board.news => true,
-            Some((_, at)) => board.any_starting() && now >= at + REPORT_WHILE_STARTING,
+            Some(_) => self.next(board).is_some_and(|at| now >= at),
         }
     }
 
     /// Returns when the next report is due if nothing changes.
     pub(super) fn next(&self, board: &Snapshot) -> Option<Instant> {
-        self.last.filter(|_| board.any_starting()).map(|(_, at)| at + REPORT_WHILE_STARTING)
+        let starting = board.any_starting().then_some(REPORT_WHILE_STARTING);
+        let counted = board.report_every.filter(|_| !board.rows.is_empty());
+        let every = starting.into_iter().chain(counted).min()?;
+        self.last.map(|(_, at)| at + every)
     }
 
     /// Notes that a report was sent.
@@ -184,6 +187,14 @@ mod tests {
         assert!(!reported.is_due(&board, now + REPORT_WHILE_STARTING - Duration::from_millis(1)));
         assert!(reported.is_due(&board, now + REPORT_WHILE_STARTING));
         assert_eq!(reported.next(&board), Some(now + REPORT_WHILE_STARTING));
+        board.rows[0].starting = false;
+        let every = REPORT_WHILE_STARTING * 5;
+        board.report_every = Some(every);
+        assert_eq!(reported.next(&board), Some(now + every), "somebody counts checks");
+        assert!(!reported.is_due(&board, now + every - Duration::from_millis(1)));
+        assert!(reported.is_due(&board, now + every));
+        board.rows.clear();
+        assert_eq!(reported.next(&board), None, "there is nothing to count");
     }
 
     #[test]

@@ -273,6 +273,7 @@ impl<C: Check> Watch<C> {
             incarnation: target.incarnation,
             state: self.flip.state(),
             failures: self.flip.failures(),
+            runs: self.flip.runs(),
             latency,
             every,
             ended: Some(ended),

@@ -103,8 +103,12 @@ impl Scene {
 
     async fn set_of(&mut self, instance: &str, targets: Vec<v1::Target>) {
         self.generation += 1;
-        let wire =
-            v1::WatchTargetsResponse { instance: instance.into(), generation: self.generation, targets };
+        let wire = v1::WatchTargetsResponse {
+            instance: instance.into(),
+            generation: self.generation,
+            targets,
+            report_every: None,
+        };
         self.registry.replace(Set { kind: "fake", received: Instant::now(), wire }).await;
     }
 

@@ -116,9 +116,10 @@ fn refusal<B>(request: &Request<B>, path: &str) -> Option<Response<String>> {
     if request.uri().path() != path {
         return Some(said(StatusCode::NOT_FOUND, &format!("there is nothing but {path}")));
     }
-    if request.method() != Method::GET {
-        let mut refusal = said(StatusCode::METHOD_NOT_ALLOWED, "it can only be read (GET)");
-        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    // The answer to HEAD is that to GET; hyper leaves its body out.
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = said(StatusCode::METHOD_NOT_ALLOWED, "it can only be read (GET, HEAD)");
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Some(refusal);
     }
     None
@@ -158,6 +159,7 @@ mod tests {
             assert_eq!(judged("GET", "/metrics", host), None, "{host}");
         }
         assert_eq!(judged("GET", "/metrics?x=1", "localhost"), None);
+        assert_eq!(judged("HEAD", "/metrics", "localhost"), None);
         assert_eq!(judged("GET", "/metrics", "evil.example:7611"), Some(403));
         assert_eq!(judged("GET", "/", "localhost"), Some(404));
         assert_eq!(judged("POST", "/metrics", "localhost"), Some(405));

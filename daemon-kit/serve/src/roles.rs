@@ -9,6 +9,7 @@ pub const ROWS: &[(&str, &str, Role)] = &[
     ("sereno.v1.Supervisor", "WatchStatus", Viewer),
     ("sereno.v1.Supervisor", "GetTimeline", Viewer),
     ("sereno.v1.Supervisor", "GetIncidents", Viewer),
+    ("sereno.v1.Supervisor", "GetEvidence", Viewer),
     ("sereno.v1.Supervisor", "WatchEvents", Viewer),
     ("sereno.v1.Supervisor", "ReadLogs", Viewer),
     ("sereno.v1.Supervisor", "Start", Operator),

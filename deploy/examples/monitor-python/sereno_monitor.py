@@ -34,6 +34,7 @@ class Check:
         before = self.ended and (seen.state, seen.failures > 0)
         self.ended, self.ever, self.passes = now(), self.ever or good, self.passes + 1 if good else 0
         seen.detail, seen.failures = said.encode()[:300].decode(errors="ignore"), 0 if good else seen.failures + 1
+        seen.passed, seen.failed = seen.passed + good, seen.failed + (not good)
         seen.latency.FromNanoseconds(int((self.ended - begun) * 1e9))
         self.window.append(not good and (self.ever or begun >= self.received + seconds(self.target.start_period)))
         if not good and sum(self.window) >= self.target.failures:
@@ -47,7 +48,7 @@ class Check:
 class Monitor(api_rpc.MonitorServicer):
     def __init__(self, kind, probe):
         self.probe, self.begun, self.task = probe, now(), asyncio.create_task(self.attach())
-        self.checks, self.generation, self.news, self.turn = {}, 0, 0, asyncio.Future()
+        self.checks, self.generation, self.news, self.turn, self.every = {}, 0, 0, asyncio.Future(), None
         self.me = dict(monitor=os.environ.get("SERENO_MONITOR", kind), session=f"{random.getrandbits(64):016x}")
         self.program = dict(monitor=self.me["monitor"], kind=kind, version="1", pid=os.getpid())
         self.link = dict(supervisor=os.environ["SERENO_SUPERVISOR"], attached=False, last_error="")
@@ -60,6 +61,7 @@ class Monitor(api_rpc.MonitorServicer):
     def take(self, wire):
         """A new set of targets: the same check of the same run goes on counting, all else begins anew."""
         known, self.checks, self.generation = self.checks, {}, wire.generation
+        self.every = max(1, seconds(wire.report_every)) if wire.HasField("report_every") else None
         for target in wire.targets:
             same = pb.Target.FromString(target.SerializeToString())
             same.pid, same.starting, same.report_only = 0, False, False
@@ -93,7 +95,8 @@ class Monitor(api_rpc.MonitorServicer):
                 self.take(await (sets.__anext__() if told is None else coming))
                 self.link["attached"], coming = True, asyncio.ensure_future(sets.__anext__())
             turn, starting = self.turn, any(check.target.starting for check in self.checks.values())
-            if told != self.news or starting and now() - at >= 2:
+            every = 2 if starting else self.every
+            if told != self.news or every and now() - at >= every:
                 told, at = self.news, now()
                 report = pb.ReportHealthRequest(generation=self.generation, results=self.results(), **self.me)
                 await arbiter.ReportHealth(report, timeout=5)
@@ -104,7 +107,7 @@ class Monitor(api_rpc.MonitorServicer):
                     answer = await arbiter.RequestRestart(ask, timeout=5)
                     check.not_before = now() + (1e9 if answer.decision in SETTLED else seconds(answer.retry_after))
                 check.asks = False
-            left = max(0, at + 2 - now()) if starting else None
+            left = max(0, at + every - now()) if every else None
             await asyncio.wait([turn, coming], timeout=left, return_when="FIRST_COMPLETED")
 
     async def GetMonitorStatus(self, request, context):

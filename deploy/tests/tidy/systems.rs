@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::reading::{Source, Token, is_trial, judge, rust, tokens};
 
 /// Where a program may ask which system it is for. Tests and benches aside, each says why it may.
-const SYSTEMS: [(&str, &str); 17] = [
+const SYSTEMS: [(&str, &str); 18] = [
     ("supervisor/src/os/", "the one module that names system calls: a file for each system"),
     ("daemon-kit/serve/src/", "an endpoint is a socket here and a pipe there"),
     ("daemon-kit/connect/src/dial.rs", "an endpoint is a socket here and a pipe there"),
@@ -28,6 +28,7 @@ const SYSTEMS: [(&str, &str); 17] = [
     ),
     ("health-monitor/src/shim.rs", "there are shims only where a check may have other rights, on Unix"),
     ("port-monitor/src/lib.rs", "picks the table of sockets of this system"),
+    ("ctl/src/commands/disk.rs", "a folder that only its owner may enter is made with a mode here"),
     ("ctl/src/commands/spawn.rs", "how a program is let go of"),
     ("ctl/src/out.rs", "the reader of a pipe that is gone is an event here and none there"),
     ("deploy/src/", "what the demo can do to itself; what is tried on Linux only"),

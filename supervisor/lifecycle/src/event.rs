@@ -25,6 +25,14 @@ pub enum WhyEnd {
     Overdue,
 }
 
+impl WhyEnd {
+    /// Returns whether evidence is taken before the run is told to end: it was judged, and somebody will ask what it was
+    /// doing.
+    pub fn wants_evidence(self) -> bool {
+        matches!(self, Self::Asked | Self::NotReady | Self::Memory)
+    }
+}
+
 /// A request of a person, or of the supervisor's own rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
@@ -67,6 +75,10 @@ pub enum Fact {
     Hindered(String),
     /// The run was not told to end after all: the record that must come first could not be written.
     NotTold,
+    /// Taking the evidence goes on for this long.
+    Examining(Duration),
+    /// The evidence is taken, or there will be none.
+    Examined,
     /// The leader has ended.
     Exited(Exit),
     /// The kernel killed it because it used more memory than it may.
@@ -94,6 +106,9 @@ pub enum Fact {
 pub enum Action {
     /// Start a process as this incarnation; answer with `Spawned`, `SpawnFailed` or `Hindered`.
     Spawn(u64),
+    /// Take evidence of what the run is doing; answer with `Examined`, or with `NotTold` if the run is not told to end.
+    /// The next action follows at the latest after [`EXAMINATION`](super::unit::EXAMINATION).
+    Examine(WhyEnd),
     /// Tell the run to end; answer with `NotTold` if that is not done.
     Terminate(WhyEnd),
     /// Kill every process of the run.

@@ -17,6 +17,9 @@
 //!   └─────────────────────┴──────────────────────────────────────────────┘  nothing of the run is left
 //! ```
 //!
+//! A run that was judged (asked, not ready, too much memory) is first examined: [`Action::Examine`] comes before
+//! [`Action::Terminate`], which follows with the answer, after a bounded time, or as soon as a person wants the end.
+//!
 //! | file | what it decides |
 //! |---|---|
 //! | [`boot_instant`] | the core's time: since boot, so that it can be written down |
@@ -29,17 +32,23 @@
 //! | [`arbiter`] | the answer to a request for a restart |
 //! | [`case`] | that request, and the facts that the answer depends on |
 //! | [`watchdog`] | whether a living run is frozen |
+//! | [`recovery`] | how long a service did not serve |
+//! | [`check_runs`] | how many checks ended how |
+//! | [`tally`] | what is counted for the metrics |
 
 #![forbid(unsafe_code)]
 
 pub mod arbiter;
 pub mod boot_instant;
 pub mod case;
+pub mod check_runs;
 pub mod deps;
 pub mod event;
 pub mod policy;
 pub mod ready;
+pub mod recovery;
 pub mod saved;
+pub mod tally;
 pub mod unit;
 pub mod watchdog;
 

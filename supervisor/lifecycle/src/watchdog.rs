@@ -45,6 +45,12 @@ impl Watch {
         self.looked = now;
     }
 
+    /// Returns for how long it used no CPU time until the last look; `None` if it was looked at once at most.
+    pub fn idle(&self) -> Option<Duration> {
+        let idle = self.looked.since(self.moved);
+        (self.used.is_some() && !idle.is_zero()).then_some(idle)
+    }
+
     /// Returns why it counts as frozen; `None` if it does not. `evidence` is what shows that work is waiting.
     pub fn judge(&self, rules: &Watchdog, evidence: Option<&str>) -> Option<String> {
         let (idle, silent) = (self.looked.since(self.moved), self.looked.since(self.said));

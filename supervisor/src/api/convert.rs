@@ -169,6 +169,7 @@ fn result(
         foreign: report.foreign,
         stalled: report.stalled,
         every: Some(to_wire(report.every)),
+        ..v1::CheckResult::default()
     }
 }
 

@@ -9,8 +9,8 @@ use proto::v1::event::Detail as Wire;
 use super::convert::decision;
 use crate::journal::{Began, Detail, MonitorState};
 
-fn milliseconds(number: u64) -> Option<prost_types::Duration> {
-    Some(to_wire(Duration::from_millis(number)))
+fn milliseconds(number: u64) -> prost_types::Duration {
+    to_wire(Duration::from_millis(number))
 }
 
 fn state(passing: Option<bool>) -> i32 {
@@ -22,13 +22,13 @@ pub(super) fn detail(detail: Detail) -> Wire {
     match detail {
         Detail::Started { pid } => Wire::Started(v1::RunStarted { pid }),
         Detail::Adopted { pid } => Wire::Adopted(v1::RunAdopted { pid }),
-        Detail::Ready { after } => Wire::Ready(v1::RunReady { after: milliseconds(after) }),
+        Detail::Ready { after } => Wire::Ready(v1::RunReady { after: Some(milliseconds(after)) }),
         Detail::Stable => Wire::Stable(v1::RunStable {}),
         Detail::Ended { code, signal, out_of_memory, after, told } => Wire::Ended(v1::RunEnded {
             code,
             signal: signal.unwrap_or_default(),
             out_of_memory,
-            after: milliseconds(after),
+            after: Some(milliseconds(after)),
             told,
         }),
         Detail::NotStarted { reason } => Wire::NotStarted(v1::RunNotStarted { reason }),
@@ -65,19 +65,24 @@ pub(super) fn detail(detail: Detail) -> Wire {
             Wire::Monitor(v1::MonitorChanged { monitor: name, state: state.into() })
         }
         Detail::Brake { on } => Wire::Brake(v1::BrakeChanged { on }),
-        Detail::Supervisor { pid, began } => {
+        Detail::Supervisor { pid, began, by, unsupervised } => {
             let how = match began {
                 Began::Started => v1::supervisor_began::How::Started,
                 Began::Revived => v1::supervisor_began::How::Revived,
                 Began::Upgraded => v1::supervisor_began::How::Upgraded,
             };
-            Wire::Supervisor(v1::SupervisorBegan { pid, how: how.into() })
+            Wire::Supervisor(v1::SupervisorBegan {
+                pid,
+                how: how.into(),
+                revived_by: by.unwrap_or_default(),
+                unsupervised: unsupervised.map(milliseconds),
+            })
         }
         Detail::Refused => Wire::Refused(v1::Refused {}),
         Detail::Evidence => Wire::EvidenceTaken(v1::EvidenceTaken {}),
         Detail::IncidentOpened { incident } => Wire::IncidentOpened(v1::IncidentOpened { incident }),
         Detail::IncidentClosed { incident, down } => {
-            Wire::IncidentClosed(v1::IncidentClosed { incident, downtime: milliseconds(down) })
+            Wire::IncidentClosed(v1::IncidentClosed { incident, downtime: Some(milliseconds(down)) })
         }
     }
 }

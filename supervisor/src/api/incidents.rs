@@ -26,7 +26,7 @@ pub(super) async fn all(manager: &Handle, journal: &Path) -> Result<Vec<Incident
     read.map_err(|error| Status::internal(format!("reading the incidents failed: {error}")))
 }
 
-/// Answers `GetIncidents`.
+/// Answers a request for incidents.
 pub(super) async fn incidents(
     request: v1::GetIncidentsRequest,
     manager: &Handle,
@@ -74,7 +74,7 @@ pub(super) fn wire(incident: &Incident, now: u64) -> v1::Incident {
         acted: incident.acted.map(time),
         healed: incident.healed.map(time),
         downtime: Some(to_wire(incident.downtime(now))),
-        cause_kind: incident.cause.kind.word().into(),
+        cause_kind: incident.cause.kind().into(),
         cause: bounds::cut(incident.cause.text.clone(), 1024),
         cause_incident: incident.cause.incident.unwrap_or(0),
         first_run: incident.first_run,

@@ -10,11 +10,17 @@ use tonic::Status;
 use super::{convert, incidents, pages};
 use crate::incidents::{Incident, wall};
 use crate::journal::read::{Follower, Next, newest};
-use crate::journal::{Event, Kind, chain};
+use crate::journal::{Began, Detail, Event, Kind, chain};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Unwritten};
 
-/// Answers `GetTimeline`.
+/// The name by which the supervisor itself is asked for.
+const SUPERVISOR: &str = "supervisor";
+
+/// How many of its deaths are told.
+const DEATHS: usize = 20;
+
+/// Answers a request for events.
 pub(super) async fn timeline(
     request: v1::GetTimelineRequest,
     manager: &Handle,
@@ -53,22 +59,27 @@ fn why(
     unwritten: Vec<Event>,
 ) -> (Vec<Event>, Option<Incident>) {
     let v1::GetTimelineRequest { service, incarnation, before, incident, .. } = request;
+    if service == SUPERVISOR {
+        let is_death =
+            |event: &Event| matches!(event.detail, Some(Detail::Supervisor { began: Began::Revived, .. }));
+        return (newest(folder, is_death, DEATHS, *before), None);
+    }
     let mut own = incidents.iter().filter(|of| of.service == *service).rev();
     let (mut events, told) = if *incident != 0 {
         let of_number = own.find(|of| of.id == *incident);
         (of_number.map_or_else(Vec::new, |of| chain::around(folder, of.id, service)), of_number)
     } else {
         let chain = chain::chain(folder, service, *incarnation, unwritten);
-        let began = |event: &&Event| event.kind == Kind::Start;
-        let start = chain.iter().rfind(began).map_or(0, |start| start.seq);
-        match own.next().filter(|_| *incarnation == 0) {
+        let is_milestone = |event: &&Event| matches!(event.kind, Kind::Start | Kind::Exit | Kind::GiveUp);
+        let last_change = chain.iter().rfind(is_milestone).map_or(0, |event| event.time);
+        // Whether the restart is what was done about the incident.
+        let is_of = |of: &Incident| of.noticed <= last_change && of.healed.is_none_or(|at| last_change <= at);
+        match own.next() {
+            Some(last) if is_of(last) && *incarnation == 0 => (chain, Some(last)),
             // Nothing was started since: it healed by itself, or is open.
-            Some(last)
-                if last.id > start && last.restarts == 0 && !chain.iter().any(|of| of.seq > last.id) =>
-            {
+            Some(last) if last.noticed > last_change && *incarnation == 0 => {
                 (chain::around(folder, last.id, service), Some(last))
             }
-            Some(last) if chain.iter().any(|of| of.seq >= last.id) || last.id > start => (chain, Some(last)),
             _ => {
                 let of_run = |of: &&Incident| of.restarts > 0 && of.last_run == *incarnation;
                 (chain, incidents.iter().filter(|of| of.service == *service).find(of_run))

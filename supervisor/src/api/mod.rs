@@ -7,6 +7,7 @@
 //! | `incidents` | `GetIncidents`, from their file |
 //! | `journal` | `GetTimeline` and `WatchEvents`, from the files |
 //! | `logs` | `ReadLogs`, from the files |
+//! | `evidence` | `GetEvidence`, from the files |
 //! | `convert`, `detail` | domain types to wire types |
 //! | `targets` | the same for what monitors watch |
 //! | `pages` | answers that do not fit into a single message |
@@ -18,6 +19,7 @@
 mod arbiter;
 mod convert;
 mod detail;
+mod evidence;
 pub(crate) mod fuzz;
 mod incidents;
 mod inspect;
@@ -29,11 +31,13 @@ mod requests;
 mod targets;
 pub(crate) mod usage;
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use proto::v1::arbiter_server::ArbiterServer;
 use proto::v1::supervisor_server::SupervisorServer;
+use sereno_config::Home;
 use sereno_runtime::Shutdown;
 use sereno_serve::{Access, Caller};
 use tokio_stream::Stream;
@@ -58,14 +62,24 @@ pub(crate) struct ApiContext {
     pub(crate) access: Arc<Access>,
 }
 
+/// The folders that answers are read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    /// The folder of the journal.
+    pub(crate) journal: PathBuf,
+    /// The folder of the evidence.
+    pub(crate) evidence: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn of(home: &Home) -> Self {
+        Self { journal: home.journal(), evidence: home.evidence() }
+    }
+}
+
 /// Returns the routes of all services.
-pub(crate) fn routes(
-    manager: &Handle,
-    journal: std::path::PathBuf,
-    shutdown: &Shutdown,
-    eyes: ApiContext,
-) -> Routes {
-    let operator = operator::Operator::new(manager.clone(), journal, shutdown.clone(), eyes);
+pub(crate) fn routes(manager: &Handle, folders: Folders, shutdown: &Shutdown, eyes: ApiContext) -> Routes {
+    let operator = operator::Operator::new(manager.clone(), folders, shutdown.clone(), eyes);
     let arbiter = arbiter::Arbiter::new(manager.clone(), shutdown.clone());
     let limit = proto::MAX_MESSAGE;
     Routes::new(

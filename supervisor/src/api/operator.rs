@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, ApiContext, convert, incidents, inspect, journal, logs, pages, requests, who};
+use super::{
+    Answers, ApiContext, Folders, convert, evidence, incidents, inspect, journal, logs, pages, requests, who,
+};
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
 use crate::os::signal;
@@ -22,14 +24,14 @@ const TOGETHER: Duration = Duration::from_millis(5);
 
 pub(super) struct Operator {
     manager: Handle,
-    journal: PathBuf,
+    folders: Folders,
     shutdown: Shutdown,
     eyes: ApiContext,
 }
 
 impl Operator {
-    pub(super) fn new(manager: Handle, journal: PathBuf, shutdown: Shutdown, eyes: ApiContext) -> Self {
-        Self { manager, journal, shutdown, eyes }
+    pub(super) fn new(manager: Handle, folders: Folders, shutdown: Shutdown, eyes: ApiContext) -> Self {
+        Self { manager, folders, shutdown, eyes }
     }
 
     async fn operate(
@@ -247,7 +249,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetTimelineRequest>,
     ) -> Result<Response<v1::GetTimelineResponse>, Status> {
-        let events = journal::timeline(request.into_inner(), &self.manager, &self.journal).await?;
+        let events = journal::timeline(request.into_inner(), &self.manager, &self.folders.journal).await?;
         Ok(Response::new(events))
     }
 
@@ -255,8 +257,15 @@ impl v1::supervisor_server::Supervisor for Operator {
         &self,
         request: Request<v1::GetIncidentsRequest>,
     ) -> Result<Response<v1::GetIncidentsResponse>, Status> {
-        let found = incidents::incidents(request.into_inner(), &self.manager, &self.journal).await?;
+        let found = incidents::incidents(request.into_inner(), &self.manager, &self.folders.journal).await?;
         Ok(Response::new(found))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<v1::GetEvidenceRequest>,
+    ) -> Result<Response<v1::GetEvidenceResponse>, Status> {
+        evidence::get(self.folders.evidence.clone(), request.into_inner()).await.map(Response::new)
     }
 
     async fn watch_events(
@@ -264,7 +273,7 @@ impl v1::supervisor_server::Supervisor for Operator {
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let from = request.into_inner().from;
-        let events = journal::Events::new(from, &self.manager, self.journal.clone()).await?;
+        let events = journal::Events::new(from, &self.manager, self.folders.journal.clone()).await?;
         let stream = futures_util::stream::unfold(events, journal::Events::next);
         Ok(Response::new(self.shutdown.end(stream).boxed()))
     }

@@ -9,6 +9,7 @@ use tonic::Status;
 use crate::logs::{Place, Which};
 use sereno_serve::Caller;
 
+use crate::lifecycle::check_runs::CheckRuns;
 use crate::manager::command::{
     Ask, CheckResult, ConfigError, Evidence, Hello, MonitorError, NewService, PortOwner, Report, Selection,
     Source, Speaker,
@@ -130,6 +131,7 @@ fn result(wire: &v1::CheckResult) -> Result<CheckResult, Status> {
         foreign: wire.foreign,
         stalled: wire.stalled,
         every: duration("results.every", wire.every)?,
+        runs: CheckRuns { passed: wire.passed, failed: wire.failed },
     })
 }
 

@@ -15,6 +15,7 @@ pub(super) fn targets(set: TargetSet) -> v1::WatchTargetsResponse {
         instance: set.instance,
         generation: set.generation,
         targets: set.targets.into_iter().map(target).collect(),
+        report_every: set.report_every.map(to_wire),
     }
 }
 

@@ -54,9 +54,9 @@ impl Sampler {
         let mut all = self.0.lock().expect("nobody panics while holding it");
         let running: Vec<&ServiceView> =
             view.services.iter().chain(view.daemons()).filter(|view| view.pid != 0).collect();
-        all.retain(|name, last| {
-            running.iter().any(|view| view.name.as_str() == name && view.incarnation == last.incarnation)
-        });
+        let runs: HashMap<&str, u64> =
+            running.iter().map(|view| (view.name.as_str(), view.incarnation)).collect();
+        all.retain(|name, last| runs.get(name.as_str()) == Some(&last.incarnation));
         for service in running {
             measure(&mut all, service);
         }
@@ -71,11 +71,13 @@ fn measure(all: &mut HashMap<String, Last>, service: &ServiceView) {
     if before.is_some_and(|last| now.since(last.at) < AT_MOST_EVERY) {
         return;
     }
-    let pids = match &service.cgroup {
-        Some(cgroup) => cgroup.pids(),
-        None => os::descendants(service.pid),
+    let (processes, cpu_seconds, memory_bytes) = match service.cgroup.as_ref().map(|cgroup| cgroup.pids()) {
+        Some(pids) => {
+            let (cpu_seconds, memory_bytes) = os::usage_of(&pids);
+            (pids.len(), cpu_seconds, memory_bytes)
+        }
+        None => os::usage_of_tree(service.pid),
     };
-    let (cpu_seconds, memory_bytes) = os::usage_of(&pids);
     let sample = before.map(|last| {
         let passed = now.since(last.at).as_secs_f64();
         // A child that ended takes its CPU time with it: the difference must not be negative.
@@ -84,7 +86,7 @@ fn measure(all: &mut HashMap<String, Last>, service: &ServiceView) {
     // Processes that ended take their CPU time with them: only increases count.
     let used =
         before.map_or(cpu_seconds, |last| last.total.cpu_seconds + (cpu_seconds - last.cpu_seconds).max(0.0));
-    let total = Total { cpu_seconds: used, memory_bytes, processes: pids.len() };
+    let total = Total { cpu_seconds: used, memory_bytes, processes };
     all.insert(
         service.name.to_string(),
         Last { incarnation: service.incarnation, at: now, cpu_seconds, total, sample },

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{replace, set_aside};
 use crate::lifecycle::saved::Saved;
+use crate::lifecycle::tally::{SavedHostTally, SavedTally};
 use crate::os::Identity;
 
 /// The version that is written. All versions up to it can be read.
@@ -22,6 +23,9 @@ pub struct State {
     pub boot: String,
     /// The last record of the write-ahead log that it includes.
     pub seq: u64,
+    /// What is counted over all services.
+    #[serde(default)]
+    pub tally: SavedHostTally,
     /// Services by name, including daemons.
     pub services: BTreeMap<String, Entry>,
 }
@@ -49,6 +53,9 @@ pub struct Entry {
     /// Whether a person stopped it and it waits until its dependants are down.
     #[serde(default)]
     pub stopping: bool,
+    /// What is counted of it.
+    #[serde(default)]
+    pub tally: SavedTally,
     /// Whether a new run will replace it once that is ready.
     #[serde(default)]
     pub reloading: bool,
@@ -104,6 +111,11 @@ pub fn load(path: &Path) -> Option<State> {
             None
         }
     }
+}
+
+/// Reads the state and changes nothing; `None` if it cannot be read.
+pub fn peek(path: &Path) -> Option<State> {
+    parse(&fs::read(path).ok()?).ok()
 }
 
 /// Returns whether the state can be read; changes nothing.
@@ -186,7 +198,11 @@ fn checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::arbiter::Decision;
+    use crate::lifecycle::check_runs::CheckRuns;
     use crate::lifecycle::saved::SavedPhase;
+    use crate::lifecycle::tally::HostTally;
+    use std::time::Duration;
 
     fn state() -> State {
         let unit = Saved {
@@ -207,8 +223,21 @@ mod tests {
             queued: true,
             stopping: true,
             reloading: true,
+            tally: SavedTally {
+                restarts: [("exit".into(), 3)].into(),
+                unready: Duration::from_millis(1500),
+                checks: [("health".into(), CheckRuns { passed: 8, failed: 1 })].into(),
+            },
         };
-        State { boot: "b".into(), seq: 7, services: [("web".to_string(), entry)].into() }
+        let mut counts = HostTally::default();
+        counts.decided(Decision::Merged);
+        counts.recoveries.add(Duration::from_millis(40));
+        State {
+            boot: "b".into(),
+            seq: 7,
+            tally: counts.save(),
+            services: [("web".to_string(), entry)].into(),
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ mod tests {
         bytes.extend(b"{\"id\":7,\"serv");
         std::fs::write(&path, bytes).expect("written");
         let (mut file, read_back) = IncidentFile::open(folder.path());
-        assert_eq!(read_back, [closed.clone()]);
+        assert_eq!(read_back, std::slice::from_ref(&closed));
         let next = Incident { id: 8, ..open };
         file.put(&next);
         file.flush();

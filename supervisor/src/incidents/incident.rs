@@ -51,6 +51,23 @@ pub struct Cause {
     /// The incident of a dependency that explains this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<u64>,
+    /// Whether too many services went bad at once, and no dependency explains it.
+    #[serde(default)]
+    pub host: bool,
+    /// Whether it explains incidents of other services.
+    #[serde(default)]
+    pub explains: bool,
+}
+
+impl Cause {
+    /// Returns the kind, as far as it is known by now.
+    pub fn kind(&self) -> &str {
+        match self.kind.word() {
+            _ if self.incident.is_some() => "dependency",
+            _ if self.host && !self.explains => "host",
+            word => word,
+        }
+    }
 }
 
 /// The kind of the first evidence.
@@ -66,10 +83,6 @@ pub enum CauseKind {
     Start,
     /// It lived and did nothing.
     Frozen,
-    /// A dependency did not serve.
-    Dependency,
-    /// Too many services went bad at once: the host is suspected.
-    Host,
     /// A check of this kind failed: `http`, `port`, `exec`, or one of a monitor of yours.
     Check(String),
 }
@@ -88,8 +101,6 @@ impl CauseKind {
             Self::Memory => "memory",
             Self::Start => "start",
             Self::Frozen => "frozen",
-            Self::Dependency => "dependency",
-            Self::Host => "host",
             Self::Check(kind) => kind,
         }
     }
@@ -110,15 +121,7 @@ impl Serialize for CauseKind {
 impl<'de> Deserialize<'de> for CauseKind {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let word = String::deserialize(from)?;
-        let known = [
-            Self::Crash,
-            Self::OutOfMemory,
-            Self::Memory,
-            Self::Start,
-            Self::Frozen,
-            Self::Dependency,
-            Self::Host,
-        ];
+        let known = [Self::Crash, Self::OutOfMemory, Self::Memory, Self::Start, Self::Frozen];
         Ok(known.into_iter().find(|kind| kind.word() == word).unwrap_or(Self::Check(word)))
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use crate::lifecycle::arbiter::Decision;
 
-/// What happened.
+/// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Detail {
@@ -51,7 +51,7 @@ pub enum Detail {
     },
     /// The result of a check changed.
     CheckFlipped {
-        /// The check.
+        /// The check's id.
         check: String,
         /// Whether it passed before; `None` if that was not known.
         old: Option<bool>,
@@ -76,7 +76,7 @@ pub enum Detail {
     },
     /// A signal was sent.
     SignalSent {
-        /// Its name.
+        /// The signal's name.
         signal: String,
         /// How many processes got it.
         processes: u64,
@@ -102,7 +102,7 @@ pub enum Detail {
     },
     /// A monitor came, went, or doubts itself.
     Monitor {
-        /// Its name.
+        /// The monitor's name.
         name: String,
         /// What it does now.
         state: MonitorState,
@@ -114,10 +114,16 @@ pub enum Detail {
     },
     /// A supervisor took up its work.
     Supervisor {
-        /// Its pid.
+        /// The supervisor's pid.
         pid: u32,
         /// How it came about.
         began: Began,
+        /// The guard that started it after the death of another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// How long nobody had supervised, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unsupervised: Option<u64>,
     },
     /// A caller was refused.
     Refused,
@@ -130,7 +136,7 @@ pub enum Detail {
     },
     /// An incident is over.
     IncidentClosed {
-        /// Its number.
+        /// The incident's number.
         incident: u64,
         /// For how long the service was down, in milliseconds.
         down: u64,
@@ -140,7 +146,7 @@ pub enum Detail {
 /// A service that an applied file changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// The service.
+    /// The service's name.
     pub service: String,
     /// Which keys, from what to what, for people.
     pub changes: Vec<String>,
@@ -177,7 +183,7 @@ pub enum Began {
 pub struct What {
     /// The kind of event.
     pub kind: Kind,
-    /// What happened.
+    /// What has happened.
     pub detail: Option<Detail>,
 }
 

@@ -121,7 +121,7 @@ pub struct Entry<'a> {
     pub service: Option<&'a Name>,
     /// The incarnation it is about; 0 for none.
     pub incarnation: u64,
-    /// What happened.
+    /// What has happened.
     pub what: What,
     /// A line of text for people.
     pub message: String,

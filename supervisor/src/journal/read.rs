@@ -26,7 +26,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 }
 
 /// Returns the last number in the files; 0 if there is none.
-pub(super) fn last_number(folder: &Path) -> u64 {
+pub fn last_number(folder: &Path) -> u64 {
     Backwards::new(folder, u64::MAX, b"").find_map(|block| block.back().map(|event| event.seq)).unwrap_or(0)
 }
 
@@ -70,16 +70,14 @@ impl<'a> Backwards<'a> {
     }
 
     fn block(&mut self) -> io::Result<Option<VecDeque<Event>>> {
-        let (file, end) = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let Some(segment) = self.files.pop() else { return Ok(None) };
-                let mut file = File::open(segment.path)?;
-                let end = file.seek(SeekFrom::End(0))?;
-                self.rest.clear();
-                self.open.insert((file, end))
-            }
-        };
+        if self.open.is_none() {
+            let Some(segment) = self.files.pop() else { return Ok(None) };
+            let mut file = File::open(segment.path)?;
+            let end = file.seek(SeekFrom::End(0))?;
+            self.rest.clear();
+            self.open = Some((file, end));
+        }
+        let Some((file, end)) = &mut self.open else { return Ok(None) };
         let begin = end.saturating_sub(BLOCK);
         let mut bytes = vec![0; usize::try_from(*end - begin).unwrap_or(0)];
         file.seek(SeekFrom::Start(begin))?;
@@ -135,7 +133,7 @@ impl Iterator for Backwards<'_> {
 /// What a follower gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// An event.
+    /// The next event.
     Event(Box<Event>),
     /// Events before this number are not kept any more; some that were to come are among them.
     Gap(u64),

@@ -19,10 +19,11 @@ use super::{Checkpoint, Exits, Happened, Manager, channels};
 use crate::disk::added::Added;
 use crate::disk::applied::Applied;
 use crate::disk::state::{Entry, Saver};
-use crate::incidents::Incidents;
+use crate::incidents::{Incidents, wall};
 use crate::journal::allowance::Allowances;
 use crate::journal::{Began, Detail, Journal, Kind};
-use crate::lifecycle::arbiter::HostBrake;
+use crate::lifecycle::arbiter::{HostBrake, took};
+use crate::lifecycle::tally::HostTally;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Exit, Fact, Request, Unit};
 use crate::logs::Logs;
@@ -59,6 +60,17 @@ pub struct Start {
     pub wanted: Wanted,
     /// Whether an init system started it, and will start it again.
     pub under_init: bool,
+    /// Set if a guard started it after another had died.
+    pub revived: Option<Revived>,
+}
+
+/// How a supervisor that died was replaced.
+#[derive(Debug)]
+pub struct Revived {
+    /// The guard that started this one.
+    pub by: String,
+    /// When the other died, in milliseconds since the epoch, if the guard saw it.
+    pub died: Option<u64>,
 }
 
 /// Why a supervisor was started.
@@ -117,6 +129,7 @@ impl Manager {
             attachments: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             allowances: Allowances::default(),
+            tally: HostTally::default(),
             brake: HostBrake::default(),
             exits: Exits::new(),
             commands,
@@ -133,6 +146,7 @@ impl Manager {
             trial: None,
             handing_over: None,
             own_binary: std::env::current_exe()?,
+            braked: false,
             going: None,
             next: None,
             seen: 0,
@@ -145,7 +159,7 @@ impl Manager {
             began: os::now(),
             under_init: start.under_init,
         };
-        manager.take_up(&found, start.wanted);
+        manager.take_up(&found, start.wanted, start.revived);
         manager.look_again_later(found.silent);
         manager.kept = found.kept;
         // Connects only now that everything to keep has been named: an fd store drops what is not named.
@@ -153,7 +167,7 @@ impl Manager {
         Ok((manager, handle))
     }
 
-    fn take_up(&mut self, found: &Found, wanted: Wanted) {
+    fn take_up(&mut self, found: &Found, wanted: Wanted, revived: Option<Revived>) {
         let called_by_up = wanted == Wanted::Up;
         let now = os::now();
         let how = match wanted {
@@ -167,8 +181,13 @@ impl Manager {
             Wanted::AsBefore => Began::Revived,
             Wanted::Up | Wanted::Down => Began::Started,
         };
-        let detail = Detail::Supervisor { pid, began };
-        let seq = self.world.tell_own(detail, format!("supervisor pid {pid} {how}"));
+        let (by, died) = revived.map_or((None, None), |revived| (Some(revived.by), revived.died));
+        let unsupervised = died.map(|died| wall().saturating_sub(died));
+        let who = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let long = |time| if time < 1000 { format!("{time} ms") } else { took(Duration::from_millis(time)) };
+        let gap = unsupervised.map(|time| format!(": nobody had supervised for {}", long(time)));
+        let message = format!("supervisor pid {pid} {how}{who}{}", gap.unwrap_or_default());
+        let seq = self.world.tell_own(Detail::Supervisor { pid, began, by, unsupervised }, message);
         let specs: Vec<_> =
             self.config.services.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
         for (name, spec) in specs {
@@ -199,6 +218,7 @@ impl Manager {
             let is_old = wanted == Wanted::HandedOver && name.as_str() == GUARD && service.unit.is_alive();
             service.unit.request(now, if is_old { Request::Restart } else { Request::Start });
         }
+        self.restore_counts(found, wanted);
         self.go_on(found, seq, now);
         if called_by_up {
             // `up` is a fresh start: stopped services are started again.

@@ -148,9 +148,7 @@ impl Manager {
         let changed = steps.filter(|step| step.effect != Effect::None).count();
         let what = if start { "up" } else { "apply" };
         let message = format!("{what} by {who}: {} ({changed} changed)", source.path.display());
-        let steps = now_plan.steps.iter().chain(&now_plan.monitors);
-        let changes = steps.filter(|step| step.effect != Effect::None).map(change_of).collect();
-        let seq = self.world.tell_own(Detail::Applied { changes }, message);
+        let seq = self.world.tell_own(applied_detail(&now_plan), message);
         if self.config.supervisor != config.supervisor {
             for note in &now_plan.notes {
                 self.world.tell_own(Kind::Config, note.clone());
@@ -343,6 +341,8 @@ fn same_place(a: &Path, b: &Path) -> bool {
     real(a) == real(b)
 }
 
-fn change_of(step: &Step) -> Changed {
-    Changed { service: step.service.to_string(), changes: step.changes.clone() }
+fn applied_detail(plan: &Plan) -> Detail {
+    let steps = plan.steps.iter().chain(&plan.monitors).filter(|step| step.effect != Effect::None);
+    let change = |step: &Step| Changed { service: step.service.to_string(), changes: step.changes.clone() };
+    Detail::Applied { changes: steps.map(change).collect() }
 }

@@ -6,8 +6,10 @@ use std::io;
 use proto::Name;
 
 use super::Manager;
+use super::services::RunKey;
 use crate::disk::wal::Wal;
-use crate::lifecycle::{BootInstant, Request, WhyEnd};
+use crate::journal::Kind;
+use crate::lifecycle::{BootInstant, Fact, Request, WhyEnd};
 use crate::service::{Role, Service};
 
 impl Manager {
@@ -23,6 +25,22 @@ impl Manager {
             if wanted != service.written.wanted && world.wal.wanted(service.name.as_str(), wanted).is_ok() {
                 service.written.wanted = wanted;
             }
+        }
+    }
+
+    /// Writes down that a run ends. Returns `false` if that failed for a healthy run, which then goes on: without the
+    /// record the service could not be started again either.
+    pub(super) fn may_end(&mut self, key: &RunKey, why: WhyEnd, now: BootInstant) -> bool {
+        let Self { services, world, .. } = self;
+        let Some(service) = services.run_mut(key) else { return false };
+        match write_down_end(service, &mut world.wal, why) {
+            Err(error) if matches!(why, WhyEnd::Restart | WhyEnd::Asked) => {
+                let reason = format!("no restart, pid {} goes on: {error}", service.processes.pid());
+                world.tell(service, Kind::Decision, service.story.cause(), reason);
+                service.unit.observe(now, Fact::NotTold);
+                false
+            }
+            _ => true,
         }
     }
 

@@ -44,6 +44,9 @@ impl Manager {
                 if service.processes.run.as_ref().is_none_or(|run| run.incarnation != *incarnation) {
                     return;
                 }
+                // What was seen of it comes before its end.
+                self.settle_evidence(key, "");
+                let Some(service) = self.services.run_mut(key) else { return };
                 let (why, up) = (service.unit.ends_because(), service.unit.uptime(now).unwrap_or_default());
                 if let Some(fact) = service.reap(&mut self.world, now) {
                     service.unit.observe(now, fact);
@@ -238,6 +241,10 @@ impl Manager {
             Happened::Stranger { of, incarnation, port, stranger } => {
                 self.stranger_found(&of, incarnation, port, &stranger);
             }
+            Happened::Evidence { of, because, subject, evidence } => {
+                self.evidence_taken(&of, because, subject, evidence, now);
+            }
+            Happened::Told { of, incarnation, told } => self.evidence_told(&of, incarnation, &told, now),
             Happened::LastWords { service, incarnation, exit, lines } => {
                 self.last_words(&service, incarnation, exit, &lines);
             }

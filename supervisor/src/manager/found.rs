@@ -71,10 +71,19 @@ impl Found {
         };
         let Scan { found: mut marked, silent } = scan;
         marked.extend(silent_newborn(&silent, &replay, born));
-        let mut users = BTreeMap::new();
-        let believed =
-            marked.iter().filter(|marked| is_believed(marked, config, &mut users)).cloned().collect();
+        let believed = believed(&marked, config);
         Ok((Self { state, replay, marked, believed, silent, born, kept, same_boot }, wal))
+    }
+
+    /// Reads the same and changes nothing: for looking at a home that nobody supervises.
+    pub(super) fn peek(home: &Home, instance: &str, config: &Config) -> Self {
+        let state = state::peek(&state_path(home));
+        let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
+        let seq = state.as_ref().map_or(0, |state| state.seq);
+        let replay = Wal::peek(&home.run().join("wal"), seq);
+        let marked = os::scan(instance, &BTreeMap::new()).found;
+        let believed = believed(&marked, config);
+        Self { state, replay, marked, believed, same_boot, ..Self::default() }
     }
 
     pub(super) fn entry(&self, name: &Name) -> Option<&Entry> {
@@ -248,6 +257,11 @@ fn silent_newborn(silent: &[Silent], replay: &Replay, born: Born) -> Option<Mark
     let Silent { identity, user } = *silent.iter().find(|silent| silent.identity.pid == born.pid)?;
     let user = Some(user?);
     Some(Marked { identity, service: service.clone(), incarnation: run.incarnation, leads: true, user })
+}
+
+fn believed(marked: &[Marked], config: &Config) -> Vec<Marked> {
+    let mut users = BTreeMap::new();
+    marked.iter().filter(|marked| is_believed(marked, config, &mut users)).cloned().collect()
 }
 
 /// Returns whether a mark is trusted to say which run a process leads. Only a process of this user, or of the service's

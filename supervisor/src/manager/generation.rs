@@ -26,15 +26,17 @@ impl Generation {
         *self.number.borrow()
     }
 
-    /// Grows the number if the hash is another; waiters are not woken yet.
-    fn follow(&mut self, of: u64) {
-        if std::mem::replace(&mut self.of, of) != of {
+    /// Grows the number if the hash is another, and returns whether it is; waiters are not woken yet.
+    fn follow(&mut self, of: u64) -> bool {
+        let is_other = std::mem::replace(&mut self.of, of) != of;
+        if is_other {
             self.untold = true;
             self.number.send_if_modified(|number| {
                 *number += 1;
                 false
             });
         }
+        is_other
     }
 
     /// Wakes the waiters, if the number has grown since the last call.
@@ -46,12 +48,14 @@ impl Generation {
 }
 
 impl Manager {
-    /// Grows both numbers where something has changed. Returns a hash of what a checkpoint saves.
+    /// Grows both numbers where something has changed, and counts what has. Returns a hash of what a checkpoint saves.
     pub(super) fn follow_changes(&mut self, now: BootInstant) -> u64 {
         self.number_of_targets();
         let saved = self.hash_of_saved(now);
         let view = self.hash_of_view(saved);
-        self.changes.follow(view);
+        if self.changes.follow(view) {
+            self.count_changes(now);
+        }
         saved
     }
 

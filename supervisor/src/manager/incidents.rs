@@ -18,7 +18,8 @@ impl Manager {
     /// Opens and closes incidents, by what has happened since the last time and by what is.
     pub(super) fn settle_incidents(&mut self, now: BootInstant) {
         let noted = self.world.incidents.take_notes();
-        if noted.is_empty() && self.world.incidents.all_open().next().is_none() {
+        let is_calm = noted.is_empty() && self.world.incidents.all_open().next().is_none();
+        if is_calm && !self.braked {
             return;
         }
         for occurrence in noted {
@@ -31,8 +32,17 @@ impl Manager {
         for occurrence in self.world.incidents.take_notes() {
             self.settle(occurrence);
         }
-        if self.brake_holds(now).is_some() {
+        let brake = self.brake_holds(now);
+        if brake.is_some() {
             self.world.incidents.suspect_host();
+        }
+        let on = brake.is_some();
+        if std::mem::replace(&mut self.braked, on) != on {
+            let message = match brake {
+                Some((why, _)) => format!("restarts are held for the whole host: {why}"),
+                None => "restarts are no longer held for the whole host".into(),
+            };
+            self.world.tell_own(Detail::Brake { on }, message);
         }
         self.world.incidents.flush();
     }
@@ -45,6 +55,7 @@ impl Manager {
                 .map_or_else(Vec::new, |service| service.spec.depends_on.keys().cloned().collect())
         };
         let (service, event) = (occurrence.service.clone(), occurrence.event);
+        let serves = occurrence.what == Happening::Serves;
         let change = world.incidents.handle(occurrence, world.journal.next_number(), &needs);
         let (what, run, message) = match change {
             None => return,
@@ -52,7 +63,12 @@ impl Manager {
                 let detail = Detail::IncidentOpened { incident: incident.id };
                 (detail, incident.first_run, format!("incident begins: {}", incident.cause.text))
             }
-            Some(Change::Closed(incident)) => closed(&incident),
+            Some(Change::Closed(incident)) => {
+                if serves {
+                    self.tally.recoveries.add(incident.downtime(0));
+                }
+                closed(&incident)
+            }
         };
         world.journal.add(Entry {
             cause: event,

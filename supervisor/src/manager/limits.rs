@@ -107,6 +107,7 @@ impl Manager {
         let ruling = arbiter::decide(&case, &mut service.health.ledger, budget, (host, brake), now);
         // A refusal is reported once: the request is repeated at the next look.
         if news || ruling.decision == Decision::Accepted || ruling.decision.is_held() {
+            self.tally.decided(ruling.decision);
             let entry = RequestEntry { request, message: words, evidence: String::new() };
             self.enter(entry, name, &ruling, now);
         }

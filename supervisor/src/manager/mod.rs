@@ -33,8 +33,12 @@
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
 //! | `incidents` | when a service did not serve, and what mended it |
+//! | `examine` | what a run was doing when it was judged: taken before it is told to end |
 //! | `evidence` | evidence about a run: which process holds its port, what the run wrote last |
+//! | `log_files` | where the outputs of services are |
+//! | `reader` | answers from a home that nobody supervises |
 //! | `services` | every service by its name, and the second runs beside them |
+//! | `tallies` | what is counted for the metrics |
 //! | `view` | the picture that clients see |
 
 mod added;
@@ -47,24 +51,28 @@ mod diff;
 mod durable;
 mod events;
 mod evidence;
+mod examine;
 mod files;
 mod found;
 mod generation;
 mod home;
 mod incidents;
 mod limits;
+mod log_files;
 mod monitor_commands;
 mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;
 mod prepared;
+mod reader;
 mod reconcile;
 mod reload;
 mod restart_requests;
 mod select;
 mod services;
 mod silent;
+mod tallies;
 mod times;
 mod upgrade;
 mod view;
@@ -83,10 +91,12 @@ use tokio::sync::{mpsc, watch};
 use crate::disk::added::Added;
 use crate::disk::applied::About;
 use crate::disk::state::Saver;
+use crate::evidence::{Evidence, Subject};
 use crate::journal::allowance::Allowances;
 use crate::lifecycle::BootInstant;
 use crate::lifecycle::arbiter::HostBrake;
 use crate::lifecycle::deps::Graph;
+use crate::lifecycle::tally::HostTally;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
 use crate::os::{self, Scan, Stranger};
@@ -94,11 +104,12 @@ use crate::service::{Notification, Prepared, Service, World};
 use crate::watch::{News, Watches};
 
 use attachments::Attachment;
-pub use begin::{Start, Wanted};
+pub use begin::{Revived, Start, Wanted};
 pub use command::{Command, Handle};
 pub(crate) use configure::read;
 pub use found::Found;
 use generation::Generation;
+pub use reader::Reader;
 use services::{RunKey, Services};
 pub use upgrade::{SaveError, TrialError};
 
@@ -117,6 +128,10 @@ enum Happened {
     Judged(Scan),
     /// Another process listens on a port that a run should listen on.
     Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
+    /// Evidence of a run that will be ended.
+    Evidence { of: RunKey, because: u64, subject: Arc<Subject>, evidence: Evidence },
+    /// What a command or a signal told besides of a run that will be ended.
+    Told { of: RunKey, incarnation: u64, told: String },
     /// The last lines of a run that has ended, and the event of its end.
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The outputs of a run that an earlier supervisor began are open, which took long.
@@ -174,7 +189,11 @@ pub struct Manager {
     last_seen: BTreeMap<Name, BootInstant>,
     /// How many events each monitor may still enter into the journal.
     allowances: Allowances,
+    /// What is counted over all services.
+    tally: HostTally,
     brake: HostBrake,
+    /// Whether the brake held at the end of the last turn in which a service was bad.
+    braked: bool,
     exits: Exits,
     commands: mpsc::Receiver<Command>,
     happened: mpsc::UnboundedReceiver<Happened>,

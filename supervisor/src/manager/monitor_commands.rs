@@ -6,6 +6,7 @@ use std::time::Duration;
 use proto::Name;
 use sereno_config::Check;
 
+use crate::lifecycle::check_runs::CheckRuns;
 use crate::service::Restricted;
 use crate::service::plan::PlanError;
 
@@ -44,6 +45,8 @@ pub struct TargetSet {
     pub generation: u64,
     /// Every target of the kind.
     pub targets: Vec<Target>,
+    /// How often a report is wanted although there is no news, if it is.
+    pub report_every: Option<Duration>,
 }
 
 /// One check of a service.
@@ -107,6 +110,8 @@ pub struct CheckResult {
     pub stalled: bool,
     /// The time from one check to the next, if the monitor tells it.
     pub every: Option<Duration>,
+    /// How many checks of the run ended how, as the monitor counts them.
+    pub runs: CheckRuns,
 }
 
 /// A monitor's request for a restart.

@@ -1,6 +1,7 @@
 //! Targets that monitors watch and results that they report.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proto::Name;
 use sereno_config::{Check, CheckSpec, OnFailure};
@@ -15,6 +16,9 @@ use crate::lifecycle::arbiter::Fault;
 use crate::lifecycle::{BootInstant, CheckFact, Fact};
 use crate::os;
 use crate::service::{Restricted, Service, plan::PlanError, reports::Report};
+
+/// How often monitors report although there is no news, where metrics count checks. Prometheus looks no more often.
+const COUNTS_EVERY: Duration = Duration::from_secs(15);
 
 impl Manager {
     /// Returns every check of a kind. A service that does not run, or is about to end, has incarnation 0: do not probe
@@ -38,7 +42,13 @@ impl Manager {
                 }
             })
         });
-        TargetSet { instance: self.world.instance.clone(), generation, targets: targets.collect() }
+        let report_every = self.in_force.metrics.map(|_| COUNTS_EVERY);
+        TargetSet {
+            instance: self.world.instance.clone(),
+            generation,
+            targets: targets.collect(),
+            report_every,
+        }
     }
 
     /// Takes a report. A check that this monitor had reported and now leaves out becomes unknown.
@@ -124,6 +134,7 @@ impl Manager {
         let check_restarts = check.on_failure == OnFailure::Restart;
         let (needed, cause) = (check.failures, CauseKind::of_check(&check.kind));
         let failing_for = report.failing_since.map(|since| now.since(since)).unwrap_or_default();
+        service.tally.checks.reported(&result.check, monitor, result.runs);
         let before =
             service.health.reports.set(&result.check, monitor, report).and_then(|report| report.passing);
         let was_bad = is_bad(service);

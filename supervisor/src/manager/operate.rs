@@ -4,7 +4,8 @@ use proto::Name;
 use sereno_config::Unmatched;
 
 use super::Manager;
-use super::command::{Command, LogFile, Operation, Outcome, ReadFile, Selection, Unwritten};
+use super::command::{Command, Operation, Outcome, ReadFile, Selection, Unwritten};
+use super::log_files::log_files;
 use super::select::select;
 use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
@@ -12,7 +13,6 @@ use crate::incidents::Happening;
 use crate::journal::{Detail, Entry, Kind, What};
 use crate::lifecycle::arbiter::words;
 use crate::lifecycle::{Answer, BootInstant, Fact, Request, State, deps};
-use crate::logs::{Limits, Which};
 use crate::os::{self, signal};
 use crate::service::{Pause, Service};
 
@@ -42,13 +42,21 @@ impl Manager {
                 drop(reply.send(self.target_set(&kind, generation)));
             }
             Command::Report(report, reply) => drop(reply.send(self.report(report))),
-            Command::Ask(ask, reply) => drop(reply.send(self.ask(&ask))),
+            Command::Ask(ask, reply) => {
+                let answer = self.ask(&ask);
+                if let Ok((ruling, _)) = &answer {
+                    self.tally.decided(ruling.decision);
+                }
+                drop(reply.send(answer));
+            }
             Command::Journal(reply) => {
                 let journal = &mut self.world.journal;
                 journal.flush();
                 drop(reply.send(Unwritten { events: journal.unwritten(), next: journal.next_number() }));
             }
-            Command::LogFiles(selection, reply) => drop(reply.send(self.log_files(&selection))),
+            Command::LogFiles(selection, reply) => {
+                drop(reply.send(log_files(&self.services, &self.world.home, &selection)));
+            }
             Command::Upgrade { binary, who, reply } => self.upgrade(binary, reply, &who),
             Command::Refused(line) => drop(self.world.tell_own(Detail::Refused, line)),
             Command::Shutdown { keep, who, reply } => {
@@ -222,7 +230,7 @@ impl Manager {
             self.going = self.going.map(|was| was && keep);
         } else {
             let what = if keep { "down, keeping services" } else { "down" };
-            self.world.journal.add(Entry {
+            let seq = self.world.journal.add(Entry {
                 cause: 0,
                 source: "supervisor",
                 service: None,
@@ -232,6 +240,12 @@ impl Manager {
                 evidence: String::new(),
             });
             self.going = Some(keep);
+            let ends = |service: &&mut Service| !keep || !service.is_users();
+            for service in self.services.values_mut().filter(ends) {
+                if service.unit.ends_because().is_none() {
+                    service.story.goes_on_from(seq);
+                }
+            }
         }
         if !keep && let Err(error) = self.world.wal.down() {
             tracing::error!(%error, "writing the write-ahead log failed");
@@ -241,42 +255,6 @@ impl Manager {
         for second in self.services.runs_mut().filter(|service| service.is_second()) {
             second.unit.request(os::now(), Request::Stop);
         }
-    }
-
-    fn log_files(&self, selection: &Selection) -> Result<Vec<LogFile>, Unmatched> {
-        let mut selection = selection.clone();
-        let count = selection.selectors.len();
-        selection.selectors.retain(|selector| selector != "supervisor");
-        let mut files = Vec::new();
-        if selection.selectors.len() < count {
-            let service = Name::new("supervisor").expect("it is a name");
-            files.push(self.own_log(service));
-        } else if selection.selectors.is_empty() {
-            selection.all = true;
-        }
-        let (names, unmatched) = select(&self.services, &selection);
-        if let Some(selector) = unmatched.first() {
-            return Err(Unmatched((*selector).into()));
-        }
-        for name in names {
-            let service = &self.services[&name];
-            files.extend(Which::BOTH.map(|which| {
-                let keep = self.world.keep(service, which);
-                let (limits, shared) = (keep.limits(), Some(service.output(which)));
-                LogFile { service: name.clone(), which, path: keep.path, limits, shared }
-            }));
-            if !service.is_users() {
-                // A daemon writes its own log file.
-                files.push(self.own_log(name));
-            }
-        }
-        Ok(files)
-    }
-
-    /// Returns a daemon's own log file, in a folder that only Sereno can write to.
-    fn own_log(&self, daemon: Name) -> LogFile {
-        let path = self.world.home.log().join(format!("{daemon}.log"));
-        LogFile { service: daemon, which: Which::Out, path, limits: Limits::NONE, shared: None }
     }
 
     fn plan(&self, file: ReadFile) -> Result<super::command::Plan, super::command::ConfigError> {

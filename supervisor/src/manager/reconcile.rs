@@ -7,14 +7,13 @@ use std::time::Duration;
 use proto::Name;
 use sereno_config::GUARD;
 
-use super::durable::write_down_end;
 use super::services::RunKey;
 use super::{CHECKPOINT_AFTER, Happened, Manager, Over};
 use crate::disk::state::{Entry, Pause, State};
 use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::{took, words};
-use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, WhyEnd, deps};
+use crate::lifecycle::{Action, BootInstant, Fact, Note, Request, deps};
 use crate::os;
 use crate::service::{Service, sockets};
 
@@ -71,15 +70,14 @@ impl Manager {
         }
         let mut acted = false;
         for key in keys {
-            while let Some(action) = self.services.run_mut(&key).and_then(|service| service.unit.poll(now)) {
+            loop {
+                let polled = self.services.run_mut(&key).map(|service| service.unit.poll(now));
+                // Written down first: what the unit noted is the reason for what it wants done.
+                acted |= self.write_down_notes(&key, now);
+                let Some(action) = polled.flatten() else { break };
                 acted = true;
                 *spawns += usize::from(matches!(action, Action::Spawn(_)));
                 self.perform(&key, &action, now);
-            }
-            let notes = self.services.run_mut(&key).map(|service| service.unit.take_notes());
-            for note in notes.unwrap_or_default() {
-                acted = true;
-                self.write_down(&key, &note, now);
             }
             if *spawns >= SPAWNS {
                 self.next = Some(key);
@@ -95,21 +93,36 @@ impl Manager {
         let Some(service) = services.run_mut(key) else { return };
         match action {
             Action::Spawn(incarnation) => self.spawn(key, *incarnation),
+            Action::Examine(why) => self.examine(key, *why, now),
             Action::Terminate(why) => {
-                if let Err(error) = write_down_end(service, &mut world.wal, *why)
-                    && matches!(why, WhyEnd::Restart | WhyEnd::Asked)
-                {
-                    // Without the record the service could not be started again either, and the run itself is healthy.
-                    let reason = format!("no restart, pid {} goes on: {error}", service.processes.pid());
-                    world.tell(service, Kind::Decision, service.story.cause(), reason);
-                    return service.unit.observe(now, Fact::NotTold);
+                if !self.may_end(key, *why, now) {
+                    return;
                 }
-                service.terminate(world, *why, answer);
+                // A person does not wait for evidence, and nobody longer than its time.
+                self.settle_evidence(key, "");
+                let Self { services, world, .. } = self;
+                if let Some(service) = services.run_mut(key) {
+                    service.terminate(world, answer);
+                }
             }
             Action::Kill => service.kill(world),
             Action::Drain => self.drain(key, now),
-            Action::Sweep => self.sweep(key, now),
+            Action::Sweep => {
+                if let Some(end) = service.unit.ends_because() {
+                    service.tally.run_ended(end, now);
+                }
+                self.sweep(key, now);
+            }
         }
+    }
+
+    /// Writes down what a unit noted. Returns whether there was anything.
+    fn write_down_notes(&mut self, key: &RunKey, now: BootInstant) -> bool {
+        let notes = self.services.run_mut(key).map(|service| service.unit.take_notes()).unwrap_or_default();
+        for note in &notes {
+            self.write_down(key, note, now);
+        }
+        !notes.is_empty()
     }
 
     fn write_down(&mut self, key: &RunKey, note: &Note, now: BootInstant) {
@@ -272,6 +285,7 @@ impl Manager {
     /// Returns everything that the next supervisor needs to know.
     pub(super) fn state(&self) -> State {
         let services = self.services.values().filter(|service| !self.leaving.contains(&service.name));
+        let now = os::now();
         let entry = |service: &Service| Entry {
             unit: service.unit.save(),
             process: service.processes.run.as_ref().map(|run| run.process.identity()),
@@ -280,11 +294,13 @@ impl Manager {
             next_run: service.next_run().and_then(seconds),
             queued: service.is_queued(),
             stopping: self.going != Some(false) && self.stop_queue.contains(&service.name),
+            tally: service.tally.save(now),
             reloading: service.reload.as_ref().is_some_and(|reload| reload.failed.is_none()),
         };
         State {
             boot: os::boot_id(),
             seq: self.world.wal.seq(),
+            tally: self.tally.save(),
             services: services.map(|service| (service.name.to_string(), entry(service))).collect(),
         }
     }

@@ -15,7 +15,7 @@ use super::services::RunKey;
 use super::{Manager, Service};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::unit::Rules;
-use crate::lifecycle::{BootInstant, Request, Unit};
+use crate::lifecycle::{BootInstant, Request, Unit, WhyEnd};
 use crate::service::{Fifos, Reload, Role, sockets};
 
 impl Manager {
@@ -86,6 +86,8 @@ impl Manager {
         let detail = Detail::Ready { after: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) };
         let seq = self.world.tell(&second, detail, second.story.began, message);
         let new = service.unit.renewed(&second.unit);
+        service.tally.run_ended(WhyEnd::Restart, now);
+        service.tally.checks.begin_run();
         second.unit = std::mem::replace(&mut service.unit, new);
         std::mem::swap(&mut service.processes, &mut second.processes);
         second.processes.limits = None;

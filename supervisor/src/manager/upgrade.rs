@@ -69,7 +69,8 @@ impl Manager {
         // To become another program, all threads of this one must end.
         let stuck = self.world.logs.stuck().map(|key| key.service.to_string());
         let stuck = stuck.or_else(|| self.held_up().map(|service| service.name.to_string()));
-        if let Some(whose) = stuck.or_else(|| os::pipe::is_opening_stuck().then(|| "a service".into())) {
+        let is_stuck = || os::pipe::is_opening_stuck() || crate::evidence::take::is_stuck();
+        if let Some(whose) = stuck.or_else(|| is_stuck().then(|| "a service".into())) {
             drop(reply.send(Err(UpgradeError::Stuck(whose))));
             return;
         }

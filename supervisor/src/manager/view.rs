@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Endpoint, Name};
-use sereno_config::{Check, CheckSpec, Monitor};
+use sereno_config::{Check, CheckSpec, Config, Monitor};
 
 use super::{Manager, daemons};
 use crate::incidents::wall;
@@ -29,6 +29,8 @@ impl Manager {
             unguarded: self.unguarded(),
             notice: self.home.notice.clone(),
             monitors: self.view_monitors(now),
+            tally: self.tally.clone(),
+            incidents_open: self.world.incidents.all_open().count() as u64,
             guard: self.guard().map(|guard| self.view_service(guard, now)),
             services: self.view_services(now),
         }
@@ -105,8 +107,8 @@ impl Manager {
             reason.or_else(|| trouble.map(|trouble| format!("its log can not be written: {trouble}")));
         let checks = service.spec.checks.iter().map(|(id, check)| {
             let said = service.health.reports.of(id);
-            let monitor =
-                said.map_or_else(|| self.monitor_of(&check.kind), |(monitor, _)| monitor.to_string());
+            let monitor = said
+                .map_or_else(|| monitor_of(&self.config, &check.kind), |(monitor, _)| monitor.to_string());
             let report = said.map(|(monitor, report)| self.as_of_now(monitor, report, check, now));
             CheckView {
                 id: id.clone(),
@@ -115,6 +117,7 @@ impl Manager {
                 target: target(&check.spec),
                 failures: check.failures,
                 window: check.window,
+                runs: service.tally.checks.of(id),
                 report,
             }
         });
@@ -129,6 +132,8 @@ impl Manager {
             cgroup: service.processes.cgroup.clone(),
             incarnation: unit.incarnation(),
             restarts: unit.restarts(),
+            restarts_by_cause: service.tally.restarts(),
+            unready: service.tally.unready(now),
             streak: unit.streak(),
             uptime: unit.uptime(now),
             next_start: unit.next_start(now),
@@ -180,12 +185,13 @@ impl Manager {
         let waits = self.services.beside(&service.name)?.unit.reason(now)?;
         Some(format!("reloading: incarnation {} {waits}", reload.incarnation))
     }
+}
 
-    fn monitor_of(&self, kind: &str) -> String {
-        let serves = |monitor: &&Monitor| monitor.kinds.iter().any(|own| own == kind);
-        let found = self.config.monitors.iter().find(|(_, monitor)| serves(monitor));
-        found.map_or_else(String::new, |(name, _)| name.to_string())
-    }
+/// Returns the name of the monitor that serves a kind of check; empty if none does.
+pub(super) fn monitor_of(config: &Config, kind: &str) -> String {
+    let serves = |monitor: &&Monitor| monitor.kinds.iter().any(|own| own == kind);
+    let found = config.monitors.iter().find(|(_, monitor)| serves(monitor));
+    found.map_or_else(String::new, |(name, _)| name.to_string())
 }
 
 /// Returns whether clients may use the endpoint that a monitor claims: over `http://` they would send their tokens in
@@ -194,7 +200,8 @@ fn may_be_claimed(uri: &str) -> bool {
     Endpoint::parse(uri).is_ok_and(|endpoint| !matches!(endpoint, Endpoint::Http(_)))
 }
 
-fn target(spec: &CheckSpec) -> String {
+/// Returns what a check looks at, for people.
+pub(super) fn target(spec: &CheckSpec) -> String {
     match spec {
         CheckSpec::Http(http) => http.url.clone(),
         CheckSpec::Tcp { addresses, .. } => addresses.first().cloned().unwrap_or_default(),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::families::{self as f};
 use super::text::{Labels, Text};
 use crate::api::usage::Total;
+use crate::lifecycle::tally::RestartCause;
 use crate::lifecycle::{Exit, State};
 use crate::os::signal;
 use crate::snapshot::{CheckView, ServiceView, View};
@@ -62,6 +63,7 @@ fn supervisor(picture: &Picture, text: &mut Text) {
     text.family(&f::UNGUARDED, one(flag(view.unguarded.is_some())));
     text.family(&f::BRAKE, one(flag(view.brake.is_some())));
     text.family(&f::UNBOUND, one(float(picture.unbound as u64)));
+    counts(view, text);
     let certificates = picture.certificates.iter();
     #[expect(clippy::cast_precision_loss, reason = "a time is far below 2^52 seconds")]
     text.family(
@@ -78,6 +80,18 @@ fn supervisor(picture: &Picture, text: &mut Text) {
         &f::BLIND,
         monitors().map(|one| (vec![("monitor", one.name.as_str())], flag(one.blind.is_some()))),
     );
+}
+
+/// Writes what is counted over all services.
+fn counts(view: &View, text: &mut Text) {
+    let decisions: Vec<(String, u64)> =
+        view.tally.decisions().map(|(answer, count)| (answer.to_string().to_lowercase(), count)).collect();
+    let decided = decisions.iter().map(|(answer, count)| (vec![("answer", &**answer)], float(*count)));
+    text.family(&f::DECISIONS, decided);
+    text.family(&f::INCIDENTS, [(Labels::new(), float(view.incidents_open))]);
+    let recoveries = &view.tally.recoveries;
+    let buckets = recoveries.buckets().map(|(bound, count)| (bound, float(count)));
+    text.histogram(&f::RECOVERY, buckets, (recoveries.sum().as_secs_f64(), float(recoveries.count())));
 }
 
 fn services(picture: &Picture, text: &mut Text) {
@@ -97,6 +111,7 @@ fn services(picture: &Picture, text: &mut Text) {
     each(&f::NEXT_RUN, &|one| Some(one.next_run?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()));
     each(&f::EXIT, &|one| exit_code(&one.last_exit.as_ref()?.0));
     each(&f::DROPPED, &|one| Some(float(one.dropped)));
+    each(&f::UNREADY, &|one| Some(one.unready.as_secs_f64()));
     text.family(
         &f::STATE,
         all().flat_map(|one| {
@@ -111,7 +126,14 @@ fn services(picture: &Picture, text: &mut Text) {
 fn processes(picture: &Picture, text: &mut Text) {
     let view = &picture.view;
     let all = || view.services.iter().chain(view.daemons());
-    text.family(&f::RESTARTS, all().map(|one| (of(one), float(one.restarts))));
+    text.family(
+        &f::RESTARTS,
+        all().flat_map(|one| {
+            let causes =
+                one.restarts_by_cause.by_cause().filter(|(cause, count)| *count > 0 || is_usual(*cause));
+            causes.map(|(cause, count)| (vec![("service", name(one)), ("cause", cause.word())], float(count)))
+        }),
+    );
     let mut each = |family: &f::Family, value: &dyn Fn(&Total) -> f64| {
         let sample = |one| Some((name(one), value(picture.totals.get(name(one))?)));
         let found: Vec<(&str, f64)> = all().filter_map(sample).collect();
@@ -135,6 +157,16 @@ fn checks(view: &View, text: &mut Text) {
             })
         }),
     );
+    text.family(
+        &f::CHECK_RUNS,
+        all().flat_map(|(one, check)| {
+            [("passed", check.runs.passed), ("failed", check.runs.failed)].map(|(result, count)| {
+                let mut labels = of_check(one, check);
+                labels.push(("result", result));
+                (labels, float(count))
+            })
+        }),
+    );
     let reported =
         || all().filter_map(|(one, check)| Some((of_check(one, check), &check.report.as_ref()?.0)));
     text.family(&f::FAILURES, reported().map(|(labels, said)| (labels, f64::from(said.failures))));
@@ -154,6 +186,11 @@ fn of(service: &ServiceView) -> Labels<'_> {
 
 fn of_check<'a>(service: &'a ServiceView, check: &'a CheckView) -> Labels<'a> {
     vec![("service", name(service)), ("check", check.id.as_str()), ("kind", &*check.kind)]
+}
+
+/// Returns whether every service shows a restart cause before it happens, so that its first restart is seen to be new.
+fn is_usual(cause: RestartCause) -> bool {
+    !matches!(cause, RestartCause::Overdue | RestartCause::Unknown)
 }
 
 fn exit_code(exit: &Exit) -> Option<f64> {

@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::examination::{Examination, MOST_PROCESSES};
+#[cfg(target_os = "macos")]
+use super::macos::look::facts_of;
 use super::pipe::{Output, ServiceEnd};
-use super::{Borrowed, Ooms, Scan, Silent};
+#[cfg(windows)]
+use super::windows::usage::facts_of;
+use super::{Borrowed, Identity, Ooms, Scan, Silent, descendants, now};
+use crate::lifecycle::BootInstant;
 
 /// Never called with any: on this system no look at a process waits for it.
 pub fn scan_again(_: &[Silent], _: &str, _: &BTreeMap<(u64, u64), String>) -> Scan {
@@ -18,6 +25,13 @@ const WHY: (&str, &str) = if cfg!(windows) {
 } else {
     ("macOS has no cgroups", "macOS has no cgroups")
 };
+
+/// Returns how many processes a process and its descendants are, and their CPU time and memory as `usage_of` does.
+pub fn usage_of_tree(root: u32) -> (usize, f64, u64) {
+    let pids = descendants(root);
+    let (cpu, memory) = super::usage_of(&pids);
+    (pids.len(), cpu, memory)
+}
 
 /// Never exists: a run is a job on Windows. On macOS it is its group, its descendants, and the processes that carry its
 /// mark or hold its FIFOs.
@@ -119,7 +133,7 @@ impl StallTimer {
     }
 
     /// Does nothing: it never rings.
-    pub fn set(&self, _after: std::time::Duration) {}
+    pub fn set(&self, _after: Duration) {}
 
     /// Always `false`: it never rings.
     pub fn rings(&self) -> bool {
@@ -136,6 +150,25 @@ pub fn is_opening_stuck() -> bool {
 pub fn open_both(paths: [PathBuf; 2], _late: impl FnOnce(Both) + Send + 'static) -> io::Result<Both> {
     let [out, err] = paths;
     Ok([Output::open(&out)?, Output::open(&err)?])
+}
+
+/// Looks at the run that `leader` leads, until this time at the latest: its processes, and what they use. Threads, open
+/// files and sockets are not looked at here.
+pub fn examine(leader: Identity, _cgroup: Option<&Cgroup>, until: BootInstant) -> Examination {
+    const BETWEEN: Duration = Duration::from_millis(100);
+    let began = now();
+    let mut processes = Vec::new();
+    if facts_of(leader.pid).is_some_and(|(start, _)| start == leader.start) {
+        let pids = descendants(leader.pid).into_iter().take(MOST_PROCESSES);
+        processes.extend(pids.filter_map(|pid| facts_of(pid).map(|(_, facts)| facts)));
+    }
+    super::pipe::pause(BETWEEN.min(until.since(now())));
+    for process in &mut processes {
+        let cpu = facts_of(process.pid).map(|(_, facts)| facts.cpu);
+        process.used = cpu.map(|cpu| cpu.saturating_sub(process.cpu));
+    }
+    let left_out = vec!["threads, descriptors and sockets are not available on this system"];
+    Examination { processes, between: now().since(began), left_out, ..Examination::default() }
 }
 
 /// Both ends of stdout and stderr.

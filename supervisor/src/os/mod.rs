@@ -7,6 +7,7 @@
 //! | [`Tree`] | group, cgroup, orphans by mark | group, orphans by mark and FIFO | the job |
 //! | [`scan`] | `/proc/*/environ` and FIFOs | `KERN_PROCARGS2` and FIFOs | the jobs of this home |
 //! | [`pipe`] | FIFOs, moved into files by `splice` | FIFOs, by read and write | pipes that the supervisor owns |
+//! | [`examine`] | `/proc` of the run's processes and threads | processes and their state | processes |
 //! | [`stranger_on`] | `/proc/net/tcp`, `/proc/*/fd` | `pcblist_n` | `GetExtendedTcpTable` |
 //! | [`Alarm`] | `timerfd` of the wall clock | a sleep of at most a minute | a sleep of at most a minute |
 //! | [`Lock`] | `flock` | `flock` | an exclusively opened file |
@@ -15,6 +16,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod examination;
 pub mod signal;
 
 #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use super::{Fifos, Pending, Plan, Prepared, Purpose, Role, Run, Service, StartFa
 use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::took;
-use crate::lifecycle::{BootInstant, Exit, Fact, WhyEnd};
+use crate::lifecycle::{BootInstant, Exit, Fact};
 use crate::logs::Which;
 use crate::os::{self, Left, Process, Tree, signal};
 
@@ -47,6 +47,7 @@ impl Service {
     /// Starts a process, unless its plan has failed. The intent is written down before the spawn, and the pid after it.
     fn spawned(&mut self, world: &mut World, incarnation: u64, plan: Result<(), StartFailure>) -> Fact {
         self.health.begin_run();
+        self.tally.checks.begin_run();
         self.reload = None;
         match plan.and_then(|()| self.try_spawn(world, incarnation)) {
             Ok(process) => {
@@ -160,15 +161,7 @@ impl Service {
 
     /// Tells the run to end: by `stop.command` if there is one, else by the stop signal. What the command needs is
     /// looked up first: `answer` gets it, for [`Self::run_stop_command`].
-    pub fn terminate(
-        &mut self,
-        world: &mut World,
-        why: WhyEnd,
-        answer: impl FnOnce(Prepared) + Send + 'static,
-    ) {
-        if why == WhyEnd::NotReady {
-            self.tell(world, Kind::Decision, "not ready in time: restart".into());
-        }
+    pub fn terminate(&mut self, world: &mut World, answer: impl FnOnce(Prepared) + Send + 'static) {
         if let Some(argv) = self.stop_command() {
             let purpose = Purpose::Stop { incarnation: self.unit.incarnation(), argv };
             match self.prepare(world, purpose, os::now(), answer) {
@@ -207,6 +200,20 @@ impl Service {
             (Some(run), _) => run.process.signal(number),
             (None, _) => Ok(()),
         }
+    }
+
+    /// Runs a command as the run itself is run: as its user, with its rights, in its cgroup and with its mark. It is told
+    /// the run's main process as `MAINPID`.
+    pub(super) fn run_beside(
+        &self,
+        world: &World,
+        mut plan: Plan,
+        out: &os::Handle,
+        err: &os::Handle,
+    ) -> Result<Process, StartFailure> {
+        let launch = plan.run(&world.instance, &self.name, self.unit.incarnation());
+        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
+        Ok(os::spawn(launch, &[os::borrow(&world.null), os::borrow(out), os::borrow(err)], cgroup, None)?)
     }
 
     /// Kills every process of the run.

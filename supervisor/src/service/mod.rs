@@ -5,6 +5,7 @@
 //! | [`plan`] | settings → everything a start needs, prepared |
 //! | `prepare` | looks up what a start needs, on a thread of its own |
 //! | [`driver`] | performs the unit's actions: spawn, terminate, kill, drain, sweep |
+//! | `examined` | its run as evidence is taken of it, and what `stop.evidence` asks |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
 //! | `failure` | why a start failed: a fault of the service, or a lack of the supervisor |
 //! | [`notify`] | messages of the service over its notify socket |
@@ -22,6 +23,7 @@
 
 pub mod answers;
 pub mod driver;
+mod examined;
 mod failure;
 mod health;
 pub mod limits;
@@ -45,6 +47,7 @@ use std::sync::{Arc, OnceLock};
 use proto::Name;
 use sereno_config::{Account, AccountError};
 
+use crate::lifecycle::tally::Tally;
 use crate::lifecycle::unit::Rules;
 use crate::lifecycle::{BootInstant, Fact, Unit};
 use crate::logs::{Shared, Which};
@@ -146,6 +149,8 @@ pub struct Service {
     pub outputs: Outputs,
     /// What is known of how well it is.
     pub health: Health,
+    /// What is counted for the metrics.
+    pub tally: Tally,
     /// What led to its present state.
     pub story: Story,
     /// The pause, if a person paused it.
@@ -207,6 +212,7 @@ impl Service {
             sockets: Vec::new(),
             outputs: Outputs { logs: Default::default(), fifos: Fifos::Closed },
             health: Health::default(),
+            tally: Tally::default(),
             story: Story::default(),
             pause: None,
             missing: None,

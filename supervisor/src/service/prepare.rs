@@ -14,6 +14,9 @@ use crate::lifecycle::BootInstant;
 /// How long a look may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the manager waits for a look that is needed at once.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 /// How long a look may take before its thread counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(500);
 
@@ -208,14 +211,39 @@ impl Service {
         Ok(())
     }
 
+    /// Looks up what a command beside the current run needs, and waits for it: nobody else waits longer than a moment.
+    pub(super) fn look_up_at_once(&self, world: &World, argv: &[String]) -> Result<Plan, PlanError> {
+        let account = self.account()?.clone();
+        if self.preparation.at_work.swap(true, Ordering::AcqRel) {
+            return Err(self.no_answer_within(AT_ONCE));
+        }
+        let at_work = AtWork(Arc::clone(&self.preparation.at_work));
+        let mut extra = self.env.extra.clone();
+        extra.insert(sereno_config::MAIN_PID.into(), self.processes.pid().to_string());
+        let (spec, caller, host) = (self.spec.clone(), self.env_of_caller(world).clone(), world.host.clone());
+        let (argv, (tell, found)) = (argv.to_vec(), std::sync::mpsc::channel());
+        let look = move || {
+            let plan = Plan::of(&spec, &account, &argv, &caller, &extra, &host);
+            drop(at_work);
+            drop(tell.send(plan));
+        };
+        // Without a thread to spare the channel is closed, and there is no answer either.
+        drop(std::thread::Builder::new().name("prepare".into()).spawn(look));
+        found.recv_timeout(AT_ONCE).unwrap_or_else(|_| Err(self.no_answer_within(AT_ONCE)))
+    }
+
     /// Returns why nothing was found in time.
     pub fn no_answer(&self) -> PlanError {
+        self.no_answer_within(WITHIN)
+    }
+
+    fn no_answer_within(&self, within: Duration) -> PlanError {
         let files: Vec<String> = self.spec.env_file.iter().map(|path| path.display().to_string()).collect();
         let what = match files.as_slice() {
             [] => format!("cwd {} or the program in it", self.spec.cwd.display()),
             files => format!("env_file {}", files.join(", ")),
         };
-        PlanError::NoAnswer(what, WITHIN)
+        PlanError::NoAnswer(what, within)
     }
 
     /// Returns whether the rights of its checks must be looked up: they are confined, and no start has done so.

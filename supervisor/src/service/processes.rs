@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::Limits;
+use crate::evidence::Taking;
 use crate::lifecycle::BootInstant;
 use crate::os::{Cgroup, Process, Tree};
 
@@ -22,6 +23,8 @@ pub struct Processes {
     pub unseen: bool,
     /// The `stop.command` that is running.
     pub stopper: Option<Run>,
+    /// Evidence of the current run that is being taken.
+    pub taking: Option<Taking>,
     /// What is watched of the current run.
     pub limits: Option<Limits>,
 }

@@ -32,6 +32,7 @@ pub struct Report {
 
 impl Report {
     /// Continues the count of failures of the report before.
+    #[must_use]
     pub fn going_on_from(mut self, before: Option<&Self>) -> Self {
         if self.failures > 0 || self.passing == Some(false) {
             let earlier = before.and_then(|before| before.failing_since);

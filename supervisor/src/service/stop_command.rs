@@ -6,7 +6,6 @@ use super::driver::without_home;
 use super::plan::PlanError;
 use super::{Plan, Run, Service, StartFailure, World};
 use crate::journal::Kind;
-use crate::os;
 
 impl Service {
     /// Returns the arguments of its `stop.command` for the current run; `None` if it has none.
@@ -29,13 +28,10 @@ impl Service {
         }
     }
 
-    fn start_stop_command(&mut self, world: &World, mut plan: Plan) -> Result<(), StartFailure> {
-        let incarnation = self.unit.incarnation();
+    fn start_stop_command(&mut self, world: &World, plan: Plan) -> Result<(), StartFailure> {
         let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
-        let launch = plan.run(&world.instance, &self.name, incarnation);
-        let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
-        let process =
-            os::spawn(launch, &[os::borrow(&world.null), os::borrow(&out), os::borrow(&err)], cgroup, None)?;
+        let process = self.run_beside(world, plan, &out, &err)?;
+        let incarnation = self.unit.incarnation();
         self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())
     }

@@ -120,17 +120,7 @@ impl World {
 
     /// Returns where and how an output of a service is stored.
     pub fn keep(&self, service: &Service, which: Which) -> RotationPolicy {
-        let log = &service.spec.log;
-        let path = match which {
-            Which::Out => log.stdout.clone(),
-            Which::Err => log.stderr.clone(),
-        };
-        RotationPolicy {
-            path: path.unwrap_or_else(|| self.home.log_file(&service.name, which.word())),
-            max_size: log.max_size,
-            keep: log.keep,
-            compress: log.compress,
-        }
+        rotation(&self.home, service, which)
     }
 
     /// Keeps its outputs as its settings say now.
@@ -224,4 +214,19 @@ impl World {
 /// Returns the key of an output.
 pub fn key(service: &Name, which: Which) -> Key {
     Key { service: service.clone(), which }
+}
+
+/// Returns where and how an output of a service is stored.
+pub fn rotation(home: &Home, service: &Service, which: Which) -> RotationPolicy {
+    let log = &service.spec.log;
+    let path = match which {
+        Which::Out => log.stdout.clone(),
+        Which::Err => log.stderr.clone(),
+    };
+    RotationPolicy {
+        path: path.unwrap_or_else(|| home.log_file(&service.name, which.word())),
+        max_size: log.max_size,
+        keep: log.keep,
+        compress: log.compress,
+    }
 }

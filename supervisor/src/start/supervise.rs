@@ -5,6 +5,7 @@ use sereno_serve::BindPolicy;
 
 use super::anew::{HomeError, Remembered};
 use super::{StartError, step};
+use crate::api::Folders;
 use crate::manager::command::Command;
 use crate::manager::{Manager, Over, Start, Wanted};
 use crate::os::{self, Lock};
@@ -49,7 +50,7 @@ pub(super) fn supervise(
         let _ = told.ask(|reply| Command::Shutdown { keep: under_init, who, reply }).await;
     });
     if let Some(api) = &api {
-        api.serve(handle.clone(), home.journal());
+        api.serve(handle.clone(), Folders::of(&home));
     }
     if let Some(init) = SdNotify::of(&std::env::vars_os().collect()) {
         // Reported from the loop that decides, so that a hanging loop goes silent.
@@ -82,7 +83,7 @@ pub(super) fn supervise(
         shutdown = Shutdown::new();
         match Api::bind(&home, &table, BindPolicy::Retry, shutdown.clone()) {
             Ok(bound) => {
-                bound.serve(handle.clone(), home.journal());
+                bound.serve(handle.clone(), Folders::of(&home));
                 api = Some(bound);
                 manager.home_is_anew();
                 if !locks.last().is_some_and(|lock| lock.is_at(&home.lock())) {

@@ -61,6 +61,7 @@ pub static TABLES: &[&Keys] = &[
     &SCHEDULE,
     &WATCH,
     &STOP,
+    &EVIDENCE_OF_RUN,
     &WATCHDOG,
     &LOG,
     &LIMITS,

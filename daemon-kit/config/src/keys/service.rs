@@ -90,9 +90,19 @@ pub(crate) static STOP: Keys = Keys {
     table: "stop",
     groups: &[&keys! {
         "command": COMMAND => Words("none"), "A command that is tried first. `$MAINPID` and `${MAINPID}` in it are the pid of the process that was started; its environment has `MAINPID` too.";
+        "evidence": Table(&EVIDENCE_OF_RUN) => Words("what the system tells"), "What is asked of a run besides, before it is ended because a check, `ready_timeout`, the watchdog or `memory_max` wants it.";
         "signal": text("signal"), Says(r#"`"SIGTERM"`, `"INT"`, …"#) => Is("SIGTERM"), "The signal.";
         "timeout": Duration("0s") => Is("10s"), "Then everything is killed.";
         "to": Choice(&words(&STOP_TO)) => Is("group"), "Every process of the group, or only the one that was started (Celery and PostgreSQL want `main`).";
+    }],
+};
+
+pub(crate) static EVIDENCE_OF_RUN: Keys = Keys {
+    table: "stop.evidence",
+    groups: &[&keys! {
+        "command": COMMAND => Words("one of `command` and `signal`"), "A command that tells what the run is doing, such as `py-spy`. It runs as the service does, and its output is kept. `${PID}` is the pid of the process that was started.";
+        "signal": text("signal"), Says(r#"`"SIGQUIT"`, …; not `SIGKILL` or `SIGSTOP`"#) => Words("one of `command` and `signal`"), "A signal upon which the service tells what it is doing. It goes to the process that was started, and what the service writes then is kept.";
+        "timeout": Duration("1ms") => Is("3s"), "Then the run is ended without.";
     }],
 };
 

@@ -136,7 +136,7 @@ user = 1000
 umask = "027"
 limits = { nofile = 65536, core = "unlimited", as = "1GiB" }
 restart = { success_codes = [0, "term"], give_up = "retry", retry_every = "1m", max_wait = "100ms" }
-stop = { signal = "int", to = "main", command = "app stop" }
+stop = { signal = "int", to = "main", command = "app stop", evidence = { command = "${A_TOOL:-dump} $${A} ${PID}", signal = "quit" } }
 ready = ["notify", { log = "listening" }, { delay = "1s" }, "port"]
 port = "10.0.0.1:80"
 checks.ping = { kind = "exec", command = ["ping"], interval = "1s", failures = "5/10" }
@@ -153,6 +153,10 @@ tags = ["a", "b"]
     assert_eq!(service.restart.initial, Duration::from_millis(100), "a default makes room for what is given");
     assert_eq!((service.stop.signal.as_str(), service.stop.to), ("SIGINT", StopTo::Main));
     assert_eq!(service.stop.command, Some(vec!["app".into(), "stop".into()]));
+    let evidence = service.stop.evidence.as_ref().expect("asked for");
+    let asked = (evidence.command.as_ref().expect("a command").join(" "), evidence.signal.as_deref());
+    assert_eq!(asked, ("dump ${A} ${PID}".into(), Some("SIGQUIT")));
+    assert_eq!(evidence.timeout, secs(3));
     assert!(matches!(&service.ready[..], [Ready::Notify, Ready::Log(_), Ready::Delay(_), Ready::Check(_)]));
     let ping = check(&service, "ping");
     assert_eq!((ping.timeout, ping.failures, ping.window), (Duration::from_millis(800), 5, 10));

@@ -29,6 +29,32 @@ fn every_wrong_line_is_named_with_its_place_its_value_and_its_rule() {
 }
 
 #[test]
+fn what_stop_evidence_needs_is_said() {
+    for (lines, expected) in [
+        ("stop.evidence.timeout = \"3s\"", "3:6: services.web.stop.evidence: needs command or signal"),
+        (
+            "stop.evidence = { command = [] }",
+            "3:29: services.web.stop.evidence.command = []: must name a program",
+        ),
+        (
+            "stop.evidence = { signal = \"KILL\" }",
+            "3:28: services.web.stop.evidence.signal = \"KILL\": is not handed to the service, so that it can tell nothing",
+        ),
+        (
+            "stop.evidence = { signal = \"QUIT\", timeout = \"0s\" }",
+            "3:46: services.web.stop.evidence.timeout = \"0s\": must be at least 1ms",
+        ),
+        (
+            "stop.evidence = { command = \"dump ${PIT}\" }",
+            "3:29: services.web.stop.evidence.command = \"dump ${PIT}\": needs PIT, which is not set here; ${PIT:-default} would do without, $$ is a dollar",
+        ),
+        ("stop.evidence = \"py-spy\"", "3:17: services.web.stop.evidence = \"py-spy\": must be a table"),
+    ] {
+        assert_eq!(service(lines), format!("sereno.toml:{expected}"));
+    }
+}
+
+#[test]
 fn every_wrong_file_is_named_with_its_place_its_value_and_its_rule() {
     let mut wrong = Vec::new();
     for (text, expected) in FILES {

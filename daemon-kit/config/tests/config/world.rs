@@ -83,7 +83,7 @@ env_file = [\"ok.env\", \"bad.env\"]
 user = \"no-such-user\"
 [services.worse]
 command = \"toool\"
-stop.command = \"toool stop\"
+stop = { command = \"toool stop\", evidence = { command = \"toool dump\" } }
 group = \"no-such-group\"
 health = { url = \"http://a\", ca_file = \"ca.pem\" }
 checks.x = { kind = \"exec\", command = \"./probe\" }
@@ -102,7 +102,8 @@ program = \"./mine\"
 sereno.toml:6:12: services.bad.env_file: @/bad.env:1: must be NAME=value
 sereno.toml:7:8: services.bad.user: can not find the user \"no-such-user\"
 sereno.toml:9:11: services.worse.command: can not find the program \"toool\" in PATH nor in @
-sereno.toml:10:16: services.worse.stop.command: can not find the program \"toool\" in PATH nor in @
+sereno.toml:10:20: services.worse.stop.command: can not find the program \"toool\" in PATH nor in @
+sereno.toml:10:57: services.worse.stop.evidence.command: can not find the program \"toool\" in PATH nor in @
 sereno.toml:11:9: services.worse.group: can not find the group \"no-such-group\"
 sereno.toml:12:40: services.worse.health.ca_file: can not open @/ca.pem: no such file or directory
 sereno.toml:13:39: services.worse.checks.x.command: can not find the program @/probe: no such file or directory
@@ -113,7 +114,7 @@ sereno.toml:18:11: monitors.port-monitor.program: can not find the program @/min
     let whose = problems.iter().map(|p| p.service.as_ref().map_or("-", |name| name.as_str()));
     assert_eq!(
         whose.collect::<Vec<_>>(),
-        ["bad", "bad", "worse", "worse", "worse", "worse", "worse", "worst", "-"]
+        ["bad", "bad", "worse", "worse", "worse", "worse", "worse", "worse", "worst", "-"]
     );
 }
 

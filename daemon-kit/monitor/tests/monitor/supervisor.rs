@@ -100,8 +100,12 @@ impl Supervisor {
     pub(crate) fn at(dir: &tempfile::TempDir) -> Self {
         let endpoint = Endpoint::unix(&dir.path().join("supervisor.sock")).expect("a short path");
         let (speak, heard) = mpsc::unbounded_channel();
-        let first =
-            v1::WatchTargetsResponse { instance: "home".into(), generation: 1, targets: vec![target()] };
+        let first = v1::WatchTargetsResponse {
+            instance: "home".into(),
+            generation: 1,
+            targets: vec![target()],
+            report_every: None,
+        };
         let answer = Arc::new(Mutex::new(Decision::Accepted));
         let (targets, too_many) = (watch::Sender::new(first), Arc::default());
         Self { endpoint, targets, heard, speak, answer, too_many, running: None }

@@ -6,6 +6,7 @@
 //! | [`setup`] | folder, `sereno.toml` and `ctl` of the test |
 //! | [`service`] | the program of the services: writes numbered lines, and misbehaves as configured |
 //! | `faults` | decides what is killed, and when |
+//! | `follower` | follows the events over every death |
 //! | `census` | finds living processes through `/proc` |
 //! | `verdict` | compares all records at the end |
 //! | [`lines`], [`journal`] | pure: find errors in a log and in a journal |
@@ -17,6 +18,7 @@
 
 mod census;
 mod faults;
+mod follower;
 pub mod journal;
 pub mod lines;
 pub mod service;
@@ -43,6 +45,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(90);
 /// How long no process may reappear after `down`.
 const STAYS_DOWN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// One of the followers stops reading for a while now and then: after so many events, for so long.
+const STOPS_AFTER: usize = 2_000;
+const STOPS_FOR: Duration = Duration::from_secs(60);
 /// Interval of progress messages.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
@@ -89,14 +94,26 @@ pub fn run(setup: &Setup, out: &mut dyn Write) -> Result<bool, Failure> {
     let mut injector = FaultInjector::new(setup)?;
     injector.up()?;
     let over = AtomicBool::new(false);
-    let (injected, overlaps) = std::thread::scope(|scope| {
+    let socket = || setup.folder.join("home/run/supervisor.sock");
+    let (injected, overlaps, followed, journal) = std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch::watch(&setup.folder, &over));
+        let quick = scope.spawn(|| follower::follow(socket(), &over, usize::MAX, Duration::ZERO));
+        let slow = scope.spawn(|| follower::follow(socket(), &over, STOPS_AFTER, STOPS_FOR));
         let injected = inject_and_settle(setup, &mut injector, out);
+        let journal = verdict::journal_of(setup);
         over.store(true, Ordering::Release);
-        (injected, watching.join().unwrap_or_else(|_| vec!["the thread that looks has panicked".into()]))
+        let followed = [quick, slow].map(|thread| thread.join().unwrap_or_default());
+        let overlaps = watching.join().unwrap_or_else(|_| vec!["the thread that looks has panicked".into()]);
+        (injected, overlaps, followed, journal)
     });
     injected?;
     injector.tally.wrong.extend(overlaps);
+    let journal = journal?;
+    for followed in &followed {
+        let count = followed.events.len();
+        injector.tally.wrong.extend(followed.compare(&journal.told()));
+        writeln!(out, "  a follower got {count} events over {} connections", followed.connections)?;
+    }
     end(setup, &mut injector)?;
     let found = verdict::find(setup, &injector.tally.unread)?;
     report(setup, &injector.tally, &found, out)

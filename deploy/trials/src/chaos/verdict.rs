@@ -1,6 +1,5 @@
 //! Compares all records with each other after the faults.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -43,7 +42,7 @@ pub(super) fn find(setup: &Setup, unread: &[(SystemTime, SystemTime)]) -> io::Re
     found.runs = runs.len();
     let complaints = fs::read_to_string(setup.folder.join("complaints")).unwrap_or_default();
     found.wrong.extend(complaints.lines().map(Into::into));
-    journal_of(setup, &runs, &mut found)?;
+    compare_with_journal(setup, &runs, &mut found)?;
     numbers_grow(&runs, &mut found);
 
     let mut kept = Kept::default();
@@ -114,21 +113,40 @@ fn numbers_grow(runs: &[Run], found: &mut Verdict) {
     }
 }
 
-fn journal_of(setup: &Setup, runs: &[Run], found: &mut Verdict) -> io::Result<()> {
+/// Reads all files of the journal, oldest first.
+pub(super) fn journal_of(setup: &Setup) -> io::Result<Journal> {
     let folder = setup.folder.join("home/journal");
-    let mut files = BTreeMap::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let number = name.strip_prefix("events.").and_then(|rest| rest.strip_suffix("jsonl"));
-        if let Some(number) = number {
-            let age: u32 = number.trim_end_matches('.').parse().unwrap_or(0);
-            files.insert(std::cmp::Reverse(age), name);
+        if name.starts_with("events-") {
+            files.push(name);
         }
     }
+    // Their names are the numbers of their first events, with leading zeros.
+    files.sort();
     let mut text = String::new();
-    for name in files.values() {
+    for name in files {
         text += &String::from_utf8_lossy(&fs::read(folder.join(name))?);
     }
+    Ok(Journal(text))
+}
+
+/// The text of a journal.
+pub(super) struct Journal(String);
+
+impl Journal {
+    /// Returns number and message of each event.
+    pub(super) fn told(&self) -> Vec<(u64, String)> {
+        let events = self.0.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        events
+            .filter_map(|event| Some((event["seq"].as_u64()?, event["message"].as_str()?.to_owned())))
+            .collect()
+    }
+}
+
+fn compare_with_journal(setup: &Setup, runs: &[Run], found: &mut Verdict) -> io::Result<()> {
+    let Journal(text) = journal_of(setup)?;
     let told = journal::read(&text);
     found.starts = (told.starts, told.adoptions);
     found.wrong.extend(told.wrong);

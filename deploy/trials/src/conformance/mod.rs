@@ -27,7 +27,7 @@ use proto::Endpoint;
 
 use crate::Failure;
 pub use way::Shown;
-pub(crate) use way::{Way, to as way_to};
+pub(crate) use way::{Way, socket, to as way_to};
 
 use monitor::Monitor;
 use stage::Stage;

@@ -155,7 +155,12 @@ impl Stage {
         let generation = {
             let mut told = self.0.told();
             let generation = told.sets.last().map_or(1, |set| set.generation + 1);
-            told.sets.push(v1::WatchTargetsResponse { instance: "played".into(), generation, targets });
+            told.sets.push(v1::WatchTargetsResponse {
+                instance: "played".into(),
+                generation,
+                targets,
+                report_every: None,
+            });
             generation
         };
         self.0.turned.send_modify(|turn| *turn += 1);

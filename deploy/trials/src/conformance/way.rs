@@ -76,7 +76,7 @@ pub(crate) fn to(endpoint: &Endpoint, shown: &Shown) -> Result<Way, Failure> {
     Ok(InterceptedService::new(channel, bearer))
 }
 
-fn socket(path: PathBuf) -> Channel {
+pub(crate) fn socket(path: PathBuf) -> Channel {
     Target::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {
         let path = path.clone();
         async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }

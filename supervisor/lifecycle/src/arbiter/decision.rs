@@ -35,6 +35,22 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Every answer, in the order of the contract.
+    pub const ALL: [Self; 12] = [
+        Self::Accepted,
+        Self::Merged,
+        Self::Stale,
+        Self::InGrace,
+        Self::NotWanted,
+        Self::Paused,
+        Self::HeldDependency,
+        Self::HeldBudget,
+        Self::HeldBrake,
+        Self::UnknownService,
+        Self::ReportOnly,
+        Self::NoEvidence,
+    ];
+
     /// Returns whether the restart is held and must be requested again.
     pub const fn is_held(self) -> bool {
         matches!(self, Self::HeldDependency | Self::HeldBudget | Self::HeldBrake)

@@ -128,6 +128,7 @@ impl Scene {
                     self.ended.entry(incarnation).or_default().push(why);
                     invariant_a_run_is_told_to_go_once(self);
                 }
+                Action::Examine(_) => self.unit.observe(self.now, Fact::Examined),
                 Action::Kill => assert!(self.leader, "a signal to the dead"),
                 Action::Drain | Action::Sweep => {}
             }

@@ -49,9 +49,11 @@ impl Unit {
     /// Lets a healthy run that would have been replaced continue.
     pub(super) fn not_told(&mut self) {
         match std::mem::replace(&mut self.phase, Phase::Spawning) {
-            Phase::Stopping { run, stage: Stage::Told { .. }, end: WhyEnd::Restart | WhyEnd::Asked } => {
-                self.phase = Phase::Alive(run);
-            }
+            Phase::Stopping {
+                run,
+                stage: Stage::Examining { .. } | Stage::Told { .. },
+                end: WhyEnd::Restart | WhyEnd::Asked,
+            } => self.phase = Phase::Alive(run),
             other => self.phase = other,
         }
     }

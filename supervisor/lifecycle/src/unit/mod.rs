@@ -5,6 +5,7 @@
 //! | here | the phases, and how a fact moves a unit from one to the next |
 //! | `requests` | requests, and what they change at once |
 //! | `hindrance` | a start that the supervisor could not try |
+//! | `stage` | how a run is ended: evidence of what it was doing, the signal, the kill |
 //! | `succession` | a run that replaces another run that is still alive |
 //! | `view` | its state, and the words that describe it |
 
@@ -12,6 +13,7 @@ mod hindrance;
 #[cfg(test)]
 mod jobs;
 mod requests;
+mod stage;
 mod succession;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,6 +34,8 @@ use super::policy::{self, Verdict};
 use super::ready::{Progress, Readiness, ReadyRules};
 use super::{BootInstant, Exit};
 use hindrance::Hindrance;
+pub use stage::EXAMINATION;
+pub(crate) use stage::Stage;
 
 /// The settings of a service that a unit needs.
 #[derive(Debug, Clone)]
@@ -111,17 +115,6 @@ pub(super) struct Ended {
     pub(super) at: BootInstant,
 }
 
-/// How far a stop has progressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// The next poll hands the signal out.
-    Untold,
-    /// It was told to end, and has until `kill_at`.
-    Told { kill_at: BootInstant },
-    /// It was killed.
-    Killed,
-}
-
 /// Why nothing runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -179,6 +172,8 @@ impl Unit {
             Fact::SpawnFailed(reason) => self.spawn_failed(now, reason),
             Fact::Hindered(reason) => self.hindered(now, reason),
             Fact::NotTold => self.not_told(),
+            Fact::Examining(time) => self.examined_until(now + time),
+            Fact::Examined => self.examined(),
             Fact::Exited(exit) => self.exited(now, exit, WhyEnd::Exit),
             Fact::OutOfMemory(exit) => self.exited(now, exit, WhyEnd::Memory),
             Fact::Drained => self.drained(),
@@ -230,17 +225,7 @@ impl Unit {
                 self.end_run(WhyEnd::NotReady);
                 self.poll(now)
             }
-            Phase::Stopping { stage, end, .. } => match *stage {
-                Stage::Untold => {
-                    *stage = Stage::Told { kill_at: now + self.rules.stop_timeout };
-                    Some(Action::Terminate(*end))
-                }
-                Stage::Told { kill_at } if kill_at <= now => {
-                    *stage = Stage::Killed;
-                    Some(Action::Kill)
-                }
-                Stage::Told { .. } | Stage::Killed => None,
-            },
+            Phase::Stopping { stage, end, .. } => stage.next(*end, self.wanted, now, self.rules.stop_timeout),
             Phase::Draining { last, kill_at, .. } if *kill_at <= now => {
                 self.phase = Phase::Sweeping { last: last.clone(), asked: false };
                 self.poll(now)
@@ -262,10 +247,9 @@ impl Unit {
         match &self.phase {
             Phase::Due { at } => self.gate.then_some(*at),
             Phase::Alive(run) => run.deadline(&self.rules.ready),
-            Phase::Stopping { stage: Stage::Told { kill_at }, .. } | Phase::Draining { kill_at, .. } => {
-                Some(*kill_at)
-            }
-            Phase::Idle(_) | Phase::Spawning | Phase::Stopping { .. } | Phase::Sweeping { .. } => None,
+            Phase::Stopping { stage, .. } => stage.deadline(),
+            Phase::Draining { kill_at, .. } => Some(*kill_at),
+            Phase::Idle(_) | Phase::Spawning | Phase::Sweeping { .. } => None,
         }
     }
 

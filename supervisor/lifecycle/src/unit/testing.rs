@@ -6,7 +6,7 @@ use proto::Name;
 use sereno_config::{Ready, RestartPolicy};
 
 use super::super::ready::{CheckFact, CheckRule, ReadyRules};
-use super::{BootInstant, Rules, Unit};
+use super::{Action, BootInstant, Fact, Rules, Unit};
 
 pub(crate) fn policy() -> RestartPolicy {
     RestartPolicy::default()
@@ -33,6 +33,13 @@ pub(crate) fn rules(restart: RestartPolicy, conditions: Vec<Ready>) -> Rules {
 /// Returns a unit that is ready once started.
 pub(crate) fn plain(restart: RestartPolicy) -> Unit {
     Unit::new(rules(RestartPolicy { jitter: 0.0, ..restart }, vec![Ready::Started]), 7)
+}
+
+/// Polls it once evidence is taken, which must come first.
+pub(crate) fn poll_examined(unit: &mut Unit, now: BootInstant) -> Option<Action> {
+    assert!(matches!(unit.poll(now), Some(Action::Examine(_))), "{unit:?}");
+    unit.observe(now, Fact::Examined);
+    unit.poll(now)
 }
 
 /// Returns the instant at this many seconds after boot.

@@ -6,7 +6,7 @@ use proto::Name;
 use sereno_config::{GiveUp, Policy, Ready, RestartPolicy};
 
 use super::super::ready::CheckFact;
-use super::testing::{at, check, name, plain, policy, rules};
+use super::testing::{at, check, name, plain, policy, poll_examined, rules};
 use super::{Action, Answer, BootInstant, Exit, Fact, Note, Request, State, Unit, WhyEnd};
 
 /// Starts the unit and lets the spawn succeed.
@@ -162,7 +162,7 @@ fn a_monitors_request_spends_the_budget_and_a_persons_restart_resets_it() {
     for round in 1..=3 {
         let now = at(f64::from(round) * 10.0);
         assert_eq!(unit.request(now, Request::Ask), Answer::Accepted);
-        assert_eq!(unit.poll(now), Some(Action::Terminate(WhyEnd::Asked)));
+        assert_eq!(poll_examined(&mut unit, now), Some(Action::Terminate(WhyEnd::Asked)));
         end(&mut unit, now, Exit::Signal("SIGTERM".into()), WhyEnd::Asked);
         assert_eq!(unit.streak(), u32::try_from(round).expect("small"));
         let next = unit.deadline().expect("due");
@@ -272,7 +272,7 @@ fn not_ready_in_time_is_a_failure_only_on_evidence() {
 
     // A fresh failure is evidence.
     unit.observe(at(71.0), Fact::Check(port.clone(), check(false, at(71.0))));
-    assert_eq!(unit.poll(at(71.0)), Some(Action::Terminate(WhyEnd::NotReady)));
+    assert_eq!(poll_examined(&mut unit, at(71.0)), Some(Action::Terminate(WhyEnd::NotReady)));
     assert_eq!(unit.take_notes(), [Note::NotReady("port (failing)".into())]);
 
     // Time without a monitor does not count.
@@ -302,7 +302,7 @@ fn ready_by_notify_log_and_delay_all_must_hold() {
 fn what_only_the_supervisor_hears_needs_no_other_evidence() {
     let mut unit = Unit::new(rules(policy(), vec![Ready::Notify]), 1);
     up(&mut unit, at(0.0));
-    assert_eq!(unit.poll(at(60.0)), Some(Action::Terminate(WhyEnd::NotReady)));
+    assert_eq!(poll_examined(&mut unit, at(60.0)), Some(Action::Terminate(WhyEnd::NotReady)));
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn a_restart_for_memory_is_no_crash_and_goes_by_policy_all_the_same() {
     spawn(&mut unit, at(1.0));
     assert_eq!(unit.streak(), 1);
     assert_eq!(unit.request(at(2.0), Request::Unburden), Answer::Accepted);
-    assert_eq!(unit.poll(at(2.0)), Some(Action::Terminate(WhyEnd::Memory)));
+    assert_eq!(poll_examined(&mut unit, at(2.0)), Some(Action::Terminate(WhyEnd::Memory)));
     end(&mut unit, at(3.0), Exit::Code(0), WhyEnd::Memory);
     spawn(&mut unit, at(3.0));
     assert_eq!((unit.streak(), unit.restarts()), (1, 2), "the streak is as it was");

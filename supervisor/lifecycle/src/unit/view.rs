@@ -45,6 +45,9 @@ impl Unit {
             Phase::Alive(run) if run.ready_at.is_none() => {
                 Some(format!("waits for {}", run.waits_for(&self.rules.ready, now).join(", ")))
             }
+            Phase::Stopping { stage: Stage::Examining { .. }, .. } => {
+                Some("evidence is taken before it is told to end".into())
+            }
             Phase::Stopping { stage: Stage::Killed, .. } => {
                 Some("killed; waits for its last process to go".into())
             }

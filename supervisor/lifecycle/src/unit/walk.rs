@@ -18,6 +18,7 @@ struct World {
     spawning: bool,
     leftovers: bool,
     told: bool,
+    examining: bool,
     draining: bool,
     sweeping: bool,
     last_incarnation: u64,
@@ -38,7 +39,13 @@ impl World {
                 self.spawning = true;
                 self.passes = false;
             }
+            Action::Examine(why) => {
+                assert!(self.leader && !self.told, "only what lives and was not told is examined");
+                assert!(unit.is_wanted() && why.wants_evidence(), "nobody waits for evidence of {why:?}");
+                self.examining = true;
+            }
             Action::Terminate(_) | Action::Kill => {
+                self.examining = false;
                 invariant_the_dead_are_never_signalled(self);
                 self.told = true;
             }
@@ -192,7 +199,7 @@ fn walk(seed: u64) {
             5 if chance.u32(0..4) == 0 => drop(unit.request(now, Request::Reset)),
             6..=8 if world.leader => {
                 world.leader = false;
-                world.told = false;
+                (world.told, world.examining) = (false, false);
                 world.leftovers = chance.bool();
                 let exit = [Exit::Code(0), Exit::Code(1), Exit::Unknown, Exit::Signal("SIGKILL".into())];
                 let exit = exit[chance.usize(..4)].clone();
@@ -214,6 +221,10 @@ fn walk(seed: u64) {
             13 => unit.observe(now, Fact::Notified),
             14 => unit.observe(now, Fact::Paused(chance.bool())),
             _ if world.spawning => answer_spawn(&mut world, &mut unit, &mut chance, now),
+            _ if world.examining => {
+                let longer = Fact::Examining(Duration::from_millis(chance.u64(0..4_000)));
+                unit.observe(now, if chance.u8(..3) > 0 { Fact::Examined } else { longer });
+            }
             _ if world.draining => {
                 world.draining = false;
                 unit.observe(now, Fact::Drained);
@@ -228,8 +239,10 @@ fn walk(seed: u64) {
         let mut polls = 0;
         while let Some(action) = unit.poll(now) {
             world.perform(&unit, &action);
-            if matches!(action, Action::Terminate(WhyEnd::Restart | WhyEnd::Asked)) && chance.u32(0..5) == 0 {
-                world.told = false;
+            let can_be_refused =
+                Action::Terminate(WhyEnd::Restart) == action || Action::Examine(WhyEnd::Asked) == action;
+            if can_be_refused && chance.u32(0..5) == 0 {
+                (world.told, world.examining) = (false, false);
                 unit.observe(now, Fact::NotTold);
                 assert!(unit.is_started(), "it goes on: {unit:?}");
             }

@@ -9,6 +9,7 @@
 //! | `process` | a pidfd: wait, reap, signal |
 //! | `tree` | what belongs to a run: cgroup, orphans |
 //! | `cgroup` | a cgroup v2 for each service, where the system allows it |
+//! | `examine` | what the processes of a run do at the moment it is judged |
 //! | `look`, `memory` | what a process uses, and what a service may use |
 //! | `oom` | keeps the OOM killer from the supervisor |
 //! | `notify` | the socket behind `NOTIFY_SOCKET` |
@@ -24,6 +25,7 @@ mod alarm;
 mod cgroup;
 mod clone;
 mod confine;
+mod examine;
 mod host;
 pub(super) mod look;
 mod memory;
@@ -41,6 +43,7 @@ mod tree;
 pub use again::{come_back, own_program, surroundings};
 pub use alarm::Alarm;
 pub use cgroup::{Cgroup, Cgroups, NoCgroups};
+pub use examine::examine;
 pub use host::{
     boot_id, instance_of, limit_number, listens, now, one_heap, raise_descriptor_limit, random_id,
     reach_files_as, subreaper, trim_heap, trim_text,
@@ -49,7 +52,7 @@ pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
 pub use oom::spare_from_oom;
 pub use path_watch::PathWatch;
-pub use proc::{descendants, orphans, scan, scan_again, usage_of};
+pub use proc::{descendants, orphans, scan, scan_again, usage_of, usage_of_tree};
 pub use process::Process;
 pub use spawn::spawn;
 

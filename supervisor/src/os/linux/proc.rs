@@ -15,11 +15,12 @@ pub(super) struct Stat {
     state: u8,
     pub(super) parent: u32,
     pub(super) group: u32,
-    threads: u64,
+    pub(super) threads: u64,
     pub(super) start: u64,
     ticks: u64,
     pages: u64,
-    status: Option<i32>,
+    /// The status that `wait` will return, or the signal that stopped it; 0 if it may not be read.
+    pub(super) status: Option<i32>,
 }
 
 impl Stat {
@@ -50,7 +51,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&buffer[..length])
 }
 
-fn parse_stat(text: &[u8]) -> Option<Stat> {
+pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The command is in parentheses and may contain anything, including parentheses and spaces.
     let after = text.iter().rposition(|byte| *byte == b')')? + 2;
     let fields: Vec<&str> = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace().collect();
@@ -91,13 +92,33 @@ pub(super) fn zombie_status(identity: Identity) -> Option<i32> {
 /// Returns its children, from the lists of all its threads.
 pub(in crate::os) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let mut all = Vec::new();
+    let (mut all, mut text) = (Vec::new(), Vec::new());
     for thread in threads.flatten() {
-        if let Ok(text) = fs::read_to_string(thread.path().join("children")) {
-            all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
+        children_of_thread(&thread.path().join("children"), &mut text, &mut all);
     }
     all
+}
+
+/// Adds the children that a thread has started, from the list at a path.
+fn children_of_thread(path: &std::path::Path, text: &mut Vec<u8>, all: &mut Vec<u32>) {
+    text.clear();
+    if fs::File::open(path).and_then(|file| read_whole(file, text)).is_ok() {
+        let pids = text.split(u8::is_ascii_whitespace).filter_map(|pid| std::str::from_utf8(pid).ok());
+        all.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+}
+
+/// Reads a file of /proc to its end. The size of such a file is not known, so it is not asked for: most are empty.
+fn read_whole(mut file: fs::File, text: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut buffer = [0_u8; 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => text.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Returns the children of this process that lead no run: orphans that it inherited.
@@ -119,11 +140,35 @@ pub fn descendants(root: u32) -> Vec<u32> {
 
 /// Returns CPU time in seconds and resident memory in bytes of a set of processes.
 pub fn usage_of(pids: &[u32]) -> (f64, u64) {
-    #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
-    let seconds = |ticks: u64| ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     pids.iter()
         .filter_map(|pid| stat(*pid))
         .fold((0.0, 0), |(cpu, memory), stat| (cpu + seconds(stat.ticks), memory + stat.memory()))
+}
+
+/// Returns how many processes a process and its descendants are, and their CPU time and memory as [`usage_of`] does. Each
+/// is looked up once; where a process has one thread, only the list of that thread's children is read.
+pub fn usage_of_tree(root: u32) -> (usize, f64, u64) {
+    let (mut waiting, mut text) = (vec![root], Vec::new());
+    let (mut count, mut cpu, mut memory) = (0, 0.0, 0);
+    while let Some(pid) = waiting.pop() {
+        let Some(stat) = stat(pid).filter(|stat| pid == root || !stat.is_zombie()) else { continue };
+        (count, cpu, memory) = (count + 1, cpu + seconds(stat.ticks), memory + stat.memory());
+        if stat.threads == 1 {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            children_of_thread(path.as_ref(), &mut text, &mut waiting);
+        } else {
+            waiting.extend(children(pid));
+        }
+    }
+    (count, cpu, memory)
+}
+
+fn seconds(ticks: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
+    let ticks = ticks as f64;
+    #[expect(clippy::cast_precision_loss, reason = "there are a few hundred ticks in a second")]
+    let in_a_second = rustix::param::clock_ticks_per_second() as f64;
+    ticks / in_a_second
 }
 
 /// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
@@ -305,5 +350,18 @@ mod tests {
         let environ = b"SERENO_UNITS=1\0XSERENO_UNIT=2\0PATH=/bin\0SERENO_UNIT=abc/web:0/17\0HOME=/";
         assert_eq!(mark_of(environ), Some(&b"abc/web:0/17"[..]));
         assert_eq!(mark_of(b"SERENO_UNITS=1"), None);
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_a_buffer_is_read_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("children");
+        for length in [0, 1, 1024, 5000] {
+            let written = vec![b'7'; length];
+            fs::write(&path, &written).expect("written");
+            let mut text = Vec::new();
+            read_whole(fs::File::open(&path).expect("open"), &mut text).expect("read");
+            assert_eq!(text, written);
+        }
     }
 }

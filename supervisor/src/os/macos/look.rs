@@ -1,8 +1,10 @@
 //! What a process uses, and whether it is stuck.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::proc;
+use crate::os::examination::{ProcessFacts, RunState};
 
 /// Returns CPU time in nanoseconds, and memory in bytes as the Activity Monitor counts it: what would be free without
 /// the process.
@@ -45,6 +47,19 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     pids.iter()
         .filter_map(|pid| used(*pid))
         .fold((0.0, 0), |(cpu, memory), (time, bytes)| (cpu + seconds(time), memory + bytes))
+}
+
+/// Returns when a process started, and what is known of it.
+pub(in crate::os) fn facts_of(pid: u32) -> Option<(u64, ProcessFacts)> {
+    let facts = proc::facts(pid)?;
+    let (cpu, memory) = used(pid).unwrap_or_default();
+    let state = match (facts.is_zombie, facts.is_stopped) {
+        (true, _) => RunState::Dead,
+        (_, true) => RunState::Stopped,
+        _ => RunState::Unknown,
+    };
+    let (parent, name, cpu) = (facts.parent, facts.name, Duration::from_nanos(cpu));
+    Some((facts.start, ProcessFacts { pid, parent, name, state, cpu, memory, ..ProcessFacts::default() }))
 }
 
 /// Returns the name of a stuck process, and its state in words.

@@ -56,6 +56,12 @@ pub fn borrow(handle: &Handle) -> Borrowed<'_> {
     std::os::fd::AsFd::as_fd(handle)
 }
 
+/// Makes a pipe for what a command writes: the end to read from, and the end for the command.
+pub fn output_pipe() -> std::io::Result<(std::io::PipeReader, Handle)> {
+    let (reader, writer) = std::io::pipe()?;
+    Ok((reader, writer.into()))
+}
+
 /// Duplicates a handle of the same open file.
 pub fn duplicate(handle: &Handle) -> std::io::Result<Handle> {
     handle.try_clone()

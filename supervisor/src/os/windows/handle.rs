@@ -26,6 +26,12 @@ pub fn borrow(handle: &Handle) -> Borrowed<'_> {
     handle
 }
 
+/// Makes a pipe for what a command writes: the end to read from, and the end for the command.
+pub fn output_pipe() -> io::Result<(io::PipeReader, Handle)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((reader, File::from(OwnedHandle::from(writer)).into()))
+}
+
 impl Handle {
     /// Wraps the writing end of an output: the process that gets it keeps the whole pipe.
     pub(super) fn of_outlet(file: OwnedHandle, outlet: Arc<Outlet>) -> Self {

@@ -35,14 +35,16 @@ mod private;
 mod process;
 mod spawn;
 mod tree;
-mod usage;
+pub(super) mod usage;
 mod wait;
 
-pub use super::absent::{Cgroup, Cgroups, NoCgroups, make_room_for_limits, scan_again};
+pub use super::absent::{
+    Cgroup, Cgroups, NoCgroups, examine, make_room_for_limits, scan_again, usage_of_tree,
+};
 pub use super::alarm::Alarm;
 pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, listens, take_over};
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};
-pub use handle::{Borrowed, Handle, borrow};
+pub use handle::{Borrowed, Handle, borrow, output_pipe};
 pub use host::{
     Lock, boot_id, close_inherited_files, create_private_dir, descriptor_limit, detach, exec, instance_of,
     is_out_of_descriptors, is_shortage, limit_number, now, null_device, one_heap, open_append, open_in_place,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::windows::io::AsRawHandle;
+use std::time::Duration;
 
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
@@ -15,6 +16,7 @@ use super::handle::{done, own};
 use super::job::Job;
 use super::process::{open_pid, start_time, times};
 use crate::os::Look;
+use crate::os::examination::ProcessFacts;
 
 /// Always empty: orphans get no new parent here, and stay in the job of their service.
 pub fn orphans(_is_leader: impl Fn(u32) -> bool) -> Vec<u32> {
@@ -78,6 +80,14 @@ pub fn usage_of(pids: &[u32]) -> (f64, u64) {
     let leader = pids.first().and_then(|pid| open_pid(*pid, PROCESS_QUERY_LIMITED_INFORMATION));
     let counted = leader.and_then(|leader| Job::of(&leader)).map_or(0, |job| job.cpu());
     (if counted > 0 { seconds(counted) } else { cpu }, memory)
+}
+
+/// Returns when a process started, and what is known of it.
+pub(in crate::os) fn facts_of(pid: u32) -> Option<(u64, ProcessFacts)> {
+    let start = start_time(&open_pid(pid, PROCESS_QUERY_LIMITED_INFORMATION)?)?;
+    let (cpu, memory) = used(pid)?;
+    let cpu = Duration::from_nanos(cpu.saturating_mul(100));
+    Some((start, ProcessFacts { pid, cpu, memory, ..ProcessFacts::default() }))
 }
 
 fn used(pid: u32) -> Option<(u64, u64)> {
