@@ -13,7 +13,9 @@ use hyper_util::rt::TokioIo;
 use reqwest::{Body, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use sereno_monitor::dial;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tower::ServiceExt as _;
 
@@ -54,11 +56,42 @@ pub(crate) async fn open(uri: Uri, tls: Option<Arc<ClientConfig>>) -> Result<Box
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    let tcp = connector.oneshot(uri).await.map_err(Box::from)?;
-    let stream = Bounded::new(tcp.into_inner());
+    let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let tcp = match connector.oneshot(uri).await {
+        Ok(tcp) => tcp.into_inner(),
+        Err(error) => again(&host, port, Box::from(error)).await?,
+    };
+    let stream = Bounded::new(tcp);
     let Some(config) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host).map_err(Box::from)?;
     Ok(Box::new(TlsConnector::from(config).connect(name, stream).await.map_err(Box::from)?))
+}
+
+/// Connects once more if this host had no port to spare for the connection.
+async fn again(
+    host: &str,
+    port: u16,
+    error: Box<dyn Error + Send + Sync>,
+) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
+    let mut at: Option<&(dyn Error + 'static)> = Some(&*error);
+    while let Some(cause) = at {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::AddrNotAvailable) {
+            let mut last = error;
+            for address in lookup_host((host, port)).await? {
+                match dial(address).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(stream);
+                    }
+                    Err(why) => last = why.into(),
+                }
+            }
+            return Err(last);
+        }
+        at = cause.source();
+    }
+    Err(error)
 }
 
 /// Sends a request, and hands the answer over as soon as its headers are there. The connection makes no progress

@@ -110,11 +110,17 @@ impl ExecCheck {
                 }
             }
         };
+        let shim_ended = ended.as_ref().is_ok_and(ExitStatus::success);
         let ended = match ended {
             Ok(status) if restricted.is_some() && status.success() => shim::take_status(&mut said),
             ended => ended,
         };
         match ended {
+            // The shim itself has failed, before the command: this host lacks something.
+            Ok(status) if restricted.is_some() && !shim_ended => {
+                let why = String::from_utf8_lossy(&complained).trim().to_owned();
+                Verdict::hindered(if why.is_empty() { status.to_string() } else { why })
+            }
             Ok(status) => judge(status, if complained.is_empty() { said } else { complained }),
             Err(error) => Verdict::of_error(&error),
         }

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use sereno_monitor::{TargetError, Verdict};
-use tokio::net::{TcpStream, lookup_host};
+use sereno_monitor::{TargetError, Verdict, dial};
+use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
 use crate::sockets::has_address;
@@ -45,7 +45,8 @@ pub(crate) async fn any(addresses: &[String]) -> Result<SocketAddr, Verdict> {
         }
     }
     // Reports the failure of the address named first, so that the same failure is reported each time.
-    failures.sort_by_key(|(place, _)| *place);
+    // One that could not be tried at all comes before: nothing is known of it.
+    failures.sort_by_key(|(place, error)| (!says_nothing(error), *place));
     Err(failures
         .first()
         .map_or_else(|| Verdict::failing("no address"), |(_, error)| Verdict::of_error(error)))
@@ -64,14 +65,21 @@ async fn one(address: &str) -> io::Result<SocketAddr> {
     while let Some(tried) = trying.join_next().await {
         match tried.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(reached) => return Ok(reached),
+            Err(_) if says_nothing(&last) => {}
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
+/// Whether the fault is this host's, so that nothing is known of an address.
+fn says_nothing(error: &io::Error) -> bool {
+    let verdict = Verdict::of_error(error);
+    verdict.hindered.is_some() || verdict.own_trouble.is_some()
+}
+
 async fn reach(address: SocketAddr) -> io::Result<SocketAddr> {
-    TcpStream::connect(address).await.map(|_| address)
+    dial(address).await.map(|_| address)
 }
 
 /// Whether an address belongs to this machine: only then does the socket table tell anything about the port.

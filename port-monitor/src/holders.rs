@@ -6,9 +6,14 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use sereno_sockets::patience;
 
 use crate::sockets::{Owner, Run};
 
+/// How long a process may be silent when something is read from its memory.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Maximum number of characters of a command to show.
 const MAX_COMMAND: usize = 100;
 /// Maximum number of bytes of an environment to read.
@@ -109,11 +114,15 @@ fn command(pid: u32) -> String {
     line.trim_end_matches(['\0', '\n']).replace('\0', " ").chars().take(MAX_COMMAND).collect()
 }
 
-/// Reads what a process says of itself, which it can make as long as all of its memory.
-fn read(pid: u32, what: &str, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(of(pid, what))?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Reads what a process says of itself, which it can make as long as all of its memory. Its threads can also hold up
+/// such a read as long as they like, so another thread reads.
+fn read(pid: u32, what: &'static str, most: u64) -> io::Result<Vec<u8>> {
+    let read = move || {
+        let mut bytes = Vec::new();
+        fs::File::open(of(pid, what))?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    patience::within(pid, PATIENCE, read).unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The user that a process runs as.

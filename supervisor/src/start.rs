@@ -282,7 +282,11 @@ fn refuse_other_file(home: &Home, applied: &Applied) -> Result<(), StartError> {
     let Ok(before) = applied::load(&home.state()) else { return Ok(()) };
     let Err(other) = OtherFile::judge(&before.about, &applied.about.source, home) else { return Ok(()) };
     let instance = step("naming this home", instance(home))?;
-    if os::scan(&instance, &BTreeMap::new()).is_empty() { Ok(()) } else { Err(StartError::OtherFile(other)) }
+    if os::scan(&instance, &BTreeMap::new()).found.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::OtherFile(other))
+    }
 }
 
 /// Returns an error if there are any problems.

@@ -155,7 +155,7 @@ fn family_is_swept(cgroup: Option<&Cgroups>, mark: &str) {
     os::subreaper().expect("a subreaper");
     let instance = mark.split('/').next().expect("an instance");
     let (process, tree) = start(FAMILY, mark, cgroup);
-    until("the whole family", || os::scan(instance, &std::collections::BTreeMap::new()).len() >= 7);
+    until("the whole family", || os::scan(instance, &std::collections::BTreeMap::new()).found.len() >= 7);
 
     process.signal(os::signal::KILL).expect("killed");
     until("its end", || process.has_exited());
@@ -164,7 +164,7 @@ fn family_is_swept(cgroup: Option<&Cgroups>, mark: &str) {
     let me = process.pid();
     until("a clean sweep", || tree.kill_leftovers(|| os::orphans(|pid| pid == me)) == Left::Nothing);
     assert!(tree.group_is_empty(&os::orphans(|pid| pid == me)));
-    assert_eq!(os::scan(instance, &std::collections::BTreeMap::new()), []);
+    assert_eq!(os::scan(instance, &std::collections::BTreeMap::new()).found, []);
 }
 
 #[test]

@@ -183,14 +183,14 @@ fn a_tree_is_killed_whole_and_only_this_one() {
     assert!(tree.pids().contains(&leader.pid()));
     assert!(os::descendants(leader.pid()).len() >= 2);
     let outputs = [((0, 1), "family".to_owned())].into();
-    assert!(os::scan(&instance, &outputs).len() >= 2);
+    assert!(os::scan(&instance, &outputs).found.len() >= 2);
 
     leader.signal(signal::KILL).expect("killed");
     assert_eq!(wait(&leader), Exit::Signal("SIGKILL".into()));
     assert!(!tree.group_is_empty(&[]), "a grandchild lives on until it is swept");
     until("a clean sweep", || tree.kill_leftovers(Vec::new) == Left::Nothing);
     assert!(tree.group_is_empty(&[]));
-    assert_eq!(os::scan(&instance, &outputs), []);
+    assert_eq!(os::scan(&instance, &outputs).found, []);
 
     assert!(!other.has_exited(), "another home's service is not touched");
     other.signal(signal::KILL).expect("killed");

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::v1::ServiceState;
@@ -74,12 +75,20 @@ fn holder(port: u16) -> Option<String> {
         let descriptors = std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
         let mut links = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok());
         if links.any(|link| wanted.iter().any(|wanted| link.as_os_str() == wanted.as_str())) {
-            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = in_time(entry.path().join("cmdline"));
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
             return Some(format!("pid {pid} {}", command.trim().chars().take(60).collect::<String>()));
         }
     }
     None
+}
+
+/// Reads the command of a process. Its threads can hold up such a read as long as they like: then it is empty.
+fn in_time(path: PathBuf) -> Vec<u8> {
+    const PATIENCE: Duration = Duration::from_millis(250);
+    let (tell, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(tell.send(std::fs::read(path).unwrap_or_default())));
+    said.recv_timeout(PATIENCE).unwrap_or_default()
 }
 
 /// Returns the inodes of listening sockets by port.

@@ -18,8 +18,8 @@ pub enum LinkRefused {
     Writers,
 }
 
-/// Most bytes of an `env_file` that are read. Its user can make the file as large as it likes, and the manager's thread
-/// reads it at each start. A larger environment would be of no use: on Linux, arguments and environment have usually 2
+/// Most bytes of an `env_file` that are read. Its user can make the file as large as it likes, and the supervisor reads
+/// it at each start. A larger environment would be of no use: on Linux, arguments and environment have usually 2
 /// MiB together.
 #[cfg_attr(not(unix), allow(dead_code, reason = "nobody else owns such a file there"))]
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -47,6 +47,9 @@ pub enum PathRefused {
     /// It is not a regular file, so reading it could block for ever.
     #[error("is no regular file")]
     NoFile,
+    /// The kernel makes what is read from it, and another process can make such a read wait for ever.
+    #[error("lies on {0}, whose files the kernel makes while they are read: copy it to a file on a disk")]
+    OfKernel(&'static str),
     /// The file is too large.
     #[error("is larger than {} KiB", MOST_BYTES / 1024)]
     TooLarge,
@@ -157,6 +160,9 @@ mod unix {
         let mut options = std::fs::OpenOptions::new();
         options.read(true).custom_flags(never_waits.try_into().map_err(io::Error::other)?);
         let file = options.open(path)?;
+        if let Some(name) = kernel_file_system(&file)? {
+            return Err(PathRefused::OfKernel(name));
+        }
         let opened = file.metadata()?;
         let id = |meta: &Metadata| (meta.dev(), meta.ino());
         let judged = judge_links(path, user)?;
@@ -173,6 +179,35 @@ mod unix {
             return Err(PathRefused::TooLarge);
         }
         Ok(String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)
+    }
+
+    /// Returns the name of the file system that a file is on, if the kernel makes its files. A read of
+    /// `/proc/PID/smaps_rollup` waits for a lock that the threads of that process can hold without a break.
+    #[cfg(target_os = "linux")]
+    fn kernel_file_system(file: &std::fs::File) -> io::Result<Option<&'static str>> {
+        /// Magic numbers of `linux/magic.h`.
+        const OF_KERNEL: [(i64, &str); 12] = [
+            (0x9fa0, "procfs"),
+            (0x6265_6572, "sysfs"),
+            (0x6462_6720, "debugfs"),
+            (0x7472_6163, "tracefs"),
+            (0x0027_e0eb, "a cgroup file system"),
+            (0x6367_7270, "a cgroup file system"),
+            (0x7363_6673, "securityfs"),
+            (0x6265_6570, "configfs"),
+            (0xf97c_ff8c, "selinuxfs"),
+            (0xcafe_4a11, "bpffs"),
+            (0x6573_5543, "fusectl"),
+            (0x6e73_6673, "nsfs"),
+        ];
+        let magic = rustix::fs::fstatfs(file)?.f_type;
+        Ok(OF_KERNEL.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unnecessary_wraps, reason = "the same words on every system")]
+    fn kernel_file_system(_: &std::fs::File) -> io::Result<Option<&'static str>> {
+        Ok(None)
     }
 
     fn push(path: &Path, left: &mut Vec<OsString>) {
@@ -277,6 +312,12 @@ mod tests {
                 read_env_file(&at("fifo"), None).expect_err("a FIFO").to_string(),
                 "is no regular file"
             );
+        }
+        #[cfg(target_os = "linux")]
+        {
+            symlink("/proc/self/smaps_rollup", at("rollup")).expect("made");
+            let refused = read_env_file(&at("rollup"), None).expect_err("the kernel's").to_string();
+            assert!(refused.starts_with("lies on procfs, whose files the kernel makes"), "{refused}");
         }
         let missing = read_env_file(&at("missing"), None).expect_err("none");
         assert!(matches!(missing, PathRefused::Unread(error) if error.kind() == io::ErrorKind::NotFound));

@@ -150,6 +150,13 @@ impl Flip {
         self.window.clear();
     }
 
+    /// Forgets what is known: the target can not be checked. Returns whether anything was known.
+    pub(super) fn lose_sight(&mut self) -> bool {
+        self.forget();
+        self.last = None;
+        std::mem::replace(&mut self.state, State::Unknown) != State::Unknown
+    }
+
     fn pass(&mut self) {
         self.passed = true;
         self.failed_in_row = 0;

@@ -31,6 +31,7 @@
 
 mod api;
 mod board;
+mod dial;
 mod flip;
 pub mod fuzz;
 mod guarding;
@@ -62,6 +63,7 @@ use sereno_runtime::Shutdown;
 use sereno_serve::Listener;
 use sereno_serve::serve::{ServeError, serve};
 
+pub use dial::dial;
 pub use probe::{Check, Evidence, Probe, Verdict};
 pub use target::{Spec, Target, TargetError};
 

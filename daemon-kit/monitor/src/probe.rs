@@ -41,6 +41,9 @@ pub struct Verdict {
     pub stalled: bool,
     /// Why the monitor itself could not check (no descriptor, no memory). Says nothing about the target.
     pub own_trouble: Option<String>,
+    /// Why this check could not be made, although others may be: a lack or a rule of this host. Nothing is known of the
+    /// target then.
+    pub hindered: Option<String>,
     /// Evidence for a restart.
     pub evidence: Evidence,
 }
@@ -83,12 +86,22 @@ impl Verdict {
     pub fn of_error(error: &std::io::Error) -> Self {
         let words = error.to_string();
         match errno_name(error) {
-            Some("EAGAIN" | "EMFILE" | "ENFILE" | "ENOMEM") => {
+            Some("EAGAIN" | "EMFILE" | "ENFILE" | "ENOMEM" | "ENOBUFS") => {
                 Self { own_trouble: Some(words.clone()), ..Self::failing(words) }
+            }
+            // No port is left for a connection, or a rule of this host forbids it.
+            Some(name @ ("EADDRNOTAVAIL" | "EADDRINUSE" | "EPERM")) => {
+                Self::hindered(format!("{name}: {words}"))
             }
             Some(name) => Self::errno(name),
             None => Self::failing(words),
         }
+    }
+
+    /// Creates a verdict that says nothing about the target, with the reason.
+    pub fn hindered(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { hindered: Some(why.clone()), ..Self::failing(format!("not checked: {why}")) }
     }
 
     pub(super) fn timed_out(after: Duration) -> Self {
@@ -101,6 +114,11 @@ impl Verdict {
 /// Returns the name of a system error, for the errors that a check meets.
 pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind as Kind;
+    /// The same number on every Unix. Its kind is that of `EACCES` too, which is the target's fault.
+    const EPERM: i32 = 1;
+    if cfg!(unix) && error.raw_os_error() == Some(EPERM) {
+        return Some("EPERM");
+    }
     Some(match error.kind() {
         Kind::ConnectionRefused => "ECONNREFUSED",
         Kind::ConnectionReset => "ECONNRESET",
@@ -110,6 +128,7 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
         Kind::NetworkUnreachable => "ENETUNREACH",
         Kind::NetworkDown => "ENETDOWN",
         Kind::AddrNotAvailable => "EADDRNOTAVAIL",
+        Kind::AddrInUse => "EADDRINUSE",
         Kind::BrokenPipe => "EPIPE",
         Kind::NotConnected => "ENOTCONN",
         Kind::PermissionDenied => "EACCES",
@@ -126,6 +145,7 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
             23 => "ENFILE",
             24 => "EMFILE",
             97 => "EAFNOSUPPORT",
+            105 => "ENOBUFS",
             _ => return None,
         },
         _ if cfg!(target_os = "macos") => match error.raw_os_error()? {
@@ -133,8 +153,37 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
             23 => "ENFILE",
             24 => "EMFILE",
             47 => "EAFNOSUPPORT",
+            55 => "ENOBUFS",
             _ => return None,
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_this_host_lacks_is_no_failure_of_a_target() {
+        let of = |number| {
+            let verdict = Verdict::of_error(&io::Error::from_raw_os_error(number));
+            (verdict.own_trouble.is_some(), verdict.hindered.is_some())
+        };
+        // EAGAIN, ENOMEM, ENFILE, EMFILE, ENOBUFS.
+        for lacks in [11, 12, 23, 24, 105] {
+            assert_eq!(of(lacks), (true, false), "{lacks}");
+        }
+        // EPERM, EADDRINUSE, EADDRNOTAVAIL.
+        for hinders in [1, 98, 99] {
+            assert_eq!(of(hinders), (false, true), "{hinders}");
+        }
+        // ENOENT, ENOEXEC, EACCES, ENETUNREACH, ECONNRESET, ECONNREFUSED.
+        for fault in [2, 8, 13, 101, 104, 111] {
+            assert_eq!(of(fault), (false, false), "{fault}");
+        }
+    }
 }

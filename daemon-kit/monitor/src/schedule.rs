@@ -109,8 +109,10 @@ enum Looked {
     Saw(Verdict),
     /// This process was stopped: the counters of all targets are invalid.
     Away(String),
-    /// This check says nothing about its target.
+    /// This check says nothing about its target, nor do others.
     Blind(String),
+    /// This check says nothing about its target; others may.
+    Hindered(Verdict),
 }
 
 impl<C: Check> Watch<C> {
@@ -183,6 +185,17 @@ impl<C: Check> Watch<C> {
                     }
                     (begun + every).max(ended)
                 }
+                Looked::Hindered(verdict) => {
+                    let news = self.flip.lose_sight();
+                    let every = self.pace.next(&target, true);
+                    let latency = ended.duration_since(begun);
+                    let view = Arc::new(self.view(&target, verdict, (latency, every), ended, asks));
+                    self.tell(What::Checked { begun, view: Arc::clone(&view), news }).await;
+                    for waiter in waiting.drain(..) {
+                        let _ = waiter.send(Arc::clone(&view));
+                    }
+                    (begun + every).max(ended)
+                }
                 Looked::Away(reason) => {
                     self.away(reason).await;
                     ended + self.pace.soon(&target)
@@ -219,6 +232,11 @@ impl<C: Check> Watch<C> {
         }
         if let Some(reason) = &verdict.own_trouble {
             return Looked::Blind(reason.clone());
+        }
+        if verdict.hindered.is_some() {
+            // Where this process's own network does not work either, that holds for all targets.
+            let blind = self.doubt.own_network().await;
+            return blind.map_or(Looked::Hindered(verdict), Looked::Blind);
         }
         // A foreign port is read from the system's table without using the network.
         if !verdict.passing

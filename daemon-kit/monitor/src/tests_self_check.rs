@@ -142,3 +142,26 @@ async fn a_gap_is_noticed_whatever_wakes_it_first() {
     scene.look().await.fail();
     scene.shows_failures(1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_this_host_hinders_is_unknown_and_counts_for_nothing() {
+    let mut scene = Scene::with(wire("web", "port")).await;
+    scene.look().await.pass();
+    let no_port = || Verdict::of_error(&std::io::ErrorKind::AddrNotAvailable.into());
+    for _ in 0..5 {
+        scene.look().await.answer(no_port());
+        scene.shows(|board| board.rows[0].view.state == State::Unknown).await;
+        assert!(scene.view().verdict.detail.starts_with("not checked: EADDRNOTAVAIL"), "{:?}", scene.view());
+    }
+    assert_eq!((scene.view().failures, scene.view().asks), (0, 0));
+    scene.look().await.fail();
+    scene.shows_failures(1).await;
+    scene.look().await.pass();
+    scene.shows(|board| board.blind.is_none() && board.rows[0].view.state == State::Passing).await;
+
+    // Where the monitor's own connections fail too, it says so for all.
+    scene.canary.send_replace(Some("its loopback canary failed".into()));
+    scene.look().await.answer(no_port());
+    scene.shows(|board| board.blind.is_some()).await;
+    assert_eq!(scene.view().state, State::Passing);
+}

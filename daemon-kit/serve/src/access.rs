@@ -10,9 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use proto::Role;
 use tokio::time::Instant;
 
+use super::budget::READING;
+use super::connections::PeerKey;
 use super::listen::{Origin, Peer};
 use super::log_throttle::LogThrottle;
-use super::rate::{RateKey, RateLimiter, TooFast};
+use super::rate::{CALLS, CONNECTIONS, RateKey, RateLimiter, TooFast};
 use super::roles;
 use sereno_auth::secret::Stamp;
 use sereno_auth::tls::{Material, TlsError};
@@ -39,6 +41,17 @@ pub(super) enum Proof {
     Certificate { name: String, until: Option<i64> },
 }
 
+impl Proof {
+    /// Returns the key by which the calls of this caller are counted; `None` if they are not.
+    pub(super) fn rate_key(&self) -> Option<RateKey> {
+        match self {
+            Self::Lasting => None,
+            Self::Token(hash) => Some(RateKey::Token(*hash)),
+            Self::Certificate { name, .. } => Some(RateKey::Certificate(name.clone())),
+        }
+    }
+}
+
 /// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -53,6 +66,23 @@ pub(super) struct Refusal {
 /// Callback that receives the text of a refusal.
 type Report = Box<dyn Fn(String) + Send + Sync>;
 
+/// The rates that apply over TCP.
+struct Limits {
+    calls: RateLimiter,
+    connections: RateLimiter,
+    reading: Arc<RateLimiter>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: RateLimiter::new(CALLS),
+            connections: RateLimiter::new(CONNECTIONS),
+            reading: Arc::new(RateLimiter::new(READING)),
+        }
+    }
+}
+
 /// Permissions at one daemon's endpoints.
 #[derive(Default)]
 pub struct Access {
@@ -60,7 +90,7 @@ pub struct Access {
     tls: Option<Watched<TlsFiles, Option<Arc<Material>>>>,
     refused: OnceLock<Report>,
     calm: Mutex<LogThrottle>,
-    pace: RateLimiter,
+    limits: Limits,
     unbound: Mutex<BTreeMap<String, String>>,
 }
 
@@ -230,13 +260,21 @@ impl Access {
 
     /// Checks the rate limit of an authenticated caller, or of a stranger if `proof` is `None`.
     pub(super) fn in_time(&self, peer: Option<&Peer>, proof: Option<&Proof>) -> Result<(), TooFast> {
-        let asker = match (proof, peer) {
-            (Some(Proof::Lasting), _) | (None, None) => return Ok(()),
-            (Some(Proof::Token(hash)), _) => RateKey::Token(*hash),
-            (Some(Proof::Certificate { name, .. }), _) => RateKey::Certificate(name.clone()),
-            (None, Some(peer)) => RateKey::Stranger(peer.place.peer_key()),
+        let caller = match proof {
+            Some(proof) => proof.rate_key(),
+            None => peer.map(Peer::stranger),
         };
-        self.pace.take(asker, Instant::now())
+        caller.map_or(Ok(()), |caller| self.limits.calls.take(caller, Instant::now()))
+    }
+
+    /// Checks the rate limit of new connections from an address.
+    pub(super) fn may_connect(&self, peer: PeerKey) -> Result<(), TooFast> {
+        self.limits.connections.take(RateKey::Stranger(peer), Instant::now())
+    }
+
+    /// Returns the limit of what is read from connections.
+    pub(super) fn reading(&self) -> Arc<RateLimiter> {
+        Arc::clone(&self.limits.reading)
     }
 
     /// Checks that a proof is still valid; returns the reason if not.

@@ -65,12 +65,18 @@ where
         // Checked after authentication: strangers that guess must not use up the allowance of known callers
         // at the same address.
         if let Err(too_fast) = self.access.in_time(peer.as_ref(), proof) {
+            if let Some(peer) = &peer {
+                peer.place.refuse();
+            }
             self.access.refused(who, &too_fast.words());
             return refuse(Status::resource_exhausted(too_fast.words()));
         }
         let (caller, proof) = match judged {
             Ok(granted) => granted,
             Err(refusal) => {
+                if let Some(peer) = &peer {
+                    peer.place.refuse();
+                }
                 self.access.refused(&refusal.who, &refusal.why);
                 return refuse(if refusal.proof.is_none() {
                     Status::unauthenticated(refusal.why)
@@ -80,7 +86,7 @@ where
             }
         };
         let Some(call) = peer.and_then(|peer| {
-            peer.place.trust();
+            peer.place.trust(proof.rate_key().unwrap_or_else(|| peer.stranger()));
             peer.place.call()
         }) else {
             return refuse(Status::resource_exhausted("you have too many calls open"));

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+
+use super::rate::RateKey;
 
 /// Maximum number of open connections.
 const SLOTS: usize = 256;
@@ -16,6 +18,8 @@ const SLOTS: usize = 256;
 const SLOTS_EACH: usize = 64;
 /// Maximum number of open calls of one peer, over all its connections.
 const CALLS_EACH: usize = 256;
+/// Maximum number of refused calls on a connection without a granted one.
+const REFUSALS: u32 = 32;
 
 /// What counts as one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,8 +59,10 @@ struct Present {
 pub(super) struct Slot {
     number: u64,
     peer_key: PeerKey,
-    /// The connection has made a granted call.
-    trusted: AtomicBool,
+    /// The caller of the connection's first granted call.
+    trusted: OnceLock<RateKey>,
+    /// Calls that were refused before one was granted.
+    refusals: AtomicU32,
     must_go: AtomicBool,
     waker: AtomicWaker,
     limiter: ConnectionLimiter,
@@ -74,8 +80,7 @@ impl ConnectionLimiter {
         let (full, full_for_it) = (present.slots.len() >= SLOTS, own >= SLOTS_EACH);
         if full || full_for_it {
             let idle = |(of, slot): &(PeerKey, Weak<Slot>)| {
-                (!full_for_it || *of == peer_key)
-                    && slot.upgrade().is_some_and(|slot| !slot.trusted.load(Ordering::Relaxed))
+                (!full_for_it || *of == peer_key) && slot.upgrade().is_some_and(|slot| !slot.is_trusted())
             };
             let (&oldest, _) = present.slots.iter().find(|(_, slot)| idle(slot))?;
             if let Some((_, slot)) = present.slots.remove(&oldest)
@@ -89,7 +94,8 @@ impl ConnectionLimiter {
         let slot = Arc::new(Slot {
             number: present.next,
             peer_key,
-            trusted: AtomicBool::new(false),
+            trusted: OnceLock::new(),
+            refusals: AtomicU32::new(0),
             must_go: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             limiter: self.clone(),
@@ -100,13 +106,28 @@ impl ConnectionLimiter {
 }
 
 impl Slot {
-    /// Marks that a call was granted: the connection keeps its slot from now on.
-    pub(super) fn trust(&self) {
-        self.trusted.store(true, Ordering::Relaxed);
+    /// Marks that a call was granted: the connection keeps its slot from now on, and reading from it goes on.
+    pub(super) fn trust(&self, caller: RateKey) {
+        if self.trusted.set(caller).is_ok() {
+            self.waker.wake();
+        }
     }
 
     pub(super) fn is_trusted(&self) -> bool {
-        self.trusted.load(Ordering::Relaxed)
+        self.trusted.get().is_some()
+    }
+
+    /// Returns the caller of the first granted call.
+    pub(super) fn trusted_as(&self) -> Option<&RateKey> {
+        self.trusted.get()
+    }
+
+    /// Counts a refused call. A connection with many of them and no other call must close.
+    pub(super) fn refuse(&self) {
+        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS && !self.is_trusted() {
+            self.must_go.store(true, Ordering::Release);
+            self.waker.wake();
+        }
     }
 
     /// Returns the key of the peer.
@@ -180,14 +201,14 @@ mod tests {
         let limiter = ConnectionLimiter::default();
         let flood: Vec<_> =
             (0..SLOTS_EACH).map(|_| limiter.admit(PeerKey::Process(1)).expect("room")).collect();
-        flood[0].trust();
+        flood[0].trust(RateKey::Token([0; 32]));
         let other = limiter.admit(PeerKey::Process(2)).expect("room for others");
         let more = limiter.admit(PeerKey::Process(1)).expect("the oldest idle one goes");
         assert!(must_go(&flood[1]) && !must_go(&flood[0]) && !must_go(&other), "the trusted stay");
         for slot in &flood {
-            slot.trust();
+            slot.trust(RateKey::Token([0; 32]));
         }
-        more.trust();
+        more.trust(RateKey::Token([0; 32]));
         assert!(limiter.admit(PeerKey::Process(1)).is_none(), "all of them do something");
         more.leave();
         assert!(limiter.admit(PeerKey::Process(1)).is_some());

@@ -18,6 +18,7 @@
 
 pub mod access;
 mod auth_layer;
+mod budget;
 mod connections;
 pub mod listen;
 mod log_throttle;

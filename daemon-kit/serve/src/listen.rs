@@ -16,8 +16,10 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::access::Access;
+use super::budget::ReadBudget;
 use super::connections::{ConnectionLimiter, PeerKey, Slot};
 use super::malformed::{Explainer, REPLACED, Step};
+use super::rate::{RateKey, RateLimiter};
 use super::tcp::TcpEndpoint;
 #[cfg(unix)]
 use super::unix as os;
@@ -103,6 +105,13 @@ pub struct Peer {
     /// Identity of the peer.
     pub origin: Origin,
     pub(super) place: Arc<Slot>,
+}
+
+impl Peer {
+    /// Returns the key by which its calls are counted while it is not authenticated.
+    pub(super) fn stranger(&self) -> RateKey {
+        RateKey::Stranger(self.place.peer_key())
+    }
 }
 
 /// Bound endpoints. Unbinds them when dropped, and removes their socket files.
@@ -218,13 +227,21 @@ pub struct Connection {
     explainer: Explainer,
     /// Bytes to send before anything else.
     first: Vec<u8>,
+    /// What may be read; `None` for a local connection, which may read without limit.
+    budget: Option<ReadBudget>,
 }
 
 impl Connection {
     pub(super) fn new(io: Io, origin: Origin, place: Arc<Slot>) -> Self {
         let patience = Some(Box::pin(sleep(PATIENCE)));
         let (explainer, first) = (Explainer::default(), Vec::new());
-        Self { io, peer: Peer { origin, place }, patience, explainer, first }
+        Self { io, peer: Peer { origin, place }, patience, explainer, first, budget: None }
+    }
+
+    /// Limits what is read from it.
+    pub(super) fn limited(mut self, limiter: Arc<RateLimiter>) -> Self {
+        self.budget = Some(ReadBudget::new(limiter));
+        self
     }
 
     /// Returns why the connection must close, if it must.
@@ -314,15 +331,24 @@ macro_rules! each {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Some(error) = self.poll_end(cx) {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(error) = this.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
-        each!(self, io => Pin::new(io).poll_read(cx, buf))
+        if let Some(budget) = &mut this.budget {
+            ready!(budget.poll(&this.peer.place, cx));
+        }
+        let before = buf.filled().len();
+        ready!(match &mut this.io {
+            Io::Local(io) => Pin::new(io).poll_read(cx, buf),
+            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        })?;
+        if let Some(budget) = &mut this.budget {
+            budget.count(buf.filled().len() - before, &this.peer.place);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -133,7 +133,10 @@ impl TcpEndpoint {
             loop {
                 tokio::select! {
                     (stream, address) = door.accept() => {
-                        if let Some(place) = door.limiter.admit(PeerKey::at(address.ip())) {
+                        let peer = PeerKey::at(address.ip());
+                        if let Err(too_fast) = door.access.may_connect(peer) {
+                            door.access.refused(&address.ip().to_string(), &too_fast.of_connections());
+                        } else if let Some(place) = door.limiter.admit(peer) {
                             greeted.spawn(door.greet(stream, address, place));
                         } else {
                             door.access.refused(&address.ip().to_string(), "has too many connections");
@@ -162,7 +165,10 @@ impl TcpEndpoint {
             let connection = async {
                 stream.set_nodelay(true).ok()?;
                 if !tls {
-                    return Some(Connection::new(Io::Plain(stream), Origin::Loopback(address), place));
+                    return Some(
+                        Connection::new(Io::Plain(stream), Origin::Loopback(address), place)
+                            .limited(access.reading()),
+                    );
                 }
                 shake_hands(&access, stream, address, place).await
             };
@@ -207,7 +213,7 @@ async fn shake_hands(
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first)?;
             let (identity, until) = (tls::identity(certificate), expiry::of(certificate));
             let origin = Origin::Certificate { address, identity, until };
-            Some(Connection::new(Io::Tls(Box::new(stream)), origin, place))
+            Some(Connection::new(Io::Tls(Box::new(stream)), origin, place).limited(access.reading()))
         }
         // The client only tested whether the port is open.
         Ok(Err(error)) if is_gone(&error) => None,

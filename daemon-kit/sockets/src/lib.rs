@@ -7,6 +7,7 @@
 //! | `linux::table` | reads `/proc/net` where the kernel may not be queried |
 //! | `macos` | queries the kernel, whose table lists all sockets and the last process to use each |
 //! | `pcblist`, `kinfo` | pure: decode macOS's data about sockets and processes |
+//! | [`patience`] | looks at other processes, which may never answer |
 //! | `none` | systems whose socket table is not supported |
 //!
 //! The tables of `/proc/net` are only a fallback: reading them makes the kernel walk its hash of all
@@ -26,6 +27,8 @@ mod none;
 mod kinfo;
 #[cfg(any(target_os = "macos", test))]
 mod pcblist;
+
+pub mod patience;
 
 use std::net::SocketAddr;
 

@@ -22,6 +22,7 @@ mod detail;
 mod evidence;
 pub(crate) mod fuzz;
 mod incidents;
+mod inspect;
 mod journal;
 mod logs;
 mod operator;

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Answers, ApiContext, Folders, convert, evidence, incidents, journal, logs, pages, requests, who,
+    Answers, ApiContext, Folders, convert, evidence, incidents, inspect, journal, logs, pages, requests, who,
 };
 use crate::manager::Handle;
 use crate::manager::command::{Command, Operation};
@@ -192,7 +192,8 @@ impl v1::supervisor_server::Supervisor for Operator {
 
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
         let source = requests::source(request.into_inner().source)?;
-        let plan = self.manager.ask(|reply| Command::Plan(source, reply)).await?;
+        let file = inspect::read(source).await.map_err(|error| requests::config_error(&error))?;
+        let plan = self.manager.ask(|reply| Command::Plan(Box::new(file), reply)).await?;
         let plan = plan.map_err(|error| requests::config_error(&error))?;
         Ok(Response::new(v1::PlanResponse {
             plan: plan.id,
@@ -206,7 +207,9 @@ impl v1::supervisor_server::Supervisor for Operator {
         let request = request.into_inner();
         let source = requests::source(request.source)?;
         let (plan, start, replace) = (request.plan, request.start, request.replace);
-        let apply = |reply| Command::Apply { source, plan, start, replace, who, reply };
+        let file = inspect::read(source).await.map_err(|error| requests::config_error(&error))?;
+        let file = Box::new(file);
+        let apply = |reply| Command::Apply { file, plan, start, replace, who, reply };
         let done = self.manager.ask(apply).await?;
         let done = done.map_err(|error| requests::config_error(&error))?;
         Ok(Response::new(v1::ApplyResponse {
@@ -221,6 +224,11 @@ impl v1::supervisor_server::Supervisor for Operator {
     ) -> Result<Response<v1::AddServiceResponse>, Status> {
         let who = who(&request)?;
         let new = requests::new_service(request.into_inner())?;
+        let drafted = new.clone();
+        let alone = self.manager.ask(|reply| Command::Draft(drafted, reply)).await?;
+        let alone = alone.map_err(|error| requests::config_error(&error))?;
+        let checked = inspect::check(*alone, new.env.clone()).await;
+        checked.map_err(|error| requests::config_error(&error))?;
         let outcome = self.manager.ask(|reply| Command::Add { new, who, reply }).await?;
         let outcome = outcome.map_err(|error| requests::config_error(&error))?;
         Ok(Response::new(v1::AddServiceResponse { outcome: Some(convert::outcome(outcome)) }))

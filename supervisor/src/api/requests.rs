@@ -171,6 +171,7 @@ pub(super) fn config_error(error: &ConfigError) -> Status {
         ConfigError::Unknown(_) => Status::not_found(text),
         ConfigError::Moved => Status::aborted(text),
         ConfigError::Disk(_) => Status::internal(text),
+        ConfigError::NoAnswer(_) => Status::deadline_exceeded(text),
         ConfigError::Going => Status::unavailable(text),
     }
 }

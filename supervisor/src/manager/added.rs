@@ -17,33 +17,37 @@ impl Manager {
         }
     }
 
-    pub(super) fn add(&mut self, new: NewService, who: &str) -> Result<Outcome, ConfigError> {
+    /// Returns the configuration with a new service as its only one, so that it can be checked against the host: the
+    /// others run already.
+    pub(super) fn draft(&self, new: &NewService) -> Result<Config, ConfigError> {
         if self.going.is_some() {
             return Err(ConfigError::Going);
         }
-        let NewService { name, toml, folder, env } = new;
-        if self.config.services.contains_key(&name) || self.config.monitors.contains_key(&name) {
-            return Err(ConfigError::Exists(name));
+        let name = &new.name;
+        if self.config.services.contains_key(name) || self.config.monitors.contains_key(name) {
+            return Err(ConfigError::Exists(name.clone()));
         }
-        if self.leaving.contains(&name) {
-            return Err(ConfigError::Leaving(name));
+        if self.leaving.contains(name) {
+            return Err(ConfigError::Leaving(name.clone()));
         }
-        let entry = Entry { toml, folder, env };
-        let service = entry.service(&name, &self.config).map_err(ConfigError::Problems)?;
-        let mut config = self.config.clone();
-        config.services.insert(name.clone(), service.clone());
-        // Only the new service is checked against the host: the others run already.
-        let alone = Config {
+        let service = entry(new).service(name, &self.config).map_err(ConfigError::Problems)?;
+        Ok(Config {
             services: [(name.clone(), service)].into(),
             monitors: std::collections::BTreeMap::new(),
             places: Places::default(),
             path: "ctl run".into(),
             ..self.config.clone()
-        };
-        let wrong = sereno_config::check_world(&alone, &entry.env);
-        if !wrong.0.is_empty() {
-            return Err(ConfigError::Problems(wrong));
-        }
+        })
+    }
+
+    /// Adds a service. The caller has checked its draft against the host.
+    pub(super) fn add(&mut self, new: NewService, who: &str) -> Result<Outcome, ConfigError> {
+        // Something may have changed since then.
+        let alone = self.draft(&new)?;
+        let mut config = self.config.clone();
+        config.services.extend(alone.services);
+        let entry = entry(&new);
+        let name = new.name;
         let mut added = self.added.clone();
         added.insert(&name, entry);
         added.save(&self.world.home.state())?;
@@ -82,4 +86,8 @@ impl Manager {
         self.take_over(config, steps, false, seq);
         Outcome { service: name.to_string(), ok: true, message: done.into(), incarnation }
     }
+}
+
+fn entry(new: &NewService) -> Entry {
+    Entry { toml: new.toml.clone(), folder: new.folder.clone(), env: new.env.clone() }
 }

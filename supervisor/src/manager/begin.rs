@@ -140,6 +140,7 @@ impl Manager {
             leaving: BTreeSet::new(),
             scan_wanted: BTreeSet::new(),
             scanning: false,
+            silent: super::silent::Again::default(),
             watches: Watches::default(),
             alarm: os::Alarm::default(),
             trial: None,
@@ -159,6 +160,7 @@ impl Manager {
             under_init: start.under_init,
         };
         manager.take_up(&found, start.wanted, start.revived);
+        manager.look_again_later(found.silent);
         manager.kept = found.kept;
         // Connects only now that everything to keep has been named: an fd store drops what is not named.
         manager.world.fd_stores.connect_all();

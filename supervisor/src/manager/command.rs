@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Name;
-use sereno_config::{Env, Unmatched};
+use sereno_config::{Config, Env, Unmatched};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{SaveError, TrialError};
@@ -15,7 +15,7 @@ use crate::logs::{Limits, Shared, Which};
 use crate::snapshot::View;
 
 pub use super::attachments::MonitorError;
-pub use super::configure::ConfigError;
+pub use super::configure::{ConfigError, ReadFile};
 pub use super::monitor_commands::{
     Ask, CheckResult, Evidence, Hello, PortOwner, Report, Speaker, Target, TargetSet,
 };
@@ -40,11 +40,11 @@ pub enum Command {
         reply: Reply<Vec<Outcome>>,
     },
     /// Returns what a file would change.
-    Plan(Source, Reply<Result<Plan, ConfigError>>),
+    Plan(Box<ReadFile>, Reply<Result<Plan, ConfigError>>),
     /// Makes a file the applied file.
     Apply {
-        /// The file and its environment.
-        source: Source,
+        /// The file, which has been read and checked.
+        file: Box<ReadFile>,
         /// Apply only if this plan still holds; empty applies in any case.
         plan: String,
         /// Also start services that are down.
@@ -56,7 +56,9 @@ pub enum Command {
         /// The plan that was applied.
         reply: Reply<Result<Plan, ConfigError>>,
     },
-    /// Adds a service that no file names.
+    /// Returns the configuration of a service that no file names, alone, so that it can be checked before it is added.
+    Draft(NewService, Reply<Result<Box<Config>, ConfigError>>),
+    /// Adds a service that no file names, and that has been checked.
     Add {
         /// The service to add.
         new: NewService,
@@ -229,7 +231,7 @@ pub enum UpgradeError {
     Busy,
     /// A service holds up a thread of this program, which must end before another program can take its place.
     #[error(
-        "{0} holds up a thread that reads its output, and the running program goes on; stop it, or try again"
+        "{0} holds up a thread that reads its output or its files, and the running program goes on; stop it, or try again"
     )]
     Stuck(String),
     /// The state cannot be handed over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Name;
 use sereno_config::{Config, SupervisorTable};
@@ -13,6 +14,7 @@ use super::diff::diff;
 use crate::disk::applied::{self, About, Applied};
 use crate::disk::launch;
 use crate::journal::{Changed, Detail, Kind};
+use crate::lifecycle::arbiter::words;
 use crate::lifecycle::deps::{self, Graph};
 use crate::lifecycle::{BootInstant, Fact, Request};
 use crate::os;
@@ -57,9 +59,29 @@ pub enum ConfigError {
     /// The applied file could not be saved.
     #[error("keeping the applied file: {0}")]
     Disk(#[from] std::io::Error),
+    /// What the file names could not be looked at in time.
+    #[error("the env_files, folders or programs that it names do not answer within {within}", within = words(*.0))]
+    NoAnswer(Duration),
     /// The supervisor is shutting down.
     #[error("the supervisor is shutting down")]
     Going,
+}
+
+/// A file that was read, and checked against the host.
+#[derive(Debug)]
+pub struct ReadFile {
+    /// The file and its environment.
+    pub source: Source,
+    pub(super) config: Config,
+    applied: Applied,
+}
+
+impl ReadFile {
+    /// Reads a file and checks its form and what it needs of the host.
+    pub fn read(source: Source) -> Result<Self, ConfigError> {
+        let (config, applied) = read(&source)?;
+        Ok(Self { source, config, applied })
+    }
 }
 
 /// Reads a file and checks its form and what it needs of the host. Returns the configuration and what to store of it.
@@ -102,7 +124,7 @@ impl Manager {
 
     pub(super) fn apply(
         &mut self,
-        source: &Source,
+        file: ReadFile,
         plan: &str,
         start: bool,
         who: &str,
@@ -110,10 +132,10 @@ impl Manager {
         if self.going.is_some() {
             return Err(ConfigError::Going);
         }
-        let (config, applied) = read(source)?;
+        let ReadFile { source, config, applied } = file;
         let config = self.with_added(config)?;
         self.follow_changes(os::now());
-        let now_plan = self.plan_for(&config, source)?;
+        let now_plan = self.plan_for(&config, &source)?;
         if !plan.is_empty() && plan != now_plan.id {
             return Err(ConfigError::Moved);
         }

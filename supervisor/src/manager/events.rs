@@ -187,9 +187,9 @@ impl Manager {
         let (instance, fifos, tell) =
             (self.world.instance.clone(), self.world.fifos.clone(), self.tell.clone());
         tokio::task::spawn_blocking(move || {
-            let found = os::scan(&instance, &fifos);
+            let scan = os::scan(&instance, &fifos);
             // Fails only if the manager has ended.
-            let _ = tell.send(Happened::Scanned { wanted, found });
+            let _ = tell.send(Happened::Scanned { wanted, scan });
         });
     }
 
@@ -230,9 +230,14 @@ impl Manager {
                     }
                 }
             }
+            Happened::Prepared(prepared) => self.prepared(prepared),
             Happened::Files(news) => self.files_changed(news, now),
             Happened::Seen(all) => self.seen(all),
-            Happened::Scanned { wanted, found } => self.scanned(&wanted, &found),
+            Happened::Scanned { wanted, scan } => {
+                self.scanned(&wanted, &scan.found);
+                self.look_again_later(scan.silent);
+            }
+            Happened::Judged(scan) => self.judged(scan),
             Happened::Stranger { of, incarnation, port, stranger } => {
                 self.stranger_found(&of, incarnation, port, &stranger);
             }

@@ -15,7 +15,7 @@ use crate::lifecycle::saved::Saved;
 use crate::lifecycle::{BootInstant, WhyEnd};
 use crate::logs::Which;
 use crate::os::pipe::Output;
-use crate::os::{self, Born, Identity, Marked, Process, StoredFds};
+use crate::os::{self, Born, Identity, Marked, Process, Scan, Silent, StoredFds};
 use crate::service::Pause;
 
 /// What an earlier supervisor left.
@@ -26,6 +26,8 @@ pub struct Found {
     pub(super) marked: Vec<Marked>,
     /// The entries of `marked` with a mark that is trusted to say which process leads a run, and which run.
     pub(super) believed: Vec<Marked>,
+    /// The processes that could not be looked at in time.
+    pub(super) silent: Vec<Silent>,
     /// The last child that was started, as far as it wrote its pid down.
     pub(super) born: Born,
     pub(super) kept: StoredFds,
@@ -62,13 +64,15 @@ impl Found {
             })
         });
         let fifos = fifos.flatten().collect();
-        let marked = if nobody || wanted == Wanted::HandedOver && state.is_some() {
-            Vec::new()
+        let scan = if nobody || wanted == Wanted::HandedOver && state.is_some() {
+            Scan::default()
         } else {
             os::scan(instance, &fifos)
         };
+        let Scan { found: mut marked, silent } = scan;
+        marked.extend(silent_newborn(&silent, &replay, born));
         let believed = believed(&marked, config);
-        Ok((Self { state, replay, marked, believed, born, kept, same_boot }, wal))
+        Ok((Self { state, replay, marked, believed, silent, born, kept, same_boot }, wal))
     }
 
     /// Reads the same and changes nothing: for looking at a home that nobody supervises.
@@ -77,7 +81,7 @@ impl Found {
         let same_boot = state.as_ref().is_none_or(|state| state.boot == os::boot_id());
         let seq = state.as_ref().map_or(0, |state| state.seq);
         let replay = Wal::peek(&home.run().join("wal"), seq);
-        let marked = os::scan(instance, &BTreeMap::new());
+        let marked = os::scan(instance, &BTreeMap::new()).found;
         let believed = believed(&marked, config);
         Self { state, replay, marked, believed, same_boot, ..Self::default() }
     }
@@ -243,6 +247,16 @@ impl Found {
     pub(super) fn strays<'a>(&'a self, known: &'a Services) -> impl Iterator<Item = &'a Marked> {
         self.marked.iter().filter(|marked| known.get(marked.service.as_str()).is_none())
     }
+}
+
+/// Returns the child that was started last, if it does not answer: it wrote down itself whose it is. Its user must be the
+/// one of the service, which [`is_believed`] judges.
+fn silent_newborn(silent: &[Silent], replay: &Replay, born: Born) -> Option<Marked> {
+    let (service, run) =
+        replay.runs.iter().find(|(_, run)| run.intent == born.intent && run.identity.is_none())?;
+    let Silent { identity, user } = *silent.iter().find(|silent| silent.identity.pid == born.pid)?;
+    let user = Some(user?);
+    Some(Marked { identity, service: service.clone(), incarnation: run.incarnation, leads: true, user })
 }
 
 fn believed(marked: &[Marked], config: &Config) -> Vec<Marked> {

@@ -80,7 +80,7 @@ impl Manager {
             let live = service.live_incarnation();
             let starting = live.is_some() && !service.unit.is_ready();
             (service.name.as_str(), service.settings(), live, starting).hash(&mut hash);
-            (service.is_paused(), service.health.released()).hash(&mut hash);
+            (service.is_paused(), service.health.released(), service.knows_rights()).hash(&mut hash);
         }
         hash.finish()
     }

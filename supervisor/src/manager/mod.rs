@@ -26,8 +26,10 @@
 //! | `added` | services that no file names |
 //! | `upgrade` | another program takes this process over |
 //! | `reload` | a new run beside the old one |
+//! | `prepared` | starts that wait for what another thread looks up |
 //! | `begin` | continuing from what an earlier supervisor left |
 //! | `found` | what an earlier supervisor left: state, write-ahead log, processes |
+//! | `silent` | processes that did not answer a scan are looked at again |
 //! | `generation` | wakes the waiters for a change when the turn is over |
 //! | `home` | home is deleted or moved |
 //! | `incidents` | when a service did not serve, and what mended it |
@@ -62,12 +64,14 @@ mod monitor_steps;
 mod monitors;
 mod notify;
 mod operate;
+mod prepared;
 mod reader;
 mod reconcile;
 mod reload;
 mod restart_requests;
 mod select;
 mod services;
+mod silent;
 mod tallies;
 mod times;
 mod upgrade;
@@ -95,8 +99,8 @@ use crate::lifecycle::deps::Graph;
 use crate::lifecycle::tally::HostTally;
 use crate::logs::{LogEvent, Logs};
 use crate::os::pipe::Both;
-use crate::os::{self, Marked, Stranger};
-use crate::service::{Notification, Service, World};
+use crate::os::{self, Scan, Stranger};
+use crate::service::{Notification, Prepared, Service, World};
 use crate::watch::{News, Watches};
 
 use attachments::Attachment;
@@ -119,7 +123,9 @@ enum Happened {
     /// Runs were examined for memory use and freezes.
     Seen(Vec<limits::Seen>),
     /// All processes of the host were scanned, for these services.
-    Scanned { wanted: BTreeSet<RunKey>, found: Vec<Marked> },
+    Scanned { wanted: BTreeSet<RunKey>, scan: Scan },
+    /// Processes that were silent in a scan were looked at again.
+    Judged(Scan),
     /// Another process listens on a port that a run should listen on.
     Stranger { of: RunKey, incarnation: u64, port: u16, stranger: Stranger },
     /// Evidence of a run that will be ended.
@@ -130,6 +136,8 @@ enum Happened {
     LastWords { service: Name, incarnation: u64, exit: u64, lines: Vec<String> },
     /// The outputs of a run that an earlier supervisor began are open, which took long.
     Opened { service: Name, incarnation: u64, both: Both },
+    /// What a command of a service needs was looked up.
+    Prepared(Prepared),
     /// The state is on disk, up to this record of the write-ahead log.
     Checkpointed { seq: u64, result: std::io::Result<()> },
 }
@@ -199,6 +207,8 @@ pub struct Manager {
     /// Runs that the next scan looks for, and whether a scan is under way.
     scan_wanted: BTreeSet<RunKey>,
     scanning: bool,
+    /// Processes that scans could not look at, and the look at them that follows.
+    silent: silent::Again,
     /// Watched files, which restart services when they change.
     watches: Watches,
     /// Wakes the loop at a wall-clock time.
@@ -280,6 +290,10 @@ impl Manager {
             for _ in 0..BATCH {
                 let Some(Some(ended)) = self.exits.next().now_or_never() else { break };
                 self.process_ended(&ended);
+            }
+            for _ in 0..BATCH {
+                let Ok(happened) = self.happened.try_recv() else { break };
+                self.happened(happened);
             }
             for _ in 0..BATCH {
                 let Ok(command) = self.commands.try_recv() else { break };

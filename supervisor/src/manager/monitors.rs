@@ -26,15 +26,20 @@ impl Manager {
     pub(super) fn target_set(&self, kind: &str, generation: u64) -> TargetSet {
         let targets = self.services.values().filter(|service| service.is_users()).flat_map(|service| {
             let live = service.live_incarnation();
+            let known = service.knows_rights();
             let of_kind = service.spec.checks.iter().filter(|(_, check)| check.kind == kind);
-            of_kind.map(move |(id, check)| Target {
-                service: service.name.clone(),
-                incarnation: live.unwrap_or(0),
-                pid: live.map_or(0, |_| service.processes.pid()),
-                id: id.clone(),
-                starting: live.is_some() && !service.unit.is_ready(),
-                check: with_env_of(service, check),
-                restricted: self.restricted(service, check, live.is_some()),
+            of_kind.map(move |(id, check)| {
+                // A command is not run before the rights for it are known.
+                let live = live.filter(|_| known || !matches!(check.spec, CheckSpec::Exec { .. }));
+                Target {
+                    service: service.name.clone(),
+                    incarnation: live.unwrap_or(0),
+                    pid: live.map_or(0, |_| service.processes.pid()),
+                    id: id.clone(),
+                    starting: live.is_some() && !service.unit.is_ready(),
+                    check: with_env_of(service, check),
+                    restricted: restricted(service, check, live.is_some()),
+                }
             })
         });
         let report_every = self.in_force.metrics.map(|_| COUNTS_EVERY);
@@ -44,21 +49,6 @@ impl Manager {
             targets: targets.collect(),
             report_every,
         }
-    }
-
-    /// Returns how a command that checks a service is confined; `None` if it runs with all rights of the supervisor.
-    fn restricted(
-        &self,
-        service: &Service,
-        check: &Check,
-        live: bool,
-    ) -> Option<Result<Restricted, PlanError>> {
-        if !matches!(check.spec, CheckSpec::Exec { .. }) {
-            return None;
-        }
-        let found = service.restricted(&self.world)?;
-        // Nothing is probed then, and nothing about it is disclosed.
-        Some(if live { found } else { Err(PlanError::NotRunning) })
     }
 
     /// Takes a report. A check that this monitor had reported and now leaves out becomes unknown.
@@ -227,6 +217,16 @@ impl Manager {
         }
         true
     }
+}
+
+/// Returns how a command that checks a service is confined; `None` if it runs with all rights of the supervisor.
+fn restricted(service: &Service, check: &Check, live: bool) -> Option<Result<Restricted, PlanError>> {
+    if !matches!(check.spec, CheckSpec::Exec { .. }) {
+        return None;
+    }
+    let found = service.restricted()?;
+    // Nothing is probed then, and nothing about it is disclosed.
+    Some(if live { found } else { Err(PlanError::NotRunning) })
 }
 
 /// Gives a command that checks a service the service's own environment variables, including its instance.

@@ -3,10 +3,10 @@
 use proto::Name;
 use sereno_config::Unmatched;
 
-use super::command::{Command, Operation, Outcome, Selection, Unwritten};
+use super::Manager;
+use super::command::{Command, Operation, Outcome, ReadFile, Selection, Unwritten};
 use super::log_files::log_files;
 use super::select::select;
-use super::{Manager, configure};
 use crate::disk::applied::OtherFile;
 use crate::disk::wal::Wal;
 use crate::incidents::Happening;
@@ -24,14 +24,15 @@ impl Manager {
             Command::Operate { operation, selection, who, reply } => {
                 drop(reply.send(self.operate(&operation, &selection, &who)));
             }
-            Command::Plan(source, reply) => {
+            Command::Plan(file, reply) => {
                 self.follow_changes(os::now());
-                drop(reply.send(self.plan(&source)));
+                drop(reply.send(self.plan(*file)));
             }
-            Command::Apply { source, plan, start, replace, who, reply } => {
-                let allowed = if replace { Ok(()) } else { self.holds_for(&source) };
-                drop(reply.send(allowed.and_then(|()| self.apply(&source, &plan, start, &who))));
+            Command::Apply { file, plan, start, replace, who, reply } => {
+                let allowed = if replace { Ok(()) } else { self.holds_for(&file.source) };
+                drop(reply.send(allowed.and_then(|()| self.apply(*file, &plan, start, &who))));
             }
+            Command::Draft(new, reply) => drop(reply.send(self.draft(&new).map(Box::new))),
             Command::Add { new, who, reply } => drop(reply.send(self.add(new, &who))),
             Command::Remove { name, who, reply } => drop(reply.send(self.remove(name, &who))),
             Command::Attach(hello, reply) => drop(reply.send(self.attach(hello))),
@@ -256,15 +257,12 @@ impl Manager {
         }
     }
 
-    fn plan(
-        &self,
-        source: &super::command::Source,
-    ) -> Result<super::command::Plan, super::command::ConfigError> {
-        let (config, _) = configure::read(source)?;
+    fn plan(&self, file: ReadFile) -> Result<super::command::Plan, super::command::ConfigError> {
+        let ReadFile { source, config, .. } = file;
         let config = self.with_added(config)?;
-        let mut plan = self.plan_for(&config, source)?;
+        let mut plan = self.plan_for(&config, &source)?;
         let refused = |other| format!("{other}; \"up\" and \"apply\" refuse it without --replace");
-        plan.notes.extend(self.holds_for(source).err().map(refused));
+        plan.notes.extend(self.holds_for(&source).err().map(refused));
         Ok(plan)
     }
 

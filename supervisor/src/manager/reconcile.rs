@@ -34,6 +34,7 @@ impl Manager {
             self.services.values_mut().for_each(|service| service.end_pause(now));
             self.look_at_times(now);
             self.look_at_pending(now);
+            self.look_at_preparations(now);
             self.stop_who_can_be_stopped(now);
             self.open_and_close_gates(now);
             if !self.reconcile(now, &mut spawns) {
@@ -87,18 +88,11 @@ impl Manager {
     }
 
     fn perform(&mut self, key: &RunKey, action: &Action, now: BootInstant) {
+        let answer = self.answer();
         let Self { services, world, .. } = self;
         let Some(service) = services.run_mut(key) else { return };
         match action {
-            Action::Spawn(incarnation) => {
-                let fact = service.spawn(world, *incarnation);
-                let spawned = matches!(fact, Fact::Spawned);
-                service.unit.observe(os::now(), fact);
-                if spawned {
-                    self.watch_exit(key);
-                    self.look_for_stranger(key);
-                }
-            }
+            Action::Spawn(incarnation) => self.spawn(key, *incarnation),
             Action::Examine(why) => self.examine(key, *why, now),
             Action::Terminate(why) => {
                 if !self.may_end(key, *why, now) {
@@ -108,9 +102,8 @@ impl Manager {
                 self.settle_evidence(key, "");
                 let Self { services, world, .. } = self;
                 if let Some(service) = services.run_mut(key) {
-                    service.terminate(world);
+                    service.terminate(world, answer);
                 }
-                self.watch_stopper(key);
             }
             Action::Kill => service.kill(world),
             Action::Drain => self.drain(key, now),

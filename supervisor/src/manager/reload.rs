@@ -63,6 +63,7 @@ impl Manager {
         unit.skip_incarnations(incarnation - 1);
         let mut second = Service::with_unit(name.clone(), Role::Successor, spec, unit);
         second.env.clone_from(&service.env);
+        second.preparation = service.preparation.beside();
         second.sockets = held;
         second.outputs.logs.clone_from(&service.outputs.logs);
         if let Fifos::Open([out, err]) = &service.outputs.fifos {

@@ -68,6 +68,7 @@ impl Manager {
         }
         // To become another program, all threads of this one must end.
         let stuck = self.world.logs.stuck().map(|key| key.service.to_string());
+        let stuck = stuck.or_else(|| self.held_up().map(|service| service.name.to_string()));
         let is_stuck = || os::pipe::is_opening_stuck() || crate::evidence::take::is_stuck();
         if let Some(whose) = stuck.or_else(|| is_stuck().then(|| "a service".into())) {
             drop(reply.send(Err(UpgradeError::Stuck(whose))));
@@ -135,6 +136,10 @@ impl Manager {
             let why = if said.is_empty() { exit.to_string() } else { said };
             self.world.tell_own(Kind::Daemon, format!("upgrade refused: {why}"));
             drop(trial.reply.send(Err(UpgradeError::Refused(why))));
+            return;
+        }
+        if let Some(service) = self.held_up() {
+            drop(trial.reply.send(Err(UpgradeError::Stuck(service.name.to_string()))));
             return;
         }
         tracing::info!(version = %said, took = ?trial.began.elapsed(), "hands over to {}", trial.binary.display());

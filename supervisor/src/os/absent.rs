@@ -1,5 +1,6 @@
 //! Stand-ins for what only Linux has or needs, so that no code above depends on the system.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +11,13 @@ use super::macos::look::facts_of;
 use super::pipe::{Output, ServiceEnd};
 #[cfg(windows)]
 use super::windows::usage::facts_of;
-use super::{Borrowed, Identity, Ooms, descendants, now};
+use super::{Borrowed, Identity, Ooms, Scan, Silent, descendants, now};
 use crate::lifecycle::BootInstant;
+
+/// Never called with any: on this system no look at a process waits for it.
+pub fn scan_again(_: &[Silent], _: &str, _: &BTreeMap<(u64, u64), String>) -> Scan {
+    Scan::default()
+}
 
 /// Why there are none, and what opening one says.
 const WHY: (&str, &str) = if cfg!(windows) {

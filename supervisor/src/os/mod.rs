@@ -182,6 +182,24 @@ pub struct Marked {
     pub user: Option<u32>,
 }
 
+/// What a scan of all processes has found.
+#[derive(Debug, Clone, Default)]
+pub struct Scan {
+    /// The processes that belong to services of this home.
+    pub found: Vec<Marked>,
+    /// The processes that did not answer in time, so that nobody knows whose they are.
+    pub silent: Vec<Silent>,
+}
+
+/// A process whose memory or files could not be looked at in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silent {
+    /// The process's identity.
+    pub identity: Identity,
+    /// The user that started it.
+    pub user: Option<u32>,
+}
+
 /// A process that listens where a service needs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {

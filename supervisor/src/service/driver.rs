@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sereno_config::{MAIN_PID, Ready, StopTo};
+use sereno_config::{Ready, StopTo};
 
 use super::plan::PlanError;
 use super::world::key;
-use super::{Fifos, Pending, Plan, Role, Run, Service, StartFailure, Waiting, World};
+use super::{Fifos, Pending, Plan, Prepared, Purpose, Role, Run, Service, StartFailure, Waiting, World};
 use crate::incidents::{CauseKind, Happening};
 use crate::journal::{Detail, Kind};
 use crate::lifecycle::arbiter::took;
@@ -17,12 +17,39 @@ use crate::logs::Which;
 use crate::os::{self, Left, Process, Tree, signal};
 
 impl Service {
-    /// Starts a process. The intent is written down before the spawn, and the pid after it.
-    pub fn spawn(&mut self, world: &mut World, incarnation: u64) -> Fact {
+    /// Begins a start. `None` means that what it needs is looked up first: `answer` gets it, for [`Self::spawn_with`].
+    pub fn spawn(
+        &mut self,
+        world: &mut World,
+        incarnation: u64,
+        answer: impl FnOnce(Prepared) + Send + 'static,
+    ) -> Option<Fact> {
+        if self.plan.is_some() && self.spec.env_file.is_empty() {
+            return Some(self.spawned(world, incarnation, Ok(())));
+        }
+        match self.prepare(world, Purpose::Start(incarnation), os::now(), answer) {
+            Ok(()) => None,
+            failed @ Err(_) => Some(self.spawned(world, incarnation, failed)),
+        }
+    }
+
+    /// Starts a process with what was looked up.
+    pub fn spawn_with(&mut self, world: &mut World, incarnation: u64, plan: Result<Plan, PlanError>) -> Fact {
+        // A file that could not be opened for want of a descriptor says nothing about the service.
+        let plan = plan.map_err(|reason| match os::duplicate(&world.null) {
+            Err(error) if os::is_shortage(&error) => StartFailure::io(&reason.to_string(), &error),
+            _ => StartFailure::Service(reason.to_string()),
+        });
+        let plan = plan.map(|plan| self.plan = Some(plan));
+        self.spawned(world, incarnation, plan)
+    }
+
+    /// Starts a process, unless its plan has failed. The intent is written down before the spawn, and the pid after it.
+    fn spawned(&mut self, world: &mut World, incarnation: u64, plan: Result<(), StartFailure>) -> Fact {
         self.health.begin_run();
         self.tally.checks.begin_run();
         self.reload = None;
-        match self.try_spawn(world, incarnation) {
+        match plan.and_then(|()| self.try_spawn(world, incarnation)) {
             Ok(process) => {
                 let pid = process.pid();
                 let message = format!("start pid {pid} (incarnation {incarnation})");
@@ -56,19 +83,6 @@ impl Service {
     }
 
     fn try_spawn(&mut self, world: &mut World, incarnation: u64) -> Result<Process, StartFailure> {
-        if self.plan.is_none() || !self.spec.env_file.is_empty() {
-            let mut extra = self.env.extra.clone();
-            extra.extend(self.notify_env(world));
-            extra.extend(self.socket_env());
-            let plan = self.account().map_err(PlanError::from).and_then(|account| {
-                Plan::make(&self.spec, account, self.env_of_caller(world), &extra, &world.host)
-            });
-            // A file that could not be opened for want of a descriptor says nothing about the service.
-            self.plan = Some(plan.map_err(|reason| match os::duplicate(&world.null) {
-                Err(error) if os::is_shortage(&error) => StartFailure::io(&reason.to_string(), &error),
-                _ => StartFailure::Service(reason.to_string()),
-            })?);
-        }
         self.hold_sockets(&mut world.inherited)?;
         if self.is_listened_to() {
             world.listen_to(self, None)?;
@@ -145,14 +159,13 @@ impl Service {
         }
     }
 
-    /// Tells the run to end: by `stop.command` if there is one, else by the stop signal.
-    pub fn terminate(&mut self, world: &mut World) {
+    /// Tells the run to end: by `stop.command` if there is one, else by the stop signal. What the command needs is
+    /// looked up first: `answer` gets it, for [`Self::run_stop_command`].
+    pub fn terminate(&mut self, world: &mut World, answer: impl FnOnce(Prepared) + Send + 'static) {
         if let Some(argv) = self.stop_command() {
-            match self.run_stop_command(world, &argv) {
-                Ok(()) => {
-                    self.tell(world, Kind::Signal, format!("runs {}", argv.join(" ")));
-                    return;
-                }
+            let purpose = Purpose::Stop { incarnation: self.unit.incarnation(), argv };
+            match self.prepare(world, purpose, os::now(), answer) {
+                Ok(()) => return,
                 Err(error) => tracing::warn!(service = %self.name, "stop.command could not run: {error}"),
             }
         }
@@ -194,15 +207,10 @@ impl Service {
     pub(super) fn run_beside(
         &self,
         world: &World,
-        argv: &[String],
+        mut plan: Plan,
         out: &os::Handle,
         err: &os::Handle,
     ) -> Result<Process, StartFailure> {
-        let account = self.account().map_err(PlanError::from)?;
-        let caller = self.env_of_caller(world);
-        let mut extra = self.env.extra.clone();
-        extra.insert(MAIN_PID.into(), self.processes.pid().to_string());
-        let mut plan = Plan::of(&self.spec, account, argv, caller, &extra, &world.host)?;
         let launch = plan.run(&world.instance, &self.name, self.unit.incarnation());
         let cgroup = self.processes.cgroup.as_ref().map(|cgroup| cgroup.descriptor());
         Ok(os::spawn(launch, &[os::borrow(&world.null), os::borrow(out), os::borrow(err)], cgroup, None)?)

@@ -61,7 +61,8 @@ impl Service {
     fn run_for_evidence(&self, world: &World, argv: &[String], words: &str) -> Result<Running, StartFailure> {
         let pipe = os::output_pipe().map_err(|error| StartFailure::io("its output", &error))?;
         let (output, writer) = pipe;
-        let process = self.run_beside(world, argv, &writer, &writer)?;
+        let plan = self.look_up_at_once(world, argv)?;
+        let process = self.run_beside(world, plan, &writer, &writer)?;
         Ok(Running { words: words.into(), process, output })
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`plan`] | settings → everything a start needs, prepared |
+//! | `prepare` | looks up what a start needs, on a thread of its own |
 //! | [`driver`] | performs the unit's actions: spawn, terminate, kill, drain, sweep |
 //! | `examined` | its run as evidence is taken of it, and what `stop.evidence` asks |
 //! | [`limits`] | what a run may use, and when it counts as frozen |
@@ -29,6 +30,7 @@ pub mod limits;
 pub mod notify;
 mod notify_sockets;
 pub mod plan;
+mod prepare;
 mod processes;
 pub mod reports;
 mod restricted;
@@ -57,6 +59,7 @@ pub use health::{Health, Held};
 pub use notify::Said;
 pub use notify_sockets::{Notification, NotifySockets};
 pub use plan::Plan;
+pub use prepare::{Preparation, Prepared, Purpose};
 pub use processes::{Pending, Processes, Run, Waiting};
 pub use reports::Reports;
 pub use restricted::Restricted;
@@ -130,6 +133,8 @@ pub struct Service {
     pub env: ServiceEnv,
     /// The prepared start; made when first needed.
     pub plan: Option<Plan>,
+    /// What is being looked up for it.
+    pub preparation: Preparation,
     /// The user and groups of its settings, once looked up.
     account: OnceLock<Account>,
     /// Its state, and what must be done.
@@ -199,6 +204,7 @@ impl Service {
             settings: next_settings(),
             env: ServiceEnv { extra: instance.into_iter().collect(), caller: None },
             plan: None,
+            preparation: Preparation::default(),
             account: OnceLock::new(),
             written: Written { wanted: unit.is_wanted(), end: None },
             unit,
@@ -232,6 +238,7 @@ impl Service {
     /// Forgets what was looked up, so that the next start looks again.
     fn forget_plan(&mut self) {
         self.plan = None;
+        self.preparation.begin_again();
         self.account = OnceLock::new();
     }
 
@@ -251,6 +258,7 @@ impl Service {
             self.env.caller = env;
             self.settings = next_settings();
             self.plan = None;
+            self.preparation.begin_again();
         }
     }
 
@@ -308,6 +316,7 @@ impl Service {
         let pending = self.processes.pending.as_ref().map(|pending| pending.next_try);
         let pause = self.pause.and_then(|pause| pause.until);
         let look = self.processes.limits.as_ref().map(|limits| limits.next);
-        [self.unit.deadline(), pending, pause, look, self.overdue_at()].into_iter().flatten().min()
+        let prepared = self.preparation.deadline();
+        [self.unit.deadline(), pending, pause, look, prepared, self.overdue_at()].into_iter().flatten().min()
     }
 }

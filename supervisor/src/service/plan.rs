@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proto::Name;
 use sereno_config::{Account, AccountError, Command, Env, EnvError, ProgramError};
 
+use crate::lifecycle::arbiter::words;
 use crate::os::{self, Confine, Host, Ids, Launch, MARK};
 
 /// Why a start cannot be prepared, or a check's command has no rights to run with.
@@ -37,6 +39,12 @@ pub enum PlanError {
     /// A path cannot be passed to a program.
     #[error("{} holds a NUL", .0.display())]
     NulInPath(PathBuf),
+    /// The system has not answered in time what is there.
+    #[error("{0} does not answer within {within}", within = words(*.1))]
+    NoAnswer(String, Duration),
+    /// What a check's command needs could not be found out, for this reason.
+    #[error("{0}")]
+    Unknown(String),
     /// There is no run whose rights a check could have.
     #[error("the service does not run")]
     NotRunning,
@@ -66,6 +74,19 @@ impl Plan {
         Self::of(service, account, &argv, caller, extra, host)
     }
 
+    /// Does the same without a program: it has only the environment and the rights, for the commands of checks.
+    pub fn rights(
+        service: &sereno_config::Service,
+        account: &Account,
+        caller: &Env,
+        extra: &BTreeMap<String, String>,
+        host: &Host,
+    ) -> Result<Self, PlanError> {
+        let mut env = sereno_config::service_env(service, account, caller)?;
+        env.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Self::with(service, account, (Path::new(""), &[]), &env, extra, host)
+    }
+
     /// Does the same for another command of the service: its `stop.command`.
     pub fn of(
         service: &sereno_config::Service,
@@ -83,6 +104,17 @@ impl Plan {
         let program = argv.first().ok_or(PlanError::NoCommand)?;
         let path = env.get("PATH").map(String::as_str);
         let program = sereno_config::resolve_program(program, &service.cwd, path)?;
+        Self::with(service, account, (&program, argv), &env, extra, host)
+    }
+
+    fn with(
+        service: &sereno_config::Service,
+        account: &Account,
+        (program, argv): (&Path, &[String]),
+        env: &Env,
+        extra: &BTreeMap<String, String>,
+        host: &Host,
+    ) -> Result<Self, PlanError> {
         let mut strings: Vec<CString> =
             env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect::<Result<_, _>>()?;
         let mark = strings.len();
@@ -93,7 +125,7 @@ impl Plan {
             || extra.contains_key("SERENO_MONITOR");
         Ok(Self {
             launch: Launch {
-                program: c_path(&program)?,
+                program: c_path(program)?,
                 args: argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?,
                 env: strings,
                 cwd: c_path(&service.cwd)?,

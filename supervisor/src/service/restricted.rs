@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{self, PlanError};
-use super::{Service, World};
+use super::Service;
+use super::plan::PlanError;
 use crate::os::{Confine, Ids, MARK};
 
 /// Variables that are addressed to a single process: the service's own are not for its checks.
@@ -28,31 +28,35 @@ pub struct Restricted {
 }
 
 impl Service {
+    /// Returns whether its checks' commands have fewer rights than the supervisor.
+    pub(super) fn is_confined(&self) -> bool {
+        let spec = &self.spec;
+        spec.user.is_some() || spec.group.is_some() || spec.capabilities.is_some() || spec.no_new_privileges
+    }
+
+    /// Returns whether the rights for its checks' commands are known, or why they cannot be.
+    pub fn knows_rights(&self) -> bool {
+        let found = self.plan.is_some() || self.preparation.rights().is_some();
+        found || !self.is_confined() || self.preparation.refused().is_some()
+    }
+
     /// Returns the rights for its checks' commands; `None` if the service has all rights of the supervisor, as its
     /// checks then have too. The error says why the checks cannot be run: the user does not exist, or the environment
     /// cannot be read.
-    pub fn restricted(&self, world: &World) -> Option<Result<Restricted, PlanError>> {
-        let spec = &self.spec;
-        let is_free = spec.user.is_none() && spec.group.is_none();
-        if is_free && spec.capabilities.is_none() && !spec.no_new_privileges {
+    pub fn restricted(&self) -> Option<Result<Restricted, PlanError>> {
+        if !self.is_confined() {
             return None;
         }
-        // Use the plan that started the current run; an adopted run has none.
-        let known = self.plan.as_ref().map(|plan| (plan.env(), plan.ids().cloned()));
-        let found = known.map_or_else(|| self.look_up(world), Ok);
-        Some(found.map(|(mut env, ids)| {
-            env.retain(|name, _| name != MARK && !ADDRESSED.iter().any(|own| name.starts_with(own)));
-            let confine =
-                Confine { capabilities: spec.capabilities, no_new_privileges: spec.no_new_privileges };
-            let (umask, nice, limits) = (spec.umask, spec.nice, spec.limits.clone());
-            Restricted { env, ids, confine, umask, nice, limits }
-        }))
-    }
-
-    fn look_up(&self, world: &World) -> Result<(BTreeMap<String, String>, Option<Ids>), PlanError> {
-        let account = self.account()?;
-        let mut env = sereno_config::service_env(&self.spec, account, self.env_of_caller(world))?;
-        env.extend(self.env.extra.clone());
-        Ok((env, plan::ids(account)))
+        let spec = &self.spec;
+        // The plan that started the current run; for an adopted run it is looked up afterwards.
+        let Some(plan) = self.plan.as_ref().or_else(|| self.preparation.rights()) else {
+            let why = self.preparation.refused().unwrap_or("its environment is being read");
+            return Some(Err(PlanError::Unknown(why.into())));
+        };
+        let mut env = plan.env();
+        env.retain(|name, _| name != MARK && !ADDRESSED.iter().any(|own| name.starts_with(own)));
+        let confine = Confine { capabilities: spec.capabilities, no_new_privileges: spec.no_new_privileges };
+        let (ids, umask, nice, limits) = (plan.ids().cloned(), spec.umask, spec.nice, spec.limits.clone());
+        Some(Ok(Restricted { env, ids, confine, umask, nice, limits }))
     }
 }

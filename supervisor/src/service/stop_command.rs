@@ -3,7 +3,9 @@
 use sereno_config::MAIN_PID;
 
 use super::driver::without_home;
-use super::{Run, Service, StartFailure, World};
+use super::plan::PlanError;
+use super::{Plan, Run, Service, StartFailure, World};
+use crate::journal::Kind;
 
 impl Service {
     /// Returns the arguments of its `stop.command` for the current run; `None` if it has none.
@@ -12,10 +14,23 @@ impl Service {
         Some(argv.iter().map(|argument| with_main_pid(argument, &pid)).collect())
     }
 
-    /// Starts the `stop.command` of the current run.
-    pub(super) fn run_stop_command(&mut self, world: &World, argv: &[String]) -> Result<(), StartFailure> {
+    /// Runs the `stop.command` of the current run with what was looked up; sends the stop signal if that fails.
+    pub fn run_stop_command(&mut self, world: &mut World, argv: &[String], plan: Result<Plan, PlanError>) {
+        let started = plan.map_err(StartFailure::from).and_then(|plan| self.start_stop_command(world, plan));
+        match started {
+            Ok(()) => {
+                self.tell(world, Kind::Signal, format!("runs {}", argv.join(" ")));
+            }
+            Err(error) => {
+                tracing::warn!(service = %self.name, "stop.command could not run: {error}");
+                self.signal_stop(world);
+            }
+        }
+    }
+
+    fn start_stop_command(&mut self, world: &World, plan: Plan) -> Result<(), StartFailure> {
         let [out, err] = self.handed_out().map_err(|error| without_home("its outputs", &error))?;
-        let process = self.run_beside(world, argv, &out, &err)?;
+        let process = self.run_beside(world, plan, &out, &err)?;
         let incarnation = self.unit.incarnation();
         self.processes.stopper = Some(Run { process, incarnation, adopted: false });
         Ok(())

@@ -9,6 +9,8 @@ use proto::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::dial::dial;
+
 /// On a busy machine the connection still takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A good result is reused for this time, so that checks that fail together probe once.
@@ -112,10 +114,10 @@ async fn once(endpoint: &Endpoint) -> Option<String> {
 async fn loopback() -> Option<String> {
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         match timeout(PATIENCE, there_and_back(ip)).await {
-            Ok(Ok(())) => return None,
+            Ok(Ok(true)) => return None,
             // The host lacks this address family. A host that lacks both can not be told from a host with a
             // broken network.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => return Some(format!("its loopback canary failed: {error}")),
             Err(_) => return Some(format!("its loopback canary did not come through within {PATIENCE:?}")),
         }
@@ -123,15 +125,19 @@ async fn loopback() -> Option<String> {
     None
 }
 
-async fn there_and_back(ip: IpAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await?;
+/// Returns `false` if the host has no such address.
+async fn there_and_back(ip: IpAddr) -> io::Result<bool> {
+    let listener = match TcpListener::bind(SocketAddr::new(ip, 0)).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => return Ok(false),
+        bound => bound?,
+    };
     let at = listener.local_addr()?;
-    let (there, (back, _)) = tokio::try_join!(TcpStream::connect(at), listener.accept())?;
+    let (there, (back, _)) = tokio::try_join!(dial(at), listener.accept())?;
     // Resets instead of closing, so that no TIME-WAIT entry stays in the system's table.
     back.set_zero_linger()?;
     drop(back);
     drop(there);
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

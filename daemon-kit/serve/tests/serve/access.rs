@@ -24,14 +24,14 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::pki::Authority;
 
 /// Longer than any step takes on a loaded machine.
-const CEILING: Duration = Duration::from_secs(30);
+pub(crate) const CEILING: Duration = Duration::from_secs(30);
 
 const OPERATOR: &[&str] = &["sereno://role/operator", "sereno://name/boss"];
 const MONITOR: &[&str] = &["sereno://role/monitor", "sereno://name/probe"];
 
 /// A daemon with one TCP endpoint.
-struct Daemon {
-    address: SocketAddr,
+pub(crate) struct Daemon {
+    pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Vec<String>>>,
     stop: Shutdown,
 }
@@ -49,7 +49,7 @@ impl Daemon {
         Self { address, heard, stop }
     }
 
-    fn with_tokens(path: &Path) -> Self {
+    pub(crate) fn with_tokens(path: &Path) -> Self {
         Self::serve("http://127.0.0.1:0", Access::new(Some(path.into()), None))
     }
 
@@ -63,7 +63,7 @@ impl Daemon {
         lazy_as(&endpoint, credentials).expect("credentials")
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub(crate) fn heard(&self) -> Vec<String> {
         self.heard.lock().expect("whole").clone()
     }
 }
@@ -91,7 +91,7 @@ async fn act(channel: &Authorized) -> Status {
     timeout(CEILING, asked).await.expect("in time").expect_err("nobody serves it")
 }
 
-fn line(name: &str, role: &str, token: &str) -> Token {
+pub(crate) fn line(name: &str, role: &str, token: &str) -> Token {
     let text = format!("{name} {role} - {} now", tokens::hex(&tokens::hash(token)));
     Tokens::parse(&text).0.0.remove(0)
 }

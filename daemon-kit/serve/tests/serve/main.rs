@@ -2,5 +2,6 @@
 #![cfg(unix)]
 
 mod access;
+mod floods;
 mod pki;
 mod socket;

@@ -161,12 +161,15 @@ impl Unit {
                 SavedPhase::Ending { since: last.at.elapsed(), why: last.end.into() }
             }
         };
+        // A run that has not begun is counted when it is tried again, under the same number. If it begins after this, the
+        // write-ahead log says so.
+        let to_come = u64::from(matches!(self.phase, Phase::Spawning));
         Saved {
             wanted: self.wanted,
-            incarnation: self.incarnation,
+            incarnation: self.incarnation.saturating_sub(to_come),
             reserved: self.reserved,
             streak: self.streak,
-            starts: self.starts,
+            starts: self.starts.saturating_sub(to_come),
             last_exit: self.last_exit.clone().map(Into::into),
             phase,
         }

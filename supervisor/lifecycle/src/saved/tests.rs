@@ -134,3 +134,14 @@ fn after_a_boot_only_what_was_wanted_is_started() {
     let mut again = Unit::after_boot(unit.rules.clone(), &unit.save(), now, 1);
     assert_eq!(again.poll(now), Some(Action::Spawn(2)));
 }
+
+#[test]
+fn a_start_that_has_not_begun_is_begun_by_the_next_supervisor_under_the_same_number() {
+    let mut unit = Unit::new(rules(policy(), vec![Ready::Started]), 7);
+    unit.request(at(1.0), Request::Start);
+    assert_eq!(unit.poll(at(1.0)), Some(Action::Spawn(1)));
+    let mut unit = back(&unit, false, at(2.0));
+    assert_eq!(unit.poll(at(2.0)), Some(Action::Spawn(1)));
+    unit.observe(at(2.0), Fact::Spawned);
+    assert_eq!(unit.restarts(), 0);
+}

@@ -95,7 +95,7 @@ pub(super) enum Phase {
     Idle(Rest),
     /// Wanted: will be spawned at `at`, once its dependencies hold.
     Due { at: BootInstant },
-    /// The spawn was handed out; a fact about it follows.
+    /// The spawn was handed out; a fact about it follows, perhaps much later.
     Spawning,
     /// A process runs.
     Alive(Readiness),

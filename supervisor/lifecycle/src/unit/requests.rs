@@ -58,7 +58,9 @@ impl Unit {
                 self.hindrance = None;
                 self.phase = Phase::Idle(Rest::Stopped);
             }
-            Phase::Alive(_) | Phase::Spawning => return self.end_run(WhyEnd::Stop),
+            Phase::Alive(_) => return self.end_run(WhyEnd::Stop),
+            // The start is withdrawn, or its run is told to end once it has begun.
+            Phase::Spawning => {}
             Phase::Stopping { end, .. }
             | Phase::Draining { last: Ended { end, .. }, .. }
             | Phase::Sweeping { last: Ended { end, .. }, .. } => {

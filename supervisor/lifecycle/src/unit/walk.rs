@@ -14,6 +14,8 @@ use super::{Action, BootInstant, Exit, Fact, Note, Request, Rules, State, Unit, 
 #[expect(clippy::struct_excessive_bools, reason = "facts about a made-up world, each on its own")]
 struct World {
     leader: bool,
+    /// A start was handed out, and the fact about it has not followed yet.
+    spawning: bool,
     leftovers: bool,
     told: bool,
     examining: bool,
@@ -34,6 +36,7 @@ impl World {
                 invariant_only_what_is_wanted_is_spawned(unit);
                 invariant_incarnations_only_grow(self, *incarnation);
                 self.last_incarnation = *incarnation;
+                self.spawning = true;
                 self.passes = false;
             }
             Action::Examine(why) => {
@@ -60,7 +63,7 @@ impl World {
 }
 
 fn invariant_never_two_processes(world: &World) {
-    assert!(!world.leader && !world.leftovers, "a second process of the service");
+    assert!(!world.leader && !world.spawning && !world.leftovers, "a second process of the service");
 }
 
 fn invariant_only_what_is_wanted_is_spawned(unit: &Unit) {
@@ -146,6 +149,27 @@ fn any_unit(chance: &mut fastrand::Rng, port: &Name, seed: u64) -> Unit {
     Unit::new(Rules { is_job, ..rules }, seed)
 }
 
+/// Ends a start that was handed out: it is withdrawn if it is not wanted any more.
+fn answer_spawn(world: &mut World, unit: &mut Unit, chance: &mut fastrand::Rng, now: BootInstant) {
+    world.spawning = false;
+    let before = (unit.streak(), unit.last_exit().cloned());
+    match chance.u32(0..10) {
+        _ if !unit.is_wanted() => {
+            unit.observe(now, Fact::Hindered("stopped before it began".into()));
+            assert!(unit.is_down() && unit.state(now) == State::Stopped, "not withdrawn: {unit:?}");
+        }
+        0 | 1 => {
+            unit.observe(now, Fact::Hindered("no space".into()));
+            invariant_a_hindrance_is_no_failure(unit, &before, now);
+        }
+        2 | 3 => unit.observe(now, Fact::SpawnFailed("no".into())),
+        _ => {
+            world.leader = true;
+            unit.observe(now, Fact::Spawned);
+        }
+    }
+}
+
 fn walk(seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
     let port = name("port");
@@ -196,6 +220,7 @@ fn walk(seed: u64) {
             }
             13 => unit.observe(now, Fact::Notified),
             14 => unit.observe(now, Fact::Paused(chance.bool())),
+            _ if world.spawning => answer_spawn(&mut world, &mut unit, &mut chance, now),
             _ if world.examining => {
                 let longer = Fact::Examining(Duration::from_millis(chance.u64(0..4_000)));
                 unit.observe(now, if chance.u8(..3) > 0 { Fact::Examined } else { longer });
@@ -221,19 +246,9 @@ fn walk(seed: u64) {
                 unit.observe(now, Fact::NotTold);
                 assert!(unit.is_started(), "it goes on: {unit:?}");
             }
-            if let Action::Spawn(_) = action {
-                let before = (unit.streak(), unit.last_exit().cloned());
-                match chance.u32(0..10) {
-                    0 | 1 => {
-                        unit.observe(now, Fact::Hindered("no space".into()));
-                        invariant_a_hindrance_is_no_failure(&unit, &before, now);
-                    }
-                    2 | 3 => unit.observe(now, Fact::SpawnFailed("no".into())),
-                    _ => {
-                        world.leader = true;
-                        unit.observe(now, Fact::Spawned);
-                    }
-                }
+            // Often what the start needs is looked up first.
+            if world.spawning && chance.bool() {
+                answer_spawn(&mut world, &mut unit, &mut chance, now);
             }
             polls += 1;
             assert!(polls < 20, "it never comes to rest: {unit:?}");

@@ -52,7 +52,7 @@ pub use memory::{hold_memory, make_room_for_limits};
 pub use notify::NotifySocket;
 pub use oom::spare_from_oom;
 pub use path_watch::PathWatch;
-pub use proc::{descendants, orphans, scan, usage_of, usage_of_tree};
+pub use proc::{descendants, orphans, scan, scan_again, usage_of, usage_of_tree};
 pub use process::Process;
 pub use spawn::spawn;
 

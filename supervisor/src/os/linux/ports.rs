@@ -5,9 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sereno_sockets::patience;
+
 use super::proc;
 use crate::os::unix::marks::Fifos;
 
+/// How long a process may take to say its command.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Bytes of a command that are read.
 const MAX_BYTES: u64 = 4096;
 /// Maximum number of descriptors of a process to look at, the lowest numbers first: a process can have a million.
@@ -25,7 +29,7 @@ pub(in crate::os) fn holders(inodes: &[u64], own: &BTreeSet<u32>) -> Option<Vec<
 
 /// Returns the service and run that a process's mark names.
 pub(in crate::os) fn owner(pid: u32, instance: &str) -> Option<(String, u64)> {
-    proc::owner(pid, instance, &Fifos::default())
+    proc::owner_in_time(pid, instance, &Fifos::default())
 }
 
 fn processes() -> impl Iterator<Item = u32> {
@@ -44,10 +48,11 @@ fn holds(pid: u32, sockets: &[String]) -> bool {
     )
 }
 
-/// Returns a process's command line, or its name if it has none.
+/// Returns a process's command line, or its name if it has none, or does not say it in time.
 pub(in crate::os) fn command(pid: u32) -> String {
-    let read = |what: &str| proc::read_memory(pid, what, MAX_BYTES).unwrap_or_default();
-    let line = Some(read("cmdline")).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
+    let read = move |what: &str| proc::read_memory(pid, what, MAX_BYTES).unwrap_or_default();
+    let line = patience::within(pid, PATIENCE, move || read("cmdline")).unwrap_or_default();
+    let line = Some(line).filter(|line| !line.is_empty()).unwrap_or_else(|| read("comm"));
     String::from_utf8_lossy(&line).trim_end_matches(['\0', '\n']).replace('\0', " ")
 }
 

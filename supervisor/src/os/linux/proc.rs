@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use sereno_sockets::patience;
 
 use crate::os::unix::marks::{Fifos, ancestors, mark_in, parse_mark};
-use crate::os::{Identity, Marked};
+use crate::os::{Identity, Marked, Scan, Silent};
 
 /// The fields of `/proc/PID/stat` that are used.
 pub(super) struct Stat {
@@ -208,11 +211,39 @@ fn real_user(pid: u32) -> Option<u32> {
 ///
 /// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, its ancestors, and
 /// processes marked for another instance are never attributed to a service by a FIFO.
-pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
+pub fn scan(instance: &str, fifos: &Fifos) -> Scan {
     let ours = ancestors(std::process::id());
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else { return Scan::default() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| !ours.contains(pid)).filter_map(|pid| belongs(pid, instance, fifos)).collect()
+    scan_these(pids.filter(|pid| !ours.contains(pid)), instance, fifos)
+}
+
+/// Looks again at processes that were silent.
+pub fn scan_again(silent: &[Silent], instance: &str, fifos: &Fifos) -> Scan {
+    let lives = |silent: &&Silent| start_time(silent.identity.pid) == Some(silent.identity.start);
+    scan_these(silent.iter().filter(lives).map(|silent| silent.identity.pid), instance, fifos)
+}
+
+/// How long a process may be silent. Its threads can hold what a look at it waits for without a break.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+fn scan_these(pids: impl Iterator<Item = u32>, instance: &str, fifos: &Fifos) -> Scan {
+    let (instance, fifos) = (instance.to_owned(), fifos.clone());
+    let seen = patience::each_within(pids, PATIENCE, move |pid| belongs(pid, &instance, &fifos));
+    let silent = |pid: u32| {
+        let start = stat(pid).filter(|stat| !stat.is_zombie())?.start;
+        Some(Silent { identity: Identity { pid, start }, user: real_user(pid) })
+    };
+    Scan {
+        found: seen.found.into_iter().flatten().collect(),
+        silent: seen.silent.into_iter().filter_map(silent).collect(),
+    }
+}
+
+/// Does what [`owner`] does. A process that does not answer in time belongs to nobody for now: a scan looks again.
+pub(super) fn owner_in_time(pid: u32, instance: &str, fifos: &Fifos) -> Option<(String, u64)> {
+    let (instance, fifos) = (instance.to_owned(), fifos.clone());
+    patience::within(pid, PATIENCE, move || owner(pid, &instance, &fifos)).flatten()
 }
 
 fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {

@@ -82,7 +82,7 @@ impl Tree {
             return true;
         }
         let alive = proc::stat(pid).is_some_and(|stat| !stat.is_zombie());
-        let owner = if alive { proc::owner(pid, &self.instance, &self.outputs) } else { None };
+        let owner = if alive { proc::owner_in_time(pid, &self.instance, &self.outputs) } else { None };
         self.is_owned(owner)
     }
 }

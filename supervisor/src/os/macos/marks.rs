@@ -4,7 +4,7 @@
 
 use super::proc;
 use crate::os::unix::marks::{Fifos, ancestors, mark_in, parse_mark};
-use crate::os::{Identity, Marked};
+use crate::os::{Identity, Marked, Scan};
 
 /// Returns which service and run of this instance a process belongs to: by its mark, or by a FIFO it holds (with run
 /// 0).
@@ -32,10 +32,11 @@ fn is_half_born(pid: u32) -> bool {
 /// `fifos` maps device and inode of every FIFO of this home to its service. This supervisor, its ancestors, and
 /// processes with a mark of their own are never attributed to a service by a FIFO. The last includes monitors, which
 /// keep copies of FIFOs for the next supervisor.
-pub fn scan(instance: &str, fifos: &Fifos) -> Vec<Marked> {
+pub fn scan(instance: &str, fifos: &Fifos) -> Scan {
     let ours = ancestors(std::process::id());
     let others = proc::all().into_iter().filter(|pid| !ours.contains(pid));
-    others.filter_map(|pid| belongs(pid, instance, fifos)).collect()
+    let found = others.filter_map(|pid| belongs(pid, instance, fifos)).collect();
+    Scan { found, silent: Vec::new() }
 }
 
 fn belongs(pid: u32, instance: &str, fifos: &Fifos) -> Option<Marked> {

@@ -48,6 +48,8 @@ pub use proc::{descendants, orphans};
 pub use process::Process;
 pub use spawn::spawn;
 
-pub use super::absent::{Cgroup, Cgroups, NoCgroups, examine, make_room_for_limits, usage_of_tree};
+pub use super::absent::{
+    Cgroup, Cgroups, NoCgroups, examine, make_room_for_limits, scan_again, usage_of_tree,
+};
 pub use super::alarm::Alarm;
 pub use super::unix::*;

@@ -38,7 +38,9 @@ mod tree;
 pub(super) mod usage;
 mod wait;
 
-pub use super::absent::{Cgroup, Cgroups, NoCgroups, examine, make_room_for_limits, usage_of_tree};
+pub use super::absent::{
+    Cgroup, Cgroups, NoCgroups, examine, make_room_for_limits, scan_again, usage_of_tree,
+};
 pub use super::alarm::Alarm;
 pub use absent::{Birth, NotifySocket, PathWatch, duplicate, leave_open, listen, listens, take_over};
 pub use fd_stores::{FdStores, StoredFds, come_back, own_program, surroundings};

@@ -9,7 +9,7 @@ use windows_sys::Win32::System::Threading::PROCESS_QUERY_LIMITED_INFORMATION;
 use super::job::Job;
 use super::{Process, console, process};
 use crate::os::absent::Cgroup;
-use crate::os::{Identity, Left, Marked, signal};
+use crate::os::{Identity, Left, Marked, Scan, signal};
 
 /// The processes of a run.
 #[derive(Debug)]
@@ -105,13 +105,13 @@ impl Tree {
 /// Jobs can be opened by name but not listed: only the services that `outputs` names are examined. Right after the
 /// start of a supervisor none is named yet; processes that its files do not mention are ended when their service is
 /// started again (see [`Job::make`]), and processes of a service that no file names any more are not found.
-pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Vec<Marked> {
+pub fn scan(instance: &str, outputs: &BTreeMap<(u64, u64), String>) -> Scan {
     let services: BTreeSet<&str> = outputs.values().map(String::as_str).collect();
     let of = |service: &str| {
         let pids = Job::find(instance, service).map(|job| job.pids()).unwrap_or_default();
         pids.into_iter().filter_map(|pid| marked(pid, service)).collect::<Vec<_>>()
     };
-    services.into_iter().flat_map(of).collect()
+    Scan { found: services.into_iter().flat_map(of).collect(), silent: Vec::new() }
 }
 
 fn marked(pid: u32, service: &str) -> Option<Marked> {
