@@ -160,14 +160,13 @@ pub fn errno_name(error: &std::io::Error) -> Option<&'static str> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io;
 
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn what_this_host_lacks_is_no_failure_of_a_target() {
         let of = |number| {
             let verdict = Verdict::of_error(&io::Error::from_raw_os_error(number));
