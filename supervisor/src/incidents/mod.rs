@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `incident` | what an incident is |
 //! | `core` | which are open, and what opens and closes them; pure |
-//! | [`file`] | the file that holds them |
+//! | [`file`](mod@file) | the file that holds them |
 //! | [`outages`] | availability over time |
 
 mod core;
