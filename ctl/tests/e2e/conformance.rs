@@ -64,7 +64,7 @@ const BREAKS: [(&str, &str, &str); 18] = [
     ("attach", "session=f\"{random.getrandbits(64):016x}\"", "session=\"\""),
     ("first", "            seen.state = pb.CHECK_STATE_PASSING\n", "            pass\n"),
     ("quiet", "self.monitor.tell(before != (seen.state, seen.failures > 0))", "self.monitor.tell()"),
-    ("starting", "starting and now() - at >= 2", "False"),
+    ("starting", "every = 2 if starting else self.every", "every = self.every"),
     ("counts", "sum(self.window) >= self.target.failures", "sum(self.window) >= 1"),
     ("asks", "answer.decision in SETTLED", "False"),
     ("held", "and now() >= check.not_before", ""),

@@ -45,7 +45,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(90);
 /// How long no process may reappear after `down`.
 const STAYS_DOWN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// One of the followers stops reading for a while now and then: after so many events, for so long.
+/// One of the followers stops reading once: after so many events, for so long.
 const STOPS_AFTER: usize = 2_000;
 const STOPS_FOR: Duration = Duration::from_secs(60);
 /// Interval of progress messages.
