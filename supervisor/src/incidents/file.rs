@@ -2,7 +2,6 @@
 //! any kill.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,11 +14,10 @@ pub const KEPT: usize = 10_000;
 /// The file is written anew once it has so many lines.
 const MOST_LINES: usize = 4 * KEPT;
 
-/// The open file.
+/// The file, which is open only while it is written.
 #[derive(Debug)]
 pub struct IncidentFile {
     path: PathBuf,
-    file: Option<File>,
     lines: usize,
     /// Lines that are not written yet.
     pending: Vec<u8>,
@@ -56,16 +54,16 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 impl IncidentFile {
     /// Opens the file in a folder. Returns it with the incidents that it holds.
     pub(super) fn open(folder: &Path) -> (Self, Vec<Incident>) {
-        let mut this =
-            Self { path: folder.join("incidents.jsonl"), file: None, lines: 0, pending: Vec::new() };
-        let incidents = this.reopen().unwrap_or_else(|error| {
+        let mut this = Self { path: folder.join("incidents.jsonl"), lines: 0, pending: Vec::new() };
+        let incidents = this.load().unwrap_or_else(|error| {
             tracing::warn!(%error, "opening the incidents failed; going on without");
             Vec::new()
         });
         (this, incidents)
     }
 
-    fn reopen(&mut self) -> io::Result<Vec<Incident>> {
+    /// Reads the file, ends a line that was cut off, and writes the file anew if it is too long.
+    fn load(&mut self) -> io::Result<Vec<Incident>> {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -74,11 +72,10 @@ impl IncidentFile {
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut bytes)?;
         if bytes.last().is_some_and(|last| *last != b'\n') {
-            // Ends a line that was cut off.
             file.write_all(b"\n")?;
         }
         let (mut incidents, lines) = parse(&bytes);
-        (self.lines, self.file) = (lines, Some(file));
+        self.lines = lines;
         if lines > MOST_LINES || incidents.len() > KEPT {
             while incidents.len() > KEPT
                 && let Some(oldest) = incidents.values().find(|incident| !incident.is_open())
@@ -98,9 +95,7 @@ impl IncidentFile {
             line(incident, &mut text);
             self.lines += 1;
         }
-        disk::replace(&self.path, &text)?;
-        self.file = Some(os::open_append(&self.path, 0o644)?);
-        Ok(())
+        disk::replace(&self.path, &text)
     }
 
     /// Adds the new state of an incident.
@@ -114,30 +109,22 @@ impl IncidentFile {
         if self.pending.is_empty() {
             return;
         }
-        let written = match &mut self.file {
-            Some(file) => file.write_all(&self.pending),
-            None => self
-                .reopen()
-                .and_then(|_| self.file.as_mut().map_or(Ok(()), |file| file.write_all(&self.pending))),
-        };
+        let written = os::open_append(&self.path, 0o644).and_then(|mut file| file.write_all(&self.pending));
         match written {
             Ok(()) => self.pending.clear(),
             Err(error) => {
                 tracing::warn!(%error, "writing the incidents failed; trying again at the next change");
-                self.file = None;
             }
         }
-        if self.lines > MOST_LINES {
-            self.file = None;
-            if let Err(error) = self.reopen() {
-                tracing::warn!(%error, "writing the incidents anew failed");
-            }
+        if self.lines > MOST_LINES
+            && let Err(error) = self.load()
+        {
+            tracing::warn!(%error, "writing the incidents anew failed");
         }
     }
 
     /// Begins the file again after it was deleted, with these incidents.
     pub(super) fn write_again<'a>(&mut self, incidents: impl Iterator<Item = &'a Incident>) {
-        self.file = None;
         self.pending.clear();
         for incident in incidents {
             self.put(incident);

@@ -1,9 +1,8 @@
 //! The number of the next event. A block of numbers is reserved on disk before the first of them is used, so that a
 //! supervisor that was killed before it wrote an event leaves no number that another event could get.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use crate::os;
 
@@ -13,8 +12,9 @@ const BLOCK: u64 = 1_000;
 /// Hands out numbers.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    /// Holds the first number that is not reserved. Written in place, which needs no space on a full disk.
-    file: Option<File>,
+    /// The file with the first number that is not reserved. Written in place, which needs no space on a full disk, and
+    /// opened for that alone: it is written once in a thousand events.
+    path: PathBuf,
     next: u64,
     reserved: u64,
 }
@@ -22,15 +22,10 @@ pub(super) struct Numbers {
 impl Numbers {
     /// Continues after the reserved numbers, and after the last number that is in the journal.
     pub(super) fn open(folder: &Path, last: u64) -> Self {
-        let (file, reserved) = match open(folder) {
-            Ok((file, reserved)) => (Some(file), reserved),
-            Err(error) => {
-                tracing::warn!(%error, "the numbers of events can not be reserved; going on without");
-                (None, 0)
-            }
-        };
-        let next = reserved.max(last + 1);
-        Self { file, next, reserved: next }
+        let path = folder.join("next");
+        let reserved = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+        let next = reserved.unwrap_or(0).max(last + 1);
+        Self { path, next, reserved: next }
     }
 
     /// Returns the number that comes next.
@@ -53,27 +48,18 @@ impl Numbers {
     }
 
     /// Reserves again in a folder that was made anew.
-    pub(super) fn reopen(&mut self, folder: &Path) {
-        self.file = open(folder).ok().map(|(file, _)| file);
+    pub(super) fn write_again(&mut self) {
         self.reserve(self.reserved);
     }
 
     fn reserve(&mut self, up_to: u64) {
         self.reserved = up_to;
-        let written = self.file.as_mut().map_or(Ok(()), |file| {
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(format!("{up_to:020}\n").as_bytes())
-        });
+        let written = os::open_in_place(&self.path, 0o600)
+            .and_then(|mut file| file.write_all(format!("{up_to:020}\n").as_bytes()));
         if let Err(error) = written {
             tracing::warn!(%error, "reserving numbers of events failed");
         }
     }
-}
-
-fn open(folder: &Path) -> io::Result<(File, u64)> {
-    let path = folder.join("next");
-    let reserved = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-    Ok((os::open_in_place(&path, 0o600)?, reserved.unwrap_or(0)))
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl Journal {
         if let Err(error) = fs::create_dir_all(&self.folder) {
             tracing::warn!(%error, "making the folder of the journal failed");
         }
-        self.numbers.reopen(&self.folder);
+        self.numbers.write_again();
     }
 
     /// Writes what is left, and gives back the numbers that were not used: another process continues.
