@@ -20,6 +20,8 @@ pub(super) enum State {
     Sick,
     /// Does not answer until the state changes.
     Held,
+    /// Healthy, but for the checks up to this one, which were held.
+    SickUpTo(usize),
 }
 
 /// Kind of target.
@@ -114,7 +116,7 @@ impl World {
                     true
                 }
                 State::Well => true,
-                State::Held => false,
+                State::Held | State::SickUpTo(_) => false,
             },
             Self::Options { sick, is_sick, .. } => {
                 *is_sick = wanted == State::Sick;
@@ -139,13 +141,18 @@ impl World {
 
 async fn serve(listener: TcpListener, state: watch::Receiver<State>, looks: Arc<AtomicUsize>) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        looks.fetch_add(1, Ordering::Relaxed);
+        let number = looks.fetch_add(1, Ordering::Relaxed) + 1;
         let mut state = state.clone();
         tokio::spawn(async move {
             // The content of the request does not matter.
             let _ = stream.read(&mut [0; 4096]).await;
             let settled = state.wait_for(|state| *state != State::Held).await.map(|state| *state);
-            let line = if settled.is_ok_and(|state| state == State::Sick) { "503 Sick" } else { "200 OK" };
+            let is_sick = match settled {
+                Ok(State::Sick) => true,
+                Ok(State::SickUpTo(last)) => number <= last,
+                _ => false,
+            };
+            let line = if is_sick { "503 Sick" } else { "200 OK" };
             let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
             let _ = stream.write_all(answer.as_bytes()).await;
         });
