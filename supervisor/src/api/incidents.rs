@@ -17,9 +17,8 @@ use crate::incidents::{HealedBy, Incident, file, wall};
 use crate::manager::Handle;
 use crate::manager::command::Command;
 
-/// Returns every incident of the file in the journal's folder, after what has happened until now was written to it.
-pub(super) async fn all(manager: &Handle, journal: &Path) -> Result<Vec<Incident>, Status> {
-    manager.ask(Command::Journal).await?;
+/// Returns every incident of the file in the journal's folder.
+pub(super) async fn all(journal: &Path) -> Result<Vec<Incident>, Status> {
     let path: PathBuf = journal.join("incidents.jsonl");
     let read = tokio::task::spawn_blocking(move || file::read(&path));
     let read = read.await.map_err(|_| Status::internal("reading the incidents failed"))?;
@@ -34,7 +33,7 @@ pub(super) async fn incidents(
 ) -> Result<v1::GetIncidentsResponse, Status> {
     let since = requests::duration("since", request.since)?;
     let limit = if request.limit == 0 { 100 } else { usize::try_from(request.limit).unwrap_or(usize::MAX) };
-    let all = all(manager, journal).await?;
+    let all = all(journal).await?;
     let view = manager.ask(Command::View).await?;
     let tags: BTreeMap<&str, &[String]> =
         view.services.iter().map(|service| (service.name.as_str(), service.tags.as_slice())).collect();

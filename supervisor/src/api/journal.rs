@@ -26,8 +26,8 @@ pub(super) async fn timeline(
     manager: &Handle,
     folder: &Path,
 ) -> Result<v1::GetTimelineResponse, Status> {
-    let known = if request.why { incidents::all(manager, folder).await? } else { Vec::new() };
     let Unwritten { events: unwritten, .. } = manager.ask(Command::Journal).await?;
+    let known = if request.why { incidents::all(folder).await? } else { Vec::new() };
     let folder = folder.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         if request.why {

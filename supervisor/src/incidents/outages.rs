@@ -1,6 +1,6 @@
 //! Availability: how much of a time a service was not down.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::Incident;
@@ -15,13 +15,12 @@ const LONGEST: u64 = 30 * 24 * 3600 * 1000;
 /// The times in which services were down.
 #[derive(Debug, Default)]
 pub struct Outages {
-    /// In the order of their ends.
-    over: VecDeque<Outage>,
+    /// By service, in the order of their ends: every view of a thousand services asks for each.
+    over: BTreeMap<String, VecDeque<Outage>>,
 }
 
 #[derive(Debug)]
 struct Outage {
-    service: String,
     began: u64,
     healed: u64,
 }
@@ -43,13 +42,13 @@ impl Outages {
     /// Adds an incident that is over.
     pub fn add(&mut self, incident: &Incident) {
         let Some(healed) = incident.healed else { return };
-        while self.over.front().is_some_and(|first| first.healed + LONGEST < healed) {
-            self.over.pop_front();
+        let over = self.over.entry(incident.service.clone()).or_default();
+        while over.len() >= super::file::KEPT
+            || over.front().is_some_and(|first| first.healed + LONGEST < healed)
+        {
+            over.pop_front();
         }
-        if self.over.len() >= super::file::KEPT {
-            self.over.pop_front();
-        }
-        self.over.push_back(Outage { service: incident.service.clone(), began: incident.began, healed });
+        over.push_back(Outage { began: incident.began, healed });
     }
 
     /// Returns how available a service was until now, over each of [`WINDOWS`]; `open` is its open incident.
@@ -57,7 +56,7 @@ impl Outages {
         WINDOWS.map(|window| {
             let length = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
             let from = now.saturating_sub(length);
-            let over = self.over.iter().filter(|outage| outage.service == service);
+            let over = self.over.get(service).into_iter().flatten();
             let times = over.map(|outage| (outage.began, outage.healed));
             let times = times.chain(open.map(|incident| (incident.began, now)));
             let inside = times.filter(|(_, healed)| *healed > from);

@@ -17,6 +17,8 @@ pub(super) struct Numbers {
     path: PathBuf,
     next: u64,
     reserved: u64,
+    /// Whether whoever used the numbers before gave none back: it was killed.
+    was_killed: bool,
 }
 
 impl Numbers {
@@ -24,8 +26,14 @@ impl Numbers {
     pub(super) fn open(folder: &Path, last: u64) -> Self {
         let path = folder.join("next");
         let reserved = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-        let next = reserved.unwrap_or(0).max(last + 1);
-        Self { path, next, reserved: next }
+        let reserved: u64 = reserved.unwrap_or(0);
+        let next = reserved.max(last + 1);
+        Self { path, next, reserved: next, was_killed: reserved > last + 1 }
+    }
+
+    /// Returns whether whoever used the numbers before was killed.
+    pub(super) fn was_killed(&self) -> bool {
+        self.was_killed
     }
 
     /// Returns the number that comes next.
@@ -76,7 +84,9 @@ mod tests {
         let after = numbers.take();
         assert!(after > 2, "{after}");
         numbers.give_back();
+        assert!(numbers.was_killed());
         let mut numbers = Numbers::open(folder.path(), after);
+        assert!(!numbers.was_killed());
         assert_eq!(numbers.take(), after + 1);
         let taken: Vec<u64> = (0..3 * BLOCK).map(|_| numbers.take()).collect();
         drop(numbers);

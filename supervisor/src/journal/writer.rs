@@ -164,6 +164,11 @@ impl Journal {
         self.numbers.give_back();
     }
 
+    /// Returns whether the supervisor that wrote it before was killed, rather than ended.
+    pub fn was_killed(&self) -> bool {
+        self.numbers.was_killed()
+    }
+
     /// Returns the number of the next event.
     pub fn next_number(&self) -> u64 {
         self.numbers.peek()

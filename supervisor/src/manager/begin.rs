@@ -178,8 +178,8 @@ impl Manager {
         let pid = std::process::id();
         let began = match wanted {
             Wanted::HandedOver => Began::Upgraded,
-            Wanted::AsBefore => Began::Revived,
-            Wanted::Up | Wanted::Down => Began::Started,
+            _ if self.world.journal.was_killed() => Began::Revived,
+            _ => Began::Started,
         };
         let (by, died) = revived.map_or((None, None), |revived| (Some(revived.by), revived.died));
         let unsupervised = died.map(|died| wall().saturating_sub(died));
