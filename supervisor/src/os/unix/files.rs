@@ -17,9 +17,10 @@ pub fn file_number(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.ino())
 }
 
-/// Sleeps for less than the resolution of a runtime's timers.
+/// Sleeps on this thread, also for less than the resolution of a runtime's timers.
 pub fn pause(moment: std::time::Duration) {
-    let time = rustix::thread::Timespec { tv_sec: 0, tv_nsec: i64::from(moment.subsec_nanos()) };
+    let tv_sec = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
+    let time = rustix::thread::Timespec { tv_sec, tv_nsec: i64::from(moment.subsec_nanos()) };
     let _ = rustix::thread::nanosleep(&time);
 }
 
@@ -59,4 +60,18 @@ pub(crate) fn named(path: &Path) -> io::Result<Named> {
 pub(crate) fn above<'a>(paths: &[&'a Path]) -> BTreeSet<&'a Path> {
     let all = paths.iter().flat_map(|path| path.ancestors().skip(1));
     all.filter(|path| !paths.contains(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_of_whole_seconds_is_one() {
+        let began = crate::os::now();
+        pause(Duration::from_secs(1));
+        assert!(crate::os::now().since(began) >= Duration::from_secs(1));
+    }
 }
