@@ -240,7 +240,10 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "a process that nobody supervises is looked at")]
     fn sleeper() -> std::process::Child {
-        std::process::Command::new("sh").args(["-c", "sleep 100 & sleep 100"]).spawn().expect("it starts")
+        use std::os::unix::process::CommandExt as _;
+        let mut command = std::process::Command::new("sh");
+        // A group of its own: SIGTSTP stops nothing in one that is orphaned, as the test's own may be.
+        command.args(["-c", "sleep 100 & sleep 100"]).process_group(0).spawn().expect("it starts")
     }
 
     fn look(pid: u32, start: u64) -> Examination {
